@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ * Reader: walks ranges of topics without a consumer group, for tools: consume, replay, rebuild, dead letters. The
+ * ends are taken when it is opened, so a reader of a busy topic ends. Blocking; one thread per handle. */
+#ifndef BUS_KAFKA_READER_H
+#define BUS_KAFKA_READER_H
+
+#include "shard/transport.h"
+#include <bus/service.h>
+
+/* An edge of a range. Of BUS_EDGE_TIME, `at` is ms since the epoch: the first record not older (by offsets_for_times; the
+ * mock broker cannot look up by time: there the reader starts at the log's start and filters by timestamp). */
+typedef enum bus_edge_kind {
+    BUS_EDGE_START,    /* the log's first record */
+    BUS_EDGE_END,      /* the log's end at open */
+    BUS_EDGE_OFFSET,   /* `at` is an offset; clamped to what the log holds */
+    BUS_EDGE_TIME,
+    BUS_EDGE_NEVER     /* as `to` only: follow the topic for ever */
+} bus_edge_kind;
+typedef struct bus_edge { bus_edge_kind kind; int64_t at; } bus_edge;
+
+/* from <= records < to. A zero `from` is the start; a zero `to` (BUS_EDGE_START) is taken as the end. */
+typedef struct bus_range {
+    const char *topic;
+    int32_t partition;  /* -1: all of the topic's */
+    bus_edge from, to;
+} bus_range;
+
+typedef enum bus_read_order {
+    BUS_READ_ANY,       /* fastest: order within each partition only */
+    BUS_READ_BY_TIME    /* merged over all partitions by record timestamp, order within each partition kept. With
+                         * BUS_EDGE_NEVER a silent partition holds the others up for half a second at most */
+} bus_read_order;
+
+typedef struct bus_kafka_reader bus_kafka_reader;
+
+/* Resolves the ranges and starts fetching. BUS_MISSING: a topic or partition is not there; BUS_BROKER, BUS_TIMEOUT,
+ * BUS_DENIED. read_committed as librdkafka's default (kafka.isolation.level). */
+bus_status bus_kafka_reader_open(const bus_config *config, const char *where, const bus_range *ranges, size_t count,
+                                 bus_read_order order, int timeout_ms, bus_kafka_reader **out, bus_error *err);
+void bus_kafka_reader_close(bus_kafka_reader *reader);
+
+/* The next record, borrowed until the next call. BUS_OK; BUS_CLOSED: every range is read to its end; BUS_TIMEOUT: nothing
+ * came within timeout_ms (call again); else the reader cannot go on (a topic deleted, its range truncated away: BUS_CORRUPT).
+ * Outputs are written for BUS_OK only. */
+bus_status bus_kafka_reader_next(bus_kafka_reader *reader, int timeout_ms, const bus_record **out, bus_error *err);
+
+typedef struct bus_read_progress {
+    int64_t records;      /* handed out */
+    int64_t bytes;        /* of their keys, values */
+    int64_t passed;       /* offsets behind us, over all partitions */
+    int64_t total;        /* offsets in all ranges; INT64_MAX when following */
+} bus_read_progress;
+void bus_kafka_reader_progress(const bus_kafka_reader *reader, bus_read_progress *out);
+
+/* The resolved spans, one per partition: from (first offset), to (one past the last), next (where it is now), low
+ * (the log's start at open). */
+typedef struct bus_span { const char *topic; int32_t partition; int64_t low, from, to, next; } bus_span;
+size_t bus_kafka_reader_span_count(const bus_kafka_reader *reader);
+bus_span bus_kafka_reader_span(const bus_kafka_reader *reader, size_t at);
+
+#endif
