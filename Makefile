@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: MIT
+# The whole build: one non-recursive makefile, one directory per variant. `make help` tells the targets.
+
+VERSION  := 0.1.0
+SOVERSION := 0
+
+VARIANT  ?= release
+BUILD    ?= build
+PREFIX   ?= /usr/local
+LIBDIR   ?= $(PREFIX)/lib
+DESTDIR  ?=
+MAKEFLAGS += --no-builtin-rules
+Q        := $(if $(V),,@)
+# V=1 shows the commands
+say      = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$@')
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+# A folder is a layer; each may include itself and those before it (scripts/check-layers). To work on some of them alone:
+# make LAYERS="base codec" T="buf map" unit
+LAYERS   ?= base codec store shard kafka service ops
+# `make schemas= ...` leaves the generated code out. Only these stems of the tests that a target runs; default all.
+T        ?=
+
+B        := $(BUILD)/$(VARIANT)
+TOOLS    := $(BUILD)/release
+GEN      := $(BUILD)/gen
+LOG      := $(BUILD)/log
+
+# ---- compiler and flags -------------------------------------------------------------------------------------------
+
+CLANG    ?= clang
+ifneq ($(filter $(VARIANT),clang tsan fuzz),)
+CC       := $(CLANG)
+else ifeq ($(origin CC),default)
+CC       := gcc
+endif
+TOOL_CC  := $(if $(filter release,$(VARIANT)),$(CC),gcc)
+AR       ?= ar
+PKG_CONFIG ?= pkg-config
+
+PACKAGES := rdkafka sqlite3 uuid jansson libmicrohttpd libcurl avro-c
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
+PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
+TEST_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
+
+ARCH     := $(shell uname -m)
+CONTROL_FLOW := $(if $(filter x86_64,$(ARCH)),-fcf-protection,$(if $(filter aarch64,$(ARCH)),-mbranch-protection=standard))
+
+WARN     := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Werror
+# Cutting a text to its bound is what snprintf is used for here; only gcc warns of it.
+WARN     += $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,-Wno-format-truncation)
+HARDEN   := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong $(CONTROL_FLOW)
+HARDEN_LD := -Wl,-z,relro,-z,now,-z,noexecstack
+COMMON   := -std=c11 -D_GNU_SOURCE -DBUS_VERSION='"$(VERSION)"' -g -fPIC -pthread -fno-semantic-interposition $(WARN)
+
+FLAGS_release := $(HARDEN)
+FLAGS_clang   := $(HARDEN)
+FLAGS_debug   := -Og -DBUS_FAILPOINTS -fno-omit-frame-pointer
+FLAGS_asan    := -O1 -DBUS_FAILPOINTS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_tsan    := -O1 -DBUS_FAILPOINTS -fno-omit-frame-pointer -fsanitize=thread
+FLAGS_fuzz    := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+
+LINK_release  := $(HARDEN_LD)
+LINK_clang    := $(HARDEN_LD)
+LINK_debug    :=
+LINK_asan     := -fsanitize=address,undefined
+LINK_tsan     := -fsanitize=thread
+LINK_fuzz     := -fsanitize=address,undefined
+
+ifeq ($(origin FLAGS_$(VARIANT)),undefined)
+$(error VARIANT is "$(VARIANT)"; it may be release, clang, debug, asan, tsan or fuzz)
+endif
+
+INCLUDES := -Ibus -Ibus/include -I$(GEN)
+COMPILE  := $(COMMON) $(FLAGS_$(VARIANT)) $(INCLUDES) $(PKG_CFLAGS) $(EXTRA_CFLAGS)
+TOOL_COMPILE := $(COMMON) $(if $(filter gcc%,$(TOOL_CC)),-Wno-format-truncation) $(FLAGS_release) $(INCLUDES) $(PKG_CFLAGS) $(EXTRA_CFLAGS)
+LINK     := -pthread -Wl,--as-needed $(LINK_$(VARIANT)) $(EXTRA_LDFLAGS)
+TOOL_LINK := -pthread -Wl,--as-needed $(LINK_release) $(EXTRA_LDFLAGS)
+# Tests can make the n-th allocation fail: see tests/support/alloc_fail.h.
+WRAP     := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
+# ---- sources ------------------------------------------------------------------------------------------------------
+
+lib_src      := $(foreach l,$(LAYERS),$(sort $(wildcard bus/$(l)/*.c)))
+schemac_src  := $(sort $(wildcard bus/codec/compiler/*.c))
+tool_src     := $(foreach l,$(filter base codec,$(LAYERS)),$(sort $(wildcard bus/$(l)/*.c)))
+cli_src      := $(sort $(wildcard bus/cli/*.c))
+schemas      := $(if $(schemac_src),$(sort $(wildcard schemas/*.avsc)))
+# schemas/order.OrderPlaced.avsc belongs to the name space order: one order.h and one order.c
+gen_names    := $(sort $(foreach s,$(notdir $(schemas)),$(firstword $(subst ., ,$(s)))))
+services     := $(sort $(foreach s,$(wildcard services/*/main.c),$(notdir $(patsubst %/,%,$(dir $(s))))))
+support_src  := $(sort $(wildcard tests/support/*.c))
+public       := $(sort $(wildcard bus/include/bus/*.h))
+
+only = $(if $(T),$(filter $(T),$(1)),$(1))
+stems = $(call only,$(sort $(patsubst tests/$(1)/%.c,%,$(wildcard tests/$(1)/*.c))))
+unit_stems   := $(call stems,unit)
+mock_stems   := $(call stems,mock)
+sim_stems    := $(call stems,simulation)
+fuzz_stems   := $(call stems,fuzz)
+bench_stems  := $(call stems,bench)
+
+obj          = $(patsubst %.c,$(B)/obj/%.o,$(1))
+tool_obj     = $(patsubst %.c,$(TOOLS)/obj/%.o,$(1))
+lib_obj      := $(call obj,$(lib_src))
+gen_obj      := $(patsubst %,$(B)/gen/%.o,$(gen_names))
+cli_obj      := $(call obj,$(cli_src))
+support_obj  := $(call obj,$(support_src))
+
+lib_a        := $(B)/libbus.a
+lib_so       := $(B)/libbus.so.$(VERSION)
+gen_a        := $(B)/libgen.a
+support_a    := $(B)/libsupport.a
+schemac      := $(if $(schemac_src),$(TOOLS)/bin/bus-schemac)
+gen_stamp    := $(if $(schemas),$(GEN)/.stamp)
+page         := $(B)/tool/config-page
+
+programs     := $(if $(cli_src),$(B)/bin/bus) $(if $(schemac_src),$(B)/bin/bus-schemac) $(patsubst %,$(B)/bin/%,$(services))
+unit_bin     := $(patsubst %,$(B)/tests/unit/%,$(unit_stems))
+mock_bin     := $(patsubst %,$(B)/tests/mock/%,$(mock_stems))
+sim_bin      := $(patsubst %,$(B)/tests/simulation/%,$(sim_stems))
+fuzz_bin     := $(patsubst %,$(B)/tests/fuzz/%,$(fuzz_stems))
+bench_bin    := $(patsubst %,$(B)/tests/bench/%,$(bench_stems))
+
+all: lib $(programs)
+lib: $(lib_a) $(B)/libbus.so
+programs: $(programs)
+gen: $(gen_stamp)
+tests-built: $(unit_bin) $(mock_bin) $(sim_bin)
+
+# ---- rules --------------------------------------------------------------------------------------------------------
+
+# Rewritten only when what it says changes, so that other flags rebuild and the same ones do not.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(CC) $(COMPILE) $(LINK))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(CC) $(COMPILE) $(LINK))' > $@
+FORCE:
+
+$(B)/obj/bus/%.o: bus/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(COMPILE) -MMD -MP -c $< -o $@
+
+$(B)/obj/%.o: %.c $(B)/flags | $(gen_stamp)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(COMPILE) -Itests -MMD -MP -c $< -o $@
+
+$(B)/gen/%.o: $(GEN)/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(COMPILE) -MMD -MP -c $< -o $@
+
+# The lists of members are stamped as well: a removed source must leave the archive.
+$(lib_a): $(lib_obj) $(B)/members
+	@rm -f $@
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $(lib_obj)
+$(B)/members: FORCE
+	@mkdir -p $(@D)
+	@echo '$(lib_obj)' | cmp -s - $@ || echo '$(lib_obj)' > $@
+$(gen_a): $(gen_obj)
+	@rm -f $@
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $(gen_obj)
+$(support_a): $(support_obj)
+	@rm -f $@
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $(support_obj)
+
+# The library exports what the public headers declare, and nothing else.
+$(GEN)/libbus.map: $(public) scripts/export-list
+	@mkdir -p $(@D)
+	$(Q)scripts/export-list --map $(public) > $@
+$(lib_so): $(lib_obj) $(B)/members $(GEN)/libbus.map
+	$(call say,LINK)
+	$(Q)$(CC) -shared -Wl,-soname,libbus.so.$(SOVERSION) -Wl,--version-script=$(GEN)/libbus.map $(LINK) -o $@ $(lib_obj) $(PKG_LIBS)
+$(B)/libbus.so: $(lib_so)
+	$(Q)ln -sf libbus.so.$(VERSION) $(B)/libbus.so.$(SOVERSION)
+	$(Q)ln -sf libbus.so.$(SOVERSION) $@
+
+$(B)/bin/bus: $(cli_obj) $(lib_a)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) -pie $(LINK) -o $@ $(cli_obj) $(lib_a) $(PKG_LIBS)
+
+define service_rules
+$(B)/bin/$(1): $(call obj,$(sort $(wildcard services/$(1)/*.c))) $(gen_a) $(lib_a)
+	@mkdir -p $$(@D)
+	$$(call say,LINK)
+	$(Q)$(CC) -pie $(LINK) -o $$@ $$(filter %.o,$$^) $(gen_a) $(lib_a) $(PKG_LIBS)
+endef
+$(foreach s,$(services),$(eval $(call service_rules,$(s))))
+
+# The schema compiler that makes the generated code is always the release one, whatever is being built.
+schemac_link = $(patsubst %.c,$(1)/obj/%.o,$(schemac_src) $(tool_src))
+$(B)/bin/bus-schemac: $(call schemac_link,$(B))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) -pie $(LINK) -o $@ $^ $(PKG_LIBS)
+ifneq ($(VARIANT),release)
+$(TOOLS)/bin/bus-schemac: $(call schemac_link,$(TOOLS))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(TOOL_CC) -pie $(TOOL_LINK) -o $@ $^ $(PKG_LIBS)
+$(TOOLS)/obj/bus/%.o: bus/%.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(TOOL_CC) $(TOOL_COMPILE) -MMD -MP -c $< -o $@
+endif
+
+$(GEN)/.stamp: $(schemac) $(schemas)
+	@mkdir -p $(GEN)
+	$(call say,GEN)
+	$(Q)$(schemac) -o $(GEN) $(schemas)
+	@touch $@
+$(foreach n,$(gen_names),$(GEN)/$(n).c $(GEN)/$(n).h): $(GEN)/.stamp ;
+
+# Unit tests link the archive, so that they reach what the library does not export.
+test_link = @mkdir -p $(@D); $(if $(V),,printf '  %-8s %s\n' LINK $@;) \
+	$(CC) -pie $(LINK) $(WRAP) -o $@ $< -Wl,--start-group $(support_a) $(gen_a) $(lib_a) -Wl,--end-group $(TEST_LIBS) $(PKG_LIBS)
+$(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(support_a) $(gen_a) $(lib_a)
+	$(test_link)
+$(B)/tests/mock/%: $(B)/obj/tests/mock/%.o $(support_a) $(gen_a) $(lib_a)
+	$(test_link)
+$(B)/tests/simulation/%: $(B)/obj/tests/simulation/%.o $(support_a) $(gen_a) $(lib_a)
+	$(test_link)
+$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(gen_a) $(lib_a)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(LINK) -fsanitize=fuzzer -o $@ $< $(gen_a) $(lib_a) $(PKG_LIBS)
+$(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(gen_a) $(lib_a)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(lib_a) $(PKG_LIBS) -lm
+
+$(page): $(B)/obj/scripts/config-page.o $(lib_a)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) -pie $(LINK) -o $@ $< $(lib_a) $(PKG_LIBS)
+
+.PRECIOUS: $(B)/obj/%.o $(B)/gen/%.o
+-include $(shell find $(B)/obj $(B)/gen -name '*.d' 2>/dev/null)
+ifneq ($(VARIANT),release)
+-include $(patsubst %.c,$(TOOLS)/obj/%.d,$(schemac_src) $(tool_src))
+endif
+
+# ---- tests --------------------------------------------------------------------------------------------------------
+
+# Each target runs its programs by scripts/run-tests, which counts; `make test` adds the counts up.
+RUN := BUS_BUILD='$(BUILD)' BUS_BIN='$(abspath $(B)/bin)' VARIANT='$(VARIANT)' LOG='$(LOG)' scripts/run-tests
+FUZZ_SECONDS ?= 10
+
+test:
+	@MAKE='$(MAKE)' BUILD='$(BUILD)' scripts/test-all
+unit: $(unit_bin)
+	@$(RUN) -s unit-$(VARIANT) -j 2 -t 120 $(unit_bin)
+mock: $(mock_bin)
+	@$(RUN) -s mock-$(VARIANT) -j 2 -t 300 $(mock_bin)
+simulate: $(sim_bin)
+	@$(RUN) -s simulate-$(VARIANT) -j 2 -t 900 $(sim_bin)
+sanitizers:
+	+@$(MAKE) VARIANT=asan unit simulate mock
+	+@$(MAKE) VARIANT=tsan unit simulate
+scripts_in = $(sort $(foreach f,$(wildcard tests/$(1)/test_*),$(if $(T),$(if $(filter $(T),$(basename $(notdir $(f)))),$(f)),$(f))))
+ifeq ($(VARIANT),debug)
+integration: all
+	@$(RUN) -s integration -t 600 $(call scripts_in,integration)
+else
+integration:
+	+@$(MAKE) VARIANT=debug integration
+endif
+interop: all
+	@$(RUN) -s interop -t 600 $(call scripts_in,interop)
+ifeq ($(VARIANT),fuzz)
+fuzz: $(fuzz_bin)
+	@$(RUN) -s fuzz -j 2 -t $$(($(FUZZ_SECONDS) + 60)) -f $(FUZZ_SECONDS) $(fuzz_bin)
+else
+fuzz:
+	+@$(MAKE) VARIANT=fuzz fuzz
+endif
+bench: all $(bench_bin)
+	@set -e; for b in $(bench_bin); do BUS_BIN='$(abspath $(B)/bin)' $$b; done
+soak: all
+	@$(RUN) -s soak -t 36000 $(call scripts_in,soak)
+	+@$(MAKE) fuzz FUZZ_SECONDS=600
+demo: all
+	@BUS_BIN='$(abspath $(B)/bin)' KAFKA='$(KAFKA)' scripts/demo
+
+check: lib $(page)
+	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs
+docs: $(page)
+	@mkdir -p docs
+	$(page) > docs/configuration.md
+
+# ---- install ------------------------------------------------------------------------------------------------------
+
+INSTALL ?= install
+MANDIR  ?= $(PREFIX)/share/man/man1
+COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
+man_page := $(firstword $(wildcard docs/bus.1 bus.1))
+completion := $(firstword $(wildcard scripts/bus.bash docs/bus.bash))
+
+$(B)/bus.pc: bus.pc.in $(B)/flags
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+install: all $(B)/bus.pc
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/include/bus $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	$(INSTALL) -m 644 $(public) $(DESTDIR)$(PREFIX)/include/bus/
+	$(INSTALL) -m 644 $(lib_a) $(DESTDIR)$(LIBDIR)/libbus.a
+	$(INSTALL) -m 755 $(lib_so) $(DESTDIR)$(LIBDIR)/libbus.so.$(VERSION)
+	ln -sf libbus.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libbus.so.$(SOVERSION)
+	ln -sf libbus.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libbus.so
+	$(INSTALL) -m 644 $(B)/bus.pc $(DESTDIR)$(LIBDIR)/pkgconfig/bus.pc
+	$(if $(cli_src),$(INSTALL) -m 755 $(B)/bin/bus $(DESTDIR)$(PREFIX)/bin/bus)
+	$(if $(schemac_src),$(INSTALL) -m 755 $(B)/bin/bus-schemac $(DESTDIR)$(PREFIX)/bin/bus-schemac)
+	$(if $(man_page),$(INSTALL) -d $(DESTDIR)$(MANDIR) && $(INSTALL) -m 644 $(man_page) $(DESTDIR)$(MANDIR)/bus.1)
+	$(if $(completion),$(INSTALL) -d $(DESTDIR)$(COMPLETIONS) && $(INSTALL) -m 644 $(completion) $(DESTDIR)$(COMPLETIONS)/bus)
+
+uninstall:
+	rm -f $(patsubst bus/include/%,$(DESTDIR)$(PREFIX)/include/%,$(public))
+	-rmdir $(DESTDIR)$(PREFIX)/include/bus 2>/dev/null
+	rm -f $(patsubst %,$(DESTDIR)$(LIBDIR)/%,libbus.a libbus.so libbus.so.$(SOVERSION) libbus.so.$(VERSION) pkgconfig/bus.pc)
+	rm -f $(patsubst %,$(DESTDIR)$(PREFIX)/bin/%,bus bus-schemac) $(DESTDIR)$(MANDIR)/bus.1 $(DESTDIR)$(COMPLETIONS)/bus
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@sed -n '/^#:/s/^#: \{0,1\}//p' Makefile
+
+#: make                 the library, the bus command and the services, in build/release
+#: make test            everything that CI does; the last line counts
+#: make unit mock       the tests of parts, and against an embedded broker   (T="buf map": only these)
+#: make integration     on a real Kafka, started and stopped by the tests    (T="test_flow")
+#: make simulate        whole histories on the in-memory transport
+#: make sanitizers      unit, simulate and mock under ASan and UBSan, unit and simulate under TSan
+#: make fuzz            every fuzz target for FUZZ_SECONDS (10)
+#: make interop bench soak
+#: make check           layers, headers, exported symbols, generated pages
+#: make demo            orders through three services (KAFKA=local, KAFKA=host:port: not the embedded broker)
+#: make docs            writes docs/configuration.md from the table of properties
+#: make install         DESTDIR=, PREFIX=/usr/local; make uninstall
+#: make clean
+#: VARIANT=release|clang|debug|asan|tsan|fuzz, each in its own directory; BUILD=dir: elsewhere
+
+.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz bench soak demo check docs \
+	install uninstall clean help FORCE
