@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ * Ids: UUIDs by libuuid (RFC 4122), hashes, and the stable random of a process. */
+#ifndef BUS_BASE_ID_H
+#define BUS_BASE_ID_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BUS_ID_TEXT 37 /* 36 characters and the 0 */
+
+/* A random id (version 4). */
+void bus_id_random(char out[BUS_ID_TEXT]);
+
+/* The id (version 5, in the bus's own name space) of the n parts joined with 0x1F, so ("a","bc") and ("ab","c")
+ * differ. */
+typedef struct bus_part { const void *bytes; size_t len; } bus_part;
+void bus_id_of(const bus_part *parts, size_t n, char out[BUS_ID_TEXT]);
+
+/* 16 hex digits from the system's random source, and 0: an incarnation. */
+void bus_token_random(char out[17]);
+
+/* Kafka's murmur2 (org.apache.kafka.common.utils.Utils.murmur2), and its default partitioner for a key:
+ * toPositive(murmur2(key)) % partitions. */
+uint32_t bus_murmur2(const void *bytes, size_t n);
+int32_t bus_partition_of(const void *key, size_t n, int32_t partitions);
+
+/* A 64-bit hash for tables in memory and anchors (not for hostile collision games: seeded tables use `seed`). */
+uint64_t bus_hash(const void *bytes, size_t n, uint64_t seed);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ * Map from byte strings to pointers: open addressing, keys copied. */
+#ifndef BUS_BASE_MAP_H
+#define BUS_BASE_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct bus_map_entry { uint64_t hash; void *key; size_t len; void *value; } bus_map_entry;
+typedef struct bus_map { bus_map_entry *slot; size_t cap, count, used; uint64_t seed; } bus_map;
+
+void bus_map_init(bus_map *map);
+void bus_map_free(bus_map *map, void (*free_value)(void *)); /* free_value may be NULL */
+void *bus_map_get(const bus_map *map, const void *key, size_t len);     /* NULL: absent */
+bool bus_map_put(bus_map *map, const void *key, size_t len, void *value); /* replaces; false: no memory; value not NULL */
+void *bus_map_remove(bus_map *map, const void *key, size_t len);        /* the value, NULL if absent */
+/* Iterates: start with *at = 0; returns false at the end. Removing the entry just returned is allowed. */
+bool bus_map_next(const bus_map *map, size_t *at, const void **key, size_t *len, void **value);
+
+#endif
