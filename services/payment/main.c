@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ * Payment: charges and refunds cards at a provider that is slow, sometimes fails, and is away for a while.
+ *
+ * The provider is asked in the prepare step, before the transaction, at least once. Its idempotency key is the order's
+ * id, not the event's: an order is charged once, whichever command asks, and even by a service whose store was lost. */
+#include "domain.h"
+#include "provider.h"
+#include "store.h"
+
+#include <bus/bus.h>
+#include <payment.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ID_MAX 64
+
+typedef struct text { char at[ID_MAX]; } text;
+
+/* Copies a string of the wire. False: it is empty, does not fit, or holds a zero byte. */
+static bool take(bus_string from, text *out)
+{
+    if (from.len == 0 || from.len >= sizeof out->at || memchr(from.at, '\0', from.len) != NULL)
+        return false;
+    memcpy(out->at, from.at, from.len);
+    out->at[from.len] = '\0';
+    return true;
+}
+
+/* ---- prepare: ask the provider */
+
+/* A final answer goes on to the handler; trouble is retried, silence is waited out without burning an attempt. */
+static bus_verdict pass_on(bus_prepare *prepare, const provider_answer *answer)
+{
+    switch (answer->outcome) {
+    case PROVIDER_MALFORMED: return bus_prepare_fail(prepare, BUS_REJECT, "the provider refuses the request: %s", answer->text);
+    case PROVIDER_BUSY: return bus_prepare_fail(prepare, BUS_RETRY, "the provider failed: %s", answer->text);
+    case PROVIDER_DOWN: return bus_prepare_fail(prepare, BUS_PAUSE, "payment provider");
+    default: break;
+    }
+    if (bus_prepared(prepare, answer, sizeof *answer) != BUS_OK)
+        return bus_prepare_fail(prepare, BUS_RETRY, "no memory for the provider's answer");
+    return BUS_DONE;
+}
+
+static bus_verdict ask_charge(bus_prepare *prepare, const bus_event *event, void *shard)
+{
+    const payment_TakePayment *command = payment_TakePayment_of(event);
+    text order_id, card;
+    if (!take(command->order_id, &order_id) || !take(command->card, &card))
+        return bus_prepare_fail(prepare, BUS_REJECT, "order_id and card have 1 to %d bytes and no zero byte", ID_MAX - 1);
+    provider_answer answer = provider_charge(shard, order_id.at, card.at, command->amount_cents);
+    return pass_on(prepare, &answer);
+}
+
+static bus_verdict ask_refund(bus_prepare *prepare, const bus_event *event, void *shard)
+{
+    text order_id;
+    if (!take(payment_RefundPayment_of(event)->order_id, &order_id))
+        return bus_prepare_fail(prepare, BUS_REJECT, "order_id has 1 to %d bytes and no zero byte", ID_MAX - 1);
+    provider_answer answer = provider_refund(shard, order_id.at);
+    return pass_on(prepare, &answer);
+}
+
+/* ---- handle: note the answer and tell the order */
+
+static void tell(bus_tx *tx, const char *order_id, const payment_decision *d)
+{
+    bus_string id = bus_str(order_id), words = bus_str(d->after.text);
+    switch (d->news) {
+    case NEWS_NONE: break;
+    case NEWS_TAKEN:
+        bus_emit(tx, &payment_PaymentTaken_type, order_id, &(payment_PaymentTaken){
+            .order_id = id, .amount_cents = d->after.amount_cents, .reference = words });
+        break;
+    case NEWS_DECLINED:
+        bus_emit(tx, &payment_PaymentDeclined_type, order_id, &(payment_PaymentDeclined){
+            .order_id = id, .amount_cents = d->after.amount_cents, .reason = words });
+        break;
+    case NEWS_REFUNDED:
+        bus_emit(tx, &payment_PaymentRefunded_type, order_id, &(payment_PaymentRefunded){
+            .order_id = id, .amount_cents = d->after.amount_cents, .reference = words });
+        break;
+    }
+}
+
+/* amount NULL: a refund. */
+static bus_verdict settle(bus_tx *tx, bus_string id, const int64_t *amount)
+{
+    size_t len;
+    const provider_answer *answer = bus_prepared_result(tx, &len);
+    text order_id;
+    payment before;
+    if (!take(id, &order_id))
+        return bus_reject(tx, "order_id has 1 to %d bytes and no zero byte", ID_MAX - 1);
+    if (answer == NULL || len != sizeof *answer)
+        return bus_retry(tx, "the provider's answer is missing");
+    if (!payment_load(tx, order_id.at, &before))
+        return payment_store_failed(tx);
+    payment_decision d = amount != NULL ? payment_take(&before, *amount, answer) : payment_refund(&before, answer);
+    if (d.refused != NULL)
+        return bus_reject(tx, "order %s: %s", order_id.at, d.refused);
+    if (d.after.state != before.state && !payment_save(tx, order_id.at, &d.after))
+        return payment_store_failed(tx);
+    tell(tx, order_id.at, &d);
+    return BUS_DONE;
+}
+
+static bus_verdict on_take(bus_tx *tx, const bus_event *event, void *shard)
+{
+    (void)shard;
+    const payment_TakePayment *command = payment_TakePayment_of(event);
+    return settle(tx, command->order_id, &command->amount_cents);
+}
+
+static bus_verdict on_refund(bus_tx *tx, const bus_event *event, void *shard)
+{
+    (void)shard;
+    return settle(tx, payment_RefundPayment_of(event)->order_id, NULL);
+}
+
+/* ---- the service */
+
+static bus_status open_provider(struct sqlite3 *db, int shard, void *opaque, void **state, bus_error *err)
+{
+    (void)db;
+    (void)shard;
+    char why[200];
+    provider *p = provider_open(opaque, why, sizeof why);
+    if (p == NULL) {
+        if (err != NULL) {
+            *err = (bus_error){ .status = BUS_IO };
+            snprintf(err->text, sizeof err->text, "cannot open the payment provider's books in %s: %s; set PAYMENT_PROVIDER"
+                     " to a directory that this user may write", (const char *)opaque, why);
+        }
+        return BUS_IO;
+    }
+    *state = p;
+    return BUS_OK;
+}
+
+static void close_provider(void *state)
+{
+    provider_close(state);
+}
+
+static const bus_route routes[] = {
+    { .topic = "payment.commands", .type = &payment_TakePayment_type, .handler = on_take, .prepare = ask_charge },
+    { .topic = "payment.commands", .type = &payment_RefundPayment_type, .handler = on_refund, .prepare = ask_refund },
+    { 0 }
+};
+
+static const bus_emits emits[] = {
+    { &payment_PaymentTaken_type, NULL },
+    { &payment_PaymentDeclined_type, NULL },
+    { &payment_PaymentRefunded_type, NULL },
+    { 0 }
+};
+
+int main(int argc, char **argv)
+{
+    char *directory = getenv("PAYMENT_PROVIDER");
+    static char fallback[] = "provider";
+    return bus_service_main(argc, argv, &(bus_service){
+        .name = "payment", .routes = routes, .emits = emits, .migrations = payment_migrations,
+        .open = open_provider, .close = close_provider,
+        .opaque = directory != NULL && *directory != '\0' ? directory : fallback });
+}
