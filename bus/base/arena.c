@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT
+ * Arena: a chain of blocks, filled in order. A reset goes back to the first block and keeps the rest. */
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGNMENT ((size_t)16)
+#define FIRST_BLOCK ((size_t)4096)
+#define MOST_DOUBLED ((size_t)1 << 20)
+
+struct bus_arena_block {
+    bus_arena_block *next;
+    size_t size, at;
+    alignas(16) unsigned char bytes[];
+};
+
+void bus_arena_init(bus_arena *arena, size_t limit)
+{
+    *arena = (bus_arena){ .limit = limit };
+}
+
+void bus_arena_free(bus_arena *arena)
+{
+    for (bus_arena_block *block = arena->first, *next; block; block = next) {
+        next = block->next;
+        free(block);
+    }
+    bus_arena_init(arena, arena->limit);
+}
+
+void bus_arena_reset(bus_arena *arena)
+{
+    arena->now = arena->first;
+    if (arena->now)
+        arena->now->at = 0;
+    arena->used = 0;
+}
+
+/* The block after `now` that holds n bytes: a kept one, else a new one put there. A kept one that is too small moves
+ * behind the new one and waits for its turn. */
+static bus_arena_block *next_block(bus_arena *arena, size_t n)
+{
+    bus_arena_block **link = arena->now ? &arena->now->next : &arena->first;
+    if (*link && (*link)->size >= n) {
+        (*link)->at = 0;
+        return *link;
+    }
+    size_t size = arena->now ? arena->now->size * 2 : FIRST_BLOCK;
+    if (size > MOST_DOUBLED)
+        size = MOST_DOUBLED;
+    if (size < n)
+        size = n;
+    bus_arena_block *block = malloc(sizeof *block + size);
+    if (!block)
+        return NULL;
+    *block = (bus_arena_block){ .next = *link, .size = size };
+    *link = block;
+    return block;
+}
+
+void *bus_arena_alloc(bus_arena *arena, size_t n)
+{
+    if (n > SIZE_MAX / 4)
+        return NULL;
+    n = n ? (n + ALIGNMENT - 1) & ~(ALIGNMENT - 1) : ALIGNMENT;
+    if (arena->limit && (arena->used > arena->limit || n > arena->limit - arena->used))
+        return NULL;
+    bus_arena_block *block = arena->now;
+    if (!block || n > block->size - block->at) {
+        block = next_block(arena, n);
+        if (!block)
+            return NULL;
+        arena->now = block;
+    }
+    void *at = block->bytes + block->at;
+    block->at += n;
+    arena->used += n;
+    return at;
+}
+
+void *bus_arena_zero(bus_arena *arena, size_t n)
+{
+    void *at = bus_arena_alloc(arena, n);
+    return at ? memset(at, 0, n) : NULL;
+}
+
+void *bus_arena_copy(bus_arena *arena, const void *bytes, size_t n)
+{
+    char *at = n < SIZE_MAX ? bus_arena_alloc(arena, n + 1) : NULL;
+    if (!at)
+        return NULL;
+    if (n)
+        memcpy(at, bytes, n);
+    at[n] = 0;
+    return at;
+}
+
+bus_arena_mark bus_arena_save(const bus_arena *arena)
+{
+    return (bus_arena_mark){ .block = arena->now, .at = arena->now ? arena->now->at : 0, .used = arena->used };
+}
+
+void bus_arena_back(bus_arena *arena, bus_arena_mark mark)
+{
+    if (!mark.block) {
+        bus_arena_reset(arena);
+        return;
+    }
+    arena->now = mark.block;
+    arena->now->at = mark.at;
+    arena->used = mark.used;
+}

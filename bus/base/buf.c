@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ * A growable byte buffer with a bound and sticky failure. */
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_CAPACITY 64
+
+void bus_buf_init(bus_buf *buf, size_t limit)
+{
+    *buf = (bus_buf){ .limit = limit ? limit : SIZE_MAX / 2 };
+}
+
+void bus_buf_free(bus_buf *buf)
+{
+    free(buf->data);
+    bus_buf_init(buf, buf->limit);
+}
+
+void bus_buf_clear(bus_buf *buf)
+{
+    buf->len = 0;
+    buf->failed = buf->over = false;
+}
+
+/* Makes room for n bytes and `spare` beyond them that do not count against the limit (a terminator). */
+static bool reserve(bus_buf *buf, size_t n, size_t spare)
+{
+    if (buf->failed)
+        return false;
+    if (n > buf->limit - buf->len) {
+        buf->failed = buf->over = true;
+        return false;
+    }
+    size_t need = buf->len + n + spare;
+    if (need <= buf->cap)
+        return true;
+    size_t cap = buf->cap ? buf->cap : FIRST_CAPACITY;
+    while (cap < need)
+        cap = cap > SIZE_MAX / 4 ? need : cap * 2;
+    uint8_t *data = realloc(buf->data, cap);
+    if (!data) {
+        buf->failed = true;
+        return false;
+    }
+    buf->data = data;
+    buf->cap = cap;
+    return true;
+}
+
+uint8_t *bus_buf_grow(bus_buf *buf, size_t n)
+{
+    /* One byte at least, so that room for nothing is not NULL. */
+    if (!reserve(buf, n, 1))
+        return NULL;
+    uint8_t *at = buf->data + buf->len;
+    buf->len += n;
+    return at;
+}
+
+void bus_buf_add(bus_buf *buf, const void *bytes, size_t n)
+{
+    uint8_t *at = bus_buf_grow(buf, n);
+    if (at && n)
+        memcpy(at, bytes, n);
+}
+
+void bus_buf_byte(bus_buf *buf, uint8_t byte)
+{
+    uint8_t *at = bus_buf_grow(buf, 1);
+    if (at)
+        *at = byte;
+}
+
+void bus_buf_text(bus_buf *buf, const char *text)
+{
+    bus_buf_add(buf, text, strlen(text));
+}
+
+void bus_buf_printf(bus_buf *buf, const char *format, ...)
+{
+    char small[256];
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(small, sizeof small, format, args);
+    if (n < 0) {
+        buf->failed = true;
+    } else if ((size_t)n < sizeof small) {
+        bus_buf_add(buf, small, (size_t)n);
+    } else if (reserve(buf, (size_t)n, 1)) {
+        (void)vsnprintf((char *)buf->data + buf->len, (size_t)n + 1, format, again);
+        buf->len += (size_t)n;
+    }
+    va_end(again);
+    va_end(args);
+}
+
+/* The length of the UTF-8 character at p (RFC 3629: no overlong forms, surrogates, or code points above U+10FFFF), 0 if
+ * there is none. */
+static size_t character(const unsigned char *p, size_t n)
+{
+    if (p[0] < 0x80)
+        return 1;
+    size_t len = p[0] >= 0xC2 && p[0] <= 0xDF ? 2 : (p[0] & 0xF0) == 0xE0 ? 3 : p[0] >= 0xF0 && p[0] <= 0xF4 ? 4 : 0;
+    if (len == 0 || len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    bool bad = (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) ||
+               (p[0] == 0xF4 && p[1] > 0x8F);
+    return bad ? 0 : len;
+}
+
+void bus_buf_json(bus_buf *buf, const char *bytes, size_t n)
+{
+    static const char hex[] = "0123456789abcdef";
+    const unsigned char *p = (const unsigned char *)bytes;
+    bus_buf_byte(buf, '"');
+    for (size_t i = 0; i < n && !buf->failed;) {
+        /* Runs of plain characters are added at once. */
+        size_t run = i;
+        while (run < n && p[run] >= 0x20 && p[run] < 0x7F && p[run] != '"' && p[run] != '\\')
+            run++;
+        if (run > i) {
+            bus_buf_add(buf, bytes + i, run - i);
+            i = run;
+            continue;
+        }
+        size_t len = character(p + i, n - i);
+        if (len > 1) {
+            bus_buf_add(buf, bytes + i, len);
+        } else if (len == 0) {
+            bus_buf_add(buf, "\xEF\xBF\xBD", 3);
+            len = 1;
+        } else if (p[i] == '"' || p[i] == '\\') {
+            char quoted[2] = { '\\', bytes[i] };
+            bus_buf_add(buf, quoted, 2);
+        } else if (p[i] == '\n' || p[i] == '\r' || p[i] == '\t') {
+            char quoted[2] = { '\\', p[i] == '\n' ? 'n' : p[i] == '\r' ? 'r' : 't' };
+            bus_buf_add(buf, quoted, 2);
+        } else {
+            char quoted[6] = { '\\', 'u', '0', '0', hex[p[i] >> 4], hex[p[i] & 15] };
+            bus_buf_add(buf, quoted, 6);
+        }
+        i += len;
+    }
+    bus_buf_byte(buf, '"');
+}
+
+char *bus_buf_take(bus_buf *buf)
+{
+    char *text = NULL;
+    if (reserve(buf, 0, 1)) {
+        text = (char *)buf->data;
+        text[buf->len] = 0;
+        buf->data = NULL;
+    }
+    bus_buf_free(buf);
+    return text;
+}
