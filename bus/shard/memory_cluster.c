@@ -160,6 +160,7 @@ int64_t memory_log_store(bus_memory_cluster *cluster, memory_topic *topic, int32
     record->record.topic = topic->name;
     record->record.partition = partition;
     record->record.offset = offset;
+    record->serial = ++cluster->serial;
     log->at[log->count++] = record;
     memory_lanes_hear(cluster, topic, partition, offset);
     return offset;
@@ -199,6 +200,12 @@ bool bus_memory_read(const bus_memory_cluster *cluster, const char *name, int32_
         return false;
     *out = log->at[offset - log->low]->record;
     return true;
+}
+
+uint64_t bus_memory_serial(const bus_memory_cluster *cluster, const char *name, int32_t partition, int64_t offset)
+{
+    const memory_log *log = memory_log_of(memory_topic_find(cluster, name), partition);
+    return log && offset >= log->low && offset < memory_log_end(log) ? log->at[offset - log->low]->serial : 0;
 }
 
 int64_t bus_memory_start(const bus_memory_cluster *cluster, const char *name, int32_t partition)

@@ -10,6 +10,7 @@
 typedef struct memory_record {
     bus_record record;
     bool control;              /* takes an offset, is never delivered */
+    uint64_t serial;           /* grows over all logs */
 } memory_record;
 
 typedef struct memory_log {
@@ -45,6 +46,7 @@ struct bus_memory_cluster {
     bool keep_zombies;
     bool down, commits_fail;
     size_t queue_most;
+    uint64_t serial;
     bus_memory_judge judge;
     void *judge_opaque;
     bus_memory_meter meter;

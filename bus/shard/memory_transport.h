@@ -25,6 +25,8 @@ int64_t bus_memory_append(bus_memory_cluster *cluster, const char *topic, int32_
 int64_t bus_memory_append_control(bus_memory_cluster *cluster, const char *topic, int32_t partition, int count);
 /* Reads the log: false past the end, before the start, and for a control record. Borrowed until the record is truncated away or the cluster freed. */
 bool bus_memory_read(const bus_memory_cluster *cluster, const char *topic, int32_t partition, int64_t offset, bus_record *out);
+/* Tells which of two records was written first: grows over all partitions, from 1; 0: there is none there. */
+uint64_t bus_memory_serial(const bus_memory_cluster *cluster, const char *topic, int32_t partition, int64_t offset);
 int64_t bus_memory_start(const bus_memory_cluster *cluster, const char *topic, int32_t partition);
 int64_t bus_memory_end(const bus_memory_cluster *cluster, const char *topic, int32_t partition);
 void bus_memory_truncate_before(bus_memory_cluster *cluster, const char *topic, int32_t partition, int64_t low);
