@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ * Catalog: the schemas this process knows. Only ever grows, so that what was found stays valid without a lock. */
+#include "codec/catalog.h"
+
+#include "base/error.h"
+#include "base/map.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct bus_catalog {
+    pthread_rwlock_t lock;
+    bus_map by_text, by_fingerprint, by_name;  /* to bus_schema; by_text owns nothing either */
+    bus_schema **schemas;                      /* owned, in order of arrival */
+    size_t count, cap;
+};
+
+bus_catalog *bus_catalog_new(void)
+{
+    bus_catalog *catalog = calloc(1, sizeof *catalog);
+    if (!catalog)
+        return NULL;
+    if (pthread_rwlock_init(&catalog->lock, NULL) != 0) {
+        free(catalog);
+        return NULL;
+    }
+    bus_map_init(&catalog->by_text);
+    bus_map_init(&catalog->by_fingerprint);
+    bus_map_init(&catalog->by_name);
+    return catalog;
+}
+
+void bus_catalog_free(bus_catalog *catalog)
+{
+    if (!catalog)
+        return;
+    bus_map_free(&catalog->by_text, NULL);
+    bus_map_free(&catalog->by_fingerprint, NULL);
+    bus_map_free(&catalog->by_name, NULL);
+    for (size_t i = 0; i < catalog->count; i++)
+        bus_schema_free(catalog->schemas[i]);
+    free(catalog->schemas);
+    pthread_rwlock_destroy(&catalog->lock);
+    free(catalog);
+}
+
+/* Makes it findable; false: no memory, and it is as if it had not been tried. */
+static bool enlist(bus_catalog *catalog, bus_schema *schema)
+{
+    size_t len;
+    const char *json = bus_schema_json(schema, &len), *name = bus_schema_name(schema);
+    uint64_t fingerprint = bus_schema_fingerprint(schema);
+    if (catalog->count == catalog->cap) {
+        size_t cap = catalog->cap ? catalog->cap * 2 : 16;
+        bus_schema **schemas = realloc(catalog->schemas, cap * sizeof(bus_schema *));
+        if (!schemas)
+            return false;
+        catalog->schemas = schemas;
+        catalog->cap = cap;
+    }
+    if (!bus_map_put(&catalog->by_text, json, len, schema))
+        return false;
+    bool first = !bus_map_get(&catalog->by_fingerprint, &fingerprint, sizeof fingerprint);
+    if (first && !bus_map_put(&catalog->by_fingerprint, &fingerprint, sizeof fingerprint, schema))
+        goto undo;
+    if (!bus_map_put(&catalog->by_name, name, strlen(name), schema)) {
+        if (first)
+            bus_map_remove(&catalog->by_fingerprint, &fingerprint, sizeof fingerprint);
+        goto undo;
+    }
+    catalog->schemas[catalog->count++] = schema;
+    return true;
+undo:
+    bus_map_remove(&catalog->by_text, json, len);
+    return false;
+}
+
+bus_status bus_catalog_add(bus_catalog *catalog, const char *json, size_t len, bus_error *err)
+{
+    bus_schema *schema = NULL;
+    bus_status status = BUS_OK;
+    pthread_rwlock_rdlock(&catalog->lock);
+    bool known = bus_map_get(&catalog->by_text, json, len) != NULL;
+    pthread_rwlock_unlock(&catalog->lock);
+    /* Parsed outside the lock: a hostile schema must not hold up deliveries. */
+    if (!known)
+        status = bus_schema_parse(json, len, &schema, err);
+    if (known || status != BUS_OK)
+        return status;
+    pthread_rwlock_wrlock(&catalog->lock);
+    if (bus_map_get(&catalog->by_text, json, len)) /* another thread was faster */
+        known = true;
+    else if (!enlist(catalog, schema))
+        status = bus_fail_nomem(err);
+    pthread_rwlock_unlock(&catalog->lock);
+    if (known || status != BUS_OK)
+        bus_schema_free(schema);
+    return status;
+}
+
+static const bus_schema *find(const bus_catalog *catalog, const bus_map *map, const void *key, size_t len)
+{
+    /* The lock is the one thing that changes when reading. */
+    pthread_rwlock_t *lock = &((bus_catalog *)(uintptr_t)catalog)->lock;
+    pthread_rwlock_rdlock(lock);
+    const bus_schema *schema = bus_map_get(map, key, len);
+    pthread_rwlock_unlock(lock);
+    return schema;
+}
+
+const bus_schema *bus_catalog_find(const bus_catalog *catalog, uint64_t fingerprint)
+{
+    return find(catalog, &catalog->by_fingerprint, &fingerprint, sizeof fingerprint);
+}
+
+const bus_schema *bus_catalog_named(const bus_catalog *catalog, const char *full_name)
+{
+    return find(catalog, &catalog->by_name, full_name, strlen(full_name));
+}
+
+const bus_schema *bus_catalog_at(const bus_catalog *catalog, size_t i)
+{
+    pthread_rwlock_t *lock = &((bus_catalog *)(uintptr_t)catalog)->lock;
+    pthread_rwlock_rdlock(lock);
+    const bus_schema *schema = i < catalog->count ? catalog->schemas[i] : NULL;
+    pthread_rwlock_unlock(lock);
+    return schema;
+}
+
+uint64_t bus_catalog_version(const bus_catalog *catalog)
+{
+    pthread_rwlock_t *lock = &((bus_catalog *)(uintptr_t)catalog)->lock;
+    pthread_rwlock_rdlock(lock);
+    uint64_t version = catalog->count;
+    pthread_rwlock_unlock(lock);
+    return version;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ * Catalog: the schemas this process knows, compiled-in and announced on `bus.schemas`. Any thread. */
+#ifndef BUS_CODEC_CATALOG_H
+#define BUS_CODEC_CATALOG_H
+
+#include "codec/schema.h"
+
+typedef struct bus_catalog bus_catalog;
+bus_catalog *bus_catalog_new(void);
+void bus_catalog_free(bus_catalog *catalog);
+/* Adds a schema by its exact JSON text; adding it again is a no-op. BUS_SCHEMA: it is not a valid schema. */
+bus_status bus_catalog_add(bus_catalog *catalog, const char *json, size_t len, bus_error *err);
+/* The schema with this fingerprint, the one added first if several share it; NULL if unknown. It lives as long as the catalog. */
+const bus_schema *bus_catalog_find(const bus_catalog *catalog, uint64_t fingerprint);
+/* The schema of this full name added last; NULL if unknown. */
+const bus_schema *bus_catalog_named(const bus_catalog *catalog, const char *full_name);
+/* The i-th, in order of arrival, for announcing and listing; NULL past the end. */
+const bus_schema *bus_catalog_at(const bus_catalog *catalog, size_t i);
+/* Grows with each new schema: a paused shard looks again when it changes. */
+uint64_t bus_catalog_version(const bus_catalog *catalog);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ * Headers packed: a record's headers as one blob for the store. A count, then for each header a code (0: the name follows,
+ * with its length, terminated), the value's length plus one (0: a null value), and the value. Numbers are LEB128.
+ * Codes are kept in stores for ever: append, never renumber. */
+#include "codec/envelope.h"
+
+#include <string.h>
+
+#define HEADERS_MAX (1u << 20) /* far beyond what a broker takes; keeps a broken blob from promising billions */
+
+static const char *const known[] = {
+    NULL, /* 0: the name is in the blob */
+    BUS_HEADER_SPECVERSION, BUS_HEADER_ID, BUS_HEADER_SOURCE, BUS_HEADER_TYPE, BUS_HEADER_CONTENT_TYPE,
+    BUS_HEADER_CORRELATION, BUS_HEADER_CAUSATION, BUS_HEADER_TRACEPARENT, BUS_HEADER_HOP, BUS_HEADER_ORIG,
+    BUS_HEADER_LETTER, BUS_HEADER_COMMAND, BUS_HEADER_REPLY_TO, BUS_HEADER_ERROR_CLASS, BUS_HEADER_ERROR_MESSAGE,
+    "__dlq.errors.topic", "__dlq.errors.partition", "__dlq.errors.offset", "__dlq.errors.group",
+    "__dlq.errors.delivery.count", "ce_time", "ce_subject", "ce_dataschema", "tracestate",
+};
+#define KNOWN (sizeof known / sizeof *known)
+_Static_assert(KNOWN < 128, "a code takes one byte");
+
+static uint8_t code_of(const char *name, size_t len)
+{
+    for (size_t i = 1; i < KNOWN; i++)
+        if (known[i][0] == name[0] && known[i][len - 1] == name[len - 1] && memcmp(known[i], name, len + 1) == 0)
+            return (uint8_t)i;
+    return 0;
+}
+
+static void put_size(bus_buf *out, size_t value)
+{
+    uint8_t bytes[10];
+    size_t n = 0;
+    for (; value > 0x7F; value >>= 7)
+        bytes[n++] = (uint8_t)(value | 0x80);
+    bytes[n++] = (uint8_t)value;
+    bus_buf_add(out, bytes, n);
+}
+
+void bus_headers_pack(const bus_header *headers, size_t count, bus_buf *out)
+{
+    put_size(out, count);
+    for (size_t i = 0; i < count; i++) {
+        const bus_header *header = &headers[i];
+        size_t len = strlen(header->name);
+        uint8_t code = len > 0 ? code_of(header->name, len) : 0;
+        bus_buf_byte(out, code);
+        if (code == 0) {
+            put_size(out, len);
+            bus_buf_add(out, header->name, len + 1);
+        }
+        put_size(out, header->value ? header->len + 1 : 0);
+        if (header->value && header->len > 0)
+            bus_buf_add(out, header->value, header->len);
+    }
+}
+
+typedef struct cursor { const uint8_t *at, *end; } cursor;
+
+static bool get_size(cursor *c, size_t *out)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 35; shift += 7) {
+        if (c->at == c->end)
+            return false;
+        uint8_t byte = *c->at++;
+        value |= (uint64_t)(byte & 0x7F) << shift;
+        if (byte < 0x80) {
+            *out = (size_t)value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool get_bytes(cursor *c, size_t len, const void **out)
+{
+    if (len > (size_t)(c->end - c->at))
+        return false;
+    *out = c->at;
+    c->at += len;
+    return true;
+}
+
+static bool get_name(cursor *c, const char **name)
+{
+    size_t len;
+    const void *bytes;
+    if (c->at == c->end)
+        return false;
+    uint8_t code = *c->at++;
+    if (code != 0) {
+        *name = code < KNOWN ? known[code] : NULL;
+        return *name != NULL;
+    }
+    if (!get_size(c, &len) || len >= (size_t)(c->end - c->at) || !get_bytes(c, len + 1, &bytes))
+        return false;
+    *name = bytes;
+    return memchr(bytes, 0, len + 1) == (const char *)bytes + len;
+}
+
+static bool get_value(cursor *c, bus_header *header)
+{
+    size_t len;
+    if (!get_size(c, &len))
+        return false;
+    header->len = len ? len - 1 : 0;
+    if (len == 0)
+        header->value = NULL;
+    else if (!get_bytes(c, len - 1, &header->value))
+        return false;
+    return true;
+}
+
+static bool open_blob(const void *blob, size_t len, cursor *c, size_t *count)
+{
+    *c = (cursor){ blob, (const uint8_t *)blob + (blob ? len : 0) };
+    *count = 0;
+    return len == 0 || (blob && get_size(c, count) && *count <= HEADERS_MAX);
+}
+
+size_t bus_headers_unpack(const void *blob, size_t len, bus_header *out, size_t max)
+{
+    cursor c;
+    size_t count;
+    if (!open_blob(blob, len, &c, &count) || count > max)
+        return SIZE_MAX;
+    for (size_t i = 0; i < count; i++)
+        if (!get_name(&c, &out[i].name) || !get_value(&c, &out[i]))
+            return SIZE_MAX;
+    return c.at == c.end ? count : SIZE_MAX;
+}
+
+size_t bus_headers_count(const void *blob, size_t len)
+{
+    cursor c;
+    size_t count;
+    bus_header header;
+    if (!open_blob(blob, len, &c, &count))
+        return SIZE_MAX;
+    for (size_t i = 0; i < count; i++)
+        if (!get_name(&c, &header.name) || !get_value(&c, &header))
+            return SIZE_MAX;
+    return c.at == c.end ? count : SIZE_MAX;
+}

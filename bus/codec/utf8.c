@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ * UTF-8: the check that every string passes. */
+#include "codec/utf8.h"
+
+/* The length of the well-formed sequence at `at`, 0 if there is none (Unicode, table 3-7). */
+static size_t sequence(const uint8_t *at, size_t left)
+{
+    uint8_t first = at[0];
+    if (first < 0x80)
+        return 1;
+    size_t n = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+    if (first < 0xC2 || first > 0xF4 || left < n)
+        return 0;
+    uint8_t low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+    uint8_t high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+    if (at[1] < low || at[1] > high)
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((at[i] & 0xC0) != 0x80)
+            return 0;
+    return n;
+}
+
+bool bus_utf8_ok(const void *bytes, size_t len)
+{
+    const uint8_t *at = bytes;
+    while (len > 0) {
+        size_t n = sequence(at, len);
+        if (n == 0)
+            return false;
+        at += n;
+        len -= n;
+    }
+    return true;
+}
