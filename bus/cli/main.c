@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT
+ * The `bus` command: finds the subcommand, reads configuration, runs it. */
+#include "cli/cli.h"
+#include "base/clock.h"
+#include "base/error.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef BUS_VERSION
+#define BUS_VERSION "development"
+#endif
+
+const cli_command *const cli_commands[] = {
+    &cli_publish, &cli_consume, &cli_lag, &cli_services, &cli_dlq_list, &cli_dlq_show, &cli_dlq_redrive, &cli_dlq_discard,
+    &cli_replay, &cli_rebuild, &cli_topics_plan, &cli_topics_apply, &cli_topics_list, &cli_broker, &cli_config, NULL
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+    interrupted = number;
+}
+
+bool cli_interrupted(void)
+{
+    return interrupted != 0;
+}
+
+int cli_interrupted_by(void)
+{
+    return interrupted;
+}
+
+static void catch_signals(void)
+{
+    /* SA_RESETHAND: whoever presses Ctrl-C twice means it. No SA_RESTART, so that a read from a terminal ends too. */
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int cli_exit_of(bus_status status)
+{
+    switch (status) {
+    case BUS_OK: return CLI_OK;
+    case BUS_CONFIG:
+    case BUS_INVALID: return CLI_USAGE;
+    case BUS_REFUSED:
+    case BUS_LOCKED: return CLI_REFUSED;
+    case BUS_BROKER:
+    case BUS_TIMEOUT: return CLI_UNREACHABLE;
+    case BUS_CANCELLED: return CLI_INTERRUPTED;
+    default: return CLI_ERROR;
+    }
+}
+
+int cli_fail(const cli *c, const bus_error *err)
+{
+    return cli_failf(c, cli_exit_of(err->status), "%s", err->text);
+}
+
+int cli_failf(const cli *c, int code, const char *format, ...)
+{
+    va_list args;
+    fprintf(stderr, "bus%s%s: ", c->command ? " " : "", c->command ? c->command->name : "");
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return code;
+}
+
+void cli_note(const cli *c, const char *format, ...)
+{
+    va_list args;
+    if (c->quiet)
+        return;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+int cli_flush(const cli *c, bus_buf *buf, int code)
+{
+    bool written = bus_buf_ok(buf) && fwrite(buf->data, 1, buf->len, stdout) == buf->len && fflush(stdout) == 0;
+    if (!written)
+        code = cli_failf(c, CLI_ERROR, "%s", bus_buf_ok(buf) ? strerror(errno) : "no memory for the answer");
+    bus_buf_free(buf);
+    return code;
+}
+
+int cli_print(const cli *c, cli_table *table, int code)
+{
+    bus_buf out;
+    bus_buf_init(&out, 0);
+    if (!table)
+        out.failed = true;
+    else if (c->json)
+        cli_table_json(table, &out);
+    else
+        cli_table_text(table, c->colour, &out);
+    if (c->json)
+        bus_buf_byte(&out, '\n');
+    cli_table_free(table);
+    return cli_flush(c, &out, code);
+}
+
+void cli_operator(char *out)
+{
+    char host[128] = "localhost";
+    const struct passwd *user = getpwuid(getuid());
+    gethostname(host, sizeof host - 1);
+    if (user)
+        snprintf(out, 256, "%.100s@%.127s", user->pw_name, host);
+    else
+        snprintf(out, 256, "%ld@%.127s", (long)getuid(), host);
+}
+
+int64_t cli_now(void)
+{
+    const bus_clock *clock = bus_clock_real();
+    return clock->wall_ms(clock);
+}
+
+/* Files first, then the environment, then flags: what is nearer to the person wins. */
+static bus_status configure(cli *c, bus_error *err)
+{
+    bus_status status = BUS_OK;
+    const char *item;
+
+    for (int i = 0; status == BUS_OK && (item = cli_nth(c, "config", i)); i++)
+        status = bus_config_read(c->config, item, err);
+    if (status == BUS_OK)
+        status = bus_config_environment(c->config, err);
+    for (int i = 0; status == BUS_OK && (item = cli_nth(c, "set", i)); i++) {
+        char name[256];
+        const char *equals = strchr(item, '=');
+        size_t len = equals ? (size_t)(equals - item) : 0;
+        if (len == 0 || len >= sizeof name)
+            return bus_fail(err, BUS_CONFIG, "--set %.60s: write name=value", item);
+        memcpy(name, item, len);
+        name[len] = 0;
+        for (const bus_property *p = bus_properties(); p->name; p++)
+            if (p->secret && !strcmp(p->name, name))
+                return bus_fail(err, BUS_CONFIG, "%s is a secret, and everyone on this host can read command lines: put it "
+                                "in a file (--config) or in the environment", name);
+        status = bus_config_set(c->config, name, equals + 1, err);
+    }
+    const char *bootstrap = cli_value(c, "bootstrap");
+    if (status == BUS_OK && bootstrap)
+        status = bus_config_set(c->config, "bootstrap.servers", bootstrap, err);
+    return status;
+}
+
+static int run(cli *c)
+{
+    bus_error err = { .status = BUS_NOMEM, .text = "no memory" };
+    const char *output = cli_value(c, "output");
+    int64_t timeout = 10000;
+    int code;
+
+    if (output && strcmp(output, "table") && strcmp(output, "json"))
+        return cli_failf(c, CLI_USAGE, "--output %s: it is table or json", output);
+    if (!cli_duration(c, "timeout", &timeout))
+        return CLI_USAGE;
+    c->timeout_ms = timeout > 0 && timeout < 86400000 ? (int)timeout : 10000;
+    c->json = output && !strcmp(output, "json");
+    c->quiet = cli_flag(c, "quiet");
+    c->progress = cli_flag(c, "progress");
+    const char *no_color = getenv("NO_COLOR");
+    c->colour = !c->json && isatty(STDOUT_FILENO) && !(no_color && *no_color);
+
+    if (!(c->config = bus_config_new()) || (configure(c, &err) != BUS_OK && !c->command->no_config)) {
+        code = cli_fail(c, &err);
+    } else {
+        catch_signals();
+        code = c->command->run(c);
+    }
+    bus_config_free(c->config);
+    return code;
+}
+
+/* "dlq list" is given as two arguments. *words is how many the name took, or how many of it were right. */
+static const cli_command *find(int argc, char **argv, int *words)
+{
+    *words = 0;
+    for (const cli_command *const *at = cli_commands; *at; at++) {
+        const char *name = (*at)->name, *space = strchr(name, ' ');
+        size_t first = space ? (size_t)(space - name) : strlen(name);
+        if (strlen(argv[0]) != first || strncmp(argv[0], name, first) != 0)
+            continue;
+        *words = 1;
+        if (!space)
+            return *at;
+        if (argc > 1 && !strcmp(argv[1], space + 1)) {
+            *words = 2;
+            return *at;
+        }
+    }
+    return NULL;
+}
+
+/* `bus dlq`, `bus dlq lsit`: say which words may follow. */
+static int say_seconds(const char *first, const char *second, FILE *to)
+{
+    fprintf(to, "bus %s: %s%s%s", first, second ? "no such subcommand: " : "say what to do", second ? second : "", "; one of");
+    for (const cli_command *const *at = cli_commands; *at; at++) {
+        size_t len = strlen(first);
+        if (!strncmp((*at)->name, first, len) && (*at)->name[len] == ' ')
+            fprintf(to, " %s", (*at)->name + len + 1);
+    }
+    fputs(", each with --help\n", to);
+    return CLI_USAGE;
+}
+
+static bool is_help(const char *word)
+{
+    return !strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help");
+}
+
+int main(int argc, char **argv)
+{
+    cli c = { 0 };
+    int words;
+
+    if (argc < 2) {
+        cli_overview();
+        return CLI_USAGE;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        puts("bus " BUS_VERSION);
+        return CLI_OK;
+    }
+    if (is_help(argv[1])) {
+        c.command = argc > 2 ? find(argc - 2, argv + 2, &words) : NULL;
+        if (c.command)
+            cli_help(c.command);
+        else
+            cli_overview();
+        return CLI_OK;
+    }
+    c.command = find(argc - 1, argv + 1, &words);
+    if (!c.command && words == 1)
+        return argc > 2 && is_help(argv[2]) ? (say_seconds(argv[1], NULL, stdout), CLI_OK)
+                                            : say_seconds(argv[1], argc > 2 ? argv[2] : NULL, stderr);
+    if (!c.command) {
+        fprintf(stderr, "bus: no such command: %s; bus --help lists them (options come after the command)\n", argv[1]);
+        return CLI_USAGE;
+    }
+    int parsed = cli_parse(&c, argc - words, argv + words);
+    return parsed < 0 ? CLI_OK : parsed != CLI_OK ? parsed : run(&c);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ * Commands: headers kept, dropped and added. */
+#include "ops/commands.h"
+#include "base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ADDED_MOST 5     /* orig, hop, command, reason, operator */
+#define TEXT_MOST 600
+
+typedef struct list {
+    bus_header *at;
+    size_t count;
+    bus_arena *arena;
+    bool failed;
+} list;
+
+static bool starts(const char *name, const char *prefix)
+{
+    return !strncmp(name, prefix, strlen(prefix));
+}
+
+/* Does it belong to the event, whatever way it went? */
+static bool of_event(const char *name)
+{
+    static const char *const ours[] = { "bus-hop", "bus-orig", "bus-letter", "bus-command", BUS_HEADER_HELD,
+                                        BUS_HEADER_REASON, BUS_HEADER_OPERATOR };
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        if (!strcmp(name, ours[i]))
+            return false;
+    return !starts(name, "__dlq.");
+}
+
+static bool begin(list *headers, const bus_record *record, bus_arena *arena)
+{
+    *headers = (list){ .arena = arena };
+    headers->at = bus_arena_alloc(arena, (record->header_count + ADDED_MOST) * sizeof(bus_header));
+    if (!headers->at)
+        return false;
+    for (size_t i = 0; i < record->header_count; i++)
+        if (of_event(record->headers[i].name))
+            headers->at[headers->count++] = record->headers[i];
+    return true;
+}
+
+static void add(list *headers, const char *name, const char *text, size_t len)
+{
+    const char *copy = bus_arena_copy(headers->arena, text, len);
+    if (!copy)
+        headers->failed = true;
+    else
+        headers->at[headers->count++] = (bus_header){ name, copy, len };
+}
+
+static void add_command(list *headers, const bus_command *command)
+{
+    char text[TEXT_MOST];
+    int len = snprintf(text, sizeof text, "%s %s %d", bus_command_name(command->kind), command->id, command->round);
+    if (len < 0 || (size_t)len >= sizeof text)
+        headers->failed = true;
+    else
+        add(headers, "bus-command", text, (size_t)len);
+    if (command->reason)
+        add(headers, BUS_HEADER_REASON, command->reason, strlen(command->reason));
+    if (command->by)
+        add(headers, BUS_HEADER_OPERATOR, command->by, strlen(command->by));
+}
+
+static void add_orig(list *headers, const bus_record *record, bool keep)
+{
+    char text[TEXT_MOST];
+    bus_slice known = bus_record_header(record, "bus-orig");
+    if (keep && known.at) {
+        add(headers, "bus-orig", known.at, known.len);
+        return;
+    }
+    bus_orig orig = { .topic = { record->topic, strlen(record->topic) }, .partition = record->partition,
+                      .offset = record->offset, .timestamp = record->timestamp, .hop = bus_record_header(record, "bus-hop") };
+    size_t len = bus_orig_write(&orig, text, sizeof text);
+    if (!len) { /* a foreign hop too long to keep: the place alone */
+        orig.hop = (bus_slice){ NULL, 0 };
+        len = bus_orig_write(&orig, text, sizeof text);
+    }
+    if (!len)
+        headers->failed = true;
+    else
+        add(headers, "bus-orig", text, len);
+}
+
+static void add_hop(list *headers, const bus_copy_hop *hop)
+{
+    char source[160], text[TEXT_MOST];
+    int n = snprintf(source, sizeof source, "bus-replay/0#%s", hop->run);
+    bus_hop own = { .source = { source, (size_t)n }, .topic = { hop->topic, strlen(hop->topic) },
+                    .partition = hop->partition, .seq = hop->seq };
+    size_t len = n > 0 && (size_t)n < sizeof source ? bus_hop_write(&own, text, sizeof text) : 0;
+    if (!len)
+        headers->failed = true;
+    else
+        add(headers, "bus-hop", text, len);
+}
+
+static bus_status finish(const list *headers, bus_header **out, size_t *count, bus_error *err)
+{
+    if (headers->failed)
+        return bus_fail_nomem(err);
+    *out = headers->at;
+    *count = headers->count;
+    return BUS_OK;
+}
+
+bus_status bus_command_headers(const bus_command *command, const bus_record *letter, bus_arena *arena, bus_header **out,
+                               size_t *count, bus_error *err)
+{
+    list headers;
+    if (!begin(&headers, letter, arena))
+        return bus_fail_nomem(err);
+    bus_slice orig = bus_record_header(letter, "bus-orig");
+    if (orig.at)
+        add(&headers, "bus-orig", orig.at, orig.len);
+    add_command(&headers, command);
+    return finish(&headers, out, count, err);
+}
+
+bus_status bus_copy_headers(const bus_record *record, const bus_command *command, const bus_copy_hop *hop, bool keep_orig,
+                            bus_arena *arena, bus_header **out, size_t *count, bus_error *err)
+{
+    list headers;
+    if (!begin(&headers, record, arena))
+        return bus_fail_nomem(err);
+    add_orig(&headers, record, keep_orig);
+    if (command)
+        add_command(&headers, command);
+    if (hop)
+        add_hop(&headers, hop);
+    return finish(&headers, out, count, err);
+}

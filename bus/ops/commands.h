@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ * Commands: the records that operators put on `<service>.redrive`, made from the record they are about. Pure. */
+#ifndef BUS_OPS_COMMANDS_H
+#define BUS_OPS_COMMANDS_H
+
+#include "base/arena.h"
+#include "ops/headers.h"
+
+typedef struct bus_command {
+    bus_command_kind kind;
+    const char *id;          /* of the letter, or of the run */
+    int round;               /* the letter's; 0 for a replay */
+    const char *reason;      /* NULL: none */
+    const char *by;          /* user@host */
+} bus_command;
+
+/* A copy's hop: one source a run and a dense seq per destination, so that the receiver's inbox works as for any sender. */
+typedef struct bus_copy_hop {
+    const char *run;         /* the run's id */
+    const char *topic;
+    int32_t partition;
+    int64_t seq;             /* from 1 */
+} bus_copy_hop;
+
+/* The headers of a command about a dead letter: those of the event, `bus-orig` as the letter has it, and the command. What the
+ * letter gained (its state, the errors) is left out: the event goes back as it came. Memory is the arena's; values may borrow
+ * from `letter`. */
+bus_status bus_command_headers(const bus_command *command, const bus_record *letter, bus_arena *arena, bus_header **out,
+                               size_t *count, bus_error *err);
+
+/* The headers of a copy of `record`: the event's own, `bus-orig` (where it was, and its hop), and, if not NULL, the command and
+ * the copy's own hop. A record that is a copy already keeps its `bus-orig` if `keep_orig`, so that the first place is known
+ * for ever; a copy for a service names the place it was replayed from, by which the service routes it. */
+bus_status bus_copy_headers(const bus_record *record, const bus_command *command, const bus_copy_hop *hop, bool keep_orig,
+                            bus_arena *arena, bus_header **out, size_t *count, bus_error *err);
+
+#endif

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT
+ * Compare: both stores attached to one connection, read-only, and the work left to SQL. */
+#include "ops/compare.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/id.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct comparer {
+    sqlite3 *db;
+    bus_arena *arena;
+    bus_error *err;
+} comparer;
+
+const char *bus_table_verdict_name(bus_table_verdict verdict)
+{
+    switch (verdict) {
+    case BUS_TABLE_SAME: return "same";
+    case BUS_TABLE_DIFFERS: return "differs";
+    case BUS_TABLE_COLUMNS: return "other columns";
+    case BUS_TABLE_ONLY_OLD: return "only in old";
+    case BUS_TABLE_ONLY_NEW: return "only in new";
+    }
+    return "?";
+}
+
+static bus_status sql_failed(const comparer *c, const char *what)
+{
+    int code = sqlite3_errcode(c->db);
+    bus_status status = code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? BUS_CORRUPT
+                      : code == SQLITE_NOMEM                            ? BUS_NOMEM
+                                                                        : BUS_STORE;
+    return bus_fail(c->err, status, "%s: %s", what, sqlite3_errmsg(c->db));
+}
+
+/* Percent-encodes a path into an SQLite URI, so that '?' and '#' in a directory's name stay part of it. */
+static bool uri_of(const char *path, const char *query, bus_buf *out)
+{
+    bus_buf_text(out, "file:");
+    for (const char *at = path; *at; at++) {
+        if (strchr("%?# ", *at))
+            bus_buf_printf(out, "%%%02X", (unsigned)(unsigned char)*at);
+        else
+            bus_buf_byte(out, (uint8_t)*at);
+    }
+    bus_buf_text(out, query);
+    bus_buf_byte(out, 0);
+    return bus_buf_ok(out);
+}
+
+static bus_status attach(const comparer *c, const char *path, const char *as)
+{
+    bus_status status = BUS_OK;
+    bus_buf uri;
+    sqlite3_stmt *stmt = NULL;
+    char wal[4096], sql[64];
+
+    if (access(path, R_OK) != 0)
+        return bus_fail(c->err, BUS_MISSING, "%s: no store that can be read there", path);
+    /* A stopped service leaves its WAL behind with committed rows in it, so the file alone is not the store: immutable, which
+     * ignores the WAL, is only right where there is none (and then works in a read-only directory too). */
+    snprintf(wal, sizeof wal, "%s-wal", path);
+    bus_buf_init(&uri, 0);
+    if (!uri_of(path, access(wal, F_OK) == 0 ? "?mode=ro" : "?mode=ro&immutable=1", &uri)) {
+        status = bus_fail_nomem(c->err);
+        goto out;
+    }
+    snprintf(sql, sizeof sql, "ATTACH ?1 AS %s", as);
+    if (sqlite3_prepare_v2(c->db, sql, -1, &stmt, NULL) != SQLITE_OK
+        || sqlite3_bind_text(stmt, 1, (const char *)uri.data, -1, SQLITE_STATIC) != SQLITE_OK
+        || sqlite3_step(stmt) != SQLITE_DONE)
+        status = sql_failed(c, path);
+out:
+    sqlite3_finalize(stmt);
+    bus_buf_free(&uri);
+    return status;
+}
+
+/* Runs a statement made with sqlite3_mprintf (freed here) and leaves it prepared. */
+static bus_status prepare(const comparer *c, char *sql, sqlite3_stmt **out)
+{
+    if (!sql)
+        return bus_fail_nomem(c->err);
+    bus_status status = sqlite3_prepare_v2(c->db, sql, -1, out, NULL) == SQLITE_OK ? BUS_OK : sql_failed(c, "comparing");
+    sqlite3_free(sql);
+    return status;
+}
+
+static bus_status list_tables(const comparer *c, bus_comparison *out)
+{
+    sqlite3_stmt *stmt = NULL;
+    bus_status status = prepare(c, sqlite3_mprintf(
+        "SELECT name, max(o), max(n) FROM ("
+        "  SELECT name, 1 AS o, 0 AS n FROM old.sqlite_schema WHERE type = 'table'"
+        "  UNION ALL SELECT name, 0, 1 FROM new.sqlite_schema WHERE type = 'table')"
+        " WHERE name NOT LIKE 'bus\\_%%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%%' ESCAPE '\\'"
+        " GROUP BY name ORDER BY name"), &stmt);
+    size_t cap = 0;
+    int rc = SQLITE_DONE;
+    while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        if (out->count == cap) {
+            size_t wider = cap ? cap * 2 : 16;
+            bus_table_comparison *grown = bus_arena_alloc(c->arena, wider * sizeof *grown);
+            if (!grown) {
+                status = bus_fail_nomem(c->err);
+                break;
+            }
+            if (cap)
+                memcpy(grown, out->table, cap * sizeof *grown);
+            out->table = grown;
+            cap = wider;
+        }
+        const char *name = (const char *)sqlite3_column_text(stmt, 0);
+        char *copy = name ? bus_arena_copy(c->arena, name, strlen(name)) : NULL;
+        if (!copy) {
+            status = bus_fail_nomem(c->err);
+            break;
+        }
+        bus_table_comparison *table = &out->table[out->count++];
+        *table = (bus_table_comparison){ .name = copy, .old_rows = -1, .new_rows = -1 };
+        if (!sqlite3_column_int(stmt, 1))
+            table->verdict = BUS_TABLE_ONLY_NEW;
+        else if (!sqlite3_column_int(stmt, 2))
+            table->verdict = BUS_TABLE_ONLY_OLD;
+    }
+    if (status == BUS_OK && rc != SQLITE_DONE)
+        status = sql_failed(c, "listing tables");
+    sqlite3_finalize(stmt);
+    return status;
+}
+
+/* The table's columns as one expression that makes a row a text of SQL literals: quote() tells 1 from '1' from 1.0 and takes
+ * every collation out of the comparison. */
+static bus_status row_expression(const comparer *c, const char *schema, const char *table, bus_buf *out)
+{
+    sqlite3_stmt *stmt = NULL;
+    bus_status status = prepare(c, sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q, %Q) ORDER BY name", table, schema), &stmt);
+    int rc = SQLITE_DONE;
+    while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(stmt, 0);
+        char *part = sqlite3_mprintf("%s'%q='||quote(\"%w\")", out->len ? "||', '||" : "", name, name);
+        if (part)
+            bus_buf_text(out, part);
+        else
+            status = bus_fail_nomem(c->err);
+        sqlite3_free(part);
+    }
+    if (status == BUS_OK && rc != SQLITE_DONE)
+        status = sql_failed(c, table);
+    bus_buf_byte(out, 0);
+    if (status == BUS_OK && !bus_buf_ok(out))
+        status = bus_fail_nomem(c->err);
+    sqlite3_finalize(stmt);
+    return status;
+}
+
+/* Count and hash of all rows. The sum of the rows' hashes does not depend on their order, so nothing is sorted. */
+static bus_status digest(const comparer *c, const char *schema, const char *table, const char *row, int64_t *rows, uint64_t *hash)
+{
+    sqlite3_stmt *stmt = NULL;
+    bus_status status = prepare(c, sqlite3_mprintf("SELECT %s FROM %s.\"%w\"", row, schema, table), &stmt);
+    int rc = SQLITE_DONE;
+    int64_t count = 0;
+    uint64_t sum = 0;
+    while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const void *text = sqlite3_column_text(stmt, 0);
+        if (!text) {
+            status = bus_fail_nomem(c->err);
+            break;
+        }
+        sum += bus_hash(text, (size_t)sqlite3_column_bytes(stmt, 0), 1);
+        count++;
+    }
+    if (status == BUS_OK && rc != SQLITE_DONE)
+        status = sql_failed(c, table);
+    sqlite3_finalize(stmt);
+    if (status == BUS_OK) {
+        *rows = count;
+        *hash = sum;
+    }
+    return status;
+}
+
+static bus_status list_rows(const comparer *c, const char *table, const char *row, const char *here, const char *there,
+                            const char **out, int *count)
+{
+    sqlite3_stmt *stmt = NULL;
+    bus_status status = prepare(c, sqlite3_mprintf("SELECT %s FROM %s.\"%w\" EXCEPT SELECT %s FROM %s.\"%w\" ORDER BY 1 LIMIT %d",
+                                                   row, here, table, row, there, table, BUS_COMPARE_ROWS), &stmt);
+    int rc = SQLITE_DONE;
+    while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const void *text = sqlite3_column_text(stmt, 0);
+        char *copy = text ? bus_arena_copy(c->arena, text, (size_t)sqlite3_column_bytes(stmt, 0)) : NULL;
+        if (!copy)
+            status = bus_fail_nomem(c->err);
+        else
+            out[(*count)++] = copy;
+    }
+    if (status == BUS_OK && rc != SQLITE_DONE)
+        status = sql_failed(c, table);
+    sqlite3_finalize(stmt);
+    return status;
+}
+
+static bus_status compare_table(const comparer *c, bus_table_comparison *table)
+{
+    bus_status status = BUS_OK;
+    bus_buf old_row, new_row;
+    bus_buf_init(&old_row, 0);
+    bus_buf_init(&new_row, 0);
+
+    if (table->verdict != BUS_TABLE_ONLY_NEW) {
+        status = row_expression(c, "old", table->name, &old_row);
+        if (status == BUS_OK)
+            status = digest(c, "old", table->name, (const char *)old_row.data, &table->old_rows, &table->old_hash);
+    }
+    if (status == BUS_OK && table->verdict != BUS_TABLE_ONLY_OLD) {
+        status = row_expression(c, "new", table->name, &new_row);
+        if (status == BUS_OK)
+            status = digest(c, "new", table->name, (const char *)new_row.data, &table->new_rows, &table->new_hash);
+    }
+    if (status != BUS_OK || table->verdict != BUS_TABLE_SAME)
+        goto out;
+    if (strcmp((const char *)old_row.data, (const char *)new_row.data) != 0) {
+        table->verdict = BUS_TABLE_COLUMNS;
+        goto out;
+    }
+    if (table->old_rows == table->new_rows && table->old_hash == table->new_hash)
+        goto out;
+    table->verdict = BUS_TABLE_DIFFERS;
+    const char *row = (const char *)old_row.data;
+    status = list_rows(c, table->name, row, "old", "new", table->only_old, &table->only_old_count);
+    if (status == BUS_OK)
+        status = list_rows(c, table->name, row, "new", "old", table->only_new, &table->only_new_count);
+out:
+    bus_buf_free(&old_row);
+    bus_buf_free(&new_row);
+    return status;
+}
+
+bus_status bus_compare(const char *old_path, const char *new_path, bus_arena *arena, bus_comparison *out, bus_error *err)
+{
+    comparer c = { .arena = arena, .err = err };
+    bus_comparison result = { 0 };
+    bus_status status;
+
+    if (sqlite3_open_v2(":memory:", &c.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+        status = c.db ? sql_failed(&c, "opening SQLite") : bus_fail_nomem(err);
+        goto out;
+    }
+    sqlite3_db_config(c.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    status = attach(&c, old_path, "old");
+    if (status == BUS_OK)
+        status = attach(&c, new_path, "new");
+    if (status == BUS_OK)
+        status = list_tables(&c, &result);
+    for (size_t i = 0; status == BUS_OK && i < result.count; i++) {
+        status = compare_table(&c, &result.table[i]);
+        result.differing += result.table[i].verdict != BUS_TABLE_SAME;
+    }
+    if (status == BUS_OK)
+        *out = result;
+out:
+    sqlite3_close(c.db);
+    return status;
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT
+ * Dead letters: the fold over `<service>.dlq`. */
+#include "ops/deadletters.h"
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/map.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct bus_dead_fold {
+    bus_arena arena;
+    bus_map by_id;           /* "service/id" -> bus_dead */
+    bus_dead **list;
+    size_t count, cap, foreign;
+    bool failed;             /* no memory since the last add */
+};
+
+bus_dead_fold *bus_dead_fold_new(void)
+{
+    bus_dead_fold *fold = calloc(1, sizeof *fold);
+    if (!fold)
+        return NULL;
+    bus_arena_init(&fold->arena, 0);
+    bus_map_init(&fold->by_id);
+    return fold;
+}
+
+void bus_dead_fold_free(bus_dead_fold *fold)
+{
+    if (!fold)
+        return;
+    bus_map_free(&fold->by_id, NULL);
+    bus_arena_free(&fold->arena);
+    free(fold->list);
+    free(fold);
+}
+
+size_t bus_dead_count(const bus_dead_fold *fold)
+{
+    return fold->count;
+}
+
+size_t bus_dead_foreign(const bus_dead_fold *fold)
+{
+    return fold->foreign;
+}
+
+bus_dead *bus_dead_at(const bus_dead_fold *fold, size_t at)
+{
+    return at < fold->count ? fold->list[at] : NULL;
+}
+
+bus_dead *bus_dead_find(const bus_dead_fold *fold, const char *id, size_t *matches)
+{
+    bus_dead *found = NULL;
+    size_t len = strlen(id), count = 0;
+    for (size_t i = 0; i < fold->count; i++) {
+        const char *known = fold->list[i]->id;
+        bool exact = !strcmp(known, id);
+        if (!exact && (len < 4 || strncmp(known, id, len) != 0))
+            continue;
+        found = fold->list[i];
+        count++;
+        if (exact) {
+            count = 1;
+            break;
+        }
+    }
+    if (matches)
+        *matches = count;
+    return count == 1 ? found : NULL;
+}
+
+static const char *keep(bus_dead_fold *fold, const void *bytes, size_t len)
+{
+    if (!bytes || !len)
+        return "";
+    const char *copy = bus_arena_copy(&fold->arena, bytes, len);
+    if (!copy)
+        fold->failed = true;
+    return copy ? copy : "";
+}
+
+/* Keeps the known text if the new one is the same: a letter redriven many times costs its texts once. */
+static const char *keep_if_other(bus_dead_fold *fold, const char *known, bus_slice text)
+{
+    if (!text.at || (known && bus_slice_is(text, known)))
+        return known ? known : "";
+    return keep(fold, text.at, text.len);
+}
+
+static bus_dead *letter_of(bus_dead_fold *fold, const char *service, const bus_envelope *envelope)
+{
+    char name[600];
+    int len = snprintf(name, sizeof name, "%s/%.*s", service, (int)envelope->letter_id.len, envelope->letter_id.at);
+    if (len < 0 || (size_t)len >= sizeof name)
+        return NULL;
+    bus_dead *dead = bus_map_get(&fold->by_id, name, (size_t)len);
+    if (dead)
+        return dead;
+    if (fold->count == fold->cap) {
+        size_t cap = fold->cap ? fold->cap * 2 : 64;
+        bus_dead **list = realloc(fold->list, cap * sizeof *list);
+        if (!list)
+            return NULL;
+        fold->list = list;
+        fold->cap = cap;
+    }
+    dead = bus_arena_zero(&fold->arena, sizeof *dead);
+    if (!dead)
+        return NULL;
+    /* The service's name is one text for all its letters. */
+    const char *known = fold->count ? fold->list[fold->count - 1]->service : NULL;
+    dead->service = known && !strcmp(known, service) ? known : keep(fold, service, strlen(service));
+    dead->id = keep(fold, envelope->letter_id.at, envelope->letter_id.len);
+    dead->type = dead->event_id = dead->topic = dead->error_class = dead->error_message = "";
+    dead->record = BUS_OFFSET_NONE;
+    dead->offset = BUS_OFFSET_NONE;
+    if (fold->failed || !bus_map_put(&fold->by_id, name, (size_t)len, dead))
+        return NULL;
+    fold->list[fold->count++] = dead;
+    return dead;
+}
+
+/* What a record that carries the event says of it. */
+static void take_event(bus_dead_fold *fold, bus_dead *dead, const bus_envelope *envelope, const bus_record *record)
+{
+    bus_slice topic = bus_record_header(record, "__dlq.errors.topic");
+    dead->record = record->offset;
+    dead->type = keep_if_other(fold, dead->type, envelope->type);
+    dead->event_id = keep_if_other(fold, dead->event_id, envelope->id);
+    if (envelope->orig.topic.at) {
+        dead->topic = keep_if_other(fold, dead->topic, envelope->orig.topic);
+        dead->partition = envelope->orig.partition;
+        dead->offset = envelope->orig.offset;
+        dead->timestamp = envelope->orig.timestamp;
+    } else if (topic.at) {
+        dead->topic = keep_if_other(fold, dead->topic, topic);
+        dead->partition = (int32_t)bus_record_number(record, "__dlq.errors.partition", 0);
+        dead->offset = bus_record_number(record, "__dlq.errors.offset", BUS_OFFSET_NONE);
+    }
+    if (record->key && !dead->key) {
+        dead->key = keep(fold, record->key, record->key_len); /* "" for an empty key, which is not no key */
+        dead->key_len = record->key_len;
+    }
+}
+
+static void take_failure(bus_dead_fold *fold, bus_dead *dead, const bus_envelope *envelope, const bus_record *record)
+{
+    dead->error_class = keep_if_other(fold, dead->error_class, envelope->error_class);
+    dead->error_message = keep_if_other(fold, dead->error_message, envelope->error_message);
+    dead->attempts = bus_record_number(record, "__dlq.errors.delivery.count", dead->attempts);
+    dead->first_failed = bus_record_number(record, BUS_HEADER_FIRST_FAILED, dead->first_failed ? dead->first_failed : record->timestamp);
+    dead->last_failed = bus_record_number(record, BUS_HEADER_LAST_FAILED, record->timestamp);
+}
+
+static bool take_change(bus_dead_fold *fold, bus_dead *dead, const bus_envelope *envelope, const bus_record *record)
+{
+    char error[600] = "";
+    bus_slice reason = bus_record_header(record, BUS_HEADER_REASON), by = bus_record_header(record, BUS_HEADER_OPERATOR);
+    bus_dead_change *change = bus_arena_zero(&fold->arena, sizeof *change);
+    if (!change)
+        return false;
+    if (envelope->letter == BUS_LETTER_OPEN && (envelope->error_class.at || envelope->error_message.at))
+        snprintf(error, sizeof error, "%.*s: %.*s", (int)envelope->error_class.len, envelope->error_class.at ? envelope->error_class.at : "",
+                 (int)envelope->error_message.len, envelope->error_message.at ? envelope->error_message.at : "");
+    *change = (bus_dead_change){ .at = record->timestamp, .offset = record->offset, .round = envelope->letter_round,
+                                 .state = envelope->letter, .error = keep(fold, error, strlen(error)),
+                                 .reason = keep(fold, reason.at, reason.len), .by = keep(fold, by.at, by.len) };
+    if (dead->last_change)
+        dead->last_change->next = change;
+    else
+        dead->changes = change;
+    dead->last_change = change;
+    return !fold->failed;
+}
+
+bus_status bus_dead_fold_add(bus_dead_fold *fold, const char *service, const bus_record *record, bus_error *err)
+{
+    bus_envelope envelope;
+    if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK || envelope.letter == BUS_LETTER_NONE) {
+        fold->foreign++;
+        return BUS_OK;
+    }
+    fold->failed = false;
+    bus_dead *dead = letter_of(fold, service, &envelope);
+    if (!dead)
+        return bus_fail_nomem(err);
+    bool known = dead->changes != NULL;
+    if (known && (envelope.letter_round < dead->round || (envelope.letter_round == dead->round && envelope.letter <= dead->state)))
+        return BUS_OK;
+    dead->shard = record->partition;
+    dead->round = envelope.letter_round;
+    dead->state = envelope.letter;
+    /* A topic whose beginning has expired may start with a later change: better its copy of the event than none. */
+    if (envelope.letter == BUS_LETTER_OPEN || dead->record == BUS_OFFSET_NONE)
+        take_event(fold, dead, &envelope, record);
+    if (envelope.letter == BUS_LETTER_OPEN) {
+        take_failure(fold, dead, &envelope, record);
+        dead->held = bus_slice_is(bus_record_header(record, BUS_HEADER_HELD), BUS_HELD_YES);
+    }
+    if (!take_change(fold, dead, &envelope, record) || fold->failed)
+        return bus_fail_nomem(err);
+    return BUS_OK;
+}
+
+bool bus_dead_matches(const bus_dead *dead, const bus_dead_filter *filter)
+{
+    if (!filter)
+        return true;
+    if (filter->states && !(filter->states & (1u << dead->state)))
+        return false;
+    if (filter->type && strcmp(filter->type, dead->type) != 0)
+        return false;
+    if (filter->topic && strcmp(filter->topic, dead->topic) != 0)
+        return false;
+    if (filter->error) {
+        char whole[600];
+        snprintf(whole, sizeof whole, "%s: %s", dead->error_class, dead->error_message);
+        if (!strstr(whole, filter->error))
+            return false;
+    }
+    if (filter->key
+        && (!dead->key || dead->key_len != filter->key_len || memcmp(dead->key, filter->key, filter->key_len) != 0))
+        return false;
+    return dead->last_failed >= filter->since && (!filter->until || dead->last_failed < filter->until);
+}
+
+void bus_error_pattern(const char *error_class, const char *message, char *out, size_t cap)
+{
+    char whole[600];
+    size_t at = 0;
+    snprintf(whole, sizeof whole, "%s%s%s", error_class, *error_class && *message ? ": " : "", message);
+    for (const char *word = whole; *word && at + 1 < cap;) {
+        size_t len = 0;
+        bool digit = false;
+        while (isalnum((unsigned char)word[len]) || word[len] == '_' || (word[len] == '-' && len)) {
+            digit |= isdigit((unsigned char)word[len]) != 0;
+            len++;
+        }
+        if (digit) {
+            out[at++] = '#';
+        } else {
+            size_t n = len ? len : 1;
+            n = n < cap - 1 - at ? n : cap - 1 - at;
+            memcpy(out + at, word, n);
+            at += n;
+        }
+        word += len ? len : 1;
+    }
+    out[at] = 0;
+}
+
+static int larger_first(const void *a, const void *b)
+{
+    const bus_dead_group *x = a, *y = b;
+    if (x->letters != y->letters)
+        return x->letters < y->letters ? 1 : -1;
+    int order = strcmp(x->service ? x->service : "", y->service ? y->service : "");
+    return order ? order : strcmp(x->type ? x->type : "", y->type ? y->type : "");
+}
+
+static void count_in(bus_dead_group *group, const bus_dead *dead)
+{
+    if (!group->letters || dead->first_failed < group->first)
+        group->first = dead->first_failed;
+    if (!group->letters || dead->last_failed > group->last)
+        group->last = dead->last_failed;
+    group->letters++;
+    group->by_state[dead->state]++;
+    group->held += dead->held && (dead->state == BUS_LETTER_OPEN || dead->state == BUS_LETTER_REDRIVEN);
+}
+
+bus_status bus_dead_group_by(bus_dead_fold *fold, unsigned by, const bus_dead_filter *filter, bus_dead_group **out,
+                             size_t *count, bus_error *err)
+{
+    bus_map index;
+    bus_dead_group *groups = NULL;
+    size_t used = 0, cap = 0;
+    bus_status status = BUS_OK;
+
+    bus_map_init(&index);
+    for (size_t i = 0; i < fold->count; i++) {
+        const bus_dead *dead = fold->list[i];
+        char error[300] = "", name[1500];
+        if (!bus_dead_matches(dead, filter))
+            continue;
+        if (by & BUS_GROUP_BY_ERROR)
+            bus_error_pattern(dead->error_class, dead->error_message, error, sizeof error);
+        int len = snprintf(name, sizeof name, "%s\n%s\n%s\n%s", by & BUS_GROUP_BY_SERVICE ? dead->service : "",
+                           by & BUS_GROUP_BY_TYPE ? dead->type : "", by & BUS_GROUP_BY_TOPIC ? dead->topic : "", error);
+        size_t at = (size_t)(uintptr_t)bus_map_get(&index, name, (size_t)len); /* place + 1 */
+        if (!at) {
+            if (used == cap) {
+                cap = cap ? cap * 2 : 16;
+                bus_dead_group *wider = realloc(groups, cap * sizeof *groups);
+                if (!wider)
+                    goto nomem;
+                groups = wider;
+            }
+            fold->failed = false;
+            groups[used] = (bus_dead_group){
+                .service = by & BUS_GROUP_BY_SERVICE ? dead->service : NULL, .type = by & BUS_GROUP_BY_TYPE ? dead->type : NULL,
+                .topic = by & BUS_GROUP_BY_TOPIC ? dead->topic : NULL,
+                .error = by & BUS_GROUP_BY_ERROR ? keep(fold, error, strlen(error)) : NULL };
+            at = ++used;
+            if (fold->failed || !bus_map_put(&index, name, (size_t)len, (void *)(uintptr_t)at))
+                goto nomem;
+        }
+        count_in(&groups[at - 1], dead);
+    }
+    if (used)
+        qsort(groups, used, sizeof *groups, larger_first);
+    *out = groups;
+    *count = used;
+    groups = NULL;
+    goto out;
+nomem:
+    status = bus_fail_nomem(err);
+out:
+    bus_map_free(&index, NULL);
+    free(groups);
+    return status;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ * Range: parses and checks what an operator says about the part of a topic he means. */
+#include "ops/range.h"
+#include "base/clock.h"
+#include "base/error.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool parse_offset(const char *text, int64_t *out)
+{
+    if (!isdigit((unsigned char)text[0]))
+        return false;
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (errno || *end)
+        return false;
+    *out = value;
+    return true;
+}
+
+bus_status bus_edge_parse(const char *text, int64_t now_ms, bus_edge *out, bus_error *err)
+{
+    int64_t value;
+    if (!strcmp(text, "start") || !strcmp(text, "@start")) {
+        *out = (bus_edge){ BUS_EDGE_START, 0 };
+        return BUS_OK;
+    }
+    if (!strcmp(text, "end") || !strcmp(text, "@end")) {
+        *out = (bus_edge){ BUS_EDGE_END, 0 };
+        return BUS_OK;
+    }
+    if (parse_offset(text, &value)) {
+        *out = (bus_edge){ BUS_EDGE_OFFSET, value };
+        return BUS_OK;
+    }
+    /* bus_time_parse knows relative times with their '@' only, absolute ones without it: offer it both. */
+    if (bus_time_parse(text, now_ms, &value) || (text[0] == '@' && bus_time_parse(text + 1, now_ms, &value))) {
+        *out = (bus_edge){ BUS_EDGE_TIME, value };
+        return BUS_OK;
+    }
+    return bus_fail(err, BUS_INVALID, "\"%.60s\" is no place in a topic: give an offset (120), a time (@-1h, "
+                    "@2026-11-21T05:00:00Z), start or end", text);
+}
+
+bus_status bus_range_check(const bus_range *range, bus_error *err)
+{
+    const bus_edge *a = &range->from, *b = &range->to;
+    bool comparable = a->kind == b->kind && (a->kind == BUS_EDGE_TIME || a->kind == BUS_EDGE_OFFSET);
+    if ((comparable && a->at > b->at) || (a->kind == BUS_EDGE_END && b->kind != BUS_EDGE_END && b->kind != BUS_EDGE_NEVER))
+        return bus_fail(err, BUS_INVALID, "the range ends before it begins: swap its two sides");
+    if (b->kind == BUS_EDGE_START)
+        return bus_fail(err, BUS_INVALID, "a range that ends at the start of the topic is empty");
+    return BUS_OK;
+}
+
+static bus_status parse_side(const char *text, size_t len, bus_edge_kind empty, int64_t now_ms, bus_edge *out)
+{
+    char side[64];
+    if (len == 0) {
+        *out = (bus_edge){ empty, 0 };
+        return BUS_OK;
+    }
+    if (len >= sizeof side)
+        return BUS_INVALID;
+    memcpy(side, text, len);
+    side[len] = 0;
+    return bus_edge_parse(side, now_ms, out, NULL);
+}
+
+bus_status bus_range_parse(const char *text, int64_t now_ms, bus_range *range, bus_error *err)
+{
+    bus_range parsed = *range;
+
+    /* Times hold colons themselves, so the colon that separates is the one with something readable on both sides. */
+    for (const char *colon = strchr(text, ':'); colon; colon = strchr(colon + 1, ':')) {
+        if (parse_side(text, (size_t)(colon - text), BUS_EDGE_START, now_ms, &parsed.from) == BUS_OK
+            && parse_side(colon + 1, strlen(colon + 1), BUS_EDGE_END, now_ms, &parsed.to) == BUS_OK) {
+            bus_status status = bus_range_check(&parsed, err);
+            if (status == BUS_OK)
+                *range = parsed;
+            return status;
+        }
+    }
+    return bus_fail(err, BUS_INVALID, "\"%.60s\" is no range: write FROM:TO, each an offset (120), a time (@-1h, "
+                    "@2026-11-21T05:00:00Z), start, end or nothing", text);
+}

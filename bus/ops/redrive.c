@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT
+ * Redrive: commands about dead letters. The redrive topic's log settles races: whoever comes second finds the round stale. */
+#include "ops/redrive.h"
+#include "base/arena.h"
+#include "base/error.h"
+#include "kafka/publisher.h"
+#include "ops/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct sender {
+    bus_kafka_publisher *publisher;
+    bus_arena arena;
+    bus_command command;
+    bus_letter_outcome *outcomes;
+    size_t from, to;         /* those of the service at hand */
+    int64_t sent, total;
+    const bus_watch *watch;
+    char topic[260];
+} sender;
+
+bool bus_outcome_final(const bus_letter_outcome *outcome)
+{
+    const bus_dead *dead = outcome->dead;
+    return !outcome->sent || dead->round > outcome->round || dead->state == BUS_LETTER_RESOLVED || dead->state == BUS_LETTER_DISCARDED;
+}
+
+const char *bus_outcome_word(const bus_letter_outcome *outcome, bus_command_kind kind)
+{
+    const bus_dead *dead = outcome->dead;
+    if (outcome->status == BUS_MISSING)
+        return "expired";
+    if (outcome->status == BUS_REFUSED)
+        return dead->state == BUS_LETTER_REDRIVEN ? "already redriven"
+             : dead->state == BUS_LETTER_RESOLVED ? "already resolved" : "already discarded";
+    if (!outcome->sent)
+        return "not sent";
+    if (dead->round > outcome->round)
+        return "failed again";
+    if (dead->state == BUS_LETTER_OPEN)
+        return "sent";
+    if (dead->state == BUS_LETTER_REDRIVEN)
+        return kind == BUS_COMMAND_REDRIVE ? "accepted" : "already redriven";
+    if (dead->state == BUS_LETTER_DISCARDED)
+        return kind == BUS_COMMAND_DISCARD ? "discarded" : "already discarded";
+    return kind == BUS_COMMAND_REDRIVE ? "resolved" : "already resolved";
+}
+
+static void published(void *opaque, bus_status status, int32_t partition, int64_t offset, const bus_error *err)
+{
+    bus_letter_outcome *outcome = opaque;
+    (void)partition;
+    (void)offset;
+    outcome->status = status;
+    outcome->sent = status == BUS_OK;
+    snprintf(outcome->text, sizeof outcome->text, "%s", status != BUS_OK && err ? err->text : "");
+}
+
+static int by_service(const void *a, const void *b)
+{
+    const bus_letter_outcome *x = a, *y = b;
+    return strcmp(x->dead->service, y->dead->service);
+}
+
+/* By service, and within it by address, so that a letter's outcome is found by halving. */
+static int by_letter(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t)((const bus_letter_outcome *)a)->dead, y = (uintptr_t)((const bus_letter_outcome *)b)->dead;
+    int order = by_service(a, b);
+    return order ? order : x < y ? -1 : x > y;
+}
+
+static bus_letter_outcome *outcome_of(const sender *s, bus_dead *dead)
+{
+    bus_letter_outcome key = { .dead = dead };
+    return bsearch(&key, s->outcomes + s->from, s->to - s->from, sizeof key, by_letter);
+}
+
+static bus_status send_one(void *opaque, bus_dead *dead, const bus_record *record, bus_error *err)
+{
+    sender *s = opaque;
+    bus_header *headers;
+    size_t count;
+    bus_letter_outcome *outcome = outcome_of(s, dead);
+    bus_status status;
+
+    if (!outcome || outcome->status != BUS_MISSING)
+        return BUS_OK;
+    s->command.id = dead->id;
+    s->command.round = dead->round;
+    bus_arena_reset(&s->arena);
+    status = bus_command_headers(&s->command, record, &s->arena, &headers, &count, err);
+    if (status != BUS_OK)
+        return status;
+    bus_row row = { .topic = s->topic, .partition = dead->shard, .key = record->key, .key_len = record->key_len,
+                    .value = record->value, .value_len = record->value_len, .headers = headers, .header_count = count };
+    bus_error why = { 0 };
+    outcome->status = BUS_CANCELLED; /* until the broker has said otherwise */
+    while ((status = bus_kafka_publish(s->publisher, &row, published, outcome, &why)) == BUS_FULL && !bus_watch_stop(s->watch))
+        bus_kafka_publisher_poll(s->publisher, 100);
+    if (status != BUS_OK && status != BUS_FULL)
+        published(outcome, status, 0, 0, &why);
+    bus_kafka_publisher_poll(s->publisher, 0);
+    s->sent++;
+    bus_watch_step(s->watch, s->sent, s->sent, s->total);
+    return BUS_OK;
+}
+
+/* What is not open gets its answer here; what is, stands as "expired" until its record has been read. */
+static int64_t prepare(bus_letter_outcome *outcomes, size_t count)
+{
+    int64_t open = 0;
+    for (size_t i = 0; i < count; i++) {
+        bus_letter_outcome *outcome = &outcomes[i];
+        bool is_open = bus_dead_is_open(outcome->dead);
+        outcome->round = outcome->dead->round;
+        outcome->sent = false;
+        outcome->status = is_open ? BUS_MISSING : BUS_REFUSED;
+        snprintf(outcome->text, sizeof outcome->text, "%s", is_open ? "its record is no longer in the topic" : "it is no longer open");
+        open += is_open;
+    }
+    return open;
+}
+
+static bus_status send_service(sender *s, bus_dlq *dlq, bus_error *err)
+{
+    size_t wanted = 0;
+    bus_dead **letters = calloc(s->to - s->from, sizeof(bus_dead *));
+    if (!letters)
+        return bus_fail_nomem(err);
+    for (size_t i = s->from; i < s->to; i++)
+        if (s->outcomes[i].status == BUS_MISSING)
+            letters[wanted++] = s->outcomes[i].dead;
+    snprintf(s->topic, sizeof s->topic, "%s.redrive", s->outcomes[s->from].dead->service);
+    bus_status status = bus_dlq_records(dlq, letters, wanted, send_one, s, NULL, err);
+    free(letters);
+    return status;
+}
+
+bus_status bus_redrive(bus_dlq *dlq, const bus_config *config, bus_command_kind kind, const char *reason, const char *by,
+                       bus_letter_outcome *outcomes, size_t count, int timeout_ms, const bus_watch *watch, bus_error *err)
+{
+    sender s = { .command = { .kind = kind, .reason = reason, .by = by }, .outcomes = outcomes, .watch = watch };
+    bus_error late = { 0 };
+
+    qsort(outcomes, count, sizeof *outcomes, by_letter);
+    s.total = prepare(outcomes, count);
+    if (!s.total)
+        return BUS_OK;
+    bus_arena_init(&s.arena, 0);
+    bus_status status = bus_kafka_publisher_open(config, "bus-redrive", NULL, NULL, &s.publisher, err);
+    for (s.from = 0; status == BUS_OK && s.from < count; s.from = s.to) {
+        for (s.to = s.from + 1; s.to < count && !by_service(&outcomes[s.from], &outcomes[s.to]); s.to++)
+            ;
+        if (bus_watch_stop(watch))
+            status = bus_fail(err, BUS_CANCELLED, "interrupted before everything was sent");
+        else
+            status = send_service(&s, dlq, err);
+    }
+    if (s.publisher) {
+        if (bus_kafka_publisher_flush(s.publisher, timeout_ms, &late) == BUS_TIMEOUT && status == BUS_OK)
+            status = bus_fail(err, BUS_TIMEOUT, "the broker has not acknowledged all commands in time: look again with "
+                              "`bus dlq list`, then repeat; a command given twice does no harm");
+        bus_kafka_publisher_close(s.publisher, 0);
+    }
+    bus_arena_free(&s.arena);
+    return status;
+}

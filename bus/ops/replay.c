@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ * Replay: reads a range, sends copies. */
+#include "ops/replay.h"
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/id.h"
+#include "kafka/admin.h"
+#include "kafka/publisher.h"
+#include "ops/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WHERE "bus-replay"
+#define FAILED_MOST 100
+
+typedef struct player {
+    const bus_replay *replay;
+    bus_replay_result *result;
+    bus_kafka_reader *reader;
+    bus_kafka_publisher *publisher;
+    bus_arena arena;
+    char destination[260];
+    int32_t partitions;
+    int64_t *seq;             /* by destination partition */
+    int64_t began_us;
+    const bus_clock *clock;
+} player;
+
+static bool is_machinery(const char *topic)
+{
+    const char *dot = strchr(topic, '.');
+    return dot && (!strcmp(dot, ".dlq") || !strcmp(dot, ".redrive") || !strncmp(dot, ".retry.", 7));
+}
+
+static bus_status check(const bus_replay *replay, const char *destination, bus_error *err)
+{
+    const char *source = replay->source.topic;
+    if (!strcmp(source, destination))
+        return bus_fail(err, BUS_REFUSED, "%s would be copied onto itself, doubling its events for every reader: replay to the one "
+                        "service that needs them (--to-service)", source);
+    if (replay->service && is_machinery(source))
+        return bus_fail(err, BUS_REFUSED, "%s holds what a service itself sent on: replay the topic the events came from, or use "
+                        "`bus dlq redrive` for dead letters", source);
+    return BUS_OK;
+}
+
+static bus_status find_destination(player *p, const bus_config *config, bus_error *err)
+{
+    bus_kafka_admin *admin = NULL;
+    bus_kafka_topic *topics = NULL;
+    const char *name = p->destination;
+    size_t count = 0;
+    bus_status status = bus_kafka_admin_open(config, WHERE, &admin, err);
+    if (status == BUS_OK)
+        status = bus_kafka_admin_topics(admin, &name, 1, false, p->replay->timeout_ms, &topics, &count, err);
+    if (status == BUS_OK && (count == 0 || topics[0].partitions < 1))
+        status = bus_fail(err, BUS_MISSING, "topic %s is not there: %s", name,
+                          p->replay->service ? "is the service's name right, and has it run?" : "create it first");
+    if (status == BUS_OK) {
+        p->result->partitions = p->partitions = topics[0].partitions;
+        if (!(p->seq = calloc((size_t)p->partitions, sizeof *p->seq)))
+            status = bus_fail_nomem(err);
+    }
+    free(topics);
+    bus_kafka_admin_close(admin);
+    return status;
+}
+
+static bool wanted(const bus_replay *replay, const bus_record *record)
+{
+    if (replay->key && (!record->key || record->key_len != replay->key_len || memcmp(record->key, replay->key, replay->key_len) != 0))
+        return false;
+    return !replay->type || bus_slice_is(bus_record_header(record, "ce_type"), replay->type);
+}
+
+static void published(void *opaque, bus_status status, int32_t partition, int64_t offset, const bus_error *err)
+{
+    bus_replay_result *result = opaque;
+    (void)partition;
+    (void)offset;
+    if (status == BUS_OK) {
+        result->acknowledged++;
+        return;
+    }
+    if (!result->failed++ && err)
+        result->failure = *err;
+}
+
+/* The n-th record of a run at `rate` a second is due at began + n / rate; until then callbacks run. */
+static void pace(player *p)
+{
+    int64_t due = p->replay->rate ? p->began_us + p->result->sent * 1000000 / p->replay->rate : 0;
+    int64_t wait_us = due - p->clock->mono_us(p->clock);
+    bus_kafka_publisher_poll(p->publisher, 0);
+    while (wait_us > 0 && !bus_watch_stop(p->replay->watch)) {
+        /* Waiting in poll returns with the first callback, so the remainder is looked at again. */
+        bus_kafka_publisher_poll(p->publisher, wait_us < 200000 ? (int)(wait_us / 1000) + 1 : 200);
+        wait_us = due - p->clock->mono_us(p->clock);
+    }
+}
+
+static bus_status copy(player *p, const bus_record *record, bus_error *err)
+{
+    const bus_replay *replay = p->replay;
+    bus_command command = { .kind = BUS_COMMAND_REPLAY, .id = replay->run, .reason = replay->reason, .by = replay->by };
+    bus_header *headers;
+    size_t count;
+    int32_t partition = record->partition % p->partitions;
+    if (!replay->service && record->key)
+        partition = bus_partition_of(record->key, record->key_len, p->partitions);
+    bus_copy_hop hop = { .run = replay->run, .topic = p->destination, .partition = partition, .seq = p->seq[partition] + 1 };
+    bus_arena_reset(&p->arena);
+    bus_status status = bus_copy_headers(record, replay->service ? &command : NULL, replay->service ? &hop : NULL,
+                                         !replay->service, &p->arena, &headers, &count, err);
+    if (status != BUS_OK)
+        return status;
+    bus_row row = { .topic = p->destination, .partition = partition, .key = record->key, .key_len = record->key_len,
+                    .value = record->value, .value_len = record->value_len, .headers = headers, .header_count = count,
+                    .timestamp = replay->service ? 0 : record->timestamp > 0 ? record->timestamp : 0 };
+    bus_error why = { 0 };
+    pace(p);
+    while ((status = bus_kafka_publish(p->publisher, &row, published, p->result, &why)) == BUS_FULL) {
+        if (bus_watch_stop(replay->watch))
+            return bus_fail(err, BUS_CANCELLED, "interrupted");
+        bus_kafka_publisher_poll(p->publisher, 100);
+    }
+    if (status == BUS_OK) {
+        p->seq[partition]++;
+        p->result->sent++;
+    } else {
+        published(p->result, status, 0, 0, &why);
+    }
+    return BUS_OK;
+}
+
+static bus_status walk(player *p, bus_error *err)
+{
+    const bus_watch *watch = p->replay->watch;
+    bus_replay_result *result = p->result;
+    const bus_record *record;
+    bus_read_progress progress;
+    bus_status status;
+
+    while ((status = bus_kafka_reader_next(p->reader, 500, &record, err)) == BUS_OK || status == BUS_TIMEOUT) {
+        if (bus_watch_stop(watch))
+            return bus_fail(err, BUS_CANCELLED, "interrupted");
+        if (status == BUS_TIMEOUT)
+            continue;
+        result->read++;
+        if (wanted(p->replay, record)) {
+            result->matched++;
+            if (!result->first || record->timestamp < result->first)
+                result->first = record->timestamp;
+            if (record->timestamp > result->last)
+                result->last = record->timestamp;
+            if (!p->replay->dry_run && (status = copy(p, record, err)) != BUS_OK)
+                return status;
+            if (result->failed >= FAILED_MOST) {
+                if (err)
+                    *err = result->failure;
+                return bus_fail_in(err, "%d records could not be stored, the first because", FAILED_MOST);
+            }
+        }
+        bus_kafka_reader_progress(p->reader, &progress);
+        bus_watch_step(watch, p->replay->dry_run ? result->matched : result->sent, progress.passed, progress.total);
+    }
+    return status == BUS_CLOSED ? BUS_OK : status;
+}
+
+bus_status bus_replay_run(const bus_config *config, const bus_replay *replay, bus_replay_result *result, bus_error *err)
+{
+    player p = { .replay = replay, .result = result, .clock = bus_clock_real() };
+    bus_error late = { 0 };
+
+    *result = (bus_replay_result){ 0 };
+    snprintf(p.destination, sizeof p.destination, "%s%s", replay->service ? replay->service : replay->topic,
+             replay->service ? ".redrive" : "");
+    bus_arena_init(&p.arena, 0);
+    bus_status status = check(replay, p.destination, err);
+    if (status == BUS_OK)
+        status = find_destination(&p, config, err);
+    if (status == BUS_OK)
+        status = bus_kafka_reader_open(config, WHERE, &replay->source, 1, BUS_READ_BY_TIME, replay->timeout_ms, &p.reader, err);
+    if (status == BUS_OK && !replay->dry_run)
+        status = bus_kafka_publisher_open(config, WHERE, NULL, NULL, &p.publisher, err);
+    p.began_us = p.clock->mono_us(p.clock);
+    if (status == BUS_OK)
+        status = walk(&p, err);
+    if (p.publisher) {
+        /* Also after an interruption: what was sent shall be counted rightly. */
+        if (bus_kafka_publisher_flush(p.publisher, replay->timeout_ms, &late) == BUS_TIMEOUT && status == BUS_OK)
+            status = bus_fail(err, BUS_TIMEOUT, "the broker has not acknowledged all copies in time; they may be stored all the same");
+        bus_kafka_publisher_close(p.publisher, 0);
+    }
+    bus_kafka_reader_close(p.reader);
+    bus_arena_free(&p.arena);
+    free(p.seq);
+    return status;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ * Replay: copies a range of a topic to one service again, or to another topic. Blocking. */
+#ifndef BUS_OPS_REPLAY_H
+#define BUS_OPS_REPLAY_H
+
+#include "kafka/reader.h"
+#include "ops/watch.h"
+
+typedef struct bus_replay {
+    bus_range source;         /* topic, partition or -1, edges */
+    const char *service;      /* to `<service>.redrive`, where only it sees them; or ... */
+    const char *topic;        /* ... to this topic, where everyone does */
+    const char *type;         /* only this ce_type; NULL: all */
+    const void *key;          /* only this key; NULL: all */
+    size_t key_len;
+    int64_t rate;             /* records a second; 0: no bound */
+    bool dry_run;             /* read and count only */
+    const char *run;          /* the run's id: all copies carry it */
+    const char *reason, *by;  /* of the operator; reason may be NULL */
+    int timeout_ms;
+    const bus_watch *watch;
+} bus_replay;
+
+typedef struct bus_replay_result {
+    int64_t read, matched, sent, acknowledged, failed;
+    int64_t first, last;      /* timestamps of the matched, ms; 0: none */
+    int32_t partitions;       /* of the destination */
+    bus_error failure;        /* the first one's reason */
+} bus_replay_result;
+
+/* Runs it. *result is filled also on failure: what had been sent stays sent. To a service, the copy of partition q goes to redrive
+ * partition q mod N, where the shard that owns q reads it; to a topic, by key, keyless ones to q mod N. BUS_REFUSED: source and
+ * destination are one, or the source is a machinery topic of a service; BUS_MISSING: a topic is not there; BUS_CANCELLED; BUS_BROKER,
+ * BUS_TIMEOUT, BUS_DENIED. A record that could not be stored is counted as failed and the walk goes on; after 100 of them it
+ * ends with the first one's reason. */
+bus_status bus_replay_run(const bus_config *config, const bus_replay *replay, bus_replay_result *result, bus_error *err);
+
+#endif
