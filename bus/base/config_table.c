@@ -39,7 +39,7 @@ static const bus_property table[] = {
     TIME("session.timeout.ms", "8s", 1 * SECOND, 30 * MINUTE,
          "After this long without a heartbeat the group gives a process's shards to others. The broker's bounds "
          "(group.min.session.timeout.ms, 6 s by default) apply."),
-    TIME("drain.timeout.ms", "8s", 0, 10 * MINUTE,
+    TIME("drain.timeout.ms", "6s", 0, 10 * MINUTE,
          "How long a stopping process waits for what it has committed to reach Kafka. The rest leaves at the next start."),
     TIME("open.wait.ms", "1m", 0, HOUR,
          "How long an assigned shard that another process still holds is waited for before the process gives up."),
@@ -97,6 +97,8 @@ static const bus_property table[] = {
     SIZE("wal.max.bytes", "64m", 64 * K, 64 * G, "When a store's WAL is longer it is moved into the database."),
     /* ---- requests and publishing without a store */
     TIME("request.timeout.ms", "10s", 1, HOUR, "How long bus_request waits for its answer when the call does not say."),
+    TEXT("replies.topic", "",
+         "The topic on which bus_request waits for answers; default <service>.replies. A program without a service must name one."),
     INT("publish.queue.records", "100000", 1, 10000000, "The most records of bus_publish that wait for their acknowledgement."),
     SIZE("publish.queue.bytes", "64m", 64 * K, 64 * G, "The same in bytes; above it bus_publish answers BUS_FULL."),
     TIME("publish.timeout.ms", "5m", 1 * SECOND, 7 * DAY,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Map from byte strings to pointers: open addressing, keys copied. */
+ * Map from byte strings to pointers, keys copied. Iterates in the order of insertion, whatever the seed of its hash is, so
+ * that what it is used for stays the same from run to run. */
 #ifndef BUS_BASE_MAP_H
 #define BUS_BASE_MAP_H
 
@@ -8,10 +9,17 @@
 #include <stdint.h>
 
 typedef struct bus_map_entry { uint64_t hash; void *key; size_t len; void *value; } bus_map_entry;
-typedef struct bus_map { bus_map_entry *slot; size_t cap, count, used; uint64_t seed; } bus_map;
+typedef struct bus_map {
+    bus_map_entry *slot;  /* in order of insertion; a removed one has no key */
+    uint32_t *index;      /* hash table of positions in `slot` plus 1 */
+    size_t cap;           /* of `index`, a power of two; `slot` holds 3/4 of it */
+    size_t count;         /* entries */
+    size_t used;          /* slots taken, removed ones too */
+    uint64_t seed;
+} bus_map;
 
 void bus_map_init(bus_map *map);
-void bus_map_free(bus_map *map, void (*free_value)(void *)); /* free_value may be NULL */
+void bus_map_free(bus_map *map, void (*free_value)(void *)); /* free_value may be NULL; the map is empty after */
 void *bus_map_get(const bus_map *map, const void *key, size_t len);     /* NULL: absent */
 bool bus_map_put(bus_map *map, const void *key, size_t len, void *value); /* replaces; false: no memory; value not NULL */
 void *bus_map_remove(bus_map *map, const void *key, size_t len);        /* the value, NULL if absent */
