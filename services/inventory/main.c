@@ -137,8 +137,11 @@ static const bus_emits emits[] = {
     { 0 }
 };
 
+static const bus_service service = {
+    .name = "inventory", .routes = routes, .emits = emits, .migrations = inventory_migrations
+};
+
 int main(int argc, char **argv)
 {
-    return bus_service_main(argc, argv, &(bus_service){
-        .name = "inventory", .routes = routes, .emits = emits, .migrations = inventory_migrations });
+    return bus_service_main(argc, argv, &service);
 }

@@ -49,13 +49,13 @@ static void announce(bus_tx *tx, const order *o)
 
 static void announce_cancelled(bus_tx *tx, const order *o)
 {
-    static const order_CancelReason reasons[] = {
+    static const order_CancelReason wire[] = {
         [REASON_OUT_OF_STOCK] = order_CancelReason_OUT_OF_STOCK,
         [REASON_PAYMENT_DECLINED] = order_CancelReason_PAYMENT_DECLINED,
         [REASON_TIMED_OUT] = order_CancelReason_TIMED_OUT,
     };
     bus_emit(tx, &order_OrderCancelled_type, o->id, &(order_OrderCancelled){
-        .order_id = bus_str(o->id), .customer = bus_str(o->customer), .reason = reasons[o->reason],
+        .order_id = bus_str(o->id), .customer = bus_str(o->customer), .reason = wire[o->reason],
         .sku = { o->missing[0] != '\0', bus_str(o->missing) }, .detail = bus_str(o->detail) });
 }
 
@@ -223,6 +223,8 @@ static const bus_emits emits[] = {
     { 0 }
 };
 
+static const bus_service service = { .name = "order", .routes = routes, .emits = emits, .migrations = order_migrations };
+
 int main(int argc, char **argv)
 {
     const char *seconds = getenv("ORDER_DEADLINE_SECONDS");
@@ -234,6 +236,5 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    return bus_service_main(argc, argv, &(bus_service){
-        .name = "order", .routes = routes, .emits = emits, .migrations = order_migrations });
+    return bus_service_main(argc, argv, &service);
 }

@@ -157,12 +157,15 @@ static const bus_emits emits[] = {
     { 0 }
 };
 
+static bus_service service = {
+    .name = "payment", .routes = routes, .emits = emits, .migrations = payment_migrations,
+    .open = open_provider, .close = close_provider
+};
+
 int main(int argc, char **argv)
 {
-    char *directory = getenv("PAYMENT_PROVIDER");
     static char fallback[] = "provider";
-    return bus_service_main(argc, argv, &(bus_service){
-        .name = "payment", .routes = routes, .emits = emits, .migrations = payment_migrations,
-        .open = open_provider, .close = close_provider,
-        .opaque = directory != NULL && *directory != '\0' ? directory : fallback });
+    char *directory = getenv("PAYMENT_PROVIDER");
+    service.opaque = directory != NULL && *directory != '\0' ? directory : fallback;
+    return bus_service_main(argc, argv, &service);
 }

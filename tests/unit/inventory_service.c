@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ * The inventory service whole, on topics in memory: one answer a command, to the order it is for, and never too much. */
+int inventory_main(int argc, char **argv);
+#define main inventory_main
+#include "../../services/inventory/domain.c"
+#include "../../services/inventory/store.c"
+#include "../../services/inventory/main.c"
+#undef main
+
+#include <bus/test.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+/* Runs a call that takes its error last, as ERR, and must succeed. */
+#define OK(call) do { bus_error error_ = { .text = "" }; if ((call) != BUS_OK) fail_msg("%s: %s", #call, error_.text); } while (0)
+#define ERR (&error_)
+
+static int set_up(void **state)
+{
+    bus_test *t = NULL;
+    OK(bus_test_open(&service, &(bus_test_options){ .shards = 2 }, &t, ERR));
+    *state = t;
+    return t != NULL ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    bus_test_close(*state);
+    return 0;
+}
+
+static void deliver(bus_test *t, const char *delivery, const char *sku, int quantity)
+{
+    OK(bus_test_send(t, "inventory.commands", &inventory_StockReceived_type, sku, &(inventory_StockReceived){
+        .delivery = bus_str(delivery), .sku = bus_str(sku), .quantity = quantity }, ERR));
+    OK(bus_test_run(t, ERR));
+}
+
+static void reserve(bus_test *t, const char *id, const char *sku, int quantity)
+{
+    OK(bus_test_send(t, "inventory.commands", &inventory_ReserveStock_type, sku, &(inventory_ReserveStock){
+        .order_id = bus_str(id), .sku = bus_str(sku), .quantity = quantity }, ERR));
+    OK(bus_test_run(t, ERR));
+}
+
+static void release(bus_test *t, const char *id, const char *sku)
+{
+    OK(bus_test_send(t, "inventory.commands", &inventory_ReleaseStock_type, sku, &(inventory_ReleaseStock){
+        .order_id = bus_str(id), .sku = bus_str(sku) }, ERR));
+    OK(bus_test_run(t, ERR));
+}
+
+static void assert_answer(bus_test *t, size_t at, const bus_type *type, const char *order_id)
+{
+    const bus_event *e = bus_test_event(t, "inventory.events", at);
+    assert_non_null(e);
+    assert_string_equal(e->type_name, bus_type_name(type));
+    assert_int_equal(e->key_len, strlen(order_id)); /* answers go by order */
+    assert_memory_equal(e->key, order_id, e->key_len);
+}
+
+static int64_t query(bus_test *t, const char *sql)
+{
+    int64_t n = -1;
+    OK(bus_test_query(t, sql, &n, ERR));
+    return n;
+}
+
+static void stock_is_kept_until_it_is_gone(void **state)
+{
+    bus_test *t = *state;
+    deliver(t, "D-1", "SKU-1", 5);
+    deliver(t, "D-1", "SKU-1", 5); /* the same delivery note */
+    reserve(t, "o-1", "SKU-1", 3);
+    reserve(t, "o-2", "SKU-1", 3);
+    assert_answer(t, 0, &inventory_StockReserved_type, "o-1");
+    assert_answer(t, 1, &inventory_StockRejected_type, "o-2");
+    release(t, "o-1", "SKU-1");
+    assert_answer(t, 2, &inventory_StockReleased_type, "o-1");
+    reserve(t, "o-3", "SKU-1", 5);
+    assert_answer(t, 3, &inventory_StockReserved_type, "o-3");
+    assert_int_equal(query(t, "SELECT sum(available) FROM stock"), 0);
+    assert_int_equal(query(t, "SELECT sum(reserved) FROM stock"), 5);
+}
+
+static void an_unknown_item_waits_as_a_dead_letter(void **state)
+{
+    bus_test *t = *state;
+    bus_test_figures figures;
+    reserve(t, "o-1", "SKU-9", 1);
+    bus_test_figures_of(t, &figures);
+    assert_int_equal(figures.letters_open, 1);
+    assert_null(bus_test_event(t, "inventory.events", 0));
+    deliver(t, "D-9", "SKU-9", 4); /* the key is free: the cure is not stuck behind the ill */
+    assert_int_equal(query(t, "SELECT sum(available) FROM stock"), 4);
+}
+
+static void a_misplaced_key_is_refused(void **state)
+{
+    bus_test *t = *state;
+    bus_test_figures figures;
+    OK(bus_test_send(t, "inventory.commands", &inventory_StockReceived_type, "o-1", &(inventory_StockReceived){
+        .delivery = BUS_STR("D-1"), .sku = BUS_STR("SKU-1"), .quantity = 1 }, ERR));
+    OK(bus_test_run(t, ERR));
+    bus_test_figures_of(t, &figures);
+    assert_int_equal(figures.dead_lettered, 1);
+    assert_int_equal(query(t, "SELECT count(*) FROM stock"), 0);
+}
+
+static void a_store_survives_its_process(void **state)
+{
+    bus_test *t = *state;
+    deliver(t, "D-1", "SKU-1", 5);
+    reserve(t, "o-1", "SKU-1", 2);
+    OK(bus_test_restart(t, ERR));
+    reserve(t, "o-1", "SKU-1", 2); /* repeated: the same answer, nothing more is kept */
+    assert_answer(t, 1, &inventory_StockReserved_type, "o-1");
+    assert_int_equal(query(t, "SELECT sum(reserved) FROM stock"), 2);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(stock_is_kept_until_it_is_gone),
+        TEST(an_unknown_item_waits_as_a_dead_letter),
+        TEST(a_misplaced_key_is_refused),
+        TEST(a_store_survives_its_process),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ * The payment service whole, on topics in memory, with its provider: one charge an order, whatever goes wrong on the way. */
+int payment_main(int argc, char **argv);
+#define main payment_main
+#include "../../services/payment/provider.c"
+#include "../../services/payment/domain.c"
+#include "../../services/payment/store.c"
+#include "../../services/payment/main.c"
+#undef main
+
+#include <bus/test.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+/* Runs a call that takes its error last, as ERR, and must succeed. */
+#define OK(call) do { bus_error error_ = { .text = "" }; if ((call) != BUS_OK) fail_msg("%s: %s", #call, error_.text); } while (0)
+#define ERR (&error_)
+
+static char directory[64];
+
+static int set_up(void **state)
+{
+    bus_test *t = NULL;
+    strcpy(directory, "/tmp/payment-XXXXXX");
+    if (mkdtemp(directory) == NULL)
+        return -1;
+    service.opaque = directory;
+    OK(bus_test_open(&service, NULL, &t, ERR));
+    *state = t;
+    return t != NULL ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    static const char *const files[] = { "books.db", "books.db-wal", "books.db-shm", "down" };
+    char path[100];
+    bus_test_close(*state);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/%s", directory, files[i]);
+        unlink(path);
+    }
+    return rmdir(directory);
+}
+
+static void charge(bus_test *t, const char *id, const char *card, int64_t amount)
+{
+    OK(bus_test_send(t, "payment.commands", &payment_TakePayment_type, id, &(payment_TakePayment){
+        .order_id = bus_str(id), .customer = BUS_STR("ada"), .card = bus_str(card), .amount_cents = amount }, ERR));
+    OK(bus_test_run(t, ERR));
+}
+
+static void refund(bus_test *t, const char *id)
+{
+    OK(bus_test_send(t, "payment.commands", &payment_RefundPayment_type, id, &(payment_RefundPayment){
+        .order_id = bus_str(id), .reason = BUS_STR("late") }, ERR));
+    OK(bus_test_run(t, ERR));
+}
+
+static size_t told(bus_test *t, const bus_type *type)
+{
+    size_t n = 0;
+    const bus_event *e;
+    for (size_t i = 0; (e = bus_test_event(t, "payment.events", i)) != NULL; i++)
+        n += strcmp(e->type_name, bus_type_name(type)) == 0;
+    return n;
+}
+
+/* How many charges the provider has in its books, from its own file. */
+static int in_the_books(const char *where)
+{
+    char path[100], sql[200];
+    sqlite3 *db;
+    sqlite3_stmt *q;
+    snprintf(path, sizeof path, "%s/books.db", directory);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM charge WHERE %s", where);
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &q, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    int n = sqlite3_column_int(q, 0);
+    sqlite3_finalize(q);
+    sqlite3_close(db);
+    return n;
+}
+
+static void one_charge_however_often_it_is_asked(void **state)
+{
+    bus_test *t = *state;
+    charge(t, "o-1", "tok_visa", 500);
+    charge(t, "o-1", "tok_visa", 500);
+    assert_int_equal(told(t, &payment_PaymentTaken_type), 2);
+    assert_int_equal(in_the_books("1"), 1);
+    charge(t, "o-2", "tok_declined", 500);
+    assert_int_equal(told(t, &payment_PaymentDeclined_type), 1);
+}
+
+static void trouble_is_retried(void **state)
+{
+    bus_test *t = *state;
+    charge(t, "o-1", "tok_busy", 500);
+    charge(t, "o-2", "tok_lost", 700);
+    assert_int_equal(told(t, &payment_PaymentTaken_type), 0);
+    OK(bus_test_advance(t, 5000, ERR));
+    assert_int_equal(told(t, &payment_PaymentTaken_type), 2);
+    assert_int_equal(in_the_books("outcome = 'charged'"), 2);
+}
+
+static void an_outage_burns_no_attempt(void **state)
+{
+    bus_test *t = *state;
+    char path[100];
+    bus_test_figures figures;
+    snprintf(path, sizeof path, "%s/down", directory);
+    close(open(path, O_CREAT | O_WRONLY, 0666));
+    charge(t, "o-1", "tok_visa", 500);
+    OK(bus_test_advance(t, 600000, ERR));
+    bus_test_figures_of(t, &figures);
+    assert_int_equal(figures.retried, 0);
+    assert_int_equal(figures.dead_lettered, 0);
+    unlink(path);
+    OK(bus_test_advance(t, 60000, ERR));
+    assert_int_equal(told(t, &payment_PaymentTaken_type), 1);
+}
+
+static void what_the_provider_refuses_is_a_dead_letter(void **state)
+{
+    bus_test *t = *state;
+    bus_test_figures figures;
+    charge(t, "o-1", "4111 1111", 500);
+    refund(t, "o-2"); /* nothing was taken */
+    bus_test_figures_of(t, &figures);
+    assert_int_equal(figures.letters_open, 2);
+    assert_null(bus_test_event(t, "payment.events", 0));
+}
+
+static void a_refund_pays_back_once(void **state)
+{
+    bus_test *t = *state;
+    charge(t, "o-1", "tok_visa", 500);
+    refund(t, "o-1");
+    refund(t, "o-1");
+    assert_int_equal(told(t, &payment_PaymentRefunded_type), 2);
+    assert_int_equal(in_the_books("refund != ''"), 1);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(one_charge_however_often_it_is_asked),
+        TEST(trouble_is_retried),
+        TEST(an_outage_burns_no_attempt),
+        TEST(what_the_provider_refuses_is_a_dead_letter),
+        TEST(a_refund_pays_back_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
