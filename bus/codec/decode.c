@@ -298,7 +298,7 @@ bus_status bus_body_decode(const bus_shape *shape, const void *bytes, size_t len
     d.depth = 0;
     d.fault.status = BUS_OK;
     if (decode(&d, shape, value) && d.in.at != d.in.end)
-        bus_reader_fail(&d.in, "%zu bytes are left over", bus_reader_left(&d.in));
+        (void)bus_reader_fail(&d.in, "%zu bytes are left over", bus_reader_left(&d.in));
     if (d.fault.status == BUS_OK)
         return BUS_OK;
     return bus_fault_report(&d.fault, shape->name ? shape->name : "value", err);

@@ -5,8 +5,7 @@
 #include "codec/fault.h"
 #include "codec/reader.h"
 #include "codec/uuid_text.h"
-
-#define VARINT_MAX 10
+#include "codec/varint.h"
 
 typedef struct span { const void *at; size_t len; } span;
 
@@ -59,21 +58,12 @@ static bool put_raw(encoder *e, const void *bytes, size_t len)
     return true;
 }
 
-static inline uint8_t *varint(uint8_t *at, int64_t value)
-{
-    uint64_t raw = (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
-    for (; raw > 0x7F; raw >>= 7)
-        *at++ = (uint8_t)(raw | 0x80);
-    *at++ = (uint8_t)raw;
-    return at;
-}
-
 static bool put_long(encoder *e, int64_t value)
 {
-    uint8_t number[VARINT_MAX];
-    if ((size_t)(e->end - e->at) < VARINT_MAX) /* the end of the buffer: only what is needed must fit */
-        return put_raw(e, number, (size_t)(varint(number, value) - number));
-    e->at = varint(e->at, value);
+    uint8_t number[BUS_VARINT_MAX];
+    if ((size_t)(e->end - e->at) < BUS_VARINT_MAX) /* the end of the buffer: only what is needed must fit */
+        return put_raw(e, number, (size_t)(bus_varint_write(number, value) - number));
+    e->at = bus_varint_write(e->at, value);
     return true;
 }
 

@@ -60,9 +60,6 @@ uint64_t bus_schema_fingerprint(const bus_schema *schema);   /* CRC-64-AVRO of t
 /* The named type defined in the schema; NULL: none of that full name. */
 const bus_node *bus_schema_named(const bus_schema *schema, const char *full_name);
 
-/* The Parsing Canonical Form of any node, as a schema of its own; free() it. NULL: no memory. */
-char *bus_node_canonical(const bus_node *node);
-
 /* CRC-64-AVRO (Avro specification, "Schema Fingerprints"). */
 uint64_t bus_fingerprint(const void *bytes, size_t len);
 

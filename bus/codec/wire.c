@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 
-#define FRAMING 10           /* C3 01 and the fingerprint */
 #define PUBLIC_LIMIT (64u << 20)
 
 static bus_status check_layout(const bus_type *type, bus_error *err)
@@ -19,22 +18,22 @@ static bus_status check_layout(const bus_type *type, bus_error *err)
                     type->name, type->layout, BUS_TYPE_LAYOUT);
 }
 
-static void frame(uint8_t out[FRAMING], uint64_t fingerprint)
+void bus_wire_frame(uint64_t fingerprint, uint8_t out[BUS_WIRE_FRAMING])
 {
     out[0] = 0xC3;
     out[1] = 0x01;
-    for (size_t i = 2; i < FRAMING; i++, fingerprint >>= 8)
+    for (size_t i = 2; i < BUS_WIRE_FRAMING; i++, fingerprint >>= 8)
         out[i] = (uint8_t)fingerprint;
 }
 
 bus_status bus_wire_encode(const bus_type *type, const void *body, bus_buf *out, bus_error *err)
 {
-    uint8_t framing[FRAMING];
+    uint8_t framing[BUS_WIRE_FRAMING];
     size_t before = out->len;
     bus_status status = check_layout(type, err);
     if (status != BUS_OK)
         return status;
-    frame(framing, type->fingerprint);
+    bus_wire_frame(type->fingerprint, framing);
     bus_buf_add(out, framing, sizeof framing);
     if (!bus_buf_ok(out) && out->over)
         return bus_fail(err, BUS_TOO_BIG, "%s: over %zu bytes", type->name, out->limit);
@@ -49,7 +48,7 @@ bus_status bus_wire_encode(const bus_type *type, const void *body, bus_buf *out,
 bool bus_wire_fingerprint(const void *bytes, size_t len, uint64_t *fingerprint)
 {
     const uint8_t *at = bytes;
-    if (len < FRAMING || at[0] != 0xC3 || at[1] != 0x01)
+    if (len < BUS_WIRE_FRAMING || at[0] != 0xC3 || at[1] != 0x01)
         return false;
     *fingerprint = bus_load_le(at + 2, 8);
     return true;
@@ -70,7 +69,7 @@ bus_status bus_wire_decode(const bus_type *type, const void *bytes, size_t len, 
     void *value = bus_arena_alloc(arena, type->shape->size);
     if (!value)
         return bus_fail_nomem(err);
-    status = bus_body_decode(type->shape, (const uint8_t *)bytes + FRAMING, len - FRAMING, FRAMING, arena, value, err);
+    status = bus_body_decode(type->shape, (const uint8_t *)bytes + BUS_WIRE_FRAMING, len - BUS_WIRE_FRAMING, BUS_WIRE_FRAMING, arena, value, err);
     if (status == BUS_OK)
         *body = value;
     return status;

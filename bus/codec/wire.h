@@ -8,6 +8,11 @@
 #include "base/buf.h"
 #include <bus/type.h>
 
+#define BUS_WIRE_FRAMING 10 /* bytes before the body */
+
+/* Writes the framing alone. */
+void bus_wire_frame(uint64_t fingerprint, uint8_t out[BUS_WIRE_FRAMING]);
+
 /* Appends framing and body. BUS_INVALID: the struct breaks its schema (enum out of range, negative length, bad UTF-8,
  * NULL where a value is needed), with the field's path; BUS_NOMEM; BUS_TOO_BIG (the buffer's limit). */
 bus_status bus_wire_encode(const bus_type *type, const void *body, bus_buf *out, bus_error *err);

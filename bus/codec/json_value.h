@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ * JSON values against types, for the codec's own files: what a default must be. */
+#ifndef BUS_CODEC_JSON_VALUE_H
+#define BUS_CODEC_JSON_VALUE_H
+
+#include "codec/schema.h"
+
+/* Whether `value` is a default of `type`: as Avro's JSON encoding, but a union's default stands alone and fits one of its
+ * branches. *steps counts the work over several calls, so that nested defaults cannot multiply without end. BUS_INVALID
+ * with the reason; BUS_TOO_BIG; BUS_NOMEM. */
+bus_status bus_json_check_preset(const bus_node *type, const struct json_t *value, size_t *steps, bus_error *err);
+
+#endif

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT
+ * JSON write: Avro bytes as plain JSON, by the schema alone. The bytes are hostile. */
+#include "codec/json.h"
+
+#include "codec/reader.h"
+#include "codec/wire.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What a body may grow to: every byte of it can become six, and an int of one byte a name of any length. */
+#define TEXT_MAX_LEN (256u << 20)
+
+typedef struct writer {
+    bus_reader in;
+    bus_buf *out;
+    size_t start;    /* of what is written, in out */
+    unsigned depth;
+    bus_fault fault;
+} writer;
+
+static bool write_value(writer *w, const bus_node *node);
+
+/* Asked after each item, so that a hostile body cannot fill the memory. */
+static bool fits(writer *w)
+{
+    if (!bus_buf_ok(w->out))
+        return w->out->over ? bus_fault_set(&w->fault, BUS_TOO_BIG, "the JSON is over %zu bytes", w->out->limit)
+                            : bus_fault_nomem(&w->fault);
+    if (w->out->len - w->start > TEXT_MAX_LEN)
+        return bus_fault_set(&w->fault, BUS_TOO_BIG, "the JSON is over %u bytes", TEXT_MAX_LEN);
+    return true;
+}
+
+/* One character, U+0000 to U+00FF, a byte. */
+static void write_bytes(bus_buf *out, const uint8_t *bytes, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    bus_buf_byte(out, '"');
+    for (size_t i = 0; i < len; i++) {
+        uint8_t byte = bytes[i];
+        if (byte < 0x20 || byte >= 0x7F) {
+            const char escape[] = { '\\', 'u', '0', '0', digits[byte >> 4], digits[byte & 15] };
+            bus_buf_add(out, escape, sizeof escape);
+        } else {
+            if (byte == '"' || byte == '\\')
+                bus_buf_byte(out, '\\');
+            bus_buf_byte(out, byte);
+        }
+    }
+    bus_buf_byte(out, '"');
+}
+
+/* The shortest text that reads back as the same number. A number that looks whole gets ".0", so that it stays a double. */
+static void write_number(bus_buf *out, double value, bool narrow)
+{
+    char text[40];
+    if (isnan(value) || isinf(value)) {
+        bus_buf_text(out, isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+        return;
+    }
+    for (int digits = narrow ? 6 : 15;; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (digits == 17 || (narrow ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value))
+            break;
+    }
+    bool whole = true;
+    for (char *at = text; *at; at++) {
+        if (*at == ',') /* the program's locale */
+            *at = '.';
+        if (*at == '.' || *at == 'e')
+            whole = false;
+    }
+    bus_buf_text(out, text);
+    if (whole)
+        bus_buf_text(out, ".0");
+}
+
+static bool enter(writer *w)
+{
+    if (++w->depth > BUS_DEPTH_MAX)
+        return bus_reader_fail(&w->in, "nested deeper than %d", BUS_DEPTH_MAX);
+    return true;
+}
+
+static bool write_record(writer *w, const bus_node *node)
+{
+    if (!enter(w))
+        return false;
+    bus_buf_byte(w->out, '{');
+    for (size_t i = 0; i < node->count; i++) {
+        bus_buf_text(w->out, i > 0 ? ",\"" : "\"");
+        bus_buf_text(w->out, node->fields[i].name);
+        bus_buf_text(w->out, "\":");
+        if (!write_value(w, node->fields[i].type))
+            return bus_fault_field(&w->fault, node->fields[i].name);
+    }
+    bus_buf_byte(w->out, '}');
+    w->depth--;
+    return fits(w);
+}
+
+static bool write_item(writer *w, const bus_node *node, bool first)
+{
+    const char *key;
+    size_t len;
+    if (!first)
+        bus_buf_byte(w->out, ',');
+    if (node->kind == BUS_KIND_MAP) {
+        if (!bus_read_string(&w->in, &key, &len))
+            return false;
+        bus_buf_json(w->out, key, len);
+        bus_buf_byte(w->out, ':');
+    }
+    return write_value(w, node->item) && fits(w);
+}
+
+static bool write_blocks(writer *w, const bus_node *node)
+{
+    bool map = node->kind == BUS_KIND_MAP;
+    size_t count, index = 0;
+    const uint8_t *ends;
+    if (!enter(w))
+        return false;
+    bus_buf_byte(w->out, map ? '{' : '[');
+    do {
+        if (!bus_read_block(&w->in, node->item->least + (map ? 1 : 0), &count, &ends))
+            return false;
+        for (size_t i = 0; i < count; i++, index++)
+            if (!write_item(w, node, index == 0))
+                return bus_fault_index(&w->fault, index);
+        if (!bus_read_block_end(&w->in, ends))
+            return false;
+    } while (count > 0);
+    bus_buf_byte(w->out, map ? '}' : ']');
+    w->depth--;
+    return true;
+}
+
+static bool write_union(writer *w, const bus_node *node)
+{
+    uint32_t branch;
+    if (!bus_read_index(&w->in, "a union's branch", node->count, &branch) || !enter(w))
+        return false;
+    if (!write_value(w, node->fields[branch].type))
+        return false;
+    w->depth--;
+    return true;
+}
+
+static bool write_real(writer *w, bool narrow)
+{
+    const uint8_t *at;
+    if (!bus_read_raw(&w->in, narrow ? 4 : 8, &at))
+        return false;
+    if (narrow) {
+        uint32_t bits = (uint32_t)bus_load_le(at, 4);
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        write_number(w->out, (double)value, true);
+    } else {
+        uint64_t bits = bus_load_le(at, 8);
+        double value;
+        memcpy(&value, &bits, sizeof value);
+        write_number(w->out, value, false);
+    }
+    return true;
+}
+
+static bool write_integer(writer *w, bool narrow)
+{
+    int64_t value = 0;
+    int32_t small = 0;
+    if (narrow ? !bus_read_int(&w->in, &small) : !bus_read_long(&w->in, &value))
+        return false;
+    bus_buf_printf(w->out, "%" PRId64, narrow ? small : value);
+    return true;
+}
+
+static bool write_text(writer *w, const bus_node *node)
+{
+    const void *bytes;
+    const char *text;
+    const uint8_t *raw;
+    size_t len;
+    uint32_t symbol;
+    switch (node->kind) {
+    case BUS_KIND_STRING:
+        if (!bus_read_string(&w->in, &text, &len))
+            return false;
+        bus_buf_json(w->out, text, len);
+        return true;
+    case BUS_KIND_BYTES:
+        if (!bus_read_bytes(&w->in, &bytes, &len))
+            return false;
+        write_bytes(w->out, bytes, len);
+        return true;
+    case BUS_KIND_FIXED:
+        if (!bus_read_raw(&w->in, node->count, &raw))
+            return false;
+        write_bytes(w->out, raw, node->count);
+        return true;
+    default:
+        if (!bus_read_index(&w->in, "an enum's symbol", node->count, &symbol))
+            return false;
+        bus_buf_byte(w->out, '"');
+        bus_buf_text(w->out, node->symbols[symbol]);
+        bus_buf_byte(w->out, '"');
+        return true;
+    }
+}
+
+static bool write_value(writer *w, const bus_node *node)
+{
+    bool boolean;
+    switch (node->kind) {
+    case BUS_KIND_NULL:
+        bus_buf_text(w->out, "null");
+        return true;
+    case BUS_KIND_BOOLEAN:
+        if (!bus_read_boolean(&w->in, &boolean))
+            return false;
+        bus_buf_text(w->out, boolean ? "true" : "false");
+        return true;
+    case BUS_KIND_INT: return write_integer(w, true);
+    case BUS_KIND_LONG: return write_integer(w, false);
+    case BUS_KIND_FLOAT: return write_real(w, true);
+    case BUS_KIND_DOUBLE: return write_real(w, false);
+    case BUS_KIND_BYTES:
+    case BUS_KIND_STRING:
+    case BUS_KIND_ENUM:
+    case BUS_KIND_FIXED: return write_text(w, node);
+    case BUS_KIND_RECORD: return write_record(w, node);
+    case BUS_KIND_ARRAY:
+    case BUS_KIND_MAP: return write_blocks(w, node);
+    case BUS_KIND_UNION: return write_union(w, node);
+    default: return bus_fault_set(&w->fault, BUS_BUG, "a schema's node of kind %d", (int)node->kind);
+    }
+}
+
+static bus_status write_from(const bus_schema *schema, const uint8_t *bytes, size_t len, size_t skip, bus_buf *out, bus_error *err)
+{
+    writer w;
+    w.in = (bus_reader){ .start = bytes, .at = bytes + skip, .end = bytes + len, .fault = &w.fault };
+    w.out = out;
+    w.start = out->len;
+    w.depth = 0;
+    w.fault.status = BUS_OK;
+    if (write_value(&w, bus_schema_root(schema)) && fits(&w)) {
+        if (w.in.at == w.in.end)
+            return BUS_OK;
+        (void)bus_reader_fail(&w.in, "%zu bytes are left over", bus_reader_left(&w.in));
+    }
+    out->len = w.start;
+    return bus_fault_report(&w.fault, bus_schema_name(schema), err);
+}
+
+bus_status bus_json_write(const bus_schema *schema, const void *body, size_t len, bus_buf *out, bus_error *err)
+{
+    return write_from(schema, body ? body : "", body ? len : 0, 0, out, err);
+}
+
+bus_status bus_json_write_framed(const bus_schema *schema, const void *bytes, size_t len, bus_buf *out, bus_error *err)
+{
+    uint64_t fingerprint;
+    if (!bytes || !bus_wire_fingerprint(bytes, len, &fingerprint))
+        return bus_fail(err, BUS_CORRUPT, "%zu bytes that are not in Avro's single-object encoding", len);
+    if (fingerprint != bus_schema_fingerprint(schema))
+        return bus_fail(err, BUS_MISSING, "written with schema %016" PRIx64 "; %s here is %016" PRIx64, fingerprint,
+                        bus_schema_name(schema), bus_schema_fingerprint(schema));
+    return write_from(schema, bytes, len, BUS_WIRE_FRAMING, out, err);
+}
