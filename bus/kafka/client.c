@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT
+ * Client: one place that knows librdkafka's properties and error codes. */
+#include "kafka/client.h"
+
+#include "base/config.h"
+#include "base/error.h"
+#include "base/log.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct setting { const char *name, *value; } setting;
+
+static const setting common[] = {
+    { "allow.auto.create.topics", "false" },
+    /* Idle connections are closed by brokers all the time: no news. */
+    { "log.connection.close", "false" },
+    { "reconnect.backoff.ms", "50" },
+    { "reconnect.backoff.max.ms", "1000" },
+    { NULL, NULL }
+};
+
+static const setting consumer[] = {
+    { "enable.auto.commit", "false" },
+    { "enable.auto.offset.store", "false" },
+    /* A position outside the log must stop, not jump. */
+    { "auto.offset.reset", "error" },
+    { "enable.partition.eof", "true" },
+    { "isolation.level", "read_committed" },
+    /* Answer an empty fetch late (less work), and the first record at once. */
+    { "fetch.wait.max.ms", "500" },
+    { "fetch.error.backoff.ms", "100" },
+    { "queued.min.messages", "100000" },
+    { NULL, NULL }
+};
+
+static const setting member[] = {
+    { "partition.assignment.strategy", "range" },
+    /* Handlers are watched by the shard's own watchdog; the control thread polls whatever they do. */
+    { "max.poll.interval.ms", "86400000" },
+    { NULL, NULL }
+};
+
+static const setting producer[] = {
+    { "enable.idempotence", "true" },
+    { "acks", "all" },
+    { "max.in.flight.requests.per.connection", "5" },
+    { NULL, NULL }
+};
+
+static const setting outbox[] = {
+    { "enable.gapless.guarantee", "true" },
+    { "message.timeout.ms", "0" },
+    /* The relay hands over whole batches, so waiting for more only costs time; what came while a request was out leaves
+     * with the next. */
+    { "linger.ms", "1" },
+    /* The relay bounds what is out; this bound must not come first. */
+    { "queue.buffering.max.messages", "1000000" },
+    { NULL, NULL }
+};
+
+bus_status bus_kafka_set(rd_kafka_conf_t *conf, const char *name, const char *value, bus_error *err)
+{
+    char text[256] = "";
+
+    if (rd_kafka_conf_set(conf, name, value, text, sizeof text) == RD_KAFKA_CONF_OK)
+        return BUS_OK;
+    return bus_fail(err, BUS_CONFIG, "kafka.%s: librdkafka refuses it: %s; see its CONFIGURATION.md", name, text);
+}
+
+static bus_status set_all(rd_kafka_conf_t *conf, const setting *list, bus_error *err)
+{
+    bus_status status = BUS_OK;
+
+    for (; list->name && status == BUS_OK; list++)
+        status = bus_kafka_set(conf, list->name, list->value, err);
+    return status;
+}
+
+static bus_status set_int(rd_kafka_conf_t *conf, const char *name, int64_t value, bus_error *err)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%" PRId64, value);
+    return bus_kafka_set(conf, name, text, err);
+}
+
+static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    /* Which of kafka.* are for consumers and which for producers is not the user's worry. */
+    if (strcmp(facility, "CONFWARN") == 0)
+        return;
+    bus_log(level <= 4 ? BUS_WARN : level <= 6 ? BUS_INFO : BUS_DEBUG, rk ? rd_kafka_name(rk) : "kafka", "librdkafka",
+            "%s: %s", facility, text);
+}
+
+static bus_status set_role(rd_kafka_conf_t *conf, const bus_config *config, bus_kafka_role role, bus_error *err)
+{
+    bool consumes = role == BUS_KAFKA_MEMBER || role == BUS_KAFKA_READER;
+    bool produces = role == BUS_KAFKA_OUTBOX || role == BUS_KAFKA_PUBLISHER;
+    bus_status status = set_all(conf, common, err);
+
+    if (status == BUS_OK && consumes)
+        status = set_all(conf, consumer, err);
+    if (status == BUS_OK && role == BUS_KAFKA_MEMBER)
+        status = set_all(conf, member, err);
+    if (status == BUS_OK && consumes)
+        status = set_int(conf, "queued.max.messages.kbytes", bus_config_int(config, "fetch.queue.bytes") / 1024, err);
+    if (status == BUS_OK && produces)
+        status = set_all(conf, producer, err);
+    if (status == BUS_OK && produces) /* room for the batch's own framing */
+        status = set_int(conf, "message.max.bytes", bus_config_int(config, "message.max.bytes") + 4096, err);
+    if (status == BUS_OK && role == BUS_KAFKA_OUTBOX)
+        status = set_all(conf, outbox, err);
+    if (status == BUS_OK && role == BUS_KAFKA_PUBLISHER)
+        status = set_int(conf, "message.timeout.ms", bus_config_int(config, "publish.timeout.ms"), err);
+    if (status == BUS_OK && role == BUS_KAFKA_PUBLISHER)
+        status = set_int(conf, "linger.ms", bus_config_int(config, "publish.linger.ms"), err);
+    if (status == BUS_OK && role == BUS_KAFKA_PUBLISHER)
+        status = set_int(conf, "queue.buffering.max.messages", bus_config_int(config, "publish.queue.records"), err);
+    if (status == BUS_OK && role == BUS_KAFKA_PUBLISHER)
+        status = set_int(conf, "queue.buffering.max.kbytes",
+                         (bus_config_int(config, "publish.queue.bytes") + 1023) / 1024, err);
+    return status;
+}
+
+bus_status bus_kafka_conf(const bus_config *config, bus_kafka_role role, const char *where, rd_kafka_conf_t **out,
+                          bus_error *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    const char *servers = bus_config_text(config, "bootstrap.servers");
+    const char *name, *value;
+    bus_status status;
+
+    if (!servers || !*servers) {
+        status = bus_fail(err, BUS_CONFIG, "bootstrap.servers is empty: name a broker, host:port");
+        goto out;
+    }
+    rd_kafka_conf_set_log_cb(conf, on_log);
+    status = set_role(conf, config, role, err);
+    if (status == BUS_OK)
+        status = bus_kafka_set(conf, "client.id", where, err);
+    if (status == BUS_OK)
+        status = bus_kafka_set(conf, "bootstrap.servers", servers, err);
+    for (size_t i = 0; status == BUS_OK && bus_config_kafka(config, i, &name, &value); i++)
+        status = bus_kafka_set(conf, name, value, err);
+out:
+    if (status == BUS_OK)
+        *out = conf;
+    else
+        rd_kafka_conf_destroy(conf);
+    return status;
+}
+
+bus_status bus_kafka_new(rd_kafka_conf_t *conf, bus_kafka_role role, rd_kafka_t **out, bus_error *err)
+{
+    bool consumes = role == BUS_KAFKA_MEMBER || role == BUS_KAFKA_READER;
+    char text[300] = "";
+    rd_kafka_t *rk = rd_kafka_new(consumes ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, text, sizeof text);
+
+    if (!rk) {
+        rd_kafka_conf_destroy(conf);
+        return bus_fail(err, BUS_CONFIG, "librdkafka cannot start: %s; check the kafka.* properties", text);
+    }
+    *out = rk;
+    return BUS_OK;
+}
+
+bus_status bus_kafka_status(rd_kafka_resp_err_t code)
+{
+    switch ((int)code) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+        return BUS_OK;
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND:
+        return BUS_MISSING;
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+        return BUS_DENIED;
+    case RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS:
+        return BUS_EXISTS;
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR__NO_OFFSET:
+    case RD_KAFKA_RESP_ERR__BAD_MSG:
+    case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
+        return BUS_CORRUPT;
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
+        return BUS_TOO_BIG;
+    case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+    case RD_KAFKA_RESP_ERR_INVALID_PARTITIONS:
+    case RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR:
+    case RD_KAFKA_RESP_ERR_INVALID_CONFIG:
+    case RD_KAFKA_RESP_ERR_INVALID_REQUEST:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+    case RD_KAFKA_RESP_ERR__INVALID_ARG:
+        return BUS_INVALID;
+    case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+    case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+        return BUS_TIMEOUT;
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+        return BUS_FULL;
+    case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
+    case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
+    case RD_KAFKA_RESP_ERR__DESTROY:
+    case RD_KAFKA_RESP_ERR__FATAL:
+        return BUS_CLOSED;
+    default:
+        return BUS_BROKER;
+    }
+}
+
+static const char *advice(bus_status status)
+{
+    switch ((int)status) {
+    case BUS_MISSING: return "; declare it with `bus topics apply`";
+    case BUS_DENIED: return "; give this principal the right (ACL), or correct its credentials";
+    case BUS_BROKER: return "; is the broker of bootstrap.servers up and reachable?";
+    case BUS_TOO_BIG: return "; raise the topic's max.message.bytes or send less";
+    default: return "";
+    }
+}
+
+bus_status bus_kafka_fail(bus_error *err, rd_kafka_resp_err_t code, const char *what, ...)
+{
+    bus_status status = bus_kafka_status(code);
+    char text[300];
+    va_list args;
+
+    va_start(args, what);
+    vsnprintf(text, sizeof text, what, args);
+    va_end(args);
+    return bus_fail(err, status, "%s: %s%s", text, rd_kafka_err2str(code), advice(status));
+}
+
+bus_status bus_kafka_partitions(rd_kafka_t *rk, const char *topic, int timeout_ms, int32_t *out, bus_error *err)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
+    rd_kafka_resp_err_t code;
+    bus_status status;
+
+    if (!handle)
+        return bus_fail(err, BUS_INVALID, "'%s' is no topic name: use 1 to 249 of a-z A-Z 0-9 . _ -", topic);
+    code = rd_kafka_metadata(rk, 0, handle, &metadata, timeout_ms);
+    /* Partitions without a leader count as well: they exist. */
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        code = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    if (code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE && metadata->topics[0].partition_cnt > 0)
+        code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        *out = metadata->topics[0].partition_cnt;
+        status = BUS_OK;
+    } else {
+        status = bus_kafka_fail(err, code, "topic %s", topic);
+    }
+    if (metadata)
+        rd_kafka_metadata_destroy(metadata);
+    rd_kafka_topic_destroy(handle);
+    return status;
+}
+
+void bus_kafka_text(char *out, size_t cap, const char *text, size_t len)
+{
+    if (len >= cap)
+        len = cap - 1;
+    if (len)
+        memcpy(out, text, len);
+    out[len] = '\0';
+}
+
+int64_t bus_kafka_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int bus_kafka_left(int64_t deadline_ms)
+{
+    int64_t left = deadline_ms - bus_kafka_now();
+
+    return left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left;
+}

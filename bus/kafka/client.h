@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ * Client: how every librdkafka handle of the bus is configured, made and destroyed, and what its errors mean here. */
+#ifndef BUS_KAFKA_CLIENT_H
+#define BUS_KAFKA_CLIENT_H
+
+#include <bus/service.h>
+#include <bus/tx.h>
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+
+typedef enum bus_kafka_role {
+    BUS_KAFKA_MEMBER,    /* consumer in a group: group.id is set later, see bus_kafka_set */
+    BUS_KAFKA_READER,    /* consumer by plain assignment */
+    BUS_KAFKA_OUTBOX,    /* producer of outbox rows: gapless, without a time-out */
+    BUS_KAFKA_PUBLISHER, /* idempotent producer with a time-out */
+    BUS_KAFKA_TOOL       /* metadata and administration only */
+} bus_kafka_role;
+
+/* The librdkafka configuration for a role: ours, then the user's kafka.*. BUS_CONFIG: librdkafka refuses a name or value. */
+bus_status bus_kafka_conf(const bus_config *config, bus_kafka_role role, const char *where, rd_kafka_conf_t **out,
+                          bus_error *err);
+bus_status bus_kafka_set(rd_kafka_conf_t *conf, const char *name, const char *value, bus_error *err);
+
+/* Makes the handle and takes conf, also on failure. */
+bus_status bus_kafka_new(rd_kafka_conf_t *conf, bus_kafka_role role, rd_kafka_t **out, bus_error *err);
+
+/* What librdkafka's error is in our words, and `what: its text: what to do` in *err. Returns the status. */
+bus_status bus_kafka_status(rd_kafka_resp_err_t code);
+bus_status bus_kafka_fail(bus_error *err, rd_kafka_resp_err_t code, const char *what, ...) BUS_PRINTF(3, 4);
+
+/* Partition count by metadata. BUS_MISSING, BUS_DENIED, BUS_BROKER. */
+bus_status bus_kafka_partitions(rd_kafka_t *rk, const char *topic, int timeout_ms, int32_t *out, bus_error *err);
+
+/* Copies up to cap - 1 bytes of a text and terminates. */
+void bus_kafka_text(char *out, size_t cap, const char *text, size_t len);
+
+/* Milliseconds of CLOCK_MONOTONIC, for deadlines; and what is left of one, at least 0. */
+int64_t bus_kafka_now(void);
+int bus_kafka_left(int64_t deadline_ms);
+
+#endif

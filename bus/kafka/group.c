@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT
+ * Group: membership in the service's consumer group, its events, and the set of lanes.
+ *
+ * Rebalances are taken as events of the consumer queue, not in a callback: librdkafka waits for an assign call in
+ * either case, heartbeats meanwhile, and does not ask which function it is made from. */
+#include "base/error.h"
+#include "kafka/internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bus_status set_number(rd_kafka_conf_t *conf, const char *name, int value, bus_error *err)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%d", value);
+    return bus_kafka_set(conf, name, text, err);
+}
+
+/* `wake` may be looking at the queue right now. */
+static void swap_queue(kafka_transport *t, rd_kafka_queue_t *queue)
+{
+    rd_kafka_queue_t *former;
+
+    pthread_mutex_lock(&t->lock);
+    former = t->queue;
+    t->queue = queue;
+    pthread_mutex_unlock(&t->lock);
+    if (former)
+        rd_kafka_queue_destroy(former);
+}
+
+bus_status kafka_join(bus_transport *base, const bus_membership *membership, bus_error *err)
+{
+    kafka_transport *t = kafka_of(base);
+    rd_kafka_topic_partition_list_t *topics = NULL;
+    rd_kafka_conf_t *conf;
+    rd_kafka_t *rk = NULL;
+    rd_kafka_resp_err_t code;
+    bus_status status;
+
+    if (t->rk)
+        return bus_fail(err, BUS_INVALID, "%s: joined already", t->where);
+    conf = rd_kafka_conf_dup(t->member_conf);
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OFFSET_COMMIT);
+    status = bus_kafka_set(conf, "group.id", membership->group, err);
+    if (status == BUS_OK && membership->instance)
+        status = bus_kafka_set(conf, "group.instance.id", membership->instance, err);
+    if (status == BUS_OK && membership->session_ms > 0)
+        status = set_number(conf, "session.timeout.ms", membership->session_ms, err);
+    if (status == BUS_OK && membership->session_ms > 0)
+        status = set_number(conf, "heartbeat.interval.ms", membership->session_ms / 4 + 1, err);
+    if (status != BUS_OK) {
+        rd_kafka_conf_destroy(conf);
+        return status;
+    }
+    status = bus_kafka_new(conf, BUS_KAFKA_MEMBER, &rk, err);
+    if (status != BUS_OK)
+        return status;
+    rd_kafka_poll_set_consumer(rk);
+    topics = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(topics, membership->lead, RD_KAFKA_PARTITION_UA);
+    code = rd_kafka_subscribe(rk, topics);
+    rd_kafka_topic_partition_list_destroy(topics);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        return bus_kafka_fail(err, code, "cannot subscribe to %s", membership->lead);
+    }
+    snprintf(t->group, sizeof t->group, "%s", membership->group);
+    t->rk = rk;
+    swap_queue(t, rd_kafka_queue_get_consumer(rk));
+    return BUS_OK;
+}
+
+static void drop_lanes(kafka_transport *t)
+{
+    bus_lane *lane;
+
+    while ((lane = t->lanes)) {
+        t->lanes = lane->next;
+        kafka_lane_close(lane);
+    }
+}
+
+void kafka_leave(bus_transport *base, int timeout_ms)
+{
+    kafka_transport *t = kafka_of(base);
+    int64_t deadline = bus_kafka_now() + timeout_ms;
+    rd_kafka_error_t *error;
+    rd_kafka_event_t *event;
+
+    if (!t->rk || t->left)
+        return;
+    drop_lanes(t);
+    /* The blocking close waits for the coordinator for ever; this one is given its time and then left behind. The handle
+     * lives until `free`, since shards may still hold records and wait for a commit's answer. */
+    error = rd_kafka_consumer_close_queue(t->rk, t->queue);
+    if (error)
+        rd_kafka_error_destroy(error);
+    else
+        while (!rd_kafka_consumer_closed(t->rk) && bus_kafka_left(deadline) > 0) {
+            int left = bus_kafka_left(deadline);
+
+            event = rd_kafka_queue_poll(t->queue, left > 100 ? 100 : left);
+            if (event && rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE)
+                rd_kafka_assign(t->rk, NULL);
+            if (event)
+                rd_kafka_event_destroy(event);
+        }
+    t->left = true;
+}
+
+void kafka_group_free(kafka_transport *t)
+{
+    if (!t->rk)
+        return;
+    if (!t->left)
+        drop_lanes(t);
+    swap_queue(t, NULL);
+    rd_kafka_destroy_flags(t->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    t->rk = NULL;
+}
+
+static void on_rebalance(kafka_transport *t, rd_kafka_event_t *event, bus_group_event *out)
+{
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
+    int count = list ? list->cnt : 0;
+    int32_t *shards;
+
+    if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+        out->kind = rd_kafka_assignment_lost(t->rk) ? BUS_GROUP_LOST : BUS_GROUP_REVOKED;
+        return;
+    }
+    if (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        rd_kafka_assign(t->rk, NULL);
+        out->kind = BUS_GROUP_ERROR;
+        bus_kafka_fail(&out->err, code, "group %s: rebalance failed", t->group);
+        return;
+    }
+    shards = realloc(t->shards, (size_t)(count ? count : 1) * sizeof *shards);
+    if (!shards) {
+        /* Taking none leaves the shards unread until the next rebalance; better than to stop the whole process. */
+        rd_kafka_assign(t->rk, NULL);
+        out->kind = BUS_GROUP_ERROR;
+        bus_fail_nomem(&out->err);
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        shards[i] = list->elems[i].partition;
+    t->shards = shards;
+    t->assigning = true;
+    out->kind = BUS_GROUP_ASSIGNED;
+    out->shards = shards;
+    out->count = (size_t)count;
+}
+
+static void on_error(kafka_transport *t, rd_kafka_event_t *event, bus_group_event *out)
+{
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    char text[300];
+
+    out->kind = BUS_GROUP_ERROR;
+    if (rd_kafka_event_error_is_fatal(event)) {
+        code = rd_kafka_fatal_error(t->rk, text, sizeof text);
+        bus_fail(&out->err, bus_kafka_status(code), "group %s: %s (%s): another process uses the same instance id, or the "
+                 "broker refuses this member; stop one of them", t->group, text, rd_kafka_err2name(code));
+        out->err.fatal = true;
+        out->err.retriable = false;
+        return;
+    }
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__TRANSPORT ||
+        code == RD_KAFKA_RESP_ERR__RESOLVE) {
+        bus_fail(&out->err, BUS_BROKER, "no broker answers (%s): waiting; check bootstrap.servers",
+                 rd_kafka_event_error_string(event));
+        return;
+    }
+    bus_fail(&out->err, bus_kafka_status(code), "group %s: %s", t->group, rd_kafka_event_error_string(event));
+}
+
+void kafka_poll(bus_transport *base, int timeout_ms, bus_group_event *out)
+{
+    kafka_transport *t = kafka_of(base);
+    rd_kafka_event_t *event;
+    const rd_kafka_message_t *message;
+
+    memset(out, 0, sizeof *out);
+    event = rd_kafka_queue_poll(t->queue ? t->queue : t->pulse, timeout_ms);
+    if (!event)
+        return;
+    switch (rd_kafka_event_type(event)) {
+    case RD_KAFKA_EVENT_REBALANCE:
+        on_rebalance(t, event, out);
+        break;
+    case RD_KAFKA_EVENT_ERROR:
+        on_error(t, event, out);
+        break;
+    case RD_KAFKA_EVENT_FETCH:
+        /* Lanes have queues of their own, so only errors come here: the lead topic is missing or denied. */
+        message = rd_kafka_event_message_next(event);
+        if (message && message->err) {
+            out->kind = BUS_GROUP_ERROR;
+            bus_kafka_fail(&out->err, message->err, "group %s: topic %s", t->group,
+                           message->rkt ? rd_kafka_topic_name(message->rkt) : "?");
+        }
+        break;
+    default:
+        break;
+    }
+    rd_kafka_event_destroy(event);
+}
+
+void kafka_wake(bus_transport *base)
+{
+    kafka_transport *t = kafka_of(base);
+
+    pthread_mutex_lock(&t->lock);
+    rd_kafka_queue_yield(t->queue ? t->queue : t->pulse);
+    pthread_mutex_unlock(&t->lock);
+}
+
+/* The lanes of the specs, in their order; on failure those already made are closed again. */
+static bus_status open_lanes(kafka_transport *t, bus_lane_spec *specs, size_t count, rd_kafka_topic_partition_list_t *list,
+                             bus_error *err)
+{
+    bus_lane **tail = &t->lanes;
+    bus_status status;
+
+    for (size_t i = 0; i < count; i++) {
+        status = kafka_lane_open(t, kafka_port_of(specs[i].port), specs[i].topic, specs[i].partition, tail, err);
+        if (status != BUS_OK) {
+            drop_lanes(t);
+            return status;
+        }
+        specs[i].lane = *tail;
+        tail = &(*tail)->next;
+        /* Our START and END are librdkafka's own numbers. */
+        rd_kafka_topic_partition_list_add(list, specs[i].topic, specs[i].partition)->offset = specs[i].offset;
+    }
+    return BUS_OK;
+}
+
+bus_status kafka_assign(bus_transport *base, bus_lane_spec *specs, size_t count, bus_error *err)
+{
+    kafka_transport *t = kafka_of(base);
+    rd_kafka_topic_partition_list_t *list = NULL;
+    bus_status status = BUS_OK;
+    rd_kafka_resp_err_t code;
+
+    if (!t->rk || t->left)
+        return bus_fail(err, BUS_INVALID, "%s: assign outside of the group", t->where);
+    /* First of all: a partition that comes back has the same queue underneath, and closing would silence it. */
+    drop_lanes(t);
+    /* ASSIGNED must be answered by a list, even an empty one: none at all would leave librdkafka waiting. */
+    if (count > 0 || t->assigning)
+        list = rd_kafka_topic_partition_list_new((int)count);
+    if (count > 0)
+        status = open_lanes(t, specs, count, list, err);
+    if (status == BUS_OK) {
+        code = rd_kafka_assign(t->rk, list);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            status = bus_kafka_fail(err, code, "group %s: cannot assign %zu partitions", t->group, count);
+            drop_lanes(t);
+        }
+    }
+    if (status == BUS_OK)
+        t->assigning = false;
+    if (list)
+        rd_kafka_topic_partition_list_destroy(list);
+    return status;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ * What the files of the real transport share. The transport belongs to the control thread, a port and its lanes to the
+ * shard's thread; `assign` touches lanes while the ports are idle, as the contract demands. */
+#ifndef BUS_KAFKA_INTERNAL_H
+#define BUS_KAFKA_INTERNAL_H
+
+#include "kafka/client.h"
+#include "shard/transport.h"
+#include <pthread.h>
+
+typedef struct kafka_transport kafka_transport;
+typedef struct kafka_port kafka_port;
+
+/* A fetched record's memory: librdkafka's message and the array of its headers. Kept by the port for reuse. */
+#define KAFKA_HEADERS_INLINE 16
+typedef struct kafka_fetched {
+    struct kafka_fetched *next;
+    rd_kafka_message_t *message;
+    bus_header *more;                            /* when there are more than fit */
+    bus_header headers[KAFKA_HEADERS_INLINE];
+} kafka_fetched;
+
+struct bus_lane {
+    struct bus_lane *next;       /* of the transport */
+    kafka_port *port;
+    const char *topic;           /* interned: outlives the lane, for its unreleased records */
+    int32_t partition;
+    rd_kafka_queue_t *queue;
+    int64_t eof;                 /* offset at the last end of partition */
+    bus_error failure;           /* status BUS_OK: none */
+};
+
+/* A producer of a port, made when first used. */
+typedef struct kafka_producer {
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *queue;     /* its main queue: delivery reports and errors */
+    rd_kafka_event_t *reports;   /* delivery reports half taken */
+    rd_kafka_topic_t **topics;   /* handles, in order of first use */
+    size_t topic_count, topic_cap;
+    bool fatal;
+    /* Rows refused by `produce` itself: reported like the others. */
+    bus_report *refused;
+    size_t refused_count, refused_cap;
+} kafka_producer;
+
+struct kafka_port {
+    bus_port port;
+    kafka_transport *transport;
+    char name[64];
+    void (*wake)(void *opaque);
+    void *opaque;
+    kafka_fetched *spare;
+    rd_kafka_message_t *batch[256];
+    kafka_producer producer[BUS_CHANNELS];
+    /* The commit under way: answers of older ones are known by their number and dropped. */
+    rd_kafka_queue_t *commit_queue;
+    uintptr_t commit_number;
+    int64_t commit_deadline;     /* 0: none under way */
+    int commit_answer;
+    bus_error commit_error;
+};
+
+struct kafka_transport {
+    bus_transport transport;
+    char where[128];
+    rd_kafka_conf_t *member_conf, *outbox_conf; /* templates */
+    rd_kafka_t *tool;            /* for metadata and watermarks */
+    rd_kafka_t *rk;              /* the member; NULL before join */
+    rd_kafka_queue_t *queue;     /* its consumer queue: group events; changed under the lock, for `wake` */
+    pthread_mutex_t lock;
+    rd_kafka_queue_t *pulse;     /* what `poll` waits on before joining */
+    char group[256];
+    bool left;                   /* `leave` was called */
+    bus_lane *lanes;
+    bool assigning;              /* an ASSIGNED event waits for its answer */
+    int32_t *shards;             /* of the last ASSIGNED */
+    char **names;                /* interned topic names */
+    size_t name_count, name_cap;
+};
+
+static inline kafka_transport *kafka_of(bus_transport *t) { return (kafka_transport *)t; }
+static inline kafka_port *kafka_port_of(bus_port *p) { return (kafka_port *)p; }
+
+/* group.c */
+bus_status kafka_join(bus_transport *t, const bus_membership *membership, bus_error *err);
+void kafka_leave(bus_transport *t, int timeout_ms);
+void kafka_poll(bus_transport *t, int timeout_ms, bus_group_event *out);
+void kafka_wake(bus_transport *t);
+void kafka_group_free(kafka_transport *t);
+bus_status kafka_assign(bus_transport *t, bus_lane_spec *lanes, size_t count, bus_error *err);
+
+/* offsets.c */
+bus_status kafka_partitions(bus_transport *t, const char *topic, int timeout_ms, int32_t *out, bus_error *err);
+bus_status kafka_watermarks(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err);
+bus_status kafka_committed(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err);
+
+/* commit.c */
+bus_status kafka_commit(bus_transport *t, const bus_offset *list, size_t count, int timeout_ms, bus_error *err);
+void kafka_port_commit(bus_port *p, const bus_offset *list, size_t count);
+int kafka_port_committed(bus_port *p, bus_error *err);
+
+/* lane.c */
+bus_status kafka_lane_open(kafka_transport *t, kafka_port *port, const char *topic, int32_t partition, bus_lane **out,
+                           bus_error *err);
+void kafka_lane_close(bus_lane *lane);
+size_t kafka_fetch(bus_port *p, bus_lane *lane, bus_record *out, size_t max, bus_error *err);
+void kafka_release(bus_port *p, bus_record *records, size_t count);
+int64_t kafka_end(bus_port *p, bus_lane *lane, int64_t *eof_offset);
+
+/* producer.c */
+bus_status kafka_produce(bus_port *p, bus_channel channel, const bus_row *row, bus_error *err);
+size_t kafka_reports(bus_port *p, bus_report *out, size_t max);
+bool kafka_fatal(bus_port *p, bus_channel channel);
+bus_status kafka_reset(bus_port *p, bus_channel channel, bus_error *err);
+void kafka_producer_end(kafka_producer *producer);
+
+#endif

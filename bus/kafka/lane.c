@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT
+ * Lane: one assigned partition, read from its own queue without a copy. Each partition's queue is cut off from the
+ * consumer's, so that a shard's thread takes only its own records, and tells that thread when it stops being empty. */
+#include "base/error.h"
+#include "base/log.h"
+#include "kafka/internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* The one copy of a topic's name: records point to it after their lane is gone. */
+static const char *intern(kafka_transport *t, const char *topic)
+{
+    char *copy;
+
+    for (size_t i = 0; i < t->name_count; i++)
+        if (strcmp(t->names[i], topic) == 0)
+            return t->names[i];
+    if (t->name_count == t->name_cap) {
+        size_t cap = t->name_cap ? 2 * t->name_cap : 16;
+        char **names = realloc(t->names, cap * sizeof *names);
+
+        if (!names)
+            return NULL;
+        t->names = names;
+        t->name_cap = cap;
+    }
+    copy = strdup(topic);
+    if (copy)
+        t->names[t->name_count++] = copy;
+    return copy;
+}
+
+/* On a librdkafka thread, under the queue's lock. */
+static void on_queue(rd_kafka_t *rk, void *opaque)
+{
+    kafka_port *port = opaque;
+
+    (void)rk;
+    port->wake(port->opaque);
+}
+
+bus_status kafka_lane_open(kafka_transport *t, kafka_port *port, const char *topic, int32_t partition, bus_lane **out,
+                           bus_error *err)
+{
+    const char *name = intern(t, topic);
+    bus_lane *lane = name ? calloc(1, sizeof *lane) : NULL;
+
+    if (!lane)
+        return bus_fail_nomem(err);
+    lane->port = port;
+    lane->topic = name;
+    lane->partition = partition;
+    lane->eof = BUS_OFFSET_NONE;
+    lane->queue = rd_kafka_queue_get_partition(t->rk, topic, partition);
+    if (!lane->queue) {
+        free(lane);
+        return bus_fail(err, BUS_INVALID, "%s/%d is no partition that can be read", topic, (int)partition);
+    }
+    /* Before the assignment: it would forward the queue to the consumer's otherwise. */
+    rd_kafka_queue_forward(lane->queue, NULL);
+    rd_kafka_queue_cb_event_enable(lane->queue, on_queue, port);
+    *out = lane;
+    return BUS_OK;
+}
+
+void kafka_lane_close(bus_lane *lane)
+{
+    rd_kafka_queue_cb_event_enable(lane->queue, NULL, NULL);
+    rd_kafka_queue_destroy(lane->queue);
+    free(lane);
+}
+
+/* A message that carries an error is about the lane. What passes by itself is logged; what does not is kept until a record
+ * comes. */
+static void on_lane_error(bus_lane *lane, const rd_kafka_message_t *message)
+{
+    bus_status status = bus_kafka_status(message->err);
+
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        lane->eof = message->offset;
+        return;
+    }
+    if (status == BUS_MISSING) {
+        bus_kafka_fail(&lane->failure, message->err, "%s/%d", lane->topic, (int)lane->partition);
+    } else if (status == BUS_DENIED) {
+        bus_kafka_fail(&lane->failure, message->err, "reading %s/%d", lane->topic, (int)lane->partition);
+    } else if (status == BUS_CORRUPT) {
+        bus_fail(&lane->failure, BUS_CORRUPT, "%s/%d: %s", lane->topic, (int)lane->partition,
+                 rd_kafka_message_errstr(message));
+    } else {
+        bus_log(BUS_WARN, lane->port->name, "fetch_error", "%s/%d: %s; trying again", lane->topic, (int)lane->partition,
+                rd_kafka_message_errstr(message));
+    }
+}
+
+static kafka_fetched *take_spare(kafka_port *port)
+{
+    kafka_fetched *fetched = port->spare;
+
+    if (fetched)
+        port->spare = fetched->next;
+    else
+        fetched = malloc(sizeof *fetched);
+    if (fetched)
+        fetched->more = NULL;
+    return fetched;
+}
+
+/* The headers as an array. librdkafka parses them at the first look and hands out borrowed pointers. false: no memory. */
+static bool read_headers(kafka_fetched *fetched, bus_record *out)
+{
+    rd_kafka_headers_t *list;
+    bus_header *array = fetched->headers;
+    size_t count, n = 0;
+
+    out->headers = array;
+    out->header_count = 0;
+    if (rd_kafka_message_headers(fetched->message, &list) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return true;
+    count = rd_kafka_header_cnt(list);
+    if (count > KAFKA_HEADERS_INLINE) {
+        array = fetched->more = malloc(count * sizeof *array);
+        if (!array)
+            return false;
+    }
+    while (n < count && rd_kafka_header_get_all(list, n, &array[n].name, &array[n].value, &array[n].len) ==
+                            RD_KAFKA_RESP_ERR_NO_ERROR)
+        n++;
+    out->headers = array;
+    out->header_count = n;
+    return true;
+}
+
+static bool to_record(bus_lane *lane, rd_kafka_message_t *message, bus_record *out)
+{
+    kafka_fetched *fetched = take_spare(lane->port);
+    rd_kafka_timestamp_type_t kind;
+
+    if (!fetched)
+        return false;
+    fetched->message = message;
+    if (!read_headers(fetched, out)) {
+        fetched->next = lane->port->spare;
+        lane->port->spare = fetched;
+        return false;
+    }
+    out->topic = lane->topic;
+    out->partition = message->partition;
+    out->offset = message->offset;
+    out->timestamp = rd_kafka_message_timestamp(message, &kind);
+    out->key = message->key;
+    out->key_len = message->key_len;
+    out->value = message->payload;
+    out->value_len = message->len;
+    out->handle = fetched;
+    return true;
+}
+
+size_t kafka_fetch(bus_port *p, bus_lane *lane, bus_record *out, size_t max, bus_error *err)
+{
+    kafka_port *port = kafka_port_of(p);
+    size_t taken = 0;
+
+    /* An empty wait costs a system call in librdkafka, an empty look does not. */
+    while (taken < max && rd_kafka_queue_length(lane->queue) > 0) {
+        size_t room = sizeof port->batch / sizeof *port->batch, want = max - taken < room ? max - taken : room;
+        ssize_t got = rd_kafka_consume_batch_queue(lane->queue, 0, port->batch, want);
+
+        if (got <= 0)
+            break;
+        for (ssize_t i = 0; i < got; i++) {
+            rd_kafka_message_t *message = port->batch[i];
+
+            if (message->err) {
+                on_lane_error(lane, message);
+                rd_kafka_message_destroy(message);
+            } else if (lane->failure.status != BUS_NOMEM && to_record(lane, message, &out[taken])) {
+                memset(&lane->failure, 0, sizeof lane->failure);
+                taken++;
+            } else {
+                /* librdkafka does not give a message twice, so a hole would open here: the lane ends instead. */
+                rd_kafka_message_destroy(message);
+                bus_fail_nomem(&lane->failure);
+            }
+        }
+    }
+    if (taken == 0 && lane->failure.status != BUS_OK && err)
+        *err = lane->failure;
+    return taken;
+}
+
+void kafka_release(bus_port *p, bus_record *records, size_t count)
+{
+    kafka_port *port = kafka_port_of(p);
+
+    for (size_t i = 0; i < count; i++) {
+        kafka_fetched *fetched = records[i].handle;
+
+        if (!fetched)
+            continue;
+        rd_kafka_message_destroy(fetched->message);
+        free(fetched->more);
+        fetched->next = port->spare;
+        port->spare = fetched;
+        records[i].handle = NULL;
+    }
+}
+
+int64_t kafka_end(bus_port *p, bus_lane *lane, int64_t *eof_offset)
+{
+    kafka_port *port = kafka_port_of(p);
+    int64_t low = 0, high = BUS_OFFSET_NONE;
+
+    if (eof_offset)
+        *eof_offset = lane->eof;
+    /* What the last fetch response said; no request is made. */
+    if (!port->transport->rk || rd_kafka_get_watermark_offsets(port->transport->rk, lane->topic, lane->partition, &low,
+                                                               &high) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        high < 0)
+        return lane->eof;
+    return high;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ * Offsets: what the cluster and the group know of partitions, asked for in batches and with a bound in time. */
+#include "base/error.h"
+#include "kafka/internal.h"
+#include <string.h>
+
+bus_status kafka_partitions(bus_transport *base, const char *topic, int timeout_ms, int32_t *out, bus_error *err)
+{
+    return bus_kafka_partitions(kafka_of(base)->tool, topic, timeout_ms, out, err);
+}
+
+static rd_kafka_topic_partition_list_t *list_of(const bus_offset *list, size_t count, int64_t offset)
+{
+    rd_kafka_topic_partition_list_t *out = rd_kafka_topic_partition_list_new((int)count);
+
+    for (size_t i = 0; i < count; i++)
+        rd_kafka_topic_partition_list_add(out, list[i].topic, list[i].partition)->offset = offset;
+    return out;
+}
+
+/* The first failure of any partition. */
+static bus_status first_failure(const rd_kafka_topic_partition_list_t *list, const char *what, bus_error *err)
+{
+    for (int i = 0; i < list->cnt; i++)
+        if (list->elems[i].err)
+            return bus_kafka_fail(err, list->elems[i].err, "%s of %s/%d", what, list->elems[i].topic,
+                                  (int)list->elems[i].partition);
+    return BUS_OK;
+}
+
+/* ListOffsets of all partitions at once: the special timestamps -2 and -1 ask for start and end. */
+static bus_status list_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms, bus_error *err)
+{
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(rk, list, timeout_ms);
+
+    if (code == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        return bus_fail(err, BUS_BROKER, "no answer to the question for offsets within %d ms; is the broker up?", timeout_ms);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return bus_kafka_fail(err, code, "offsets of %s/%d and %d others", list->elems[0].topic,
+                              (int)list->elems[0].partition, list->cnt - 1);
+    return first_failure(list, "offsets", err);
+}
+
+bus_status kafka_watermarks(bus_transport *base, bus_offset *list, size_t count, int timeout_ms, bus_error *err)
+{
+    kafka_transport *t = kafka_of(base);
+    rd_kafka_topic_partition_list_t *low, *high;
+    int64_t deadline = bus_kafka_now() + timeout_ms;
+    bus_status status;
+
+    if (count == 0)
+        return BUS_OK;
+    low = list_of(list, count, RD_KAFKA_OFFSET_BEGINNING);
+    high = list_of(list, count, RD_KAFKA_OFFSET_END);
+    status = list_offsets(t->tool, low, timeout_ms, err);
+    if (status == BUS_OK)
+        status = list_offsets(t->tool, high, bus_kafka_left(deadline), err);
+    for (size_t i = 0; status == BUS_OK && i < count; i++) {
+        list[i].low = low->elems[i].offset;
+        list[i].high = high->elems[i].offset;
+        list[i].status = BUS_OK;
+    }
+    rd_kafka_topic_partition_list_destroy(low);
+    rd_kafka_topic_partition_list_destroy(high);
+    return status;
+}
+
+bus_status kafka_committed(bus_transport *base, bus_offset *list, size_t count, int timeout_ms, bus_error *err)
+{
+    kafka_transport *t = kafka_of(base);
+    rd_kafka_topic_partition_list_t *asked;
+    rd_kafka_resp_err_t code;
+    bus_status status;
+
+    if (count == 0)
+        return BUS_OK;
+    if (!t->rk)
+        return bus_fail(err, BUS_INVALID, "%s: no group yet: join first", t->where);
+    asked = list_of(list, count, RD_KAFKA_OFFSET_INVALID);
+    code = rd_kafka_committed(t->rk, asked, timeout_ms);
+    if (code == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        status = bus_fail(err, BUS_BROKER, "group %s: its coordinator did not tell the committed offsets within %d ms",
+                          t->group, timeout_ms);
+    else if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        status = bus_kafka_fail(err, code, "committed offsets of group %s", t->group);
+    else
+        status = first_failure(asked, "the committed offset", err);
+    for (size_t i = 0; status == BUS_OK && i < count; i++) {
+        const rd_kafka_topic_partition_t *at = &asked->elems[i];
+
+        list[i].offset = at->offset >= 0 ? at->offset : BUS_OFFSET_NONE;
+        list[i].status = BUS_OK;
+        bus_kafka_text(list[i].metadata, sizeof list[i].metadata, at->metadata, at->metadata_size);
+    }
+    rd_kafka_topic_partition_list_destroy(asked);
+    return status;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT
+ * Producer: sends a port's rows and tells how each ended. Delivery reports are taken as events, so that they need no
+ * callback and no queue beside librdkafka's own. */
+#include "base/error.h"
+#include "base/log.h"
+#include "kafka/internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* On a librdkafka thread, under the queue's lock. */
+static void on_queue(rd_kafka_t *rk, void *opaque)
+{
+    kafka_port *port = opaque;
+
+    (void)rk;
+    port->wake(port->opaque);
+}
+
+static bus_status producer_begin(kafka_port *port, kafka_producer *producer, bus_error *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_dup(port->transport->outbox_conf);
+    bus_status status;
+
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    status = bus_kafka_new(conf, BUS_KAFKA_OUTBOX, &producer->rk, err);
+    if (status != BUS_OK)
+        return status;
+    producer->queue = rd_kafka_queue_get_main(producer->rk);
+    rd_kafka_queue_cb_event_enable(producer->queue, on_queue, port);
+    producer->fatal = false;
+    return BUS_OK;
+}
+
+void kafka_producer_end(kafka_producer *producer)
+{
+    if (producer->rk) {
+        rd_kafka_queue_cb_event_enable(producer->queue, NULL, NULL);
+        if (producer->reports)
+            rd_kafka_event_destroy(producer->reports);
+        /* Otherwise destroy would wait for requests that are out. */
+        rd_kafka_purge(producer->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+        for (size_t i = 0; i < producer->topic_count; i++)
+            rd_kafka_topic_destroy(producer->topics[i]);
+        rd_kafka_queue_destroy(producer->queue);
+        rd_kafka_destroy(producer->rk);
+    }
+    free(producer->topics);
+    free(producer->refused);
+    memset(producer, 0, sizeof *producer);
+}
+
+/* A shard writes to few topics, so a walk beats a table; the one used last is likely first. */
+static rd_kafka_topic_t *topic_of(kafka_producer *producer, const char *name)
+{
+    rd_kafka_topic_t *topic;
+
+    for (size_t i = 0; i < producer->topic_count; i++)
+        if (strcmp(rd_kafka_topic_name(producer->topics[i]), name) == 0)
+            return producer->topics[i];
+    if (producer->topic_count == producer->topic_cap) {
+        size_t cap = producer->topic_cap ? 2 * producer->topic_cap : 8;
+        rd_kafka_topic_t **topics = realloc(producer->topics, cap * sizeof(rd_kafka_topic_t *));
+
+        if (!topics)
+            return NULL;
+        producer->topics = topics;
+        producer->topic_cap = cap;
+    }
+    topic = rd_kafka_topic_new(producer->rk, name, NULL);
+    if (topic)
+        producer->topics[producer->topic_count++] = topic;
+    return topic;
+}
+
+static bus_report_kind kind_of(rd_kafka_resp_err_t code)
+{
+    switch ((int)code) {
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+    case RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT:
+    case RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE:
+        return BUS_REPORT_TOPIC;
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+        return BUS_REPORT_RECORD;
+    case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+        return BUS_REPORT_UNSURE;
+    default:
+        return BUS_REPORT_FAILED;
+    }
+}
+
+/* Keeps the report of a row that never left. false: no memory. */
+static bool refuse(kafka_producer *producer, bus_channel channel, int64_t id, rd_kafka_resp_err_t code)
+{
+    bus_report *report;
+
+    if (producer->refused_count == producer->refused_cap) {
+        size_t cap = producer->refused_cap ? 2 * producer->refused_cap : 8;
+        bus_report *list = realloc(producer->refused, cap * sizeof *list);
+
+        if (!list)
+            return false;
+        producer->refused = list;
+        producer->refused_cap = cap;
+    }
+    report = &producer->refused[producer->refused_count++];
+    *report = (bus_report){ .channel = channel, .id = id, .kind = kind_of(code), .offset = BUS_OFFSET_NONE };
+    snprintf(report->text, sizeof report->text, "%s", rd_kafka_err2str(code));
+    return true;
+}
+
+/* librdkafka takes the headers only if it takes the row. NULL: no memory. */
+static rd_kafka_headers_t *headers_of(const bus_row *row)
+{
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(row->header_count);
+
+    for (size_t i = 0; headers && i < row->header_count; i++) {
+        const bus_header *h = &row->headers[i];
+
+        rd_kafka_header_add(headers, h->name, -1, h->value, h->value ? (ssize_t)h->len : 0);
+    }
+    return headers;
+}
+
+static rd_kafka_resp_err_t send_row(kafka_producer *producer, rd_kafka_topic_t *topic, const bus_row *row)
+{
+    rd_kafka_headers_t *headers = row->header_count ? headers_of(row) : NULL;
+    rd_kafka_vu_t part[8];
+    size_t n = 0;
+    rd_kafka_error_t *error;
+    rd_kafka_resp_err_t code;
+
+    part[n].vtype = RD_KAFKA_VTYPE_RKT;
+    part[n++].u.rkt = topic;
+    part[n].vtype = RD_KAFKA_VTYPE_PARTITION;
+    part[n++].u.i32 = row->partition;
+    part[n].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
+    part[n++].u.i = RD_KAFKA_MSG_F_COPY;
+    part[n].vtype = RD_KAFKA_VTYPE_KEY;
+    part[n].u.mem.ptr = (void *)(uintptr_t)row->key;
+    part[n++].u.mem.size = row->key ? row->key_len : 0;
+    part[n].vtype = RD_KAFKA_VTYPE_VALUE;
+    part[n].u.mem.ptr = (void *)(uintptr_t)row->value;
+    part[n++].u.mem.size = row->value ? row->value_len : 0;
+    part[n].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
+    part[n++].u.i64 = row->timestamp;
+    part[n].vtype = RD_KAFKA_VTYPE_OPAQUE;
+    part[n++].u.ptr = (void *)(intptr_t)row->id;
+    if (headers) {
+        part[n].vtype = RD_KAFKA_VTYPE_HEADERS;
+        part[n++].u.headers = headers;
+    }
+    error = rd_kafka_produceva(producer->rk, part, n);
+    if (!error)
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    code = rd_kafka_error_code(error);
+    rd_kafka_error_destroy(error);
+    if (headers)
+        rd_kafka_headers_destroy(headers);
+    return code;
+}
+
+bus_status kafka_produce(bus_port *p, bus_channel channel, const bus_row *row, bus_error *err)
+{
+    kafka_port *port = kafka_port_of(p);
+    kafka_producer *producer = &port->producer[channel];
+    rd_kafka_topic_t *topic;
+    rd_kafka_resp_err_t code;
+    bus_status status;
+
+    if (!producer->rk && (status = producer_begin(port, producer, err)) != BUS_OK)
+        return status;
+    if (producer->fatal)
+        return bus_fail(err, BUS_CLOSED, "%s: the producer has failed; reset it", port->name);
+    topic = topic_of(producer, row->topic);
+    code = topic ? send_row(producer, topic, row) : rd_kafka_last_error();
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return BUS_OK;
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+        return bus_fail(err, BUS_FULL, "%s: the producer's queue is full; go on after reports", port->name);
+    if (code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__STATE) {
+        producer->fatal = true;
+        return bus_kafka_fail(err, RD_KAFKA_RESP_ERR__FATAL, "%s: the producer has failed; reset it", port->name);
+    }
+    if (!topic)
+        code = RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION;
+    if (!refuse(producer, channel, row->id, code))
+        return bus_fail_nomem(err);
+    port->wake(port->opaque);
+    return BUS_OK;
+}
+
+static void report_of(const rd_kafka_message_t *message, bus_channel channel, bus_report *out)
+{
+    out->channel = channel;
+    out->id = (int64_t)(intptr_t)message->_private;
+    out->offset = message->offset;
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        /* A batch answered "duplicate sequence number" counts as delivered to librdkafka, but has no offset: it can be
+         * another one's. */
+        out->kind = message->offset >= 0 ? BUS_REPORT_ACKED : BUS_REPORT_UNSURE;
+        snprintf(out->text, sizeof out->text, "%s", out->kind == BUS_REPORT_ACKED ? "" : "acknowledged without an offset");
+        return;
+    }
+    out->kind = kind_of(message->err);
+    out->offset = BUS_OFFSET_NONE;
+    snprintf(out->text, sizeof out->text, "%s", rd_kafka_message_errstr(message));
+}
+
+static void on_error(kafka_port *port, kafka_producer *producer, rd_kafka_event_t *event)
+{
+    char text[300];
+
+    if (rd_kafka_event_error_is_fatal(event)) {
+        producer->fatal = true;
+        rd_kafka_fatal_error(producer->rk, text, sizeof text);
+        bus_log(BUS_WARN, port->name, "producer_fatal", "%s; the producer will be replaced", text);
+        return;
+    }
+    bus_log(BUS_WARN, port->name, "producer_error", "%s", rd_kafka_event_error_string(event));
+}
+
+/* The next report of the event in hand or of the queue; NULL: none. */
+static const rd_kafka_message_t *next_report(kafka_port *port, kafka_producer *producer)
+{
+    const rd_kafka_message_t *message;
+    rd_kafka_event_t *event;
+
+    for (;;) {
+        if (producer->reports) {
+            message = rd_kafka_event_message_next(producer->reports);
+            if (message)
+                return message;
+            rd_kafka_event_destroy(producer->reports);
+            producer->reports = NULL;
+        }
+        if (rd_kafka_queue_length(producer->queue) == 0)
+            return NULL;
+        event = rd_kafka_queue_poll(producer->queue, 0);
+        if (!event)
+            return NULL;
+        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR) {
+            producer->reports = event;
+            continue;
+        }
+        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
+            on_error(port, producer, event);
+        rd_kafka_event_destroy(event);
+    }
+}
+
+size_t kafka_reports(bus_port *p, bus_report *out, size_t max)
+{
+    kafka_port *port = kafka_port_of(p);
+    const rd_kafka_message_t *message;
+    size_t n = 0;
+
+    for (int i = 0; i < BUS_CHANNELS && n < max; i++) {
+        kafka_producer *producer = &port->producer[i];
+
+        if (!producer->rk)
+            continue;
+        while (n < max && producer->refused_count > 0)
+            out[n++] = producer->refused[--producer->refused_count];
+        while (n < max && (message = next_report(port, producer)))
+            report_of(message, (bus_channel)i, &out[n++]);
+    }
+    return n;
+}
+
+bool kafka_fatal(bus_port *p, bus_channel channel)
+{
+    kafka_producer *producer = &kafka_port_of(p)->producer[channel];
+
+    return producer->rk && (producer->fatal || rd_kafka_fatal_error(producer->rk, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+
+bus_status kafka_reset(bus_port *p, bus_channel channel, bus_error *err)
+{
+    kafka_port *port = kafka_port_of(p);
+
+    kafka_producer_end(&port->producer[channel]);
+    return producer_begin(port, &port->producer[channel], err);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ * The real transport: opening and freeing it and its ports. What it does is in group.c, offsets.c, commit.c, lane.c and
+ * producer.c. */
+#include "kafka/transport.h"
+
+#include "base/error.h"
+#include "kafka/internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void port_close(bus_port *p);
+
+static const struct bus_port_ops port_ops = {
+    .fetch = kafka_fetch, .release = kafka_release, .end = kafka_end,
+    .produce = kafka_produce, .reports = kafka_reports, .fatal = kafka_fatal, .reset = kafka_reset,
+    .commit = kafka_port_commit, .committed = kafka_port_committed,
+};
+
+static bus_status port_open(bus_transport *t, const char *name, void (*wake)(void *opaque), void *opaque, bus_port **out,
+                            bus_error *err)
+{
+    kafka_port *port = calloc(1, sizeof *port);
+
+    if (!port)
+        return bus_fail_nomem(err);
+    port->port.ops = &port_ops;
+    port->transport = kafka_of(t);
+    snprintf(port->name, sizeof port->name, "%s", name);
+    port->wake = wake;
+    port->opaque = opaque;
+    *out = &port->port;
+    return BUS_OK;
+}
+
+static void port_close(bus_port *p)
+{
+    kafka_port *port = kafka_port_of(p);
+    kafka_fetched *fetched;
+
+    if (!p)
+        return;
+    for (int i = 0; i < BUS_CHANNELS; i++)
+        kafka_producer_end(&port->producer[i]);
+    if (port->commit_queue) {
+        rd_kafka_queue_cb_event_enable(port->commit_queue, NULL, NULL);
+        rd_kafka_queue_destroy(port->commit_queue);
+    }
+    while ((fetched = port->spare)) {
+        port->spare = fetched->next;
+        free(fetched);
+    }
+    free(port);
+}
+
+static void transport_free(bus_transport *base)
+{
+    kafka_transport *t = kafka_of(base);
+
+    if (!base)
+        return;
+    kafka_group_free(t);
+    if (t->pulse)
+        rd_kafka_queue_destroy(t->pulse);
+    if (t->tool)
+        rd_kafka_destroy(t->tool);
+    if (t->member_conf)
+        rd_kafka_conf_destroy(t->member_conf);
+    if (t->outbox_conf)
+        rd_kafka_conf_destroy(t->outbox_conf);
+    for (size_t i = 0; i < t->name_count; i++)
+        free(t->names[i]);
+    free(t->names);
+    free(t->shards);
+    pthread_mutex_destroy(&t->lock);
+    free(t);
+}
+
+static const struct bus_transport_ops transport_ops = {
+    .join = kafka_join, .leave = kafka_leave, .poll = kafka_poll, .wake = kafka_wake, .assign = kafka_assign,
+    .partitions = kafka_partitions, .watermarks = kafka_watermarks, .committed = kafka_committed, .commit = kafka_commit,
+    .port_open = port_open, .port_close = port_close, .free = transport_free,
+};
+
+bus_status bus_kafka_transport_open(const bus_config *config, const char *where, bus_transport **out, bus_error *err)
+{
+    kafka_transport *t = calloc(1, sizeof *t);
+    rd_kafka_conf_t *tool = NULL;
+    bus_status status;
+
+    if (!t)
+        return bus_fail_nomem(err);
+    pthread_mutex_init(&t->lock, NULL);
+    t->transport.ops = &transport_ops;
+    snprintf(t->where, sizeof t->where, "%s", where);
+    /* All three now, so that a wrong property is told at open. */
+    status = bus_kafka_conf(config, BUS_KAFKA_MEMBER, where, &t->member_conf, err);
+    if (status == BUS_OK)
+        status = bus_kafka_conf(config, BUS_KAFKA_OUTBOX, where, &t->outbox_conf, err);
+    if (status == BUS_OK)
+        status = bus_kafka_conf(config, BUS_KAFKA_TOOL, where, &tool, err);
+    if (status == BUS_OK)
+        status = bus_kafka_new(tool, BUS_KAFKA_TOOL, &t->tool, err);
+    if (status == BUS_OK)
+        t->pulse = rd_kafka_queue_new(t->tool);
+    if (status == BUS_OK)
+        *out = &t->transport;
+    else
+        transport_free(&t->transport);
+    return status;
+}
