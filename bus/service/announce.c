@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ * Announce: one thread that follows bus.schemas. A schema is announced only if the topic, read to its end, does not hold it:
+ * restarts write nothing. */
+#include "service/announce.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "kafka/reader.h"
+#include "service/outlet.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define OPEN_MS 5000
+#define NEXT_MS 200
+#define AGAIN_MS 5000
+
+struct bus_follower {
+    bus *self;
+    pthread_t thread;
+    size_t own;        /* the first so many of the catalog are compiled in: ours to announce */
+    bus_map known;     /* keys of schemas that are on the topic; values are not used */
+    bool said;
+};
+
+void bus_schema_key(const char *json, size_t len, char out[BUS_ID_TEXT])
+{
+    bus_part text = { json, len };
+    bus_id_of(&text, 1, out);
+}
+
+static void learn(bus_follower *follower, const bus_record *record)
+{
+    bus_error err = { 0 };
+    if (!record->value) /* a tombstone: nothing is forgotten while events written by it may exist */
+        return;
+    if (bus_catalog_add(follower->self->catalog, record->value, record->value_len, &err) != BUS_OK) {
+        bus_log(BUS_WARN, follower->self->name, "schema_refused", "%s offset %lld is no schema and is passed over: %s",
+                BUS_SCHEMAS_TOPIC, (long long)record->offset, err.text);
+        return;
+    }
+    char key[BUS_ID_TEXT];
+    bus_schema_key(record->value, record->value_len, key);
+    bus_map_put(&follower->known, key, sizeof key - 1, follower); /* without memory it is announced twice: harmless */
+}
+
+/* Reads until BUS_CLOSED (to the end), or, following, until it is time to announce again: BUS_OK. BUS_CANCELLED when the bus
+ * stops. */
+static bus_status read_on(bus_follower *follower, bus_kafka_reader *reader, bus_error *err)
+{
+    const bus_clock *clock = follower->self->clock;
+    int64_t again_us = bus_config_int(follower->self->config, "schema.announce.interval.ms") * 1000;
+    int64_t until_us = again_us ? clock->mono_us(clock) + again_us : INT64_MAX;
+    while (clock->mono_us(clock) < until_us) {
+        if (bus_stopping(follower->self))
+            return BUS_CANCELLED;
+        const bus_record *record;
+        bus_status status = bus_kafka_reader_next(reader, NEXT_MS, &record, err);
+        if (status == BUS_OK)
+            learn(follower, record);
+        else if (status != BUS_TIMEOUT)
+            return status;
+    }
+    return BUS_OK;
+}
+
+static bus_status announce(bus_follower *follower, bus_error *err)
+{
+    bus *self = follower->self;
+    bus_outlet *outlet;
+    bus_status status = bus_outlet_of(self, &outlet, err);
+    for (size_t i = 0; i < follower->own && status == BUS_OK; i++) {
+        const bus_schema *schema = bus_catalog_at(self->catalog, i);
+        size_t len;
+        const char *json = bus_schema_json(schema, &len);
+        char key[BUS_ID_TEXT];
+        bus_schema_key(json, len, key);
+        if (bus_map_get(&follower->known, key, sizeof key - 1))
+            continue;
+        bus_row row = { .topic = BUS_SCHEMAS_TOPIC, .partition = -1, .key = key, .key_len = sizeof key - 1, .value = json,
+                        .value_len = len };
+        status = bus_outlet_publish(outlet, &row, NULL, NULL, err);
+        if (status == BUS_OK) {
+            bus_count(&self->metrics.announced, 1);
+            bus_log(BUS_INFO, self->name, "schema_announced", "%s is on %s now", bus_schema_name(schema), BUS_SCHEMAS_TOPIC);
+        }
+    }
+    return status;
+}
+
+/* From what was read to the end, on and on: each span's end is where following begins. */
+static bus_status follow(bus_follower *follower, const bus_range *ranges, size_t count, bus_error *err)
+{
+    bus_kafka_reader *reader;
+    bus_status status = bus_kafka_reader_open(follower->self->config, follower->self->name, ranges, count, BUS_READ_ANY, OPEN_MS,
+                                              &reader, err);
+    if (status != BUS_OK)
+        return status;
+    status = read_on(follower, reader, err);
+    bus_kafka_reader_close(reader);
+    return status;
+}
+
+static bus_status turn(bus_follower *follower, bus_error *err)
+{
+    bus *self = follower->self;
+    bus_range all = { .topic = BUS_SCHEMAS_TOPIC, .partition = -1, .from = { BUS_EDGE_START, 0 }, .to = { BUS_EDGE_END, 0 } };
+    bus_kafka_reader *reader;
+    bus_status status = bus_kafka_reader_open(self->config, self->name, &all, 1, BUS_READ_ANY, OPEN_MS, &reader, err);
+    if (status != BUS_OK)
+        return status;
+    status = read_on(follower, reader, err);
+    size_t count = bus_kafka_reader_span_count(reader);
+    bus_range *rest = calloc(count ? count : 1, sizeof *rest);
+    for (size_t i = 0; rest && i < count; i++) {
+        bus_span span = bus_kafka_reader_span(reader, i);
+        rest[i] = (bus_range){ .topic = BUS_SCHEMAS_TOPIC, .partition = span.partition, .from = { BUS_EDGE_OFFSET, span.to },
+                               .to = { BUS_EDGE_NEVER, 0 } };
+    }
+    bus_kafka_reader_close(reader);
+    if (!rest)
+        status = bus_fail_nomem(err);
+    else if (status == BUS_CLOSED)
+        status = announce(follower, err);
+    if (status == BUS_OK)
+        status = follow(follower, rest, count, err);
+    free(rest);
+    return status;
+}
+
+static void *follower_main(void *arg)
+{
+    bus_follower *follower = arg;
+    bus *self = follower->self;
+    while (!bus_stopping(self)) {
+        bus_error err = { 0 };
+        bus_status status = turn(follower, &err);
+        if (status == BUS_CANCELLED || bus_stopping(self))
+            break;
+        if (status == BUS_OK)
+            continue;
+        if (!follower->said && status != BUS_BROKER && status != BUS_TIMEOUT) { /* a broker that is away is told by control */
+            follower->said = true;
+            bus_log(BUS_WARN, self->name, "schemas_unread", "cannot follow %s, so schemas of others are unknown here; trying on: %s%s",
+                    BUS_SCHEMAS_TOPIC, err.text, status == BUS_MISSING ? "; run `bus topics apply`" : "");
+        }
+        bus_nap(self, AGAIN_MS);
+    }
+    return NULL;
+}
+
+bus_status bus_follower_open(bus *self, bus_follower **out, bus_error *err)
+{
+    bus_follower *follower = calloc(1, sizeof *follower);
+    if (!follower)
+        return bus_fail_nomem(err);
+    follower->self = self;
+    bus_map_init(&follower->known);
+    while (bus_catalog_at(self->catalog, follower->own))
+        follower->own++;
+    int failed = pthread_create(&follower->thread, NULL, follower_main, follower);
+    if (failed) {
+        bus_map_free(&follower->known, NULL);
+        free(follower);
+        return bus_fail(err, BUS_IO, "cannot start a thread: %s; raise ulimit -u", strerror(failed));
+    }
+    *out = follower;
+    return BUS_OK;
+}
+
+void bus_follower_close(bus_follower *follower)
+{
+    if (!follower)
+        return;
+    pthread_join(follower->thread, NULL);
+    bus_map_free(&follower->known, NULL);
+    free(follower);
+}

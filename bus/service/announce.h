@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ * Announce: every schema that the service reads or writes is on `bus.schemas` (key: a hash of its exact text, value: the
+ * text), and what others have put there is in this process's catalog. */
+#ifndef BUS_SERVICE_ANNOUNCE_H
+#define BUS_SERVICE_ANNOUNCE_H
+
+#include "base/id.h"
+#include "service/runner.h"
+
+/* The record key of a schema: the version 5 id of its exact text. */
+void bus_schema_key(const char *json, size_t len, char out[BUS_ID_TEXT]);
+
+/* Starts the thread that reads the topic into bus->catalog, announces what is missing there, and follows it. */
+bus_status bus_follower_open(bus *bus, bus_follower **out, bus_error *err);
+void bus_follower_close(bus_follower *follower); /* after bus_stop; NULL is a no-op */
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ * Arguments of a service program. */
+#include "service/args.h"
+#include "base/config.h"
+#include "base/error.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct flag {
+    const char *name;
+    const char *operand;     /* NULL: takes none */
+    const char *text;
+} flag;
+
+static const flag flags[] = {
+    { "config", "FILE", "read properties from FILE, lines \"name = value\" (also by $BUS_CONFIG)" },
+    { "set", "NAME=VALUE", "set one property; --NAME=VALUE does the same" },
+    { "topics", NULL, "print, as JSON, the topics that the service reads and writes, for `bus topics plan|apply --service`" },
+    { "check-config", NULL, "check configuration and routes, touch nothing, exit" },
+    { "init", NULL, "start with an empty store although the group's offsets name one (it is lost, and that is accepted)" },
+    { "rebuild", NULL, "make the stores again from their topics, service stopped, then exit; see also `bus rebuild`" },
+    { "into", "DIR", "with --rebuild: leave the new stores in DIR and the old ones alone" },
+    { "output", "FORM", "with --rebuild: text (default) or json" },
+    { "version", NULL, "print the version" },
+    { "help", NULL, "print this" },
+};
+
+/* ---- reading */
+
+/* "--name=value", or "--name" "value" of those that take one. */
+typedef struct argument {
+    const char *name;
+    size_t name_len;
+    const char *value; /* NULL: none given with = */
+} argument;
+
+static bool split(const char *text, argument *out)
+{
+    if (strncmp(text, "--", 2) != 0 || text[2] == '\0')
+        return false;
+    const char *equals = strchr(text, '=');
+    out->name = text + 2;
+    out->name_len = equals ? (size_t)(equals - out->name) : strlen(out->name);
+    out->value = equals ? equals + 1 : NULL;
+    return true;
+}
+
+static const flag *find(const argument *arg)
+{
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (strlen(flags[i].name) == arg->name_len && memcmp(flags[i].name, arg->name, arg->name_len) == 0)
+            return &flags[i];
+    return NULL;
+}
+
+static bus_status set_property(bus_config *config, const char *name, size_t name_len, const char *value, bus_error *err)
+{
+    char copy[256];
+    if (name_len == 0 || name_len >= sizeof copy)
+        return bus_fail(err, BUS_CONFIG, "a property's name has 1 to %zu characters", sizeof copy - 1);
+    memcpy(copy, name, name_len);
+    copy[name_len] = '\0';
+    for (const bus_property *each = bus_properties(); each->name; each++)
+        if (each->secret && strcmp(each->name, copy) == 0)
+            return bus_fail(err, BUS_CONFIG, "%s is a secret and every user of the host can read arguments: put it into the file or "
+                            "the environment", copy);
+    return bus_config_set(config, copy, value, err);
+}
+
+static bus_status take_flag(const flag *known, const char *value, bus_config *config, bus_args *args, bus_error *err)
+{
+    const char *name = known->name;
+    if (strcmp(name, "set") == 0) {
+        const char *equals = strchr(value, '=');
+        if (!equals)
+            return bus_fail(err, BUS_INVALID, "--set takes NAME=VALUE, not \"%s\"", value);
+        return set_property(config, value, (size_t)(equals - value), equals + 1, err);
+    }
+    if (strcmp(name, "output") == 0) {
+        args->json = strcmp(value, "json") == 0;
+        return args->json || strcmp(value, "text") == 0 ? BUS_OK : bus_fail(err, BUS_INVALID, "--output is text or json, not \"%s\"", value);
+    }
+    if (strcmp(name, "into") == 0)
+        args->into = value;
+    else if (strcmp(name, "init") == 0)
+        args->init = true;
+    else if (strcmp(name, "topics") == 0)
+        args->task = BUS_TASK_TOPICS;
+    else if (strcmp(name, "check-config") == 0)
+        args->task = BUS_TASK_CHECK;
+    else if (strcmp(name, "rebuild") == 0)
+        args->task = BUS_TASK_REBUILD;
+    else if (strcmp(name, "version") == 0)
+        args->task = BUS_TASK_VERSION;
+    else if (strcmp(name, "help") == 0)
+        args->task = BUS_TASK_HELP;
+    return BUS_OK; /* --config was read before */
+}
+
+static bus_status take(int argc, char **argv, int *at, bus_config *config, bus_args *args, bool for_file, const char **file,
+                       bus_error *err)
+{
+    const char *text = argv[*at];
+    argument arg;
+    if (strcmp(text, "-h") == 0)
+        text = "--help";
+    if (!split(text, &arg))
+        return bus_fail(err, BUS_INVALID, "argument \"%s\" is not known: arguments look like --name=value; see --help", text);
+    const flag *known = find(&arg);
+    if (!known) {
+        if (!arg.value)
+            return bus_fail(err, BUS_INVALID, "argument --%s is not known, or a property without a value (--%s=VALUE); see --help",
+                            arg.name, arg.name);
+        return for_file ? BUS_OK : set_property(config, arg.name, arg.name_len, arg.value, err);
+    }
+    const char *value = arg.value;
+    if (known->operand && !value) {
+        if (*at + 1 >= argc)
+            return bus_fail(err, BUS_INVALID, "--%s needs %s", known->name, known->operand);
+        value = argv[++*at];
+    }
+    if (!known->operand && value)
+        return bus_fail(err, BUS_INVALID, "--%s takes no value", known->name);
+    if (for_file) {
+        if (strcmp(known->name, "config") == 0)
+            *file = value;
+        return BUS_OK;
+    }
+    return take_flag(known, value, config, args, err);
+}
+
+bus_status bus_args_read(int argc, char **argv, bus_config *config, bus_args *args, bus_error *err)
+{
+    bus_args out = { 0 };
+    const char *file = getenv("BUS_CONFIG");
+    bus_status status = BUS_OK;
+    for (int i = 1; i < argc && status == BUS_OK; i++)
+        status = take(argc, argv, &i, config, &out, true, &file, err);
+    if (status == BUS_OK && file && *file)
+        status = bus_config_read(config, file, err);
+    if (status == BUS_OK)
+        status = bus_config_environment(config, err);
+    for (int i = 1; i < argc && status == BUS_OK; i++)
+        status = take(argc, argv, &i, config, &out, false, &file, err);
+    if (status == BUS_OK && out.into && out.task != BUS_TASK_REBUILD)
+        status = bus_fail(err, BUS_INVALID, "--into goes with --rebuild");
+    if (status == BUS_OK)
+        *args = out;
+    return status;
+}
+
+/* ---- help */
+
+static void wrap(bus_buf *out, const char *text, size_t indent, size_t width)
+{
+    size_t column = width; /* so that the first word starts a line */
+    while (*text) {
+        size_t word = strcspn(text, " ");
+        if (column + 1 + word > width) {
+            bus_buf_printf(out, "\n%*s", (int)indent, "");
+            column = indent;
+        } else {
+            bus_buf_text(out, " ");
+            column++;
+        }
+        bus_buf_add(out, text, word);
+        column += word;
+        text += word + strspn(text + word, " ");
+    }
+    bus_buf_text(out, "\n");
+}
+
+void bus_args_help(const char *service, bus_buf *out)
+{
+    bus_buf_printf(out, "%s: a service on the bus. Reads its topics, keeps its state in SQLite, applies each event once.\n\n", service);
+    bus_buf_printf(out, "Usage: %s [argument ...]\n\n", service);
+    bus_buf_printf(out, "First steps:\n  bus broker &                       an embedded broker, if there is no Kafka\n"
+                   "  %s --topics | bus topics apply -   make the topics it needs\n"
+                   "  %s --status.port=8080              run; SIGTERM drains and stops it\n"
+                   "  curl localhost:8080/readyz         is it working?\n\nArguments:\n", service, service);
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        bus_buf_printf(out, "  --%s%s%s", flags[i].name, flags[i].operand ? "=" : "", flags[i].operand ? flags[i].operand : "");
+        wrap(out, flags[i].text, 6, 100);
+    }
+    bus_buf_text(out, "\nProperties, as --name=value, as \"name = value\" in a file, or in the environment "
+                      "(shards is BUS_SHARDS,\nbootstrap.servers is BUS_BOOTSTRAP_SERVERS). kafka.NAME passes NAME to librdkafka.\n");
+    for (const bus_property *each = bus_properties(); each->name; each++) {
+        bus_buf_printf(out, "  --%s=%s%s%s", each->name, each->value, each->choices ? "    one of " : "",
+                       each->choices ? each->choices : "");
+        wrap(out, each->text, 6, 100);
+    }
+    bus_buf_text(out, "\nExit codes: 0 stopped as asked, 1 error, 2 usage or configuration, 5 refused (the message says why and\n"
+                      "what to do), 6 no broker, 130 stopped by a second signal.\n");
+}

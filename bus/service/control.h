@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * Control: what the control thread's two files share. */
+#ifndef BUS_SERVICE_CONTROL_H
+#define BUS_SERVICE_CONTROL_H
+
+#include "service/seat.h"
+#include "service/topics.h"
+
+/* The watch over the inputs' partition counts. */
+typedef struct growth {
+    size_t at;          /* which input is looked at next */
+    int64_t next_us;
+    bool paused;
+} growth;
+
+/* Waits for the broker and for every topic, with messages; finds N, fills bus->partitions and makes the seats. BUS_CANCELLED:
+ * bus_stop interrupted it. BUS_REFUSED: a topic does not fit. */
+bus_status bus_control_prepare(bus *bus, bus_error *err);
+
+#endif

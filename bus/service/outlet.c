@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ * Outlet: bus_publish, bus_publish_raw and bus_flush. The publisher wants one thread at a time in poll and flush: that is
+ * what `turn` gives; the thread sleeps while nothing is out. */
+#include "service/outlet.h"
+#include "base/error.h"
+#include "base/id.h"
+#include "base/waker.h"
+#include "codec/wire.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define CLOSE_MS 2000
+
+struct bus_outlet {
+    bus_kafka_publisher *publisher;
+    bus_waker *waker;
+    pthread_t thread;
+    bool started;
+    atomic_bool quit;
+    pthread_mutex_t turn;
+};
+
+static void wake(void *opaque)
+{
+    bus_waker_wake(opaque);
+}
+
+static void *outlet_main(void *arg)
+{
+    bus_outlet *outlet = arg;
+    while (!atomic_load(&outlet->quit)) {
+        bus_waker_sleep(outlet->waker, -1);
+        pthread_mutex_lock(&outlet->turn);
+        bus_kafka_publisher_poll(outlet->publisher, 0);
+        pthread_mutex_unlock(&outlet->turn);
+    }
+    return NULL;
+}
+
+static bus_status outlet_open(bus *self, bus_outlet **out, bus_error *err)
+{
+    bus_outlet *outlet = calloc(1, sizeof *outlet);
+    if (!outlet || !(outlet->waker = bus_waker_new())) {
+        free(outlet);
+        return bus_fail_nomem(err);
+    }
+    pthread_mutex_init(&outlet->turn, NULL);
+    bus_status status = bus_kafka_publisher_open(self->config, self->name, wake, outlet->waker, &outlet->publisher, err);
+    if (status == BUS_OK) {
+        int failed = pthread_create(&outlet->thread, NULL, outlet_main, outlet);
+        outlet->started = !failed;
+        if (failed)
+            status = bus_fail(err, BUS_IO, "cannot start the publisher's thread: %s; raise ulimit -u", strerror(failed));
+    }
+    if (status != BUS_OK) {
+        bus_outlet_close(outlet);
+        return status;
+    }
+    *out = outlet;
+    return BUS_OK;
+}
+
+bus_status bus_outlet_of(bus *self, bus_outlet **out, bus_error *err)
+{
+    pthread_mutex_lock(&self->outlet_lock);
+    bus_status status = self->outlet ? BUS_OK : outlet_open(self, &self->outlet, err);
+    if (status == BUS_OK)
+        *out = self->outlet;
+    pthread_mutex_unlock(&self->outlet_lock);
+    return status;
+}
+
+void bus_outlet_close(bus_outlet *outlet)
+{
+    if (!outlet)
+        return;
+    if (outlet->started) {
+        atomic_store(&outlet->quit, true);
+        bus_waker_wake(outlet->waker);
+        pthread_join(outlet->thread, NULL);
+    }
+    bus_kafka_publisher_close(outlet->publisher, CLOSE_MS);
+    bus_waker_free(outlet->waker);
+    pthread_mutex_destroy(&outlet->turn);
+    free(outlet);
+}
+
+bus_status bus_outlet_publish(bus_outlet *outlet, const bus_row *row, bus_kafka_published done, void *opaque, bus_error *err)
+{
+    return bus_kafka_publish(outlet->publisher, row, done, opaque, err);
+}
+
+bus_status bus_outlet_flush(bus_outlet *outlet, int timeout_ms, bus_error *err)
+{
+    pthread_mutex_lock(&outlet->turn);
+    bus_status status = bus_kafka_publisher_flush(outlet->publisher, timeout_ms, err);
+    pthread_mutex_unlock(&outlet->turn);
+    return status;
+}
+
+/* ---- the public calls */
+
+static bus_header header(const char *name, const char *value)
+{
+    return (bus_header){ name, value, strlen(value) };
+}
+
+size_t bus_event_headers(const char *id, const char *source, const bus_type *type, const char *correlation,
+                         const char *reply_to, bool compact, bus_header out[BUS_EVENT_HEADERS])
+{
+    size_t n = 0;
+    if (!compact) {
+        out[n++] = header("ce_specversion", "1.0");
+        out[n++] = header("ce_source", source);
+        out[n++] = header("content-type", "application/avro");
+    }
+    out[n++] = header("ce_id", id);
+    out[n++] = header("ce_type", type->name);
+    if (correlation)
+        out[n++] = header("ce_correlationid", correlation);
+    if (reply_to)
+        out[n++] = header("bus-reply-to", reply_to);
+    return n;
+}
+
+typedef struct publication {
+    bus_completions *list;
+    bus_completion *completion;
+} publication;
+
+static void published(void *opaque, bus_status status, int32_t partition, int64_t offset, const bus_error *err)
+{
+    (void)partition;
+    (void)offset;
+    publication *mine = opaque;
+    bus_completion_end(mine->list, mine->completion, status, err);
+    free(mine);
+}
+
+static bus_status publish_row(bus *self, const bus_row *row, bus_done done, void *opaque, bus_error *err)
+{
+    bus_outlet *outlet;
+    bus_status status = bus_outlet_of(self, &outlet, err);
+    if (status != BUS_OK)
+        return status;
+    if (!done) /* a failure is told by bus_flush */
+        return bus_outlet_publish(outlet, row, NULL, NULL, err);
+    publication *mine = malloc(sizeof *mine);
+    bus_completion *completion = bus_completion_new(done, opaque);
+    if (!mine || !completion) {
+        status = bus_fail_nomem(err);
+    } else {
+        *mine = (publication){ &self->completions, completion };
+        status = bus_outlet_publish(outlet, row, published, mine, err);
+    }
+    if (status != BUS_OK) {
+        bus_completion_free(completion);
+        free(mine);
+    }
+    return status;
+}
+
+bus_status bus_publish(bus *self, const char *topic, const bus_type *type, const void *key, size_t key_len, const void *body,
+                       bus_done done, void *opaque, bus_error *err)
+{
+    if (!topic || !type || !body)
+        return bus_fail(err, BUS_INVALID, "bus_publish needs a topic, a type and a body");
+    if (bus_stopping(self))
+        return bus_fail(err, BUS_CLOSED, "the bus is stopping");
+    char id[BUS_ID_TEXT];
+    bus_id_random(id);
+    bus_header headers[BUS_EVENT_HEADERS];
+    bool compact = strcmp(bus_config_text(self->config, "envelope"), "compact") == 0;
+    bus_buf value;
+    bus_buf_init(&value, (size_t)bus_config_int(self->config, "message.max.bytes"));
+    bus_status status = bus_wire_encode(type, body, &value, err);
+    if (status == BUS_OK) {
+        bus_row row = { .topic = topic, .partition = -1, .key = key, .key_len = key_len, .value = value.data,
+                        .value_len = value.len, .headers = headers };
+        row.header_count = bus_event_headers(id, self->name, type, NULL, NULL, compact, headers);
+        status = publish_row(self, &row, done, opaque, err);
+    }
+    bus_buf_free(&value);
+    return status;
+}
+
+bus_status bus_publish_raw(bus *self, const bus_raw *record, bus_done done, void *opaque, bus_error *err)
+{
+    if (!record || !record->topic)
+        return bus_fail(err, BUS_INVALID, "bus_publish_raw needs a topic");
+    if (bus_stopping(self))
+        return bus_fail(err, BUS_CLOSED, "the bus is stopping");
+    bus_row row = {
+        .topic = record->topic,
+        .partition = record->keep_partition ? record->partition : -1,
+        .key = record->key,
+        .key_len = record->key_len,
+        .value = record->value,
+        .value_len = record->value_len,
+        .headers = record->headers,
+        .header_count = record->header_count,
+        .timestamp = record->timestamp,
+    };
+    return publish_row(self, &row, done, opaque, err);
+}
+
+bus_status bus_flush(bus *self, int timeout_ms, bus_error *err)
+{
+    pthread_mutex_lock(&self->outlet_lock);
+    bus_outlet *outlet = self->outlet;
+    pthread_mutex_unlock(&self->outlet_lock);
+    return outlet ? bus_outlet_flush(outlet, timeout_ms, err) : BUS_OK;
+}

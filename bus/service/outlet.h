@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ * Outlet: the process's publisher without a store, and the thread that runs its callbacks. */
+#ifndef BUS_SERVICE_OUTLET_H
+#define BUS_SERVICE_OUTLET_H
+
+#include "kafka/publisher.h"
+#include "service/runner.h"
+
+/* The handle's outlet, opened by the first that asks. Any thread. */
+bus_status bus_outlet_of(bus *bus, bus_outlet **out, bus_error *err);
+void bus_outlet_close(bus_outlet *outlet); /* waits two seconds for what is out; NULL is a no-op */
+
+/* As bus_kafka_publish. Any thread; `done` runs on the outlet's thread or inside bus_outlet_flush. */
+bus_status bus_outlet_publish(bus_outlet *outlet, const bus_row *row, bus_kafka_published done, void *opaque, bus_error *err);
+bus_status bus_outlet_flush(bus_outlet *outlet, int timeout_ms, bus_error *err);
+
+/* The headers of an event's first publication, see codec/envelope.h. Values are borrowed. */
+#define BUS_EVENT_HEADERS 8
+size_t bus_event_headers(const char *id, const char *source, const bus_type *type, const char *correlation,
+                         const char *reply_to, bool compact, bus_header out[BUS_EVENT_HEADERS]);
+
+#endif

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT
+ * Runner: opening, stopping and closing a bus handle, and what its threads say to each other about its state. */
+#include "service/runner.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "service/announce.h"
+#include "service/outlet.h"
+#include "service/pool.h"
+#include "service/replies.h"
+#include "service/seat.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* ---- state */
+
+const char *bus_phase_name(bus_phase phase)
+{
+    static const char *const names[] = { "waiting", "joining", "serving", "detached", "paused", "stopping", "ended" };
+    return names[phase];
+}
+
+void bus_set_phase(bus *self, bus_phase phase, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    pthread_mutex_lock(&self->state_lock);
+    if (self->phase != BUS_PHASE_ENDED) {
+        self->phase = phase;
+        vsnprintf(self->phase_text, sizeof self->phase_text, format, args);
+        pthread_cond_broadcast(&self->state_changed);
+    }
+    pthread_mutex_unlock(&self->state_lock);
+    va_end(args);
+}
+
+bus_phase bus_phase_of(bus *self, char text[400])
+{
+    pthread_mutex_lock(&self->state_lock);
+    bus_phase phase = self->phase;
+    if (text)
+        memcpy(text, self->phase_text, sizeof self->phase_text);
+    pthread_mutex_unlock(&self->state_lock);
+    return phase;
+}
+
+static void raise_fd(int fd)
+{
+    ssize_t written = write(fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+    (void)written; /* only a full counter fails, and that is readable too */
+}
+
+void bus_end(bus *self, bus_status status, const bus_error *err)
+{
+    bus_set_phase(self, BUS_PHASE_ENDED, "%s", err ? err->text : "");
+    pthread_mutex_lock(&self->state_lock);
+    if (status != BUS_OK && self->failure == BUS_OK) {
+        self->failure = status;
+        self->failure_err = *err;
+        self->failure_err.fatal = true;
+    }
+    pthread_mutex_unlock(&self->state_lock);
+    raise_fd(self->ended_fd);
+}
+
+bool bus_stopping(const bus *self)
+{
+    return atomic_load_explicit(&((struct bus *)(uintptr_t)self)->stopping, memory_order_acquire);
+}
+
+bool bus_out_of_time(bus *self, int64_t extra_us)
+{
+    if (!bus_stopping(self))
+        return false;
+    int64_t now = self->clock->mono_us(self->clock), since = 0;
+    if (atomic_compare_exchange_strong(&self->stop_us, &since, now))
+        since = now;
+    return now - since > self->drain_us + extra_us;
+}
+
+bool bus_nap(bus *self, int64_t ms)
+{
+    struct pollfd stop = { .fd = self->stop_fd, .events = POLLIN };
+    while (!bus_stopping(self) && poll(&stop, 1, (int)ms) < 0 && errno == EINTR)
+        continue;
+    return bus_stopping(self);
+}
+
+bool bus_ready(bus *self, char *why, size_t cap)
+{
+    char text[400];
+    bus_phase phase = bus_phase_of(self, text);
+    if (!self->service)
+        return true;
+    if (phase != BUS_PHASE_SERVING) {
+        snprintf(why, cap, "%s%s%s", bus_phase_name(phase), *text ? ": " : "", text);
+        return false;
+    }
+    if (bus_gauge_read(&self->metrics.handlers_stuck_now) > 0) {
+        snprintf(why, cap, "a handler is stuck, see the log");
+        return false;
+    }
+    int assigned = 0, flowing = 0;
+    pthread_rwlock_rdlock(&self->seats_lock);
+    for (int i = 0; i < self->shards; i++) {
+        assigned += atomic_load(&self->seats[i].assigned);
+        flowing += atomic_load(&self->seats[i].assigned) && atomic_load(&self->seats[i].claimed);
+    }
+    pthread_rwlock_unlock(&self->seats_lock);
+    if (flowing < assigned)
+        snprintf(why, cap, "%d of %d assigned shards cannot be taken yet, see the log", assigned - flowing, assigned);
+    return flowing == assigned;
+}
+
+/* ---- open */
+
+static bus_status check_types(bus *self, bus_error *err)
+{
+    const bus_service *service = self->service;
+    for (const bus_route *route = service->routes; route && route->topic; route++) {
+        if (!route->type)
+            continue;
+        bus_status status = bus_catalog_add(self->catalog, route->type->json, strlen(route->type->json), err);
+        if (status != BUS_OK)
+            return bus_fail_in(err, "route %s, type %s", route->topic, route->type->name);
+    }
+    for (const bus_emits *emits = service->emits; emits && emits->type; emits++) {
+        bus_status status = bus_catalog_add(self->catalog, emits->type->json, strlen(emits->type->json), err);
+        if (status != BUS_OK)
+            return bus_fail_in(err, "emitted type %s", emits->type->name);
+    }
+    return BUS_OK;
+}
+
+static bool prepares(const bus_service *service)
+{
+    for (const bus_route *route = service->routes; route && route->topic; route++)
+        if (route->prepare)
+            return true;
+    return false;
+}
+
+static bus_status open_service(bus *self, bus_error *err)
+{
+    bus_config *config = self->config;
+    bus_status status = bus_router_new(self->service, bus_config_text(config, "retry.tiers"),
+                                       (int)bus_config_int(config, "retry.attempts"), &self->router, err);
+    if (status == BUS_OK)
+        status = check_types(self, err);
+    if (status != BUS_OK)
+        return status;
+    bus_limits_of(config, &self->limits);
+    if (asprintf(&self->directory, "%s/%s", bus_config_text(config, "data.dir"), self->name) < 0) {
+        self->directory = NULL;
+        return bus_fail_nomem(err);
+    }
+    status = bus_slot_take(self->directory, self->name, &self->slot, err);
+    if (status == BUS_OK && prepares(self->service))
+        status = bus_threads_open((int)bus_config_int(config, "prepare.threads"), &self->pool, err);
+    return status;
+}
+
+static bus_status start_thread(pthread_t *thread, bool *started, void *(*main)(void *), bus *self, bus_error *err)
+{
+    int failed = pthread_create(thread, NULL, main, self);
+    *started = !failed;
+    return failed ? bus_fail(err, BUS_IO, "cannot start a thread: %s; raise ulimit -u", strerror(failed)) : BUS_OK;
+}
+
+static bus_status start(bus *self, bus_error *err)
+{
+    bus_status status = bus_follower_open(self, &self->follower, err);
+    if (status == BUS_OK)
+        status = start_thread(&self->warden, &self->warden_started, bus_warden_main, self, err);
+    if (status == BUS_OK)
+        status = start_thread(&self->control, &self->control_started, bus_control_main, self, err);
+    return status;
+}
+
+static void init_locks(bus *self)
+{
+    pthread_mutex_init(&self->state_lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&self->state_changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    /* A stream of bus_transact must not keep the control thread from opening or closing a shard. */
+    pthread_rwlockattr_t writers_first;
+    pthread_rwlockattr_init(&writers_first);
+    pthread_rwlockattr_setkind_np(&writers_first, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&self->seats_lock, &writers_first);
+    pthread_rwlockattr_destroy(&writers_first);
+    pthread_mutex_init(&self->outlet_lock, NULL);
+    pthread_mutex_init(&self->replies_lock, NULL);
+    bus_completions_init(&self->completions);
+}
+
+bus_status bus_open_with(const bus_service *service, const bus_config *config, bool init, bus **out, bus_error *err)
+{
+    bus *self = calloc(1, sizeof *self);
+    if (!self)
+        return bus_fail_nomem(err);
+    init_locks(self);
+    self->service = service;
+    self->name = service && service->name ? service->name : "publisher";
+    self->clock = bus_clock_real();
+    self->init = init;
+    self->started_ms = self->clock->wall_ms(self->clock);
+    bus_gauge_set(&self->metrics.started_ms, self->started_ms);
+    self->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    self->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    self->config = bus_config_copy(config);
+    self->catalog = bus_catalog_new();
+    bus_status status = BUS_OK;
+    if (self->stop_fd < 0 || self->ended_fd < 0)
+        status = bus_fail(err, BUS_IO, "cannot make an event descriptor: %s; raise ulimit -n", strerror(errno));
+    else if (!self->config || !self->catalog)
+        status = bus_fail_nomem(err);
+    if (status == BUS_OK) {
+        self->drain_us = bus_config_int(self->config, "drain.timeout.ms") * 1000;
+        if (service)
+            status = open_service(self, err);
+    }
+    if (status == BUS_OK && service)
+        status = start(self, err);
+    if (status != BUS_OK) {
+        bus_close(self);
+        return status;
+    }
+    *out = self;
+    return BUS_OK;
+}
+
+bus_status bus_open(const bus_service *service, const bus_config *config, bus **out, bus_error *err)
+{
+    return bus_open_with(service, config, false, out, err);
+}
+
+/* ---- run, stop, close */
+
+bus_status bus_run(bus *self, bus_error *err)
+{
+    /* Without a service nothing but bus_stop ends it. */
+    struct pollfd end = { .fd = self->service ? self->ended_fd : self->stop_fd, .events = POLLIN };
+    while (poll(&end, 1, -1) < 0 && errno == EINTR)
+        continue;
+    pthread_mutex_lock(&self->state_lock);
+    bus_status status = self->failure;
+    if (status != BUS_OK && err)
+        *err = self->failure_err;
+    pthread_mutex_unlock(&self->state_lock);
+    return status;
+}
+
+/* Async-signal-safe: an atomic store and a write. */
+void bus_stop(bus *self)
+{
+    int saved = errno;
+    atomic_store_explicit(&self->stopping, true, memory_order_release);
+    raise_fd(self->stop_fd);
+    errno = saved;
+}
+
+void bus_close(bus *self)
+{
+    if (!self)
+        return;
+    bus_stop(self);
+    if (self->control_started)
+        pthread_join(self->control, NULL);
+    if (self->warden_started)
+        pthread_join(self->warden, NULL);
+    bus_follower_close(self->follower);
+    bus_replies_close(self->replies);
+    bus_outlet_close(self->outlet);
+    if (self->leaked) {
+        /* A handler that never returns still uses all of this; only the end of the process frees it. */
+        bus_log(BUS_ERROR, self->name, "close_incomplete", "closed with a handler still running; end the process");
+        return;
+    }
+    bus_threads_close(self->pool);
+    bus_completions_free(&self->completions);
+    bus_seats_free(self->seats, self->shards);
+    bus_slot_free(self->slot);
+    bus_router_free(self->router);
+    bus_catalog_free(self->catalog);
+    bus_config_free(self->config);
+    if (self->stop_fd >= 0)
+        close(self->stop_fd);
+    if (self->ended_fd >= 0)
+        close(self->ended_fd);
+    free(self->partitions);
+    free(self->directory);
+    pthread_mutex_destroy(&self->replies_lock);
+    pthread_mutex_destroy(&self->outlet_lock);
+    pthread_rwlock_destroy(&self->seats_lock);
+    pthread_cond_destroy(&self->state_changed);
+    pthread_mutex_destroy(&self->state_lock);
+    free(self);
+}
+
+int bus_fd(bus *self)
+{
+    return bus_completions_fd(&self->completions);
+}
+
+int bus_dispatch(bus *self)
+{
+    return bus_completions_dispatch(&self->completions);
+}
