@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ * Files: what the store and its lock need of the file system before SQLite comes in. */
+#ifndef BUS_STORE_FILE_H
+#define BUS_STORE_FILE_H
+
+#include <bus/error.h>
+
+/* Makes the directories that `path` (a file) is to lie in, 0700, where absent. BUS_IO, BUS_FULL, BUS_NOMEM. */
+bus_status bus_file_parents(const char *path, bus_error *err);
+/* Makes an empty file, 0600, if there is none. Never opens one that exists: closing it would drop SQLite's locks. */
+bus_status bus_file_touch(const char *path, bus_error *err);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ * Lock: a shard belongs to one process at a time. Two files beside the store: <p>.lock, held while it is open, and <p>.want,
+ * held by whoever waits for it, so that a holder that the group has forgotten notices and lets go. Open file description
+ * locks (fcntl F_OFD_SETLK), O_CLOEXEC: a lock dies with its process, also by kill -9. Never on the database file itself:
+ * closing any descriptor of that would drop SQLite's own locks. */
+#ifndef BUS_STORE_LOCK_H
+#define BUS_STORE_LOCK_H
+
+#include <bus/error.h>
+
+typedef struct bus_lock bus_lock;
+/* Takes <base>.lock at once: BUS_LOCKED if another holds it (the text names its pid, which the file carries). On
+ * BUS_LOCKED *want, if not NULL, receives the <base>.want lock or NULL; release it with bus_lock_free after success. */
+bus_status bus_lock_take(const char *base, bus_lock **out, bus_lock **want, bus_error *err);
+bool bus_lock_wanted(const char *base);  /* does anyone hold <base>.want? Costs one system call or two. */
+void bus_lock_free(bus_lock *lock);      /* NULL is a no-op */
+
+#endif

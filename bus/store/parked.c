@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ * Parked: records that wait behind, or as, the head of their key. Bodies stay in the table. */
+#include "base/error.h"
+#include "store/key.h"
+
+#include <string.h>
+
+/* parked and parked_bytes belong to what bus_key_touch notes. */
+static bool touch(bus_store *store, bus_key *key)
+{
+    return bus_key_touch(store, key) && bus_note(store, &store->keys.totals.parked, sizeof store->keys.totals.parked) &&
+           bus_note(store, &store->keys.totals.parked_bytes, sizeof store->keys.totals.parked_bytes);
+}
+
+static void count(bus_store *store, bus_key *key, int64_t records, int64_t bytes)
+{
+    key->parked += records;
+    key->parked_bytes += bytes;
+    store->keys.totals.parked += records;
+    store->keys.totals.parked_bytes += bytes;
+}
+
+bus_status bus_key_park(bus_store *store, bus_key *key, const bus_parked *record, bus_error *err)
+{
+    bus_error local;
+    err = err ? err : &local;
+    int64_t n, size = (int64_t)(record->record_key_len + record->value_len + record->headers_len);
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_PARKED_ADD, err);
+    if (!stmt)
+        return err->status;
+    if (!touch(store, key) || !bus_lease_take(store, &store->serial, &n))
+        return bus_fail_nomem(err);
+    sqlite3_bind_int64(stmt, 1, key->id);
+    sqlite3_bind_int64(stmt, 2, n);
+    sqlite3_bind_int64(stmt, 3, size);
+    bus_bind_text(stmt, 4, record->event_id);
+    bus_bind_text(stmt, 5, record->topic);
+    sqlite3_bind_int(stmt, 6, record->partition);
+    sqlite3_bind_int64(stmt, 7, record->offset);
+    sqlite3_bind_int64(stmt, 8, record->timestamp);
+    bus_bind_bytes(stmt, 9, record->record_key, record->record_key_len);
+    bus_bind_bytes(stmt, 10, record->headers, record->headers_len);
+    bus_bind_bytes(stmt, 11, record->value, record->value_len);
+    bus_status status = bus_run_statement(store, stmt, "parking an event", err);
+    if (status == BUS_OK)
+        count(store, key, 1, size);
+    return status;
+}
+
+static bool copy(sqlite3_stmt *row, bus_arena *arena, bus_parked *out)
+{
+    const void *event_id, *topic;
+    size_t len;
+    out->n = sqlite3_column_int64(row, 0);
+    out->partition = sqlite3_column_int(row, 3);
+    out->offset = sqlite3_column_int64(row, 4);
+    out->timestamp = sqlite3_column_int64(row, 5);
+    if (!bus_column_copy(row, 1, arena, &event_id, &len) || !bus_column_copy(row, 2, arena, &topic, &len) ||
+        !bus_column_copy(row, 6, arena, &out->record_key, &out->record_key_len) ||
+        !bus_column_copy(row, 7, arena, &out->headers, &out->headers_len) ||
+        !bus_column_copy(row, 8, arena, &out->value, &out->value_len))
+        return false;
+    out->event_id = event_id;
+    out->topic = topic;
+    return true;
+}
+
+bus_status bus_key_head(bus_store *store, bus_key *key, bus_arena *arena, bus_parked *out, bus_error *err)
+{
+    bus_error local;
+    err = err ? err : &local;
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_PARKED_HEAD, err);
+    if (!stmt)
+        return err->status;
+    sqlite3_bind_int64(stmt, 1, key->id);
+    int rc = bus_step(store, stmt);
+    bus_parked row = { 0 };
+    bus_status status = BUS_OK;
+    if (rc == SQLITE_DONE)
+        status = bus_fail(err, BUS_MISSING, "%s: nothing is parked under key %lld of %s", store->path, (long long)key->id, key->scope);
+    else if (rc != SQLITE_ROW)
+        status = bus_store_fail(store, rc, "reading a parked event", err);
+    else if (copy(stmt, arena, &row))
+        *out = row;
+    else
+        status = bus_fail_nomem(err);
+    sqlite3_reset(stmt);
+    return status;
+}
+
+bus_status bus_key_pop(bus_store *store, bus_key *key, bus_error *err)
+{
+    bus_error local;
+    err = err ? err : &local;
+    sqlite3_stmt *first = bus_statement_of(store, BUS_SQL_PARKED_FIRST, err), *delete = bus_statement_of(store, BUS_SQL_PARKED_DELETE, err);
+    if (!first || !delete)
+        return err->status;
+    sqlite3_bind_int64(first, 1, key->id);
+    int rc = bus_step(store, first);
+    int64_t n = sqlite3_column_int64(first, 0), size = sqlite3_column_int64(first, 1);
+    bus_status status = BUS_OK;
+    if (rc == SQLITE_DONE)
+        status = bus_fail(err, BUS_MISSING, "%s: nothing is parked under key %lld of %s", store->path, (long long)key->id, key->scope);
+    else if (rc != SQLITE_ROW)
+        status = bus_store_fail(store, rc, "reading a parked event", err);
+    sqlite3_reset(first);
+    if (status != BUS_OK)
+        return status;
+    if (!touch(store, key))
+        return bus_fail_nomem(err);
+    sqlite3_bind_int64(delete, 1, key->id);
+    sqlite3_bind_int64(delete, 2, n);
+    status = bus_run_statement(store, delete, "deleting a parked event", err);
+    if (status == BUS_OK)
+        count(store, key, -1, -size);
+    return status;
+}
+
+bool bus_key_holds(bus_store *store, const bus_key *key, const char *event_id)
+{
+    bus_error err;
+    if (!key->parked)
+        return false;
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_PARKED_HOLDS, &err);
+    if (!stmt) {
+        bus_store_doom(store, &err);
+        return false;
+    }
+    sqlite3_bind_int64(stmt, 1, key->id);
+    bus_bind_text(stmt, 2, event_id);
+    int rc = bus_step(store, stmt);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
+        bus_store_fail(store, rc, "looking for a parked event", &err);
+        bus_store_doom(store, &err);
+    }
+    sqlite3_reset(stmt);
+    return rc == SQLITE_ROW;
+}

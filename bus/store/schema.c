@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT
+ * Schema: the library's own tables and their version. */
+#include "base/error.h"
+#include "base/id.h"
+#include "store/internal.h"
+
+#define TEXT_OF(x) #x
+#define NUMBER(x) TEXT_OF(x)
+
+/* Rows that are written most stand in rowid tables without a second index. bus_meta(version) keeps its name for ever: it is
+ * how an older program knows a newer store. */
+static const char tables[] =
+    "CREATE TABLE bus_meta(id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, service TEXT NOT NULL,"
+    " shard INTEGER NOT NULL, shards INTEGER NOT NULL, store_id TEXT NOT NULL, opens INTEGER NOT NULL, epoch INTEGER NOT NULL,"
+    " transacted INTEGER NOT NULL, next_outbox INTEGER NOT NULL, next_serial INTEGER NOT NULL);"
+    "CREATE TABLE bus_incarnation(epoch INTEGER PRIMARY KEY, name TEXT NOT NULL);"
+    "CREATE TABLE bus_migration(n INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, at INTEGER NOT NULL);"
+    "CREATE TABLE bus_destination(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,"
+    " next_seq INTEGER NOT NULL, UNIQUE (topic, partition));"
+    "CREATE TABLE bus_outbox(id INTEGER PRIMARY KEY, destination INTEGER NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, size INTEGER NOT NULL, made INTEGER NOT NULL, at INTEGER NOT NULL, event_id TEXT, key BLOB,"
+    " value BLOB, headers BLOB, error TEXT);"
+    "CREATE TABLE bus_position(topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL, anchor INTEGER NOT NULL,"
+    " anchor_hash INTEGER NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID;"
+    "CREATE TABLE bus_mark(id INTEGER PRIMARY KEY, source TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,"
+    " high INTEGER NOT NULL, at INTEGER NOT NULL, UNIQUE (source, topic, partition));"
+    "CREATE TABLE bus_hole(mark INTEGER NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL, PRIMARY KEY (mark, lo)) WITHOUT ROWID;"
+    "CREATE TABLE bus_seen(n INTEGER PRIMARY KEY, source BLOB NOT NULL, id BLOB NOT NULL, at INTEGER NOT NULL);"
+    "CREATE TABLE bus_key(id INTEGER PRIMARY KEY, scope TEXT NOT NULL, key BLOB, state INTEGER NOT NULL, event_id TEXT NOT NULL,"
+    " attempt INTEGER NOT NULL, round INTEGER NOT NULL, due INTEGER NOT NULL, first_failed INTEGER NOT NULL,"
+    " parked INTEGER NOT NULL, parked_bytes INTEGER NOT NULL);"
+    "CREATE TABLE bus_parked(key_id INTEGER NOT NULL, n INTEGER NOT NULL, size INTEGER NOT NULL, event_id TEXT NOT NULL,"
+    " topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, timestamp INTEGER NOT NULL, key BLOB,"
+    " headers BLOB, value BLOB, PRIMARY KEY (key_id, n)) WITHOUT ROWID;"
+    "CREATE INDEX bus_parked_event ON bus_parked(key_id, event_id);"
+    "CREATE TABLE bus_letter(id TEXT NOT NULL PRIMARY KEY, event_id TEXT NOT NULL, scope TEXT NOT NULL, key_id INTEGER NOT NULL,"
+    " round INTEGER NOT NULL, state INTEGER NOT NULL, first_failed INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX bus_letter_open ON bus_letter(id) WHERE state IN (1, 2);"
+    "CREATE TABLE bus_schedule(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, due INTEGER NOT NULL, event_id TEXT NOT NULL,"
+    " topic TEXT NOT NULL, partition INTEGER NOT NULL, key BLOB, headers BLOB, value BLOB);"
+    "CREATE INDEX bus_schedule_due ON bus_schedule(due, id);"
+    "PRAGMA application_id = " NUMBER(BUS_APPLICATION_ID) ";";
+
+/* One integer, or `absent` if the query has no row. */
+static bus_status number(bus_store *store, const char *sql, int64_t absent, int64_t *out, bus_error *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = bus_prepare_own(store, sql, false, &stmt, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    bus_status status = BUS_OK;
+    if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+        *out = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : absent;
+    else
+        status = bus_store_fail(store, rc, "reading the store's version", err);
+    sqlite3_finalize(stmt);
+    return status;
+}
+
+static bus_status insert_meta(bus_store *store, bus_error *err)
+{
+    char id[BUS_ID_TEXT], incarnation[17];
+    bus_id_random(id);
+    bus_token_random(incarnation);
+    char *sql = sqlite3_mprintf("INSERT INTO bus_meta VALUES (1, %d, %Q, %d, %d, %Q, 0, 1, 0, 1, 1);"
+                                "INSERT INTO bus_incarnation VALUES (1, %Q)",
+                                BUS_STORE_VERSION, store->service, store->shard, store->shards, id, incarnation);
+    if (!sql)
+        return bus_fail_nomem(err);
+    bus_status status = bus_exec(store, sql, "making the store", err);
+    sqlite3_free(sql);
+    return status;
+}
+
+bus_status bus_schema_check(bus_store *store, bus_error *err)
+{
+    int64_t objects, ours, version, application;
+    bus_status status;
+    if ((status = number(store, "SELECT count(*) FROM sqlite_schema", 0, &objects, err)) != BUS_OK ||
+        (status = number(store, "SELECT count(*) FROM sqlite_schema WHERE name = 'bus_meta'", 0, &ours, err)) != BUS_OK ||
+        (status = number(store, "PRAGMA application_id", 0, &application, err)) != BUS_OK)
+        return status;
+    store->meta.fresh = objects == 0;
+    if (objects == 0)
+        return BUS_OK;
+    if (!ours || application != BUS_APPLICATION_ID)
+        return bus_fail(err, BUS_REFUSED, "%s is an SQLite database, but not a store of the bus; move it away or set another data"
+                        " directory", store->path);
+    if ((status = number(store, "SELECT version FROM bus_meta WHERE id = 1", 0, &version, err)) != BUS_OK)
+        return status;
+    if (version > BUS_STORE_VERSION)
+        return bus_fail(err, BUS_REFUSED, "%s has store version %lld, made by a newer version of the bus; this one knows up to %d:"
+                        " install the newer version", store->path, (long long)version, BUS_STORE_VERSION);
+    if (version < 1)
+        return bus_fail(err, BUS_CORRUPT, "%s has no valid bus_meta row; rebuild the store from its topics", store->path);
+    return BUS_OK;
+}
+
+bus_status bus_schema_apply(bus_store *store, bus_error *err)
+{
+    if (!store->meta.fresh)
+        return BUS_OK;
+    store->committing = true;
+    bus_status status = bus_exec(store, "BEGIN IMMEDIATE", "making the store", err);
+    if (status == BUS_OK && (status = bus_exec(store, tables, "making the store", err)) == BUS_OK &&
+        (status = insert_meta(store, err)) == BUS_OK)
+        status = bus_exec(store, "COMMIT", "making the store", err);
+    store->committing = false;
+    if (status != BUS_OK && !sqlite3_get_autocommit(store->db))
+        (void)bus_exec(store, "ROLLBACK", "making the store", NULL);
+    return status;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT
+ * Statements: the library's SQL, prepared on first use and kept, and what SQLite's answers mean. */
+#include "base/error.h"
+#include "store/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *const texts[BUS_STATEMENTS] = {
+    [BUS_SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [BUS_SQL_COMMIT] = "COMMIT",
+    [BUS_SQL_ROLLBACK] = "ROLLBACK",
+    [BUS_SQL_SAVE] = "SAVEPOINT bus",
+    [BUS_SQL_RELEASE] = "RELEASE bus",
+    [BUS_SQL_BACK] = "ROLLBACK TO bus",
+    [BUS_SQL_META_LOAD] = "SELECT m.service, m.shard, m.shards, m.store_id, m.opens, m.epoch, i.name, m.transacted, m.next_outbox,"
+                          " m.next_serial FROM bus_meta m LEFT JOIN bus_incarnation i ON i.epoch = m.epoch WHERE m.id = 1",
+    [BUS_SQL_META_LEASE] = "UPDATE bus_meta SET next_outbox = ?1, next_serial = ?2 WHERE id = 1",
+    [BUS_SQL_META_RAISE] = "UPDATE bus_meta SET store_id = ?1, opens = ?2, epoch = ?3 WHERE id = 1",
+    [BUS_SQL_META_TRANSACTED] = "UPDATE bus_meta SET transacted = 1 WHERE id = 1",
+    [BUS_SQL_INCARNATION_ADD] = "INSERT INTO bus_incarnation(epoch, name) VALUES (?1, ?2)",
+    [BUS_SQL_INCARNATION_GET] = "SELECT name FROM bus_incarnation WHERE epoch = ?1",
+    [BUS_SQL_INCARNATION_PRUNE] = "DELETE FROM bus_incarnation WHERE epoch <> ?1 AND epoch NOT IN (SELECT epoch FROM bus_outbox)",
+    [BUS_SQL_DESTINATION_LOAD] = "SELECT id, topic, partition, next_seq FROM bus_destination ORDER BY id",
+    [BUS_SQL_DESTINATION_PUT] = "INSERT INTO bus_destination(id, topic, partition, next_seq) VALUES (?1, ?2, ?3, ?4)"
+                                " ON CONFLICT(id) DO UPDATE SET next_seq = excluded.next_seq",
+    [BUS_SQL_DESTINATION_RESTART] = "UPDATE bus_destination SET next_seq = 1",
+    [BUS_SQL_OUTBOX_ADD] = "INSERT INTO bus_outbox(id, destination, epoch, seq, state, size, made, at, event_id, key, value, headers)"
+                           " VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    [BUS_SQL_OUTBOX_SUM] = "SELECT count(*), total(size), total(state) FROM bus_outbox WHERE id BETWEEN ?1 AND ?2",
+    [BUS_SQL_OUTBOX_DELETE] = "DELETE FROM bus_outbox WHERE id BETWEEN ?1 AND ?2",
+    [BUS_SQL_OUTBOX_REJECT] = "UPDATE bus_outbox SET state = 1, error = ?2 WHERE id = ?1 AND state = 0 RETURNING size",
+    [BUS_SQL_OUTBOX_SCAN] = "SELECT id, destination, epoch, seq, state, at, event_id, key, value, headers, error FROM bus_outbox"
+                            " WHERE id >= ?1 AND state = 0 ORDER BY id LIMIT ?2",
+    [BUS_SQL_OUTBOX_SCAN_ONE] = "SELECT id, destination, epoch, seq, state, at, event_id, key, value, headers, error FROM bus_outbox"
+                                " WHERE id >= ?1 AND state = 0 AND destination = ?3 ORDER BY id LIMIT ?2",
+    [BUS_SQL_OUTBOX_OLDEST] = "SELECT made FROM bus_outbox WHERE state = 0 ORDER BY id LIMIT 1",
+    [BUS_SQL_POSITION_LOAD] = "SELECT topic, partition, next, anchor, anchor_hash FROM bus_position",
+    [BUS_SQL_POSITION_PUT] = "INSERT INTO bus_position(topic, partition, next, anchor, anchor_hash) VALUES (?1, ?2, ?3, ?4, ?5)"
+                             " ON CONFLICT(topic, partition) DO UPDATE SET next = excluded.next, anchor = excluded.anchor,"
+                             " anchor_hash = excluded.anchor_hash",
+    [BUS_SQL_MARK_LOAD] = "SELECT id, source, topic, partition, high, at FROM bus_mark",
+    [BUS_SQL_MARK_PUT] = "INSERT INTO bus_mark(id, source, topic, partition, high, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+                         " ON CONFLICT(id) DO UPDATE SET high = excluded.high, at = excluded.at",
+    [BUS_SQL_MARK_DELETE] = "DELETE FROM bus_mark WHERE id = ?1",
+    [BUS_SQL_HOLE_LOAD] = "SELECT lo, hi FROM bus_hole WHERE mark = ?1 ORDER BY lo",
+    [BUS_SQL_HOLE_PUT] = "INSERT INTO bus_hole(mark, lo, hi) VALUES (?1, ?2, ?3)",
+    [BUS_SQL_HOLE_DELETE] = "DELETE FROM bus_hole WHERE mark = ?1 AND lo BETWEEN ?2 AND ?3",
+    [BUS_SQL_SEEN_LOAD] = "SELECT n, source, id FROM bus_seen ORDER BY n",
+    [BUS_SQL_SEEN_ADD] = "INSERT INTO bus_seen(n, source, id, at) VALUES (?1, ?2, ?3, ?4)",
+    [BUS_SQL_SEEN_TRIM] = "DELETE FROM bus_seen WHERE n < ?1",
+    [BUS_SQL_KEY_LOAD] = "SELECT id, scope, key, state, event_id, attempt, round, due, first_failed, parked, parked_bytes FROM bus_key",
+    [BUS_SQL_KEY_PUT] = "INSERT INTO bus_key(id, scope, key, state, event_id, attempt, round, due, first_failed, parked, parked_bytes)"
+                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(id) DO UPDATE SET state = excluded.state,"
+                        " event_id = excluded.event_id, attempt = excluded.attempt, round = excluded.round, due = excluded.due,"
+                        " first_failed = excluded.first_failed, parked = excluded.parked, parked_bytes = excluded.parked_bytes",
+    [BUS_SQL_KEY_DELETE] = "DELETE FROM bus_key WHERE id = ?1",
+    [BUS_SQL_PARKED_ADD] = "INSERT INTO bus_parked(key_id, n, size, event_id, topic, partition, offset, timestamp, key, headers, value)"
+                           " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    [BUS_SQL_PARKED_HEAD] = "SELECT n, event_id, topic, partition, offset, timestamp, key, headers, value FROM bus_parked"
+                            " WHERE key_id = ?1 ORDER BY n LIMIT 1",
+    [BUS_SQL_PARKED_FIRST] = "SELECT n, size FROM bus_parked WHERE key_id = ?1 ORDER BY n LIMIT 1",
+    [BUS_SQL_PARKED_DELETE] = "DELETE FROM bus_parked WHERE key_id = ?1 AND n = ?2",
+    [BUS_SQL_PARKED_HOLDS] = "SELECT 1 FROM bus_parked WHERE key_id = ?1 AND event_id = ?2 LIMIT 1",
+    [BUS_SQL_LETTER_COUNT] = "SELECT count(*) FROM bus_letter WHERE state IN (1, 2)",
+    [BUS_SQL_LETTER_GET] = "SELECT event_id, scope, key_id, round, state, first_failed FROM bus_letter WHERE id = ?1",
+    [BUS_SQL_LETTER_PUT] = "INSERT INTO bus_letter(id, event_id, scope, key_id, round, state, first_failed, at)"
+                           " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(id) DO UPDATE SET event_id = excluded.event_id,"
+                           " scope = excluded.scope, key_id = excluded.key_id, round = excluded.round, state = excluded.state,"
+                           " first_failed = excluded.first_failed, at = excluded.at",
+    [BUS_SQL_SCHEDULE_PUT] = "INSERT INTO bus_schedule(id, name, due, event_id, topic, partition, key, headers, value)"
+                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    [BUS_SQL_SCHEDULE_DROP] = "DELETE FROM bus_schedule WHERE name = ?1",
+    [BUS_SQL_SCHEDULE_DUE] = "SELECT due FROM bus_schedule ORDER BY due, id LIMIT 1",
+    [BUS_SQL_SCHEDULE_FIRST] = "SELECT id, name, due, event_id, topic, partition, key, headers, value FROM bus_schedule"
+                               " WHERE due <= ?1 ORDER BY due, id LIMIT 1",
+    [BUS_SQL_SCHEDULE_DELETE] = "DELETE FROM bus_schedule WHERE id = ?1",
+};
+
+bus_status bus_sqlite_fail(sqlite3 *db, const char *path, int rc, const char *doing, bus_error *err)
+{
+    const char *said = db ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
+    int e = db ? sqlite3_system_errno(db) : 0;
+    bool full = e == ENOSPC || e == EDQUOT || e == EFBIG;
+    switch (rc & 0xff) {
+    case SQLITE_NOMEM:
+        return bus_fail_nomem(err);
+    case SQLITE_FULL:
+        return bus_fail(err, BUS_FULL, "%s: no room for %s; free some space on its disk, the service goes on by itself", doing, path);
+    case SQLITE_IOERR:
+        if (rc == SQLITE_IOERR_NOMEM)
+            return bus_fail_nomem(err);
+        if (full)
+            return bus_fail(err, BUS_FULL, "%s: no room for %s (%s); free some space on its disk, the service goes on by itself",
+                            doing, path, strerror(e));
+        return bus_fail(err, BUS_IO, "%s: %s: %s (%s); check the disk and its mount", doing, path, said,
+                        e ? strerror(e) : sqlite3_errstr(rc));
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+        return bus_fail(err, full ? BUS_FULL : BUS_IO,
+                        "%s: %s: %s (%s); let the user of this process read and write the file and its directory", doing, path, said,
+                        e ? strerror(e) : sqlite3_errstr(rc));
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+        return bus_fail(err, BUS_CORRUPT, "%s: %s: %s; keep the file for study and rebuild the store from its topics", doing, path, said);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: {
+        bus_status status = bus_fail(err, BUS_STORE, "%s: %s: %s; another program writes to the store, which only the bus may do: end it",
+                                     doing, path, said);
+        if (err)
+            err->retriable = true;
+        return status;
+    }
+    default:
+        return bus_fail(err, BUS_STORE, "%s: %s: %s", doing, path, said);
+    }
+}
+
+bus_status bus_store_fail(bus_store *store, int rc, const char *doing, bus_error *err)
+{
+    return bus_sqlite_fail(store->db, store->path, rc, doing, err);
+}
+
+void bus_store_doom(bus_store *store, const bus_error *err)
+{
+    if (store->sticky.status == BUS_OK)
+        store->sticky = *err;
+}
+
+int bus_prepare_own(bus_store *store, const char *sql, bool caged, sqlite3_stmt **out, const char **tail)
+{
+    bus_tables_cage *cage = &store->cage;
+    bool inside = cage->inside, preparing = cage->preparing;
+    cage->inside = caged;
+    cage->preparing = true;
+    int rc = sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, tail);
+    cage->inside = inside;
+    cage->preparing = preparing;
+    return rc;
+}
+
+sqlite3_stmt *bus_statement_of(bus_store *store, bus_statement which, bus_error *err)
+{
+    if (!store->stmt[which]) {
+        int rc = bus_prepare_own(store, texts[which], false, &store->stmt[which], NULL);
+        if (rc != SQLITE_OK) {
+            bus_store_fail(store, rc, "preparing the bus's own SQL", err);
+            return NULL;
+        }
+    }
+    return store->stmt[which];
+}
+
+int bus_step(bus_store *store, sqlite3_stmt *stmt)
+{
+    bool inside = store->cage.inside;
+    store->cage.inside = false;
+    int rc = sqlite3_step(stmt);
+    store->cage.inside = inside;
+    return rc;
+}
+
+bus_status bus_run_statement(bus_store *store, sqlite3_stmt *stmt, const char *doing, bus_error *err)
+{
+    int rc = bus_step(store, stmt);
+    bus_status status = rc == SQLITE_DONE ? BUS_OK : bus_store_fail(store, rc, doing, err);
+    sqlite3_reset(stmt);
+    return status;
+}
+
+bus_status bus_exec(bus_store *store, const char *sql, const char *doing, bus_error *err)
+{
+    bus_tables_cage *cage = &store->cage;
+    bool inside = cage->inside, preparing = cage->preparing;
+    cage->inside = false;
+    cage->preparing = true;
+    int rc = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+    cage->inside = inside;
+    cage->preparing = preparing;
+    return rc == SQLITE_OK ? BUS_OK : bus_store_fail(store, rc, doing, err);
+}
+
+const void *bus_column_bytes(sqlite3_stmt *stmt, int at, size_t *len)
+{
+    const void *bytes = sqlite3_column_blob(stmt, at);
+    *len = (size_t)sqlite3_column_bytes(stmt, at);
+    /* SQLite gives NULL for an empty blob too. */
+    return bytes || sqlite3_column_type(stmt, at) == SQLITE_NULL ? bytes : "";
+}
+
+const char *bus_column_text(sqlite3_stmt *stmt, int at)
+{
+    const unsigned char *text = sqlite3_column_text(stmt, at);
+    return text ? (const char *)text : "";
+}
+
+bool bus_column_copy(sqlite3_stmt *stmt, int at, bus_arena *arena, const void **out, size_t *len)
+{
+    size_t n;
+    const void *bytes = bus_column_bytes(stmt, at, &n);
+    if (bytes && !(bytes = bus_arena_copy(arena, bytes, n)))
+        return false;
+    *out = bytes;
+    *len = n;
+    return true;
+}

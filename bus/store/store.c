@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT
+ * Store: opens one shard's SQLite file, sets what SQLite must do and must never do, and loads the caches. */
+#include "base/error.h"
+#include "store/file.h"
+#include "store/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool bus_list_reserve(bus_list *list, size_t count)
+{
+    if (count <= list->cap)
+        return true;
+    size_t cap = list->cap ? list->cap : 16;
+    while (cap < count)
+        cap *= 2;
+    void **at = realloc(list->at, cap * sizeof *at);
+    if (!at)
+        return false;
+    list->at = at;
+    list->cap = cap;
+    return true;
+}
+
+void bus_list_free(bus_list *list)
+{
+    free(list->at);
+    memset(list, 0, sizeof *list);
+}
+
+const char *bus_store_intern(bus_store *store, const char *name)
+{
+    size_t len = strlen(name);
+    char *known = bus_map_get(&store->names, name, len);
+    if (known)
+        return known;
+    char *copy = strdup(name);
+    if (copy && !bus_map_put(&store->names, name, len, copy)) {
+        free(copy);
+        copy = NULL;
+    }
+    return copy;
+}
+
+bool bus_store_compose(bus_store *store, const char *a, size_t a_len, const char *b, int32_t number)
+{
+    size_t b_len = strlen(b);
+    bus_buf_clear(&store->scratch);
+    uint8_t *at = bus_buf_grow(&store->scratch, a_len + 1 + b_len + 1 + sizeof number);
+    if (!at)
+        return false;
+    memcpy(at, a, a_len);
+    at[a_len] = 0;
+    memcpy(at + a_len + 1, b, b_len + 1);
+    memcpy(at + a_len + 1 + b_len + 1, &number, sizeof number);
+    return true;
+}
+
+/* Nobody but bus_store_commit commits: a handler whose failed statement ended the transaction (OR ROLLBACK) would else go
+ * on in autocommit mode. Not zero turns the commit into a rollback. */
+static int on_commit(void *opaque)
+{
+    return !((bus_store *)opaque)->committing;
+}
+
+static int on_wal(void *opaque, sqlite3 *db, const char *name, int pages)
+{
+    (void)db;
+    (void)name;
+    bus_store *store = opaque;
+    store->wal_bytes = (store->page_size + 24) * (int64_t)pages; /* 24: the header of a frame */
+    return SQLITE_OK;
+}
+
+static bus_status set_text(bus_store *store, const char *sql, const char *want, bus_error *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = bus_prepare_own(store, sql, false, &stmt, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    bus_status status = BUS_OK;
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        status = bus_store_fail(store, rc, "opening the store", err);
+    else if (want && (rc != SQLITE_ROW || strcmp(bus_column_text(stmt, 0), want) != 0))
+        status = bus_fail(err, BUS_STORE, "%s: '%s' gave '%s' instead of '%s'; the file system must support shared memory maps", store->path,
+                          sql, rc == SQLITE_ROW ? bus_column_text(stmt, 0) : "", want);
+    else if (rc == SQLITE_ROW)
+        store->page_size = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    return status;
+}
+
+static bus_status configure(bus_store *store, const bus_store_options *options, bus_error *err)
+{
+    sqlite3 *db = store->db;
+    char pragma[64];
+    const char *synchronous = options->synchronous ? options->synchronous : "FULL";
+    int64_t cache = options->cache_bytes > 0 ? options->cache_bytes : INT64_C(64) << 20;
+    sqlite3_busy_timeout(db, BUS_BUSY_MS);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+    bus_status status;
+    /* The first statement that reads the file: this is where no database and no permission show. */
+    if ((status = set_text(store, "PRAGMA schema_version", NULL, err)) != BUS_OK)
+        return status;
+    if (sqlite3_db_readonly(db, "main") == 1) /* SQLite falls back to reading where it may not write */
+        return bus_fail(err, BUS_IO, "%s cannot be written; let the user of this process write the file and its directory", store->path);
+    /* Another program's database is refused before anything in it is changed. */
+    if ((status = bus_schema_check(store, err)) != BUS_OK ||
+        (status = set_text(store, "PRAGMA journal_mode = WAL", "wal", err)) != BUS_OK)
+        return status;
+    snprintf(pragma, sizeof pragma, "PRAGMA synchronous = %s", synchronous);
+    if ((status = bus_exec(store, pragma, "opening the store", err)) != BUS_OK)
+        return status;
+    snprintf(pragma, sizeof pragma, "PRAGMA cache_size = -%lld", (long long)((cache + 1023) / 1024));
+    if ((status = bus_exec(store, pragma, "opening the store", err)) != BUS_OK ||
+        (status = bus_exec(store, "PRAGMA temp_store = MEMORY", "opening the store", err)) != BUS_OK ||
+        (status = set_text(store, "PRAGMA page_size", NULL, err)) != BUS_OK)
+        return status;
+    sqlite3_wal_autocheckpoint(db, 0);
+    sqlite3_wal_hook(db, on_wal, store);
+    sqlite3_commit_hook(db, on_commit, store);
+    return bus_cage_install(store, err);
+}
+
+static bus_status load(bus_store *store, bus_error *err)
+{
+    for (const bus_group *const *group = bus_groups; *group; group++)
+        if ((*group)->load) {
+            bus_status status = (*group)->load(store, err);
+            if (status != BUS_OK)
+                return status;
+        }
+    return BUS_OK;
+}
+
+static bus_status open_file(bus_store *store, const bus_store_options *options, bus_error *err)
+{
+    bus_status status;
+    /* A file system of the caller's (simulation) knows no directories or modes. */
+    if (!options->vfs && ((status = bus_file_parents(store->path, err)) != BUS_OK ||
+                          (status = bus_file_touch(store->path, err)) != BUS_OK))
+        return status;
+    int rc = sqlite3_open_v2(store->path, &store->db,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, options->vfs);
+    return rc == SQLITE_OK ? BUS_OK : bus_store_fail(store, rc, "opening the store", err);
+}
+
+bus_status bus_store_open(const bus_store_options *options, bus_store **out, bus_error *err)
+{
+    if (!options->path || !options->service || options->shards < 1 || options->shard < 0 || options->shard >= options->shards)
+        return bus_fail(err, BUS_INVALID, "a store needs a path, a service, and a shard below the number of shards");
+    bus_error local;
+    err = err ? err : &local;
+    bus_store *store = calloc(1, sizeof *store);
+    if (!store)
+        return bus_fail_nomem(err);
+    store->shard = options->shard;
+    store->shards = options->shards;
+    store->clock = options->clock ? options->clock : bus_clock_real();
+    store->seen_most = options->seen_most > 0 ? options->seen_most : 1000000;
+    store->now_ms = store->clock->wall_ms(store->clock);
+    bus_stage_init(&store->stage);
+    bus_buf_init(&store->scratch, 0);
+    bus_map_init(&store->names);
+    bus_map_init(&store->sources);
+    bus_status status;
+    if (!(store->path = strdup(options->path)) || !(store->service = strdup(options->service)))
+        status = bus_fail_nomem(err);
+    else if ((status = open_file(store, options, err)) == BUS_OK && (status = configure(store, options, err)) == BUS_OK &&
+             (status = bus_schema_apply(store, err)) == BUS_OK && (status = bus_meta_load(store, err)) == BUS_OK &&
+             (status = bus_migrate(store, options->migrations, err)) == BUS_OK)
+        status = load(store, err);
+    if (status != BUS_OK) {
+        bus_store_close(store);
+        return status;
+    }
+    *out = store;
+    return BUS_OK;
+}
+
+void bus_store_close(bus_store *store)
+{
+    if (!store)
+        return;
+    bus_store_rollback(store);
+    bus_cage_free(store);
+    for (int i = 0; i < BUS_STATEMENTS; i++)
+        sqlite3_finalize(store->stmt[i]);
+    for (const bus_group *const *group = bus_groups; *group; group++)
+        if ((*group)->free)
+            (*group)->free(store);
+    sqlite3_close_v2(store->db); /* a statement that the user kept must not keep us from closing */
+    bus_map_free(&store->names, free);
+    bus_map_free(&store->sources, free);
+    bus_buf_free(&store->scratch);
+    bus_stage_free(&store->stage);
+    free(store->source);
+    free(store->path);
+    free(store->service);
+    free(store);
+}
+
+sqlite3 *bus_store_db(bus_store *store)
+{
+    return store->db;
+}
+
+const char *bus_store_path(const bus_store *store)
+{
+    return store->path;
+}
