@@ -33,6 +33,13 @@ int64_t bus_config_int(const bus_config *config, const char *name);  /* INT, DUR
 /* The librdkafka pass-through: "kafka.X" given as X, in the order set. at = 0..; false at the end. */
 bool bus_config_kafka(const bus_config *config, size_t at, const char **name, const char **value);
 
+/* Is the property (or kafka.X) one that must not be logged or given in argv? */
+bool bus_config_secret(const char *name);
+/* As bus_config_set for a value out of argv: refuses secrets. */
+bus_status bus_config_argument(bus_config *config, const char *name, const char *value, bus_error *err);
+/* As bus_config_read for a text in memory; `path` is what errors call it. */
+bus_status bus_config_text_apply(bus_config *config, const char *bytes, size_t n, const char *path, bus_error *err);
+
 bus_config *bus_config_copy(const bus_config *config);
 bool bus_config_is_set(const bus_config *config, const char *name); /* set by file, environment or flag */
 /* The reference page, Markdown. */

@@ -160,3 +160,12 @@ const char *bus_config_owned(const char *name)
             return owned[i].why;
     return NULL;
 }
+
+bool bus_config_owned_at(size_t i, const char **name, const char **why)
+{
+    if (i >= sizeof owned / sizeof *owned)
+        return false;
+    *name = owned[i].name;
+    *why = owned[i].why;
+    return true;
+}
