@@ -6,6 +6,8 @@
 
 #include "base/config.h"
 #include "cli/output.h"
+#include "cli/progress.h"
+#include "ops/watch.h"
 #include <bus/bus.h>
 
 /* The exit codes of every subcommand. */
@@ -81,6 +83,11 @@ int cli_flush(const cli *c, bus_buf *buf, int code);
 /* True once SIGINT or SIGTERM came; a second one kills. cli_interrupted_by tells which (0: none). */
 bool cli_interrupted(void);
 int cli_interrupted_by(void);
+
+/* Progress on stderr, and Ctrl-C, for the operations. `what` is borrowed. */
+typedef struct cli_watch { cli_progress progress; bus_watch watch; } cli_watch;
+void cli_watch_begin(const cli *c, cli_watch *watch, const char *what);
+void cli_watch_end(cli_watch *watch);
 
 /* "a@b" of the person at the keyboard, for the record, into out[256]. */
 void cli_operator(char *out);

@@ -115,6 +115,28 @@ int cli_print(const cli *c, cli_table *table, int code)
     return cli_flush(c, &out, code);
 }
 
+static bool watch_stop(void *opaque)
+{
+    (void)opaque;
+    return cli_interrupted();
+}
+
+static void watch_step(void *opaque, int64_t done, int64_t passed, int64_t total)
+{
+    cli_progress_step(opaque, done, passed, total);
+}
+
+void cli_watch_begin(const cli *c, cli_watch *watch, const char *what)
+{
+    cli_progress_begin(&watch->progress, what, c->progress, c->quiet);
+    watch->watch = (bus_watch){ .stop = watch_stop, .step = watch_step, .opaque = &watch->progress };
+}
+
+void cli_watch_end(cli_watch *watch)
+{
+    cli_progress_end(&watch->progress);
+}
+
 void cli_operator(char *out)
 {
     char host[128] = "localhost";
@@ -166,14 +188,15 @@ static int run(cli *c)
 {
     bus_error err = { .status = BUS_NOMEM, .text = "no memory" };
     const char *output = cli_value(c, "output");
-    int64_t timeout = 10000;
+    int64_t timeout = 0;
     int code;
 
     if (output && strcmp(output, "table") && strcmp(output, "json"))
         return cli_failf(c, CLI_USAGE, "--output %s: it is table or json", output);
     if (!cli_duration(c, "timeout", &timeout))
         return CLI_USAGE;
-    c->timeout_ms = timeout > 0 && timeout < 86400000 ? (int)timeout : 10000;
+    if (timeout < 0 || timeout > 86400000)
+        return cli_failf(c, CLI_USAGE, "--timeout %s: at most a day", cli_value(c, "timeout"));
     c->json = output && !strcmp(output, "json");
     c->quiet = cli_flag(c, "quiet");
     c->progress = cli_flag(c, "progress");
@@ -183,6 +206,7 @@ static int run(cli *c)
     if (!(c->config = bus_config_new()) || (configure(c, &err) != BUS_OK && !c->command->no_config)) {
         code = cli_fail(c, &err);
     } else {
+        c->timeout_ms = timeout ? (int)timeout : (int)bus_config_int(c->config, "broker.timeout.ms");
         catch_signals();
         code = c->command->run(c);
     }

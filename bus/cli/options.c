@@ -17,7 +17,7 @@ const cli_option cli_global_options[] = {
     { "config", 0, "FILE", "read properties from FILE; may be given several times" },
     { "set", 0, "NAME=VALUE", "set one property; kafka.X passes X to librdkafka; may be repeated" },
     { "output", 'o', "table|json", "tables for people, or JSON for programs" },
-    { "timeout", 0, "TIME", "how long to wait for an answer of the brokers (10s)" },
+    { "timeout", 0, "TIME", "how long to wait for an answer of the brokers (property broker.timeout.ms)" },
     { "progress", 0, NULL, "tell progress on stderr even if that is no terminal" },
     { "quiet", 'q', NULL, "no progress, no notes; errors and results only" },
     { "help", 'h', NULL, "this page" },

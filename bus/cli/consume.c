@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ * bus consume: shows the events of a topic. Joins no group and commits nothing. */
+#include "cli/cli.h"
+#include "base/error.h"
+#include "cli/render.h"
+#include "ops/headers.h"
+#include "ops/range.h"
+#include "ops/schemas.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const cli_option options[] = {
+    { "from", 0, "POINT", "begin there: an offset, a time (@-1h, @2026-11-21T05:00:00Z), start or end" },
+    { "to", 0, "POINT", "end before there; default: the end as it is now" },
+    { "partition", 'p', "N", "only this partition" },
+    { "follow", 'f', NULL, "go on with what comes; ends by Ctrl-C or --limit" },
+    { "key", 'k', "KEY", "only events of this key" },
+    { "type", 't', "NAME", "only events of this type (ce_type)" },
+    { "limit", 'n', "N", "stop after N events" },
+    { "schema", 's', "FILE", "decode with this .avsc too; may be repeated" },
+    { "raw", 0, NULL, "do not decode" },
+    { NULL, 0, NULL, NULL }
+};
+
+typedef struct consumer {
+    const cli *c;
+    bus_catalog *catalog;
+    bus_range range;
+    const char *key, *type;
+    int64_t limit, shown;
+    bool raw;
+} consumer;
+
+static int parse(consumer *k, bus_error *err)
+{
+    const cli *c = k->c;
+    const char *from = cli_value(c, "from"), *to = cli_value(c, "to");
+    int64_t partition = -1;
+    bus_status status = BUS_OK;
+
+    k->range = (bus_range){ .topic = c->operand[0], .from = { BUS_EDGE_START, 0 }, .to = { BUS_EDGE_END, 0 } };
+    k->key = cli_value(c, "key");
+    k->type = cli_value(c, "type");
+    k->raw = cli_flag(c, "raw");
+    if (!cli_int(c, "partition", 0, INT32_MAX, &partition) || !cli_int(c, "limit", 1, INT64_MAX, &k->limit))
+        return CLI_USAGE;
+    k->range.partition = (int32_t)partition;
+    if (c->operands > 1 && (from || to))
+        return cli_failf(c, CLI_USAGE, "give the range as %s or by --from and --to, not both", c->operand[1]);
+    if (cli_flag(c, "follow")) {
+        if (to)
+            return cli_failf(c, CLI_USAGE, "--follow has no end: leave --to out");
+        /* Following means what comes, unless a beginning is named. */
+        k->range.from = (bus_edge){ BUS_EDGE_END, 0 };
+    }
+    if (c->operands > 1)
+        status = bus_range_parse(c->operand[1], cli_now(), &k->range, err);
+    if (status == BUS_OK && from)
+        status = bus_edge_parse(from, cli_now(), &k->range.from, err);
+    if (status == BUS_OK && to)
+        status = bus_edge_parse(to, cli_now(), &k->range.to, err);
+    if (status == BUS_OK)
+        status = bus_range_check(&k->range, err);
+    if (cli_flag(c, "follow"))
+        k->range.to = (bus_edge){ BUS_EDGE_NEVER, 0 };
+    return status == BUS_OK ? CLI_OK : cli_fail(c, err);
+}
+
+static bool wanted(const consumer *k, const bus_record *record)
+{
+    if (k->key && (!record->key || record->key_len != strlen(k->key) || memcmp(record->key, k->key, record->key_len) != 0))
+        return false;
+    return !k->type || bus_slice_is(bus_record_header(record, "ce_type"), k->type);
+}
+
+static bus_status show(consumer *k, const bus_record *record, bus_buf *out, bus_error *err)
+{
+    bus_buf_clear(out);
+    if (k->c->json)
+        cli_record_json(record, k->catalog, k->raw, out);
+    else
+        cli_record_text(record, k->catalog, k->raw, k->c->colour, out);
+    if (!bus_buf_ok(out))
+        return bus_fail_nomem(err);
+    if (fwrite(out->data, 1, out->len, stdout) != out->len)
+        return bus_fail(err, BUS_IO, "the output cannot be written");
+    k->shown++;
+    return BUS_OK;
+}
+
+static bus_status walk(consumer *k, bus_error *err)
+{
+    bus_kafka_reader *reader = NULL;
+    const bus_record *record;
+    bus_buf out;
+    bus_buf_init(&out, 0);
+    bus_status status = bus_kafka_reader_open(k->c->config, "bus-consume", &k->range, 1, BUS_READ_BY_TIME, k->c->timeout_ms, &reader, err);
+    while (status == BUS_OK && (!k->limit || k->shown < k->limit)) {
+        if (cli_interrupted()) {
+            status = bus_fail(err, BUS_CANCELLED, "interrupted after %" PRId64 " events", k->shown);
+            break;
+        }
+        status = bus_kafka_reader_next(reader, 300, &record, err);
+        if (status == BUS_OK && wanted(k, record))
+            status = show(k, record, &out, err);
+        else if (status == BUS_TIMEOUT) /* quiet for a moment: whoever reads a pipe shall see what there is */
+            status = fflush(stdout) == 0 ? BUS_OK : bus_fail(err, BUS_IO, "the output cannot be written");
+    }
+    if (fflush(stdout) != 0 && status == BUS_OK)
+        status = bus_fail(err, BUS_IO, "the output cannot be written");
+    bus_kafka_reader_close(reader);
+    bus_buf_free(&out);
+    return status == BUS_CLOSED ? BUS_OK : status;
+}
+
+static bus_status load_schemas(consumer *k, bus_error *err)
+{
+    const bus_schema *schema;
+    const char *path;
+    bus_status status = BUS_OK;
+    if (!(k->catalog = bus_catalog_new()))
+        return bus_fail_nomem(err);
+    if (!k->raw)
+        status = bus_schemas_load(k->c->config, k->c->timeout_ms, k->catalog, NULL, NULL, err);
+    for (int i = 0; status == BUS_OK && (path = cli_nth(k->c, "schema", i)); i++)
+        status = bus_schemas_file(path, k->catalog, &schema, err);
+    return status;
+}
+
+static int run(cli *c)
+{
+    consumer k = { .c = c };
+    bus_error err = { 0 };
+    int code = parse(&k, &err);
+    if (code != CLI_OK)
+        return code;
+    bus_status status = load_schemas(&k, &err);
+    if (status == BUS_OK)
+        status = walk(&k, &err);
+    if (status == BUS_CANCELLED && cli_flag(c, "follow") && cli_interrupted_by() == 2)
+        cli_note(c, "%" PRId64 " events", k.shown);
+    else if (status != BUS_OK)
+        code = cli_fail(c, &err);
+    else if (!k.shown)
+        cli_note(c, "no event matches");
+    if (status == BUS_OK && !k.shown)
+        code = CLI_NOTHING;
+    else if (status == BUS_CANCELLED)
+        code = CLI_INTERRUPTED;
+    bus_catalog_free(k.catalog);
+    return code;
+}
+
+const cli_command cli_consume = {
+    .name = "consume", .operands = "TOPIC [FROM:TO]", .least = 1, .most = 2,
+    .summary = "show the events of a topic, decoded",
+    .text = "Reads without joining a group: nothing is committed, nobody is disturbed. Partitions are merged\n"
+            "by time. Values are decoded by the schemas that services announced on bus.schemas. With\n"
+            "--output json each event is one line. FROM and TO are offsets, times or nothing.",
+    .options = options,
+    .examples = "  bus consume order.events @-1h:end          the last hour\n"
+                "  bus consume order.events 120:180 -p 0      offsets 120 to 179 of partition 0\n"
+                "  bus consume order.events -f -t order.OrderConfirmed\n"
+                "  bus consume order.events -k order-17 -o json | jq .value",
+    .run = run
+};

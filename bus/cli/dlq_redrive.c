@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ * bus dlq redrive, bus dlq discard: an operator's word about dead letters, and what came of it. */
+#include "cli/cli.h"
+#include "base/error.h"
+#include "cli/select.h"
+#include "ops/redrive.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const cli_option options[] = {
+    { "all", 'a', NULL, "every open letter that the options below select" },
+    CLI_SELECT_OPTIONS,
+    { "dry-run", 0, NULL, "show what would be sent, send nothing" },
+    { "reason", 'r', "TEXT", "why; kept with the letter (discard needs it)" },
+    { "yes", 'y', NULL, "do not ask" },
+    { "wait", 'w', "TIME", "how long to wait for the outcome (10s; 0: not at all)" },
+    { NULL, 0, NULL, NULL }
+};
+
+typedef struct job {
+    cli *c;
+    bus_command_kind kind;
+    bus_dlq *dlq;
+    bus_letter_outcome *outcomes;
+    size_t count;
+    int64_t wait_ms;
+} job;
+
+static int select_by_id(job *j)
+{
+    for (int i = 0; i < j->c->operands; i++) {
+        size_t matches;
+        const char *id = j->c->operand[i];
+        bus_dead *dead = bus_dead_find(bus_dlq_fold(j->dlq), id, &matches);
+        if (!dead)
+            return matches ? cli_failf(j->c, CLI_USAGE, "%zu letters begin with %s: write more of the id", matches, id)
+                           : cli_failf(j->c, CLI_NOTHING, "no letter %s; bus dlq list --letters --state all shows their ids", id);
+        bool twice = false;
+        for (size_t k = 0; k < j->count; k++)
+            twice |= j->outcomes[k].dead == dead;
+        if (!twice)
+            j->outcomes[j->count++].dead = dead;
+    }
+    return CLI_OK;
+}
+
+static int select_all(job *j)
+{
+    bus_dead_filter filter;
+    if (!cli_select_filter(j->c, &filter))
+        return CLI_USAGE;
+    filter.states = 1u << BUS_LETTER_OPEN;
+    for (size_t i = 0; i < bus_dead_count(bus_dlq_fold(j->dlq)); i++) {
+        bus_dead *dead = bus_dead_at(bus_dlq_fold(j->dlq), i);
+        if (bus_dead_matches(dead, &filter))
+            j->outcomes[j->count++].dead = dead;
+    }
+    return j->count ? CLI_OK : cli_failf(j->c, CLI_NOTHING, "no open letter matches");
+}
+
+static cli_table *table_of(const job *j, bool dry)
+{
+    static const cli_column columns[] = { { "ID", "id", false }, { "SERVICE", "service", false }, { "TYPE", "type", false },
+        { "KEY", "key", false }, { "ROUND", "round", true }, { "OUTCOME", "outcome", false }, { "WHY", "why", false } };
+    cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; table && i < j->count; i++) {
+        const bus_letter_outcome *outcome = &j->outcomes[i];
+        const bus_dead *dead = outcome->dead;
+        bool again = outcome->sent && dead->round > outcome->round;
+        const char *word = !dry ? bus_outcome_word(outcome, j->kind) : bus_dead_is_open(dead) ? "would be sent" : "not open";
+        cli_cell(table, dead->id);
+        cli_cell(table, dead->service);
+        cli_cell(table, *dead->type ? dead->type : NULL);
+        cli_cell_bytes(table, dead->key, dead->key_len);
+        cli_cell_int(table, dry ? dead->round : outcome->round);
+        cli_cell(table, word);
+        cli_paint(table, again || !strcmp(word, "not sent") ? CLI_RED
+                       : !strcmp(word, "resolved") || !strcmp(word, "discarded") ? CLI_GREEN : CLI_YELLOW);
+        cli_cell(table, again ? dead->error_message : dry || outcome->sent ? "" : outcome->text);
+    }
+    return table;
+}
+
+/* 0 all as asked; 3 some not; 5 none was open any more. */
+static int code_of(const job *j)
+{
+    size_t good = 0, refused = 0;
+    for (size_t i = 0; i < j->count; i++) {
+        const bus_letter_outcome *outcome = &j->outcomes[i];
+        const char *word = bus_outcome_word(outcome, j->kind);
+        bool taken = outcome->sent && (!strcmp(word, "resolved") || !strcmp(word, "discarded") || !strcmp(word, "accepted"));
+        good += taken || (outcome->sent && !j->wait_ms);
+        refused += outcome->status == BUS_REFUSED;
+    }
+    return good == j->count ? CLI_OK : refused == j->count ? CLI_REFUSED : CLI_PARTIAL;
+}
+
+static bool enough(void *opaque)
+{
+    const job *j = opaque;
+    for (size_t i = 0; i < j->count; i++)
+        if (!bus_outcome_final(&j->outcomes[i]))
+            return false;
+    return true;
+}
+
+static bool confirmed(const job *j)
+{
+    char answer[16] = "";
+    if (cli_flag(j->c, "yes") || j->c->operands)
+        return true;
+    if (!isatty(STDIN_FILENO)) {
+        cli_failf(j->c, CLI_REFUSED, "%zu letters match: say --yes, or look first with --dry-run", j->count);
+        return false;
+    }
+    fprintf(stderr, "%s %zu letters? [y/N] ", bus_command_name(j->kind), j->count);
+    if (!fgets(answer, sizeof answer, stdin) || (answer[0] != 'y' && answer[0] != 'Y')) {
+        cli_failf(j->c, CLI_REFUSED, "nothing was sent");
+        return false;
+    }
+    return true;
+}
+
+static int send_and_wait(job *j)
+{
+    cli *c = j->c;
+    char by[256];
+    bus_error err = { 0 };
+    cli_watch watch;
+    cli_operator(by);
+    cli_watch_begin(c, &watch, "sending commands");
+    bus_status status = bus_redrive(j->dlq, c->config, j->kind, cli_value(c, "reason"), by, j->outcomes, j->count, c->timeout_ms,
+                                    &watch.watch, &err);
+    cli_watch_end(&watch);
+    if (status == BUS_OK && j->wait_ms) {
+        cli_watch_begin(c, &watch, "waiting for the outcome");
+        status = bus_dlq_follow(j->dlq, j->wait_ms, enough, j, &watch.watch, &err);
+        cli_watch_end(&watch);
+    }
+    int code = cli_print(c, table_of(j, false), code_of(j));
+    return status == BUS_OK ? code : cli_fail(c, &err);
+}
+
+static int run(cli *c, bus_command_kind kind)
+{
+    job j = { .c = c, .kind = kind, .wait_ms = 10000 };
+    bus_error err = { 0 };
+    bool all = cli_flag(c, "all");
+    const char *reason = cli_value(c, "reason");
+    int code;
+
+    if (all == (c->operands > 0))
+        return cli_failf(c, CLI_USAGE, "%s; see --help", all ? "name letters or say --all, not both" : "name a letter, or say --all");
+    if (kind == BUS_COMMAND_DISCARD && (!reason || !*reason))
+        return cli_failf(c, CLI_USAGE, "say why: --reason TEXT is kept with the letter");
+    if (reason && strlen(reason) > 500)
+        return cli_failf(c, CLI_USAGE, "a reason has at most 500 bytes");
+    if (!cli_duration(c, "wait", &j.wait_ms))
+        return CLI_USAGE;
+    if (cli_select_open(c, NULL, &j.dlq, &err) != BUS_OK)
+        return cli_fail(c, &err);
+    j.outcomes = calloc(bus_dead_count(bus_dlq_fold(j.dlq)) + (size_t)c->operands + 1, sizeof *j.outcomes);
+    if (!j.outcomes) {
+        code = cli_failf(c, CLI_ERROR, "no memory");
+        goto out;
+    }
+    code = all ? select_all(&j) : select_by_id(&j);
+    if (code != CLI_OK)
+        goto out;
+    if (cli_flag(c, "dry-run"))
+        code = cli_print(c, table_of(&j, true), CLI_OK);
+    else
+        code = confirmed(&j) ? send_and_wait(&j) : CLI_REFUSED;
+out:
+    free(j.outcomes);
+    bus_dlq_close(j.dlq);
+    return code;
+}
+
+static int run_redrive(cli *c)
+{
+    return run(c, BUS_COMMAND_REDRIVE);
+}
+
+static int run_discard(cli *c)
+{
+    return run(c, BUS_COMMAND_DISCARD);
+}
+
+const cli_command cli_dlq_redrive = {
+    .name = "dlq redrive", .operands = "[ID...]", .least = 0, .most = -1,
+    .summary = "send dead letters to their service again",
+    .text = "A redriven event runs as if it had just come: in its key's order, once, with all its attempts. The outcome\n"
+            "is read back from <service>.dlq: resolved, failed again, or accepted (not yet through). A letter that is\n"
+            "no longer open is answered \"already\"; giving a command twice does no harm.",
+    .options = options,
+    .examples = "  bus dlq redrive 3f1c9a52\n"
+                "  bus dlq redrive --all --type payment.PaymentRequested --error timeout --dry-run\n"
+                "  bus dlq redrive --all --service payment --since @-2h --yes --reason \"provider is back\"",
+    .run = run_redrive
+};
+
+const cli_command cli_dlq_discard = {
+    .name = "dlq discard", .operands = "[ID...]", .least = 0, .most = -1,
+    .summary = "give dead letters up for good",
+    .text = "The event will not be handled. A key that it holds goes on with its later events. The reason, and who gave\n"
+            "it, stay with the letter.",
+    .options = options,
+    .examples = "  bus dlq discard 3f1c9a52 --reason \"test order, never paid\"\n"
+                "  bus dlq discard --all --error \"unknown item\" --dry-run --reason \"items withdrawn\"",
+    .run = run_discard
+};

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ * Render: records made readable. */
+#include "cli/render.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "ops/headers.h"
+#include "ops/schemas.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void cli_base64(const void *bytes, size_t len, bus_buf *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const uint8_t *at = bytes;
+    for (size_t i = 0; i < len; i += 3) {
+        uint32_t group = (uint32_t)at[i] << 16 | (i + 1 < len ? (uint32_t)at[i + 1] << 8 : 0) | (i + 2 < len ? at[i + 2] : 0);
+        bus_buf_byte(out, (uint8_t)digits[group >> 18]);
+        bus_buf_byte(out, (uint8_t)digits[group >> 12 & 63]);
+        bus_buf_byte(out, i + 1 < len ? (uint8_t)digits[group >> 6 & 63] : '=');
+        bus_buf_byte(out, i + 2 < len ? (uint8_t)digits[group & 63] : '=');
+    }
+}
+
+bool cli_is_utf8(const void *bytes, size_t len)
+{
+    const uint8_t *at = bytes, *end = at + len;
+    while (at < end) {
+        size_t more = *at < 0x80 ? 0 : *at >= 0xC2 && *at < 0xE0 ? 1 : *at >= 0xE0 && *at < 0xF0 ? 2 : *at >= 0xF0 && *at < 0xF5 ? 3 : 9;
+        if ((size_t)(end - at) <= more)
+            return false;
+        /* overlong forms, surrogates, and what lies over U+10FFFF */
+        if ((*at == 0xE0 && at[1] < 0xA0) || (*at == 0xED && at[1] > 0x9F) || (*at == 0xF0 && at[1] < 0x90) || (*at == 0xF4 && at[1] > 0x8F))
+            return false;
+        for (size_t i = 1; i <= more; i++)
+            if ((at[i] & 0xC0) != 0x80)
+                return false;
+        at += more + 1;
+    }
+    return true;
+}
+
+static void line(bus_buf *out, bool colour, const char *name, const void *value, size_t len)
+{
+    bus_buf_printf(out, "  %s%s%s ", cli_colour_start(CLI_DIM, colour), name, cli_colour_end(colour));
+    if (value)
+        cli_clean(out, value, len);
+    else
+        bus_buf_text(out, "(null)");
+    bus_buf_byte(out, '\n');
+}
+
+static void value_text(const bus_record *record, const bus_catalog *catalog, bool raw, bool colour, bus_buf *out)
+{
+    bus_error err = { 0 };
+    bus_buf_text(out, "  ");
+    if (!record->value) {
+        bus_buf_text(out, "(no value: a tombstone)\n");
+        return;
+    }
+    size_t before = out->len;
+    if (raw || bus_schemas_render(catalog, record->value, record->value_len, out, &err) != BUS_OK) {
+        if (!raw)
+            bus_buf_printf(out, "%s(%zu bytes, undecodable: %s)%s ", cli_colour_start(CLI_RED, colour), record->value_len, err.text,
+                           cli_colour_end(colour));
+        cli_clean(out, record->value, record->value_len);
+    } else {
+        /* JSON may hold C1 controls as they are. */
+        for (size_t i = before; bus_buf_ok(out) && i + 1 < out->len; i++)
+            if (out->data[i] == 0xC2 && out->data[i + 1] >= 0x80 && out->data[i + 1] <= 0x9F)
+                out->data[i] = out->data[i + 1] = '?';
+    }
+    bus_buf_byte(out, '\n');
+}
+
+void cli_record_text(const bus_record *record, const bus_catalog *catalog, bool raw, bool colour, bus_buf *out)
+{
+    char time[32];
+    bus_slice type = bus_record_header(record, "ce_type");
+    bus_buf_printf(out, "%s%s/%" PRId32 " @ %" PRId64 "%s  %s  key ", cli_colour_start(CLI_BOLD, colour), record->topic, record->partition,
+                   record->offset, cli_colour_end(colour), record->timestamp >= 0 ? bus_time_text(record->timestamp, time) : "-");
+    if (record->key)
+        cli_clean(out, record->key, record->key_len);
+    else
+        bus_buf_text(out, "-");
+    bus_buf_printf(out, "  %s", cli_colour_start(CLI_GREEN, colour));
+    cli_clean(out, type.at ? type.at : "-", type.at ? type.len : 1);
+    bus_buf_printf(out, "%s\n", cli_colour_end(colour));
+    for (size_t i = 0; i < record->header_count; i++)
+        line(out, colour, record->headers[i].name, record->headers[i].value, record->headers[i].len);
+    value_text(record, catalog, raw, colour, out);
+}
+
+static void member(bus_buf *out, const char *name, const void *bytes, size_t len)
+{
+    if (!bytes) {
+        bus_buf_printf(out, ",\"%s\":null", name);
+    } else if (cli_is_utf8(bytes, len)) {
+        bus_buf_printf(out, ",\"%s\":", name);
+        bus_buf_json(out, bytes, len);
+    } else {
+        bus_buf_printf(out, ",\"%s_base64\":\"", name);
+        cli_base64(bytes, len, out);
+        bus_buf_byte(out, '"');
+    }
+}
+
+void cli_value_json(const bus_record *record, const bus_catalog *catalog, bool raw, bus_buf *out)
+{
+    bus_error err = { 0 };
+    size_t before = out->len;
+    if (!record->value) {
+        bus_buf_text(out, ",\"value\":null");
+        return;
+    }
+    bus_buf_text(out, ",\"value\":");
+    if (!raw && bus_schemas_render(catalog, record->value, record->value_len, out, &err) == BUS_OK)
+        return;
+    if (!out->failed)
+        out->len = before;
+    bus_buf_text(out, ",\"value_base64\":\"");
+    cli_base64(record->value, record->value_len, out);
+    bus_buf_byte(out, '"');
+    if (!raw)
+        member(out, "undecodable", err.text, strlen(err.text));
+}
+
+/* An object, so that `jq .headers.ce_id` works. Of headers with one name the last counts, as for the services. */
+static void headers_json(const bus_record *record, bus_buf *out)
+{
+    const char *between = "";
+    bus_buf_text(out, ",\"headers\":{");
+    for (size_t i = 0; i < record->header_count; i++) {
+        const bus_header *header = &record->headers[i];
+        bool again = false;
+        for (size_t j = i + 1; j < record->header_count && !again; j++)
+            again = !strcmp(record->headers[j].name, header->name);
+        if (again)
+            continue;
+        bus_buf_text(out, between);
+        between = ",";
+        bus_buf_json(out, header->name, strlen(header->name));
+        bus_buf_byte(out, ':');
+        if (header->value)
+            bus_buf_json(out, header->value, header->len);
+        else
+            bus_buf_text(out, "null");
+    }
+    bus_buf_byte(out, '}');
+}
+
+void cli_record_json(const bus_record *record, const bus_catalog *catalog, bool raw, bus_buf *out)
+{
+    char time[32];
+    bus_slice type = bus_record_header(record, "ce_type"), id = bus_record_header(record, "ce_id");
+    bus_buf_text(out, "{\"topic\":");
+    bus_buf_json(out, record->topic, strlen(record->topic));
+    bus_buf_printf(out, ",\"partition\":%" PRId32 ",\"offset\":%" PRId64 ",\"timestamp\":%" PRId64, record->partition, record->offset,
+                   record->timestamp);
+    if (record->timestamp >= 0)
+        bus_buf_printf(out, ",\"time\":\"%s\"", bus_time_text(record->timestamp, time));
+    member(out, "key", record->key, record->key_len);
+    member(out, "type", type.at, type.len);
+    member(out, "id", id.at, id.len);
+    headers_json(record, out);
+    cli_value_json(record, catalog, raw, out);
+    bus_buf_text(out, "}\n");
+}

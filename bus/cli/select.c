@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ * Select: command line to filter. */
+#include "cli/select.h"
+
+#include <string.h>
+
+bool cli_select_filter(const cli *c, bus_dead_filter *out)
+{
+    bus_dead_filter filter = { .type = cli_value(c, "type"), .error = cli_value(c, "error"), .topic = cli_value(c, "topic"),
+                               .key = cli_value(c, "key") };
+    if (filter.key)
+        filter.key_len = strlen(filter.key);
+    if (!cli_time(c, "since", &filter.since) || !cli_time(c, "until", &filter.until))
+        return false;
+    *out = filter;
+    return true;
+}
+
+bus_status cli_select_open(const cli *c, const char *service, bus_dlq **out, bus_error *err)
+{
+    const char *services[CLI_GIVEN_MAX + 1], *name;
+    size_t count = 0;
+    cli_watch watch;
+    if (service)
+        services[count++] = service;
+    for (int i = 0; (name = cli_nth(c, "service", i)); i++)
+        services[count++] = name;
+    cli_watch_begin(c, &watch, "reading dead letters");
+    bus_status status = bus_dlq_open(c->config, services, count, c->timeout_ms, &watch.watch, out, err);
+    cli_watch_end(&watch);
+    return status;
+}
+
+cli_colour cli_letter_colour(bus_letter_state state)
+{
+    return state == BUS_LETTER_OPEN ? CLI_RED : state == BUS_LETTER_REDRIVEN ? CLI_YELLOW : state == BUS_LETTER_RESOLVED ? CLI_GREEN : CLI_DIM;
+}

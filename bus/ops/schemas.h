@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ * Schemas: what tools need to read and write events of types they were not compiled with: the schemas of `bus.schemas` and of
+ * files. Blocking. */
+#ifndef BUS_OPS_SCHEMAS_H
+#define BUS_OPS_SCHEMAS_H
+
+#include "base/buf.h"
+#include "codec/catalog.h"
+#include "kafka/publisher.h"
+#include "ops/watch.h"
+
+/* Reads `bus.schemas` to its end into the catalog; *count (may be NULL) is how many it held. A cluster without that topic has
+ * none: BUS_OK. Texts that are no schemas are skipped. BUS_BROKER, BUS_TIMEOUT, BUS_DENIED, BUS_CANCELLED, BUS_NOMEM. */
+bus_status bus_schemas_load(const bus_config *config, int timeout_ms, bus_catalog *catalog, size_t *count,
+                            const bus_watch *watch, bus_error *err);
+
+/* Adds a schema from an .avsc file to the catalog; *out borrows from it. BUS_IO, BUS_SCHEMA, BUS_TOO_BIG, with the file's name. */
+bus_status bus_schemas_file(const char *path, bus_catalog *catalog, const bus_schema **out, bus_error *err);
+
+/* Queues the schema for `bus.schemas`, as services announce theirs. `done` as of bus_kafka_publish. */
+bus_status bus_schemas_announce(bus_kafka_publisher *publisher, const bus_schema *schema, bus_kafka_published done,
+                                void *opaque, bus_error *err);
+
+/* Appends the value of an event as JSON, by whichever schema of the catalog it names. BUS_MISSING: unknown fingerprint (in the
+ * text); BUS_CORRUPT: not framed, or not what its schema says. */
+bus_status bus_schemas_render(const bus_catalog *catalog, const void *value, size_t len, bus_buf *out, bus_error *err);
+
+#endif
