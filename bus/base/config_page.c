@@ -37,11 +37,11 @@ static const char tail[] =
     "| property | why |\n"
     "|---|---|\n";
 
-/* '|' would end a cell. */
+/* '|' would end a cell, and "<service>" would be taken for HTML. */
 static void add_cell(bus_buf *out, const char *text)
 {
     for (; *text; text++) {
-        if (*text == '|')
+        if (*text == '|' || *text == '<')
             bus_buf_byte(out, '\\');
         bus_buf_byte(out, (uint8_t)*text);
     }

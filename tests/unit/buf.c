@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ * Buffer: bound, sticky failure, JSON strings, allocation failure. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "support/alloc_fail.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void grows_and_hands_over(void **state)
+{
+    (void)state;
+    bus_buf buf;
+    bus_buf_init(&buf, 0);
+    char expected[5001] = "";
+    for (int i = 0; i < 1000; i++) {
+        bus_buf_printf(&buf, "%04d,", i);
+        (void)sprintf(expected + i * 5, "%04d,", i);
+    }
+    assert_true(bus_buf_ok(&buf));
+    assert_int_equal(buf.len, 5000);
+    char *text = bus_buf_take(&buf);
+    assert_string_equal(text, expected);
+    free(text);
+    assert_null(buf.data);
+    text = bus_buf_take(&buf); /* empty is a string too */
+    assert_string_equal(text, "");
+    free(text);
+}
+
+static void prints_long_texts_whole(void **state)
+{
+    (void)state;
+    char longer[700];
+    memset(longer, 'y', sizeof longer - 1);
+    longer[sizeof longer - 1] = 0;
+    bus_buf buf;
+    bus_buf_init(&buf, 0);
+    bus_buf_printf(&buf, "<%s>", longer);
+    assert_int_equal(buf.len, 701);
+    assert_memory_equal(buf.data + 1, longer, 699);
+    assert_int_equal(buf.data[700], '>');
+    bus_buf_free(&buf);
+}
+
+static void keeps_its_bound(void **state)
+{
+    (void)state;
+    bus_buf buf;
+    bus_buf_init(&buf, 8);
+    bus_buf_text(&buf, "12345678");
+    assert_true(bus_buf_ok(&buf));
+    bus_buf_byte(&buf, '9');
+    assert_false(bus_buf_ok(&buf));
+    assert_true(buf.over);
+    bus_buf_text(&buf, "");
+    assert_null(bus_buf_grow(&buf, 0)); /* sticky */
+    assert_int_equal(buf.len, 8);
+    bus_buf_clear(&buf);
+    assert_true(bus_buf_ok(&buf));
+    bus_buf_printf(&buf, "%d", 12345678);
+    assert_true(bus_buf_ok(&buf));
+    bus_buf_printf(&buf, "%d", 1);
+    assert_null(bus_buf_take(&buf));
+    assert_true(bus_buf_ok(&buf)); /* empty again */
+    assert_null(bus_buf_grow(&buf, SIZE_MAX)); /* no overflow */
+    bus_buf_free(&buf);
+    assert_int_equal(buf.limit, 8);
+}
+
+static void is_json(const char *bytes, size_t n, const char *expected)
+{
+    bus_buf buf;
+    bus_buf_init(&buf, 0);
+    bus_buf_json(&buf, bytes, n);
+    char *text = bus_buf_take(&buf);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void writes_json_strings(void **state)
+{
+    (void)state;
+    is_json("", 0, "\"\"");
+    is_json("a\"b\\c/\n\r\t", 9, "\"a\\\"b\\\\c/\\n\\r\\t\"");
+    is_json("\0\x1F\x7F", 3, "\"\\u0000\\u001f\\u007f\"");
+    is_json("\xC3\xA4\xE2\x82\xAC\xF0\x9F\x9A\x8C", 9, "\"\xC3\xA4\xE2\x82\xAC\xF0\x9F\x9A\x8C\"");
+#define R "\xEF\xBF\xBD"
+    is_json("\xFF" "a", 2, "\"" R "a\"");
+    is_json("\xC3", 1, "\"" R "\"");                       /* cut */
+    is_json("\xC0\xAF", 2, "\"" R R "\"");                 /* overlong */
+    is_json("\xED\xA0\x80", 3, "\"" R R R "\"");           /* surrogate */
+    is_json("\xF4\x90\x80\x80", 4, "\"" R R R R "\"");     /* beyond U+10FFFF */
+    is_json("\xE0\x80\x80", 3, "\"" R R R "\"");
+    is_json("\xF0\x8F\xBF\xBF", 4, "\"" R R R R "\"");
+}
+
+static void survives_no_memory(void **state)
+{
+    (void)state;
+    for (long n = 1;; n++) {
+        bus_buf buf;
+        bus_buf_init(&buf, 0);
+        alloc_fail_at(n, false);
+        for (int i = 0; i < 500; i++)
+            bus_buf_printf(&buf, "line %d\n", i);
+        char *text = bus_buf_take(&buf);
+        if (!alloc_fail_off()) {
+            assert_non_null(text);
+            assert_true(n > 3); /* it did allocate */
+            free(text);
+            break;
+        }
+        assert_null(text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(grows_and_hands_over), cmocka_unit_test(prints_long_texts_whole), cmocka_unit_test(keeps_its_bound),
+        cmocka_unit_test(writes_json_strings),  cmocka_unit_test(survives_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
