@@ -92,6 +92,8 @@ schemas      := $(if $(schemac_src),$(sort $(wildcard schemas/*.avsc)))
 gen_names    := $(sort $(foreach s,$(notdir $(schemas)),$(firstword $(subst ., ,$(s)))))
 services     := $(sort $(foreach s,$(wildcard services/*/main.c),$(notdir $(patsubst %/,%,$(dir $(s))))))
 support_src  := $(sort $(wildcard tests/support/*.c))
+# Services that tests run as programs of their own
+test_services := $(patsubst tests/support/services/%.c,%,$(sort $(wildcard tests/support/services/*.c)))
 public       := $(sort $(wildcard bus/include/bus/*.h))
 
 only = $(if $(T),$(filter $(T),$(1)),$(1))
@@ -124,7 +126,7 @@ sim_bin      := $(patsubst %,$(B)/tests/simulation/%,$(sim_stems))
 fuzz_bin     := $(patsubst %,$(B)/tests/fuzz/%,$(fuzz_stems))
 bench_bin    := $(patsubst %,$(B)/tests/bench/%,$(bench_stems))
 
-all: lib $(programs)
+all: lib $(programs) $(patsubst %,$(B)/tests/services/%,$(test_services))
 lib: $(lib_a) $(B)/libbus.so
 programs: $(programs)
 gen: $(gen_stamp)
@@ -193,6 +195,10 @@ $(B)/bin/$(1): $(call obj,$(sort $(wildcard services/$(1)/*.c))) $(gen_a) $(lib_
 	$(Q)$(CC) -pie $(LINK) -o $$@ $$(filter %.o,$$^) $(gen_a) $(lib_a) $(PKG_LIBS)
 endef
 $(foreach s,$(services),$(eval $(call service_rules,$(s))))
+
+$(B)/tests/services/%: $(B)/obj/tests/support/services/%.o $(gen_a) $(lib_a)
+	@mkdir -p $(@D)
+	$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(lib_a) $(PKG_LIBS)
 
 # The schema compiler that makes the generated code is always the release one, whatever is being built.
 schemac_link = $(patsubst %.c,$(1)/obj/%.o,$(schemac_src) $(tool_src))

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ * Echo: the service that integration tests run. Reads plain text from its topics, writes what it saw into tables that show
+ * lost, doubled and reordered events, and emits one event for each.
+ *
+ * A value is "<number>[ <directive>]". Directives: retry:<k> (fails the first k times), always (fails for ever), reject, pause:<ms>
+ * (until so long after the process began), crash (kills the process in the handler), sleep:<ms>, sql (breaks a constraint),
+ * schedule:<ms> (emits later as well), silent (emits nothing).
+ * Environment: ECHO_NAME (default echo), ECHO_INPUTS (topics, comma separated; default <name>.commands), ECHO_HOLD=1 (a dead event
+ * holds its key).
+ *
+ *   effect(event_id, times, key, number, topic, part, pos)   times > 1: applied more than once
+ *   last(key, number, count, disorder)                        disorder: numbers of a key that did not rise */
+#include <bus/bus.h>
+#include <bus/type.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- the emitted type, as the schema compiler would write it */
+
+typedef struct echo_Said { int64_t number; bus_string text; } echo_Said;
+
+static const bus_shape shape_long = { .kind = BUS_KIND_LONG, .wire = BUS_KIND_LONG, .size = sizeof(int64_t), .least = 1 };
+static const bus_shape shape_string = { .kind = BUS_KIND_STRING, .wire = BUS_KIND_STRING, .size = sizeof(bus_string), .least = 1 };
+static const bus_field said_fields[] = {
+    { "number", &shape_long, offsetof(echo_Said, number) },
+    { "text", &shape_string, offsetof(echo_Said, text) },
+};
+static const bus_shape said_shape = {
+    .kind = BUS_KIND_RECORD, .wire = BUS_KIND_RECORD, .size = sizeof(echo_Said), .least = 2, .count = 2, .name = "echo.Said",
+    .fields = said_fields,
+};
+#define SAID_CANONICAL "{\"name\":\"echo.Said\",\"type\":\"record\",\"fields\":[{\"name\":\"number\",\"type\":\"long\"}," \
+                       "{\"name\":\"text\",\"type\":\"string\"}]}"
+static const bus_type echo_Said_type = {
+    .layout = BUS_TYPE_LAYOUT, .name = "echo.Said", .json = SAID_CANONICAL, .canonical = SAID_CANONICAL,
+    .fingerprint = UINT64_C(0x7017B0A6DD8E8B2F), .shape = &said_shape,
+};
+
+/* ---- the handler */
+
+static const bus_migration migrations[] = {
+    { "effects", "CREATE TABLE effect(event_id TEXT NOT NULL PRIMARY KEY, times INTEGER NOT NULL, key TEXT NOT NULL, "
+                 "number INTEGER NOT NULL, topic TEXT NOT NULL, part INTEGER NOT NULL, pos INTEGER NOT NULL) WITHOUT ROWID;"
+                 "CREATE TABLE last(key TEXT NOT NULL PRIMARY KEY, number INTEGER NOT NULL, count INTEGER NOT NULL, "
+                 "disorder INTEGER NOT NULL) WITHOUT ROWID;" },
+    { 0 }
+};
+
+static int64_t uptime_ms(void)
+{
+    static struct timespec began;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!began.tv_sec)
+        began = now;
+    return (now.tv_sec - began.tv_sec) * 1000 + (now.tv_nsec - began.tv_nsec) / 1000000;
+}
+
+static void run(bus_tx *tx, sqlite3_stmt *statement)
+{
+    if (statement && sqlite3_step(statement) != SQLITE_DONE)
+        bus_sql(tx, "SELECT failed FROM nowhere"); /* sticky, as a failed bus_sql is */
+}
+
+static void note(bus_tx *tx, const bus_event *event, long long number)
+{
+    sqlite3_stmt *effect = bus_sql(tx, "INSERT INTO effect VALUES(?1, 1, ?2, ?3, ?4, ?5, ?6) "
+                                       "ON CONFLICT(event_id) DO UPDATE SET times = times + 1");
+    sqlite3_stmt *last = bus_sql(tx, "INSERT INTO last VALUES(?1, ?2, 1, 0) ON CONFLICT(key) DO UPDATE SET number = max(number, ?2), "
+                                     "count = count + 1, disorder = disorder + (number >= ?2)");
+    if (!effect || !last)
+        return;
+    const char *key = event->key ? event->key : "";
+    sqlite3_bind_text(effect, 1, event->id, -1, SQLITE_STATIC);
+    sqlite3_bind_text(effect, 2, key, (int)event->key_len, SQLITE_STATIC);
+    sqlite3_bind_int64(effect, 3, number);
+    sqlite3_bind_text(effect, 4, event->topic, -1, SQLITE_STATIC);
+    sqlite3_bind_int(effect, 5, event->partition);
+    sqlite3_bind_int64(effect, 6, event->offset);
+    run(tx, effect);
+    sqlite3_bind_text(last, 1, key, (int)event->key_len, SQLITE_STATIC);
+    sqlite3_bind_int64(last, 2, number);
+    run(tx, last);
+}
+
+static bus_verdict obey(bus_tx *tx, const bus_event *event, const char *word, long long amount)
+{
+    if (strcmp(word, "retry") == 0 && event->attempt <= amount)
+        return bus_retry(tx, "told to fail %lld times, this was attempt %d", amount, event->attempt);
+    if (strcmp(word, "always") == 0)
+        return bus_retry(tx, "told to fail always");
+    if (strcmp(word, "reject") == 0)
+        return bus_reject(tx, "told to reject");
+    if (strcmp(word, "pause") == 0 && uptime_ms() < amount)
+        return bus_pause(tx, "patience");
+    if (strcmp(word, "crash") == 0)
+        raise(SIGKILL);
+    if (strcmp(word, "sleep") == 0)
+        usleep((useconds_t)amount * 1000);
+    if (strcmp(word, "sql") == 0)
+        run(tx, bus_sql(tx, "INSERT INTO last(key, number, count, disorder) VALUES('broken', NULL, 0, 0)"));
+    return BUS_DONE;
+}
+
+static bus_verdict on_text(bus_tx *tx, const bus_event *event, void *shard)
+{
+    (void)shard;
+    char text[200] = "", word[32] = "";
+    long long number = 0, amount = 0;
+    size_t len = event->value_len < sizeof text - 1 ? event->value_len : sizeof text - 1;
+    memcpy(text, event->value, len);
+    if (sscanf(text, "%lld %31[a-z]:%lld", &number, word, &amount) < 1)
+        return bus_reject(tx, "the value does not begin with a number");
+    note(tx, event, number);
+    bus_verdict verdict = obey(tx, event, word, amount);
+    if (verdict != BUS_DONE || strcmp(word, "silent") == 0)
+        return verdict;
+    echo_Said said = { .number = number, .text = { text, len } };
+    bus_emit_options options = { .key = event->key, .key_len = event->key_len };
+    bus_send(tx, &echo_Said_type, &said, &options);
+    if (strcmp(word, "schedule") == 0) {
+        said.number = -number;
+        bus_schedule(tx, event->id, bus_now(tx) + amount, &echo_Said_type, event->id, &said);
+    }
+    return BUS_DONE;
+}
+
+/* ---- main */
+
+int main(int argc, char **argv)
+{
+    static bus_route routes[17];
+    static char inputs[2000], events[200];
+    const char *name = getenv("ECHO_NAME"), *list = getenv("ECHO_INPUTS"), *hold = getenv("ECHO_HOLD");
+    uptime_ms();
+    name = name && *name ? name : "echo";
+    if (list && *list)
+        snprintf(inputs, sizeof inputs, "%s", list);
+    else
+        snprintf(inputs, sizeof inputs, "%s.commands", name);
+    snprintf(events, sizeof events, "%s.events", name);
+    size_t count = 0;
+    for (char *rest = inputs, *topic; count < 16 && (topic = strtok_r(rest, ",", &rest));)
+        routes[count++] = (bus_route){ .topic = topic, .handler = on_text,
+                                       .on_dead = hold && *hold == '1' ? BUS_HOLD_KEY : BUS_RELEASE_KEY };
+    const bus_emits emits[] = { { &echo_Said_type, events }, { 0 } };
+    const bus_service service = { .name = name, .routes = routes, .emits = emits, .migrations = migrations };
+    return bus_service_main(argc, argv, &service);
+}
