@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT
+ * Publisher: a producer whose delivery reports are callbacks. A fatal error (the broker lost the producer's state) ends
+ * only the records that were out; the next publish starts a new producer. */
+#include "kafka/publisher.h"
+
+#include "base/config.h"
+#include "base/error.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "kafka/client.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One record's way: freed when its report was given. */
+typedef struct sent {
+    bus_kafka_published done;
+    void *opaque;
+    uint32_t hash;          /* of the key, or of ce_id; for the partitioner */
+    bool hashed;
+} sent;
+
+struct bus_kafka_publisher {
+    rd_kafka_conf_t *conf;  /* template */
+    char where[128];
+    void (*wake)(void *opaque);
+    void *opaque;
+    pthread_rwlock_t lock;  /* of rk and queue: publish reads them, renewal changes them */
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *queue;
+    _Atomic int64_t out;
+    /* Failures nobody was called for, since the last flush. Polling thread only. */
+    int64_t failed;
+    bus_error first_failure;
+};
+
+static int32_t partition_of(const rd_kafka_topic_t *topic, const void *key, size_t len, int32_t count, void *opaque,
+                            void *message)
+{
+    const sent *record = message;
+
+    (void)key;
+    (void)len;
+    (void)opaque;
+    if (record && record->hashed)
+        return (int32_t)((record->hash & 0x7fffffff) % (uint32_t)count);
+    return rd_kafka_msg_partitioner_random(topic, NULL, 0, count, opaque, message);
+}
+
+/* On a librdkafka thread. */
+static void on_queue(rd_kafka_t *rk, void *opaque)
+{
+    bus_kafka_publisher *p = opaque;
+
+    (void)rk;
+    p->wake(p->opaque);
+}
+
+static bus_status begin(bus_kafka_publisher *p, bus_error *err)
+{
+    bus_status status = bus_kafka_new(rd_kafka_conf_dup(p->conf), BUS_KAFKA_PUBLISHER, &p->rk, err);
+
+    if (status != BUS_OK)
+        return status;
+    p->queue = rd_kafka_queue_get_main(p->rk);
+    if (p->wake)
+        rd_kafka_queue_cb_event_enable(p->queue, on_queue, p);
+    return BUS_OK;
+}
+
+static void end(bus_kafka_publisher *p)
+{
+    if (!p->rk)
+        return;
+    rd_kafka_queue_cb_event_enable(p->queue, NULL, NULL);
+    rd_kafka_queue_destroy(p->queue);
+    rd_kafka_destroy(p->rk);
+    p->rk = NULL;
+    p->queue = NULL;
+}
+
+bus_status bus_kafka_publisher_open(const bus_config *config, const char *where, void (*wake)(void *opaque), void *opaque,
+                                    bus_kafka_publisher **out, bus_error *err)
+{
+    bus_kafka_publisher *p = calloc(1, sizeof *p);
+    rd_kafka_topic_conf_t *topic;
+    bus_status status;
+
+    if (!p)
+        return bus_fail_nomem(err);
+    p->wake = wake;
+    p->opaque = opaque;
+    snprintf(p->where, sizeof p->where, "%s", where);
+    pthread_rwlock_init(&p->lock, NULL);
+    status = bus_kafka_conf(config, BUS_KAFKA_PUBLISHER, where, &p->conf, err);
+    if (status == BUS_OK) {
+        rd_kafka_conf_set_events(p->conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+        /* Not a fresh one: it would take back the topic properties already set. */
+        topic = rd_kafka_conf_get_default_topic_conf(p->conf);
+        topic = topic ? rd_kafka_topic_conf_dup(topic) : rd_kafka_topic_conf_new();
+        rd_kafka_topic_conf_set_partitioner_cb(topic, partition_of);
+        rd_kafka_conf_set_default_topic_conf(p->conf, topic);
+        status = begin(p, err);
+    }
+    if (status == BUS_OK) {
+        *out = p;
+        return BUS_OK;
+    }
+    if (p->conf)
+        rd_kafka_conf_destroy(p->conf);
+    pthread_rwlock_destroy(&p->lock);
+    free(p);
+    return status;
+}
+
+static void report(bus_kafka_publisher *p, const rd_kafka_message_t *message)
+{
+    sent *record = message->_private;
+    bus_error err = { .status = BUS_OK };
+
+    if (message->err)
+        bus_kafka_fail(&err, message->err, "publishing to %s", message->rkt ? rd_kafka_topic_name(message->rkt) : "?");
+    if (record->done) {
+        record->done(record->opaque, err.status, message->partition, message->err ? BUS_OFFSET_NONE : message->offset,
+                     message->err ? &err : NULL);
+    } else if (message->err && p->failed++ == 0) {
+        p->first_failure = err;
+    }
+    free(record);
+    atomic_fetch_sub(&p->out, 1);
+}
+
+static void on_error(bus_kafka_publisher *p, rd_kafka_event_t *event)
+{
+    char text[300];
+
+    if (!rd_kafka_event_error_is_fatal(event)) {
+        bus_log(BUS_WARN, p->where, "publisher_error", "%s", rd_kafka_event_error_string(event));
+        return;
+    }
+    rd_kafka_fatal_error(p->rk, text, sizeof text);
+    bus_log(BUS_WARN, p->where, "publisher_fatal", "%s; going on with a new producer", text);
+    /* Idempotence by librdkafka ends here; purged records are told as failed. */
+    rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+}
+
+/* A fatal producer that nothing is out of any more makes room for a new one. On the polling thread. */
+static void renew(bus_kafka_publisher *p)
+{
+    bus_error err;
+
+    if (rd_kafka_fatal_error(p->rk, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR || atomic_load(&p->out) > 0)
+        return;
+    pthread_rwlock_wrlock(&p->lock);
+    if (atomic_load(&p->out) == 0) {
+        end(p);
+        if (begin(p, &err) != BUS_OK)
+            bus_log(BUS_ERROR, p->where, "publisher_lost", "%s", err.text);
+    }
+    pthread_rwlock_unlock(&p->lock);
+}
+
+int bus_kafka_publisher_poll(bus_kafka_publisher *p, int timeout_ms)
+{
+    const rd_kafka_message_t *message;
+    rd_kafka_event_t *event;
+    int count = 0;
+
+    while (p->queue && (event = rd_kafka_queue_poll(p->queue, count ? 0 : timeout_ms))) {
+        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR)
+            while ((message = rd_kafka_event_message_next(event))) {
+                report(p, message);
+                count++;
+            }
+        else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
+            on_error(p, event);
+        rd_kafka_event_destroy(event);
+        timeout_ms = 0;
+    }
+    if (p->rk)
+        renew(p);
+    return count;
+}
+
+/* Key, else ce_id, so that an event without a key goes the same way each time. */
+static void hash_of(sent *record, const bus_row *row)
+{
+    if (row->key) {
+        record->hash = bus_murmur2(row->key, row->key_len);
+        record->hashed = true;
+        return;
+    }
+    for (size_t i = 0; i < row->header_count; i++)
+        if (strcmp(row->headers[i].name, "ce_id") == 0 && row->headers[i].value) {
+            record->hash = bus_murmur2(row->headers[i].value, row->headers[i].len);
+            record->hashed = true;
+        }
+}
+
+static rd_kafka_resp_err_t send_row(rd_kafka_t *rk, const bus_row *row, sent *record)
+{
+    rd_kafka_headers_t *headers = NULL;
+    rd_kafka_error_t *error;
+    rd_kafka_resp_err_t code;
+    rd_kafka_vu_t part[] = {
+        { .vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = row->topic },
+        { .vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = row->partition < 0 ? RD_KAFKA_PARTITION_UA : row->partition },
+        { .vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY },
+        { .vtype = RD_KAFKA_VTYPE_KEY, .u.mem = { (void *)(uintptr_t)row->key, row->key ? row->key_len : 0 } },
+        { .vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = { (void *)(uintptr_t)row->value, row->value ? row->value_len : 0 } },
+        { .vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = row->timestamp },
+        { .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = record },
+        { .vtype = RD_KAFKA_VTYPE_HEADERS },
+    };
+    size_t count = sizeof part / sizeof *part - 1;
+
+    if (row->header_count > 0) {
+        headers = rd_kafka_headers_new(row->header_count);
+        for (size_t i = 0; i < row->header_count; i++)
+            rd_kafka_header_add(headers, row->headers[i].name, -1, row->headers[i].value,
+                                row->headers[i].value ? (ssize_t)row->headers[i].len : 0);
+        part[count++].u.headers = headers;
+    }
+    error = rd_kafka_produceva(rk, part, count);
+    if (!error)
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    code = rd_kafka_error_code(error);
+    rd_kafka_error_destroy(error);
+    if (headers)
+        rd_kafka_headers_destroy(headers);
+    return code;
+}
+
+bus_status bus_kafka_publish(bus_kafka_publisher *p, const bus_row *row, bus_kafka_published done, void *opaque,
+                             bus_error *err)
+{
+    sent *record = calloc(1, sizeof *record);
+    rd_kafka_resp_err_t code;
+
+    if (!record)
+        return bus_fail_nomem(err);
+    record->done = done;
+    record->opaque = opaque;
+    if (row->partition < 0)
+        hash_of(record, row);
+    pthread_rwlock_rdlock(&p->lock);
+    atomic_fetch_add(&p->out, 1);
+    code = p->rk ? send_row(p->rk, row, record) : RD_KAFKA_RESP_ERR__DESTROY;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        atomic_fetch_sub(&p->out, 1);
+    pthread_rwlock_unlock(&p->lock);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return BUS_OK;
+    free(record);
+    /* Until the polling thread has renewed it. */
+    if (code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+        return bus_fail(err, BUS_FULL, "%s: the queue of records to publish is full; poll and try again", p->where);
+    return bus_kafka_fail(err, code, "publishing to %s", row->topic);
+}
+
+bus_status bus_kafka_publisher_flush(bus_kafka_publisher *p, int timeout_ms, bus_error *err)
+{
+    int64_t deadline = bus_kafka_now() + timeout_ms;
+    int64_t failed;
+
+    while (atomic_load(&p->out) > 0) {
+        if (timeout_ms >= 0 && bus_kafka_left(deadline) == 0)
+            return bus_fail(err, BUS_TIMEOUT, "%lld records are not acknowledged within %d ms; they may still be",
+                            (long long)atomic_load(&p->out), timeout_ms);
+        /* Sends what lingers, without waiting for it. */
+        rd_kafka_flush(p->rk, 0);
+        bus_kafka_publisher_poll(p, timeout_ms < 0 || bus_kafka_left(deadline) > 50 ? 50 : bus_kafka_left(deadline));
+    }
+    failed = p->failed;
+    p->failed = 0;
+    if (failed == 0)
+        return BUS_OK;
+    if (err) {
+        *err = p->first_failure;
+        if (failed > 1)
+            bus_fail_in(err, "%lld records failed, the first", (long long)failed);
+    }
+    return p->first_failure.status;
+}
+
+int64_t bus_kafka_publisher_out(const bus_kafka_publisher *p)
+{
+    return atomic_load(&((bus_kafka_publisher *)(uintptr_t)p)->out);
+}
+
+void bus_kafka_publisher_close(bus_kafka_publisher *p, int timeout_ms)
+{
+    bus_error err;
+
+    if (!p)
+        return;
+    if (p->rk && bus_kafka_publisher_flush(p, timeout_ms, &err) == BUS_TIMEOUT) {
+        rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        /* Purging answers at once; the bound is for the case that it does not. */
+        for (int i = 0; i < 100 && atomic_load(&p->out) > 0; i++)
+            bus_kafka_publisher_poll(p, 20);
+    }
+    end(p);
+    rd_kafka_conf_destroy(p->conf);
+    pthread_rwlock_destroy(&p->lock);
+    free(p);
+}
