@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ * Header: the C types of one name space, each before it is used, and the constants that describe the records. */
+#include "codec/compiler/compiler.h"
+
+#include <string.h>
+
+/* A type is written as late as possible: what is only pointed to may follow, and waits here. */
+typedef struct writer {
+    compiler *c;
+    unit *u;
+    bus_buf *out;
+    use *first, *last;  /* put off, in order */
+} writer;
+
+static void define(writer *w, use *t);
+
+/* Two descriptors may share a C type, which is written once. */
+static bool written(writer *w, const char *type)
+{
+    char *key = compiler_text(w->c, "%s;%s", w->u->prefix, type);
+    if (!key || bus_map_get(&w->c->identifiers, key, strlen(key)))
+        return true;
+    if (!bus_map_put(&w->c->identifiers, key, strlen(key), w->u))
+        bus_fail_nomem(w->c->err);
+    return false;
+}
+
+static void put_later(writer *w, use *t)
+{
+    if (t->queued)
+        return;
+    t->queued = true;
+    if (w->last)
+        w->last->next = t;
+    else
+        w->first = t;
+    w->last = t;
+}
+
+static void member(bus_buf *out, const char *indent, const char *type, const char *name)
+{
+    bool pointer = type[strlen(type) - 1] == '*';
+    bus_buf_printf(out, "%s%s%s%s;\n", indent, type, pointer ? "" : " ", name);
+}
+
+static void define_enum(writer *w, const use *t)
+{
+    compiler_comment(w->out, "", t->node->doc);
+    bus_buf_printf(w->out, "typedef enum %s {\n", t->type);
+    for (size_t i = 0; i < t->node->count; i++)
+        bus_buf_printf(w->out, "    %s_%s%s\n", t->type, t->node->symbols[i], i + 1 < t->node->count ? "," : "");
+    bus_buf_printf(w->out, "} %s;\n\n", t->type);
+}
+
+static void define_record(writer *w, const use *t)
+{
+    for (size_t i = 0; i < t->node->count; i++)
+        define(w, t->parts[i]);
+    compiler_comment(w->out, "", t->node->doc);
+    bus_buf_printf(w->out, "struct %s {\n", t->type);
+    for (size_t i = 0; i < t->node->count; i++) {
+        compiler_comment(w->out, "    ", t->node->fields[i].doc);
+        member(w->out, "    ", t->parts[i]->type, t->members[i]);
+    }
+    if (t->node->count == 0)
+        bus_buf_text(w->out, "    char none; /* the record has no fields */\n");
+    bus_buf_text(w->out, "};\n\n");
+}
+
+static void define_union(writer *w, const use *t)
+{
+    for (size_t i = 0; i < t->node->count; i++)
+        define(w, t->parts[i]);
+    bus_buf_printf(w->out, "typedef enum %s_tag {\n", t->type);
+    for (size_t i = 0; i < t->node->count; i++)
+        bus_buf_printf(w->out, "    %s_%s%s\n", t->type, compiler_simple(t->node->fields[i].type->name),
+                       i + 1 < t->node->count ? "," : "");
+    bus_buf_printf(w->out, "} %s_tag;\n\nstruct %s {\n    %s_tag tag;\n    union {\n", t->type, t->type, t->type);
+    for (size_t i = 0; i < t->node->count; i++)
+        member(w->out, "        ", t->parts[i]->type, t->members[i]);
+    bus_buf_text(w->out, "    } as;\n};\n\n");
+}
+
+/* The entry of a map, once the value's type is whole. */
+static void define_entry(writer *w, use *t)
+{
+    const char *item = t->item->kind == BUS_KIND_POINTER ? t->item->stem : t->item->type;
+    size_t len = strlen(t->type) - strlen("_map");
+    define(w, t->item);
+    bus_buf_printf(w->out, "struct %.*s_entry {\n    bus_string key;\n    %s value;\n};\n\n", (int)len, t->type, item);
+}
+
+/* What an array or a map needs of its item: a name. */
+static void declare_item(writer *w, use *item)
+{
+    switch (item->kind) {
+    case BUS_KIND_RECORD:
+        break; /* all are declared at the top */
+    case BUS_KIND_POINTER:
+        if (!written(w, item->stem))
+            bus_buf_printf(w->out, "typedef const %s *%s;\n\n", item->item->type, item->stem);
+        break;
+    case BUS_KIND_UNION:
+        bus_buf_printf(w->out, "typedef struct %s %s;\n", item->type, item->type);
+        break;
+    default:
+        define(w, item);
+        return;
+    }
+    put_later(w, item);
+}
+
+static void define_container(writer *w, use *t)
+{
+    const char *item = t->item->kind == BUS_KIND_POINTER ? t->item->stem : t->item->type;
+    declare_item(w, t->item);
+    if (t->kind == BUS_KIND_ARRAY) {
+        bus_buf_printf(w->out, "typedef struct %s { const %s *at; size_t len; } %s;\n\n", t->type, item, t->type);
+        return;
+    }
+    int len = (int)(strlen(t->type) - strlen("_map"));
+    bus_buf_printf(w->out, "typedef struct %.*s_entry %.*s_entry;\ntypedef struct %s { const %.*s_entry *at; size_t len; } %s;\n\n",
+                   len, t->type, len, t->type, t->type, len, t->type, t->type);
+    put_later(w, t);
+}
+
+static void define(writer *w, use *t)
+{
+    if (t->defined)
+        return;
+    t->defined = true;
+    if (t->kind == BUS_KIND_POINTER) {
+        put_later(w, t->item);
+        return;
+    }
+    if (t->foreign || written(w, t->type))
+        return;
+    switch (t->kind) {
+    case BUS_KIND_RECORD: define_record(w, t); break;
+    case BUS_KIND_ENUM: define_enum(w, t); break;
+    case BUS_KIND_FIXED:
+        compiler_comment(w->out, "", t->node->doc);
+        bus_buf_printf(w->out, "typedef struct %s { uint8_t at[%zu]; } %s;\n\n", t->type, t->node->count, t->type);
+        break;
+    case BUS_KIND_ARRAY:
+    case BUS_KIND_MAP: define_container(w, t); break;
+    case BUS_KIND_OPTIONAL:
+        define(w, t->item);
+        bus_buf_printf(w->out, "typedef struct %s { bool present; %s value; } %s;\n\n", t->type, t->item->type, t->type);
+        break;
+    case BUS_KIND_UNION:
+        bus_buf_printf(w->out, "typedef struct %s %s;\n", t->type, t->type);
+        define_union(w, t);
+        break;
+    default: break;
+    }
+}
+
+/* Maps come twice: their own type first, their entries' when their turn comes. */
+static void run_later(writer *w)
+{
+    for (use *t = w->first; t; t = t->next) {
+        if (t->kind == BUS_KIND_MAP)
+            define_entry(w, t);
+        else
+            define(w, t);
+    }
+    w->first = w->last = NULL;
+}
+
+static void write_constants(writer *w)
+{
+    bus_buf *out = w->out;
+    for (size_t i = 0; i < w->u->count; i++) {
+        const use *t = w->u->types[i].use;
+        if (t->foreign)
+            continue;
+        bus_buf_printf(out, "extern const bus_shape %s;\n", t->shape);
+        if (t->kind == BUS_KIND_RECORD)
+            bus_buf_printf(out, "extern const bus_type %s_type;\n", t->type);
+    }
+    for (size_t i = 0; i < w->u->count; i++) {
+        const use *t = w->u->types[i].use;
+        if (t->kind != BUS_KIND_RECORD)
+            continue;
+        bus_buf_printf(out, "\nstatic inline const %s *%s_of(const bus_event *event)\n{\n"
+                            "    return (const %s *)bus_event_body(event, &%s_type);\n}\n", t->type, t->type, t->type, t->type);
+    }
+}
+
+static int by_prefix(const unit *a, const unit *b)
+{
+    return strcmp(a->prefix, b->prefix);
+}
+
+static void write_includes(writer *w)
+{
+    unit **needs = w->u->needs;
+    for (size_t i = 1; i < w->u->need_count; i++) /* few: sorted by insertion */
+        for (size_t j = i; j > 0 && by_prefix(needs[j - 1], needs[j]) > 0; j--) {
+            unit *swap = needs[j];
+            needs[j] = needs[j - 1];
+            needs[j - 1] = swap;
+        }
+    bus_buf_text(w->out, "#include <bus/type.h>\n");
+    for (size_t i = 0; i < w->u->need_count; i++)
+        bus_buf_printf(w->out, "#include \"%s.h\"\n", needs[i]->prefix);
+}
+
+bus_status compiler_header(compiler *c, unit *u, bus_buf *out)
+{
+    writer w = { .c = c, .u = u, .out = out };
+    bus_buf_printf(out, "/* Generated by bus-schemac from the schemas of %s: change those, not this. */\n", u->space);
+    bus_buf_printf(out, "#ifndef BUS_GENERATED_%s_H\n#define BUS_GENERATED_%s_H\n\n", u->prefix, u->prefix);
+    write_includes(&w);
+    bus_buf_text(out, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
+    bool any = false;
+    for (size_t i = 0; i < u->count; i++)
+        if (u->types[i].use->kind == BUS_KIND_RECORD) {
+            bus_buf_printf(out, "typedef struct %s %s;\n", u->types[i].use->type, u->types[i].use->type);
+            any = true;
+        }
+    bus_buf_text(out, any ? "\n" : "");
+    for (size_t i = 0; i < u->count; i++) {
+        define(&w, u->types[i].use);
+        run_later(&w);
+    }
+    write_constants(&w);
+    bus_buf_text(out, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
+    if (c->err->status != BUS_OK)
+        return c->err->status;
+    return bus_buf_ok(out) ? BUS_OK : bus_fail_nomem(c->err);
+}

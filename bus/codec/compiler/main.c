@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ * bus-schemac: Avro schemas to C. Writes one header and one source per name space, and only those that changed. */
+#include "codec/compiler/compiler.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+    "usage: bus-schemac -o DIR FILE.avsc...\n"
+    "\n"
+    "Turns Avro schemas into C: DIR/<namespace>.h and DIR/<namespace>.c for each name space\n"
+    "(dots become underscores). A record order.OrderPlaced becomes\n"
+    "\n"
+    "    struct order_OrderPlaced           its fields\n"
+    "    order_OrderPlaced_type             its bus_type, for routes and bus_emit\n"
+    "    order_OrderPlaced_of(event)        the decoded struct, NULL if the event is another type\n"
+    "\n"
+    "Files may refer to each other's types by full name, in any order. The same input gives the\n"
+    "same output; files that would not change are left alone. See <bus/type.h> for how Avro's\n"
+    "types look in C.\n"
+    "\n"
+    "  -o, --output DIR   where to write; it must exist (default .)\n"
+    "  -h, --help         this text\n"
+    "\n"
+    "Exit codes: 0 ok, 1 error, 2 usage.\n";
+
+static bool unchanged(const char *path, const bus_buf *text)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return false;
+    char chunk[4096];
+    size_t at = 0, n;
+    bool same = true;
+    while (same && (n = fread(chunk, 1, sizeof chunk, file)) > 0) {
+        same = n <= text->len - at && memcmp(text->data + at, chunk, n) == 0;
+        at += n;
+    }
+    same = same && !ferror(file) && at == text->len;
+    fclose(file);
+    return same;
+}
+
+/* By way of another name, so that a build that is cut off leaves no half file. */
+static bus_status write_file(compiler *c, const char *path, const bus_buf *text)
+{
+    if (unchanged(path, text))
+        return BUS_OK;
+    char *temporary = compiler_text(c, "%s.%ld", path, (long)getpid());
+    if (!temporary)
+        return BUS_NOMEM;
+    FILE *file = fopen(temporary, "wb");
+    if (!file)
+        return bus_fail(c->err, BUS_IO, "%s: %s", temporary, strerror(errno));
+    bool ok = fwrite(text->data, 1, text->len, file) == text->len;
+    ok = fclose(file) == 0 && ok;
+    if (ok && rename(temporary, path) == 0)
+        return BUS_OK;
+    bus_status status = bus_fail(c->err, BUS_IO, "%s: %s", path, strerror(errno));
+    unlink(temporary);
+    return status;
+}
+
+static bus_status write_unit(compiler *c, unit *u, const char *directory)
+{
+    bus_buf header, body;
+    bus_buf_init(&header, 0);
+    bus_buf_init(&body, 0);
+    const char *header_path = compiler_text(c, "%s/%s.h", directory, u->prefix);
+    const char *source_path = compiler_text(c, "%s/%s.c", directory, u->prefix);
+    bus_status status = header_path && source_path ? compiler_header(c, u, &header) : BUS_NOMEM;
+    if (status == BUS_OK)
+        status = compiler_source(c, u, &body);
+    if (status == BUS_OK)
+        status = write_file(c, header_path, &header);
+    if (status == BUS_OK)
+        status = write_file(c, source_path, &body);
+    bus_buf_free(&header);
+    bus_buf_free(&body);
+    return status;
+}
+
+static void clean_up(compiler *c)
+{
+    for (size_t i = 0; i < c->source_count; i++) {
+        bus_schema_free(c->sources[i].schema);
+        compiler_drop(c->sources[i].document);
+        free(c->sources[i].text);
+    }
+    for (size_t i = 0; i < c->unit_count; i++) {
+        bus_map_free(&c->order[i]->uses, NULL);
+        free(c->order[i]->types);
+    }
+    free(c->sources);
+    free(c->order);
+    bus_map_free(&c->defines, NULL);
+    bus_map_free(&c->units, NULL);
+    bus_map_free(&c->identifiers, NULL);
+    bus_arena_free(&c->arena);
+}
+
+static int compile(const char *directory, const char *const *paths, size_t count)
+{
+    bus_error err = { .status = BUS_OK };
+    compiler c = { .err = &err };
+    bus_arena_init(&c.arena, 0);
+    bus_map_init(&c.defines);
+    bus_map_init(&c.units);
+    bus_map_init(&c.identifiers);
+    bus_status status = compiler_load(&c, paths, count);
+    if (status == BUS_OK)
+        status = compiler_uses(&c);
+    for (size_t i = 0; i < c.unit_count && status == BUS_OK; i++)
+        status = write_unit(&c, c.order[i], directory);
+    clean_up(&c);
+    if (status == BUS_OK)
+        return 0;
+    fprintf(stderr, "bus-schemac: %s\n", err.text);
+    return 1;
+}
+
+static int usage(const char *what, const char *argument)
+{
+    fprintf(stderr, "bus-schemac: %s%s\nTry bus-schemac --help.\n", what, argument);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    const char *directory = ".";
+    const char **paths = calloc((size_t)argc + 1, sizeof *paths);
+    size_t count = 0;
+    int code = -1;
+    if (!paths)
+        return 1;
+    for (int i = 1; i < argc && code < 0; i++) {
+        const char *argument = argv[i];
+        if (strcmp(argument, "-h") == 0 || strcmp(argument, "--help") == 0) {
+            fputs(help, stdout);
+            code = 0;
+        } else if (strcmp(argument, "-o") == 0 || strcmp(argument, "--output") == 0) {
+            if (i + 1 == argc)
+                code = usage("a directory must follow ", argument);
+            else
+                directory = argv[++i];
+        } else if (argument[0] == '-' && argument[1]) {
+            code = usage("there is no option ", argument);
+        } else {
+            paths[count++] = argument;
+        }
+    }
+    if (code < 0)
+        code = count > 0 ? compile(directory, paths, count) : usage("no schema files given", "");
+    free(paths);
+    return code;
+}

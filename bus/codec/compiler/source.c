@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT
+ * Source: the descriptor tables of one name space. A descriptor comes after those it points to, but for named types: the
+ * header declares them, so circles are no trouble. */
+#include "codec/compiler/compiler.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct writer {
+    compiler *c;
+    unit *u;
+    bus_buf *out;
+} writer;
+
+static const char *const kinds[] = {
+    "NULL", "BOOLEAN", "INT", "LONG", "FLOAT", "DOUBLE", "BYTES", "STRING", "RECORD", "ENUM", "FIXED", "ARRAY", "MAP",
+    "UNION", "OPTIONAL", "POINTER", "UUID", "DECIMAL", "DURATION",
+};
+
+static const char *const logicals[] = {
+    "NONE", "DECIMAL", "UUID", "DATE", "TIME_MILLIS", "TIME_MICROS", "TIMESTAMP_MILLIS", "TIMESTAMP_MICROS",
+    "LOCAL_TIMESTAMP_MILLIS", "LOCAL_TIMESTAMP_MICROS", "DURATION",
+};
+
+/* ---- the schema's text, whole in itself */
+
+static json_t *describe(const bus_node *node, const char *space, bus_map *seen);
+
+static json_t *describe_list(const bus_node *node, const char *space, bus_map *seen)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < node->count; i++) {
+        const bus_node_field *field = &node->fields[i];
+        json_t *item = describe(field->type, space, seen);
+        if (node->kind == BUS_KIND_RECORD && item) {
+            json_t *written = json_array_get(json_object_get(node->json, "fields"), i), *copy = json_copy(written);
+            if (!copy || json_object_set(copy, "type", item) != 0) {
+                json_decref(copy);
+                copy = NULL;
+            }
+            json_decref(item);
+            item = copy;
+        }
+        if (!item || json_array_append_new(list, item) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+/* A named type as its file has it, with the types it refers to put in where they are met first. */
+static json_t *describe_named(const bus_node *node, const char *outer, bus_map *seen)
+{
+    if (bus_map_get(seen, node->name, strlen(node->name)))
+        return json_string(node->name);
+    if (!bus_map_put(seen, node->name, strlen(node->name), seen))
+        return NULL;
+    const char *simple = compiler_simple(node->name);
+    char *space = strndup(node->name, simple > node->name ? (size_t)(simple - node->name) - 1 : 0);
+    json_t *copy = space ? json_copy((json_t *)(uintptr_t)node->json) : NULL;
+    bool ok = copy && json_object_set_new(copy, "name", json_string(simple)) == 0;
+    if (ok && strcmp(space, outer) == 0)
+        json_object_del(copy, "namespace");
+    else
+        ok = ok && json_object_set_new(copy, "namespace", json_string(space)) == 0;
+    if (ok && node->kind == BUS_KIND_RECORD)
+        ok = json_object_set_new(copy, "fields", describe_list(node, space, seen)) == 0;
+    free(space);
+    if (!ok) {
+        json_decref(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+static json_t *describe(const bus_node *node, const char *space, bus_map *seen)
+{
+    switch (node->kind) {
+    case BUS_KIND_RECORD:
+    case BUS_KIND_ENUM:
+    case BUS_KIND_FIXED: return describe_named(node, space, seen);
+    case BUS_KIND_UNION: return describe_list(node, space, seen);
+    case BUS_KIND_ARRAY:
+    case BUS_KIND_MAP: {
+        json_t *copy = json_copy((json_t *)(uintptr_t)node->json);
+        if (copy && json_object_set_new(copy, node->kind == BUS_KIND_ARRAY ? "items" : "values",
+                                        describe(node->item, space, seen)) != 0) {
+            json_decref(copy);
+            copy = NULL;
+        }
+        return copy;
+    }
+    default: return node->json ? json_copy((json_t *)(uintptr_t)node->json) : json_string(node->name);
+    }
+}
+
+/* Parsed again: what is announced must be readable without the other files. */
+static bus_status whole_schema(writer *w, const named *type, bus_schema **out)
+{
+    bus_map seen;
+    bus_error why;
+    bus_map_init(&seen);
+    json_t *json = describe(type->node, "", &seen);
+    bus_map_free(&seen, NULL);
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    json_decref(json);
+    if (!text)
+        return bus_fail_nomem(w->c->err);
+    bus_status status = bus_schema_parse(text, strlen(text), out, &why);
+    free(text);
+    return status == BUS_OK ? BUS_OK
+                            : bus_fail(w->c->err, status, "%s: %s with all it refers to: %s", type->from->path, type->node->name,
+                                       why.text);
+}
+
+/* ---- descriptors */
+
+static void describe_use(writer *w, use *t);
+
+static void write_head(writer *w, const use *t, bool shared)
+{
+    const bus_node *node = t->node;
+    bool nullable = t->kind == BUS_KIND_OPTIONAL || t->kind == BUS_KIND_POINTER;
+    bool whole = t->kind == BUS_KIND_POINTER && node->kind == BUS_KIND_RECORD;
+    bus_buf_printf(w->out, "%sconst bus_shape %s = {\n    .kind = BUS_KIND_%s, .wire = BUS_KIND_%s,", shared ? "" : "static ",
+                   t->shape, kinds[t->kind], kinds[node->kind]);
+    if (node->logical != BUS_LOGICAL_NONE && (node->logical != BUS_LOGICAL_DECIMAL || t->kind == BUS_KIND_DECIMAL))
+        bus_buf_printf(w->out, " .logical = BUS_LOGICAL_%s,", logicals[node->logical]);
+    bus_buf_printf(w->out, " .size = sizeof(%s), .least = %u,", t->type, node->least);
+    if (nullable)
+        bus_buf_printf(w->out, " .null_branch = %d,", whole ? -1 : node->fields[0].type->kind == BUS_KIND_NULL ? 0 : 1);
+    if (t->kind == BUS_KIND_DECIMAL)
+        bus_buf_printf(w->out, " .precision = %d, .scale = %d,", node->precision, node->scale);
+    bus_buf_byte(w->out, '\n');
+}
+
+static void write_symbols(writer *w, const use *t)
+{
+    bus_buf_printf(w->out, "static const char *const %s_symbols[] = {\n", t->type);
+    for (size_t i = 0; i < t->node->count; i++)
+        bus_buf_printf(w->out, "    \"%s\",\n", t->node->symbols[i]);
+    bus_buf_text(w->out, "};\n");
+}
+
+static void write_parts(writer *w, const use *t)
+{
+    bool record = t->kind == BUS_KIND_RECORD;
+    for (size_t i = 0; i < t->node->count; i++)
+        describe_use(w, t->parts[i]);
+    if (t->node->count == 0)
+        return;
+    bus_buf_printf(w->out, "static const bus_field %s_%s[] = {\n", t->type, record ? "fields" : "branches");
+    for (size_t i = 0; i < t->node->count; i++) {
+        const bus_node_field *field = &t->node->fields[i];
+        bus_buf_printf(w->out, "    { \"%s\", &%s, offsetof(%s, %s%s) },\n", record ? field->name : field->type->name,
+                       t->parts[i]->shape, t->type, record ? "" : "as.", t->members[i]);
+    }
+    bus_buf_text(w->out, "};\n");
+}
+
+static void write_body(writer *w, const use *t)
+{
+    const bus_node *node = t->node;
+    switch (t->kind) {
+    case BUS_KIND_RECORD:
+    case BUS_KIND_UNION:
+        if (node->count > 0)
+            bus_buf_printf(w->out, "    .count = %zu, .fields = %s_%s,\n", node->count, t->type,
+                           t->kind == BUS_KIND_RECORD ? "fields" : "branches");
+        break;
+    case BUS_KIND_ENUM:
+        bus_buf_printf(w->out, "    .count = %zu, .symbols = %s_symbols,\n", node->count, t->type);
+        break;
+    case BUS_KIND_ARRAY: {
+        const char *item = t->item->kind == BUS_KIND_POINTER ? t->item->stem : t->item->type;
+        bus_buf_printf(w->out, "    .stride = sizeof(%s), .item = &%s,\n", item, t->item->shape);
+        break;
+    }
+    case BUS_KIND_MAP: {
+        int len = (int)(strlen(t->type) - strlen("_map"));
+        bus_buf_printf(w->out, "    .offset = offsetof(%.*s_entry, value), .stride = sizeof(%.*s_entry), .item = &%s,\n", len,
+                       t->type, len, t->type, t->item->shape);
+        break;
+    }
+    case BUS_KIND_OPTIONAL:
+        bus_buf_printf(w->out, "    .offset = offsetof(%s, value), .item = &%s,\n", t->type, t->item->shape);
+        break;
+    case BUS_KIND_POINTER: bus_buf_printf(w->out, "    .item = &%s,\n", t->item->shape); break;
+    default:
+        if (node->kind == BUS_KIND_FIXED)
+            bus_buf_printf(w->out, "    .count = %zu,\n", node->count);
+        break;
+    }
+    if (node->kind >= BUS_KIND_RECORD && node->kind <= BUS_KIND_FIXED && t->kind != BUS_KIND_POINTER)
+        bus_buf_printf(w->out, "    .name = \"%s\",\n", node->name);
+    bus_buf_text(w->out, "};\n\n");
+}
+
+static void describe_use(writer *w, use *t)
+{
+    bool has_name = t->kind == BUS_KIND_RECORD || t->kind == BUS_KIND_ENUM || t->kind == BUS_KIND_FIXED;
+    /* Named ones are written in their turn; the header has declared them. */
+    if (t->described || has_name)
+        return;
+    t->described = true;
+    if (t->item)
+        describe_use(w, t->item);
+    if (t->kind == BUS_KIND_UNION)
+        write_parts(w, t);
+    write_head(w, t, false);
+    write_body(w, t);
+}
+
+static bus_status write_named(writer *w, const named *type)
+{
+    const use *t = type->use;
+    if (t->foreign)
+        return BUS_OK;
+    if (t->kind == BUS_KIND_ENUM)
+        write_symbols(w, t);
+    if (t->kind == BUS_KIND_RECORD)
+        write_parts(w, t);
+    write_head(w, t, true);
+    write_body(w, t);
+    if (t->kind != BUS_KIND_RECORD)
+        return BUS_OK;
+    bus_schema *schema = NULL;
+    bus_status status = whole_schema(w, type, &schema);
+    if (status != BUS_OK)
+        return status;
+    bus_buf_printf(w->out, "const bus_type %s_type = {\n    .layout = BUS_TYPE_LAYOUT,\n    .name = \"%s\",\n    .json =\n", t->type,
+                   type->node->name);
+    compiler_literal(w->out, "        ", bus_schema_json(schema, NULL));
+    bus_buf_text(w->out, ",\n    .canonical =\n");
+    compiler_literal(w->out, "        ", bus_schema_canonical(schema));
+    bus_buf_printf(w->out, ",\n    .fingerprint = 0x%016" PRIx64 ",\n    .shape = &%s,\n};\n\n", bus_schema_fingerprint(schema),
+                   t->shape);
+    bus_schema_free(schema);
+    return BUS_OK;
+}
+
+bus_status compiler_source(compiler *c, unit *u, bus_buf *out)
+{
+    writer w = { c, u, out };
+    bus_buf_printf(out, "/* Generated by bus-schemac from the schemas of %s: change those, not this. */\n", u->space);
+    bus_buf_printf(out, "#include \"%s.h\"\n\n#include <stddef.h>\n\n", u->prefix);
+    for (size_t i = 0; i < u->count; i++) {
+        bus_status status = write_named(&w, &u->types[i]);
+        if (status != BUS_OK)
+            return status;
+    }
+    /* Without the blank line that follows each part. */
+    if (bus_buf_ok(out) && out->len > 0)
+        out->len--;
+    return bus_buf_ok(out) ? BUS_OK : bus_fail_nomem(c->err);
+}

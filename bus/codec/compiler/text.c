@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ * Text: names, comments and literals in the generated code. */
+#include "codec/compiler/compiler.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WIDTH 116
+
+char *compiler_text(compiler *c, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *text = len < 0 ? NULL : bus_arena_alloc(&c->arena, (size_t)len + 1);
+    if (!text) {
+        bus_fail_nomem(c->err);
+        return NULL;
+    }
+    va_start(args, format);
+    vsnprintf(text, (size_t)len + 1, format, args);
+    va_end(args);
+    return text;
+}
+
+const char *compiler_c_name(compiler *c, const char *full_name)
+{
+    char *name = compiler_text(c, "%s", full_name);
+    for (char *at = name; at && *at; at++)
+        if (*at == '.')
+            *at = '_';
+    return name;
+}
+
+const char *compiler_simple(const char *full_name)
+{
+    const char *dot = strrchr(full_name, '.');
+    return dot ? dot + 1 : full_name;
+}
+
+const char *compiler_member(compiler *c, const char *name)
+{
+    static const char *const taken[] = {
+        "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch", "char",
+        "char16_t", "char32_t", "char8_t", "class", "co_await", "co_return", "co_yield", "compl", "concept", "const",
+        "const_cast", "consteval", "constexpr", "constinit", "continue", "decltype", "default", "delete", "do", "double",
+        "dynamic_cast", "else", "enum", "errno", "explicit", "export", "extern", "false", "float", "for", "friend", "goto",
+        "if", "inline", "int", "linux", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr",
+        "operator", "or", "or_eq", "private", "protected", "public", "register", "reinterpret_cast", "requires", "restrict",
+        "return", "short", "signed", "sizeof", "static", "static_assert", "static_cast", "stderr", "stdin", "stdout",
+        "struct", "switch", "template", "this", "thread_local", "throw", "true", "try", "typedef", "typeid", "typename",
+        "typeof", "union", "unix", "unsigned", "using", "virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq",
+        "EOF", "NULL",
+    };
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (strcmp(taken[i], name) == 0)
+            return compiler_text(c, "%s_", name);
+    return compiler_text(c, "%s", name);
+}
+
+/* Nothing in a text may end the comment. */
+static void comment_bytes(bus_buf *out, const char *from, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char byte = (unsigned char)from[i];
+        bus_buf_byte(out, byte < ' ' ? ' ' : byte);
+        if (i + 1 < len && ((from[i] == '*' && from[i + 1] == '/') || (from[i] == '/' && from[i + 1] == '*')))
+            bus_buf_byte(out, ' ');
+    }
+}
+
+void compiler_comment(bus_buf *out, const char *indent, const char *text)
+{
+    if (!text || !*text)
+        return;
+    bus_buf_printf(out, "%s/* ", indent);
+    size_t column = strlen(indent) + 3;
+    for (bool first = true;; first = false) {
+        text += strspn(text, " \t\r\n");
+        size_t len = strcspn(text, " \t\r\n");
+        if (len == 0)
+            break;
+        if (!first && column + 1 + len > WIDTH) {
+            bus_buf_printf(out, "\n%s * ", indent);
+            column = strlen(indent) + 3;
+        } else if (!first) {
+            bus_buf_byte(out, ' ');
+            column++;
+        }
+        comment_bytes(out, text, len);
+        text += len;
+        column += len;
+    }
+    bus_buf_text(out, " */\n");
+}
+
+void compiler_literal(bus_buf *out, const char *indent, const char *text)
+{
+    while (*text) {
+        size_t column = strlen(indent) + 2;
+        bus_buf_printf(out, "%s\"", indent);
+        for (; *text && column < WIDTH; text++, column++) {
+            unsigned char byte = (unsigned char)*text;
+            if (byte == '"' || byte == '\\') {
+                bus_buf_byte(out, '\\');
+                bus_buf_byte(out, byte);
+                column++;
+            } else if (byte < ' ' || byte > '~' || (byte == '?' && text[1] == '?')) {
+                bus_buf_printf(out, "\\%03o", byte); /* three digits end the escape; "??" could be a trigraph */
+                column += 3;
+            } else {
+                bus_buf_byte(out, byte);
+            }
+            if (column > WIDTH - 24 && byte == ',') {
+                text++;
+                break;
+            }
+        }
+        bus_buf_text(out, *text ? "\"\n" : "\"");
+    }
+}
