@@ -39,7 +39,6 @@ typedef struct cli_command {
     const char *text;            /* what one must know to use it */
     const cli_option *options;   /* ends with a NULL name */
     const char *examples;
-    bool no_config;              /* needs no valid configuration: `bus config` itself */
     int (*run)(cli *c);          /* returns the exit code */
 } cli_command;
 

@@ -203,7 +203,7 @@ static int run(cli *c)
     const char *no_color = getenv("NO_COLOR");
     c->colour = !c->json && isatty(STDOUT_FILENO) && !(no_color && *no_color);
 
-    if (!(c->config = bus_config_new()) || (configure(c, &err) != BUS_OK && !c->command->no_config)) {
+    if (!(c->config = bus_config_new()) || configure(c, &err) != BUS_OK) {
         code = cli_fail(c, &err);
     } else {
         c->timeout_ms = timeout ? (int)timeout : (int)bus_config_int(c->config, "broker.timeout.ms");

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ * bus lag: how far services are behind, in messages and seconds, by the offsets they committed. */
+#include "cli/cli.h"
+#include "base/error.h"
+#include "kafka/lag.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const cli_option options[] = {
+    { "partitions", 'p', NULL, "each partition on its own line" },
+    { "over", 0, "N", "only what is more than N messages behind" },
+    { "max", 0, "N", "exit code 3 if a service is more than N messages behind (for scripts)" },
+    { NULL, 0, NULL, NULL }
+};
+
+typedef struct total { const char *service, *topic; int64_t lag, ms, unread; int partitions; bool known; } total;
+
+static void age_cell(cli_table *table, int64_t lag, int64_t ms)
+{
+    char text[32], json[32];
+    if (lag == 0)
+        cli_cell_both(table, "0", "0");
+    else if (ms < 0)
+        cli_cell(table, NULL);
+    else {
+        snprintf(json, sizeof json, "%.3f", (double)ms / 1000);
+        cli_cell_both(table, cli_age(ms, text), json);
+    }
+}
+
+static void partition_row(cli_table *table, const char *service, const bus_kafka_lag *at)
+{
+    cli_cell(table, service);
+    cli_cell(table, at->topic);
+    cli_cell_int(table, at->partition);
+    if (at->committed >= 0)
+        cli_cell_int(table, at->committed);
+    else
+        cli_cell(table, NULL);
+    cli_cell_int(table, at->high);
+    cli_cell_int(table, at->lag);
+    cli_paint(table, at->lag ? CLI_YELLOW : CLI_GREEN);
+    age_cell(table, at->lag, at->lag_ms);
+}
+
+static void total_row(cli_table *table, const total *sum)
+{
+    cli_cell(table, sum->service);
+    cli_cell(table, sum->topic);
+    cli_cell_int(table, sum->partitions);
+    cli_cell_int(table, sum->lag);
+    cli_paint(table, sum->lag ? CLI_YELLOW : CLI_GREEN);
+    age_cell(table, sum->lag, sum->ms);
+}
+
+/* A topic's lag: messages add up, its age is that of the partition furthest behind. */
+static void sum_up(total *sum, const bus_kafka_lag *at)
+{
+    sum->partitions++;
+    sum->lag += at->lag;
+    if (at->lag_ms > sum->ms)
+        sum->ms = at->lag_ms;
+}
+
+static bus_status one_service(const cli *c, const char *service, int64_t over, cli_table *table, int64_t *worst, int *rows, bus_error *err)
+{
+    bus_kafka_lag *list = NULL;
+    size_t count = 0;
+    total sum = { 0 };
+    int64_t all = 0;
+    bus_status status = bus_kafka_lag_read(c->config, "bus-lag", service, NULL, 0, true, c->timeout_ms, &list, &count, err);
+    for (size_t i = 0; status == BUS_OK && i < count; i++) {
+        bool last = i + 1 == count || strcmp(list[i + 1].topic, list[i].topic) != 0;
+        all += list[i].lag;
+        *rows += 1;
+        if (cli_flag(c, "partitions")) {
+            if (list[i].lag > over)
+                partition_row(table, service, &list[i]);
+            continue;
+        }
+        if (!sum.topic)
+            sum = (total){ .service = service, .topic = list[i].topic, .ms = -1 };
+        sum_up(&sum, &list[i]);
+        if (last) {
+            if (sum.lag > over)
+                total_row(table, &sum);
+            sum = (total){ 0 };
+        }
+    }
+    if (all > *worst)
+        *worst = all;
+    free(list);
+    return status;
+}
+
+static int run(cli *c)
+{
+    static const cli_column by_partition[] = { { "SERVICE", "service", false }, { "TOPIC", "topic", false }, { "PARTITION", "partition", true },
+        { "COMMITTED", "committed", true }, { "END", "end", true }, { "LAG", "lag", true }, { "BEHIND", "lag_seconds", true } };
+    static const cli_column by_topic[] = { { "SERVICE", "service", false }, { "TOPIC", "topic", false }, { "PARTITIONS", "partitions", true },
+        { "LAG", "lag", true }, { "BEHIND", "lag_seconds", true } };
+    bool each = cli_flag(c, "partitions");
+    bus_kafka_group *groups = NULL;
+    size_t group_count = 0;
+    int64_t over = -1, most = -1, worst = 0;
+    int rows = 0, code;
+    bus_error err = { 0 };
+    bus_status status = BUS_OK;
+
+    if (!cli_int(c, "over", 0, INT64_MAX, &over) || !cli_int(c, "max", 0, INT64_MAX, &most))
+        return CLI_USAGE;
+    cli_table *table = each ? cli_table_new(by_partition, 7) : cli_table_new(by_topic, 5);
+    if (!table)
+        return cli_failf(c, CLI_ERROR, "no memory");
+    if (!c->operands)
+        status = bus_kafka_groups(c->config, "bus-lag", NULL, c->timeout_ms, &groups, &group_count, &err);
+    for (size_t i = 0; status == BUS_OK && i < (c->operands ? (size_t)c->operands : group_count); i++)
+        status = one_service(c, c->operands ? c->operand[i] : groups[i].name, over, table, &worst, &rows, &err);
+    if (status != BUS_OK) {
+        cli_table_free(table);
+        code = cli_fail(c, &err);
+    } else {
+        code = cli_print(c, table, !rows ? CLI_NOTHING : most >= 0 && worst > most ? CLI_PARTIAL : CLI_OK);
+        if (code == CLI_NOTHING)
+            cli_note(c, c->operands ? "no offsets are committed under that name: has the service run?" : "no service has committed offsets");
+    }
+    free(groups);
+    return code;
+}
+
+const cli_command cli_lag = {
+    .name = "lag", .operands = "[SERVICE...]", .least = 0, .most = -1,
+    .summary = "tell how far services are behind, in messages and seconds",
+    .text = "Messages are those between the committed offset and the end of the log; BEHIND is the age of the oldest of\n"
+            "them. A service commits after its outbox is acknowledged, at most commit.interval.ms late.",
+    .options = options,
+    .examples = "  bus lag\n  bus lag order payment --partitions\n  bus lag inventory --max 1000 -q    for a script: exit code 3 if more",
+    .run = run
+};

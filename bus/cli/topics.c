@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT
+ * bus topics plan|apply|list: the topics that services declare, and those that a cluster has. */
+#include "cli/cli.h"
+#include "base/error.h"
+#include "cli/child.h"
+#include "cli/declarations.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const cli_option options[] = {
+    CLI_DECLARATION_OPTIONS,
+    { NULL, 0, NULL, NULL }
+};
+
+static void retention_cell(cli_table *table, int64_t ms)
+{
+    char text[32], json[32];
+    snprintf(json, sizeof json, "%" PRId64, ms);
+    cli_cell_both(table, ms < 0 ? "no limit" : ms == 0 ? "-" : cli_age(ms, text), json);
+}
+
+static cli_table *plan_table(const bus_step *steps, size_t count)
+{
+    static const cli_column columns[] = { { "STEP", "step", false }, { "TOPIC", "topic", false }, { "ROLE", "role", false },
+        { "PARTITIONS", "partitions", true }, { "NOW", "now", true }, { "CLEANUP", "cleanup", false },
+        { "RETENTION", "retention_ms", true }, { "DECLARED BY", "declared_by", false }, { "NOTE", "note", false } };
+    static const cli_colour colours[] = { CLI_DIM, CLI_GREEN, CLI_YELLOW, CLI_RED };
+    cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; table && i < count; i++) {
+        const bus_step *step = &steps[i];
+        const char *note = step->text[0]                                                ? step->text
+                         : !step->wish->written && !strcmp(step->wish->role, "input") ? "read, but nobody here declares to write it" : "";
+        cli_cell(table, bus_step_name(step->kind));
+        cli_paint(table, colours[step->kind]);
+        cli_cell(table, step->wish->name);
+        cli_cell(table, step->wish->role);
+        cli_cell_int(table, step->spec.partitions);
+        if (step->has)
+            cli_cell_int(table, step->has);
+        else
+            cli_cell(table, NULL);
+        cli_cell(table, step->wish->cleanup);
+        retention_cell(table, step->spec.retention_ms);
+        cli_cell(table, step->wish->by);
+        cli_cell(table, note);
+    }
+    return table;
+}
+
+static void count_steps(const bus_step *steps, size_t count, size_t of[4])
+{
+    memset(of, 0, 4 * sizeof *of);
+    for (size_t i = 0; i < count; i++)
+        of[steps[i].kind]++;
+}
+
+static int code_of(const size_t of[4])
+{
+    return of[BUS_STEP_REFUSE] ? CLI_REFUSED : of[BUS_STEP_DIFFERS] ? CLI_PARTIAL : CLI_OK;
+}
+
+static bus_status create(const cli *c, bus_kafka_admin *admin, bus_step *steps, size_t count, bus_error *err)
+{
+    size_t used = 0;
+    bus_kafka_topic_spec *specs = calloc(count + 1, sizeof *specs);
+    if (!specs)
+        return bus_fail_nomem(err);
+    for (size_t i = 0; i < count; i++)
+        if (steps[i].kind == BUS_STEP_CREATE)
+            specs[used++] = steps[i].spec;
+    bus_status status = used ? bus_kafka_admin_create(admin, specs, used, false, c->timeout_ms, err) : BUS_OK;
+    for (size_t i = 0, at = 0; i < count; i++)
+        if (steps[i].kind == BUS_STEP_CREATE) {
+            const bus_kafka_topic_spec *spec = &specs[at++];
+            if (spec->status != BUS_OK && spec->status != BUS_EXISTS)
+                snprintf(steps[i].text, sizeof steps[i].text, "not made: %s", spec->text);
+        }
+    free(specs);
+    return status;
+}
+
+static int finish(const cli *c, bus_kafka_admin *admin, bus_step *steps, size_t count, bool apply)
+{
+    bus_error err = { 0 };
+    size_t of[4];
+    count_steps(steps, count, of);
+    int code = code_of(of);
+    /* All or nothing: half a topology starts services that then stop at the other half. */
+    bool create_now = apply && !of[BUS_STEP_REFUSE];
+    bus_status status = create_now ? create(c, admin, steps, count, &err) : BUS_OK;
+    code = cli_print(c, plan_table(steps, count), code);
+    if (status != BUS_OK) {
+        cli_fail(c, &err);
+        return status == BUS_BROKER || status == BUS_TIMEOUT ? CLI_UNREACHABLE : CLI_PARTIAL;
+    }
+    if (of[BUS_STEP_REFUSE])
+        cli_note(c, "%s: %zu of %zu topics cannot be as declared; see NOTE", apply ? "nothing was changed" : "refused", of[BUS_STEP_REFUSE], count);
+    else
+        cli_note(c, "%zu topics: %zu %s, %zu there as declared, %zu with other settings%s", count, of[BUS_STEP_CREATE],
+                 apply ? "made" : "to be made", of[BUS_STEP_KEEP], of[BUS_STEP_DIFFERS],
+                 !apply && of[BUS_STEP_CREATE] ? "; bus topics apply makes them" : "");
+    return code;
+}
+
+static int run(cli *c, bool apply)
+{
+    bus_error err = { 0 };
+    bus_topology *topology = NULL;
+    bus_kafka_admin *admin = NULL;
+    bus_kafka_topic *have = NULL;
+    bus_step *steps = NULL;
+    size_t have_count = 0, count = 0;
+    bus_topic_defaults defaults = cli_topic_defaults(c);
+
+    bus_status status = cli_declarations(c, true, &topology, &err);
+    if (status == BUS_OK)
+        status = bus_kafka_admin_open(c->config, "bus-topics", &admin, &err);
+    if (status == BUS_OK)
+        status = bus_kafka_admin_topics(admin, NULL, 0, true, c->timeout_ms, &have, &have_count, &err);
+    if (status == BUS_OK)
+        status = bus_topology_plan(topology, &defaults, have, have_count, &steps, &count, &err);
+    int code = status == BUS_OK ? finish(c, admin, steps, count, apply) : cli_fail(c, &err);
+    free(steps);
+    free(have);
+    bus_kafka_admin_close(admin);
+    bus_topology_free(topology);
+    return code;
+}
+
+static int run_plan(cli *c)
+{
+    return run(c, false);
+}
+
+static int run_apply(cli *c)
+{
+    return run(c, true);
+}
+
+#define WHERE_FROM "Declarations come from the services' programs, which are run with --topics, from files that hold what\n" \
+    "they print, or, when neither is named, from the heartbeats of running services.\n"
+
+const cli_command cli_topics_plan = {
+    .name = "topics plan", .operands = "", .least = 0, .most = 0,
+    .summary = "compare the topics that services declare with the cluster's",
+    .text = WHERE_FROM "Changes nothing. Exit code 3 if a topic has other settings than declared, 5 if one cannot serve.",
+    .options = options,
+    .examples = "  bus topics plan --program build/release/bin/order --program build/release/bin/inventory\n"
+                "  bus topics plan --program \"bin/order --shards=8\" -o json\n"
+                "  bus topics plan                            by the heartbeats of what runs",
+    .run = run_plan
+};
+
+const cli_command cli_topics_apply = {
+    .name = "topics apply", .operands = "", .least = 0, .most = 0,
+    .summary = "make the topics that are missing",
+    .text = WHERE_FROM "Creates only: a topic is never deleted, shrunk or grown (growing would move keys to other shards). If any\n"
+            "topic cannot serve as declared, nothing is created. Replication and the like: properties topics.*.",
+    .options = options,
+    .examples = "  bus topics apply --program build/release/bin/order\n"
+                "  bus topics apply --file topics.json --set topics.replication=3",
+    .run = run_apply
+};
+
+/* ---- list */
+
+static const cli_option list_options[] = {
+    { NULL, 0, NULL, NULL }
+};
+
+static int run_list(cli *c)
+{
+    static const cli_column columns[] = { { "TOPIC", "topic", false }, { "PARTITIONS", "partitions", true }, { "REPLICAS", "replication", true },
+        { "LEADERLESS", "leaderless", true }, { "CLEANUP", "cleanup", false }, { "RETENTION", "retention_ms", true }, { "MIN ISR", "min_insync", true } };
+    bus_error err = { 0 };
+    bus_kafka_admin *admin = NULL;
+    bus_kafka_topic *topics = NULL;
+    size_t count = 0;
+    bus_status status = bus_kafka_admin_open(c->config, "bus-topics", &admin, &err);
+    if (status == BUS_OK)
+        status = bus_kafka_admin_topics(admin, (const char *const *)c->operand, (size_t)c->operands, true, c->timeout_ms, &topics, &count, &err);
+    if (c->operands == 0 && status == BUS_OK && !count)
+        cli_note(c, "the cluster has no topics");
+    cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; table && i < count; i++) {
+        const bus_kafka_topic *topic = &topics[i];
+        cli_cell(table, topic->name);
+        cli_cell_int(table, topic->partitions);
+        cli_cell_int(table, topic->replication);
+        cli_cell_int(table, topic->leaderless);
+        cli_paint(table, topic->leaderless ? CLI_RED : CLI_PLAIN);
+        cli_cell(table, topic->configured ? topic->cleanup : NULL);
+        if (topic->configured)
+            retention_cell(table, topic->retention_ms);
+        else
+            cli_cell(table, NULL);
+        if (topic->configured)
+            cli_cell_int(table, topic->min_insync);
+        else
+            cli_cell(table, NULL);
+    }
+    int code;
+    if (status == BUS_OK) {
+        code = cli_print(c, table, count || !c->operands ? CLI_OK : CLI_NOTHING);
+    } else {
+        cli_table_free(table);
+        code = cli_fail(c, &err);
+    }
+    free(topics);
+    bus_kafka_admin_close(admin);
+    return code;
+}
+
+const cli_command cli_topics_list = {
+    .name = "topics list", .operands = "[TOPIC...]", .least = 0, .most = -1,
+    .summary = "list the cluster's topics",
+    .text = "Kafka's own topics are left out. The embedded broker tells nothing of settings.",
+    .options = list_options,
+    .examples = "  bus topics list\n  bus topics list order.events payment.dlq -o json",
+    .run = run_list
+};
