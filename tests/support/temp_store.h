@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * A store in a directory of its own, for tests. Include after cmocka.h. */
+#ifndef TESTS_SUPPORT_TEMP_STORE_H
+#define TESTS_SUPPORT_TEMP_STORE_H
+
+#include "store/store.h"
+
+typedef struct temp_store {
+    char directory[64];
+    char path[96];               /* <directory>/inventory/1.db */
+    bus_store_options options;   /* service inventory, shard 1 of 4 */
+    bus_store *store;
+    bus_error err;
+} temp_store;
+
+/* Makes the directory, not the store. */
+void temp_store_init(temp_store *temp);
+/* Opens; the test fails with the error's text if that fails. */
+bus_store *temp_store_open(temp_store *temp);
+void temp_store_close(temp_store *temp);
+bus_store *temp_store_reopen(temp_store *temp);
+/* Closes and deletes all. */
+void temp_store_remove(temp_store *temp);
+/* One number from a statement on the store's own connection, outside of a cage; -1 if there is no row. */
+int64_t temp_store_number(temp_store *temp, const char *sql);
+/* Runs SQL on a connection of its own: what another program might do to the file. */
+void temp_store_meddle(temp_store *temp, const char *sql);
+
+/* A call that must succeed, with the text of its error if not. */
+#define OK_(call, error) \
+    do { \
+        bus_status status_ = (call); \
+        if (status_ != BUS_OK) \
+            fail_msg("%s: %s: %s", #call, bus_status_name(status_), (error).text); \
+    } while (0)
+
+/* The n-th allocation of SQLite from now fails, once; 0: none. True from `off` if one did. Call sqlite_fail_install first thing in main. */
+void sqlite_fail_install(void);
+void sqlite_fail_at(long n);
+bool sqlite_fail_off(void);
+
+#endif
