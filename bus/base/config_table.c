@@ -69,7 +69,7 @@ static const bus_property table[] = {
         "The most events that wait behind a failed one of their key; further ones become dead letters that name it."),
     SIZE("parked.max.bytes", "256m", 64 * K, 1024 * G,
          "The most bytes of waiting events in a store; when they are more, the shard pauses."),
-    INT("seen.max", "1000000", 0, 1000000000,
+    INT("seen.max", "1000000", 1, 1000000000,
         "How many ids of events of foreign producers (without bus-hop) a store remembers to drop duplicates."),
     /* ---- failing */
     LIST("retry.tiers", "1s,30s,10m",
@@ -96,7 +96,6 @@ static const bus_property table[] = {
          "The longest that a bus_read may hold its snapshot; then it is interrupted, so that the WAL can be reset."),
     SIZE("wal.max.bytes", "64m", 64 * K, 64 * G, "When a store's WAL is longer it is moved into the database."),
     /* ---- requests and publishing without a store */
-    TIME("request.timeout.ms", "10s", 1, HOUR, "How long bus_request waits for its answer when the call does not say."),
     TEXT("replies.topic", "",
          "The topic on which bus_request waits for answers; default <service>.replies. A program without a service must name one."),
     INT("publish.queue.records", "100000", 1, 10000000, "The most records of bus_publish that wait for their acknowledgement."),

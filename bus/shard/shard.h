@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ * Shard: one partition of all topics of a service, with its store. Single-threaded and non-blocking: whoever owns the
+ * thread calls bus_shard_step until told to sleep. Knows a transport and a clock, never librdkafka.
+ *
+ * Life: open (lock, store) -> claim (checks against the group's commits, blocking) -> attach (lanes) -> step ... ->
+ * detach -> attach ... -> close. Between detach and attach a shard still steps: transactions, relay and timers go on. */
+#ifndef BUS_SHARD_SHARD_H
+#define BUS_SHARD_SHARD_H
+
+#include "base/clock.h"
+#include "codec/catalog.h"
+#include "shard/metrics.h"
+#include "shard/router.h"
+#include "shard/transport.h"
+#include "store/store.h"
+
+typedef struct bus_shard bus_shard;
+
+typedef struct bus_limits {
+    int batch_records;          /* per transaction */
+    int64_t batch_bytes;
+    int64_t outbox_bytes;       /* at this depth deliveries stop and bus_transact says BUS_FULL */
+    int64_t message_bytes;      /* largest record emitted */
+    int64_t parked_per_key, parked_bytes;
+    int64_t retry_grace_ms;     /* past due before a waiting head runs without its record */
+    int64_t pause_first_ms, pause_most_ms;
+    int64_t wal_bytes;          /* checkpoint above */
+    int64_t idle_recheck_ms;    /* a destination idle this long: one row alone (1 h) */
+    int in_flight;              /* rows out per destination */
+    int64_t broker_timeout_ms;  /* for the blocking calls of claim */
+    int reject_percent;         /* over this share of recent deliveries dead-lettered, pause (0: off) */
+    int prepare_window;
+    bool compact_envelope;      /* envelope=compact */
+    int64_t commit_interval_ms;
+    int64_t seen_most;          /* for bus_store_options.seen_most */
+} bus_limits;
+void bus_limits_of(const bus_config *config, bus_limits *out);
+
+/* Runs prepare steps off the shard's thread. `submit` must call job->run(job) on another thread (or at once, in tests), then
+ * job->done(job) from there; done is thread-safe. */
+typedef struct bus_job bus_job;
+struct bus_job { void (*run)(bus_job *job); void (*done)(bus_job *job); bus_job *next; };
+typedef struct bus_pool bus_pool;
+struct bus_pool { void (*submit)(bus_pool *pool, bus_job *job); };
+
+typedef struct bus_shard_options {
+    const bus_service *service;
+    const bus_router *router;
+    int index, count;
+    const char *directory;      /* <data>/<service>: holds <p>.db, <p>.lock, <p>.want, <p>.running */
+    bus_transport *transport;
+    const bus_clock *clock;
+    bus_catalog *catalog;
+    bus_pool *pool;             /* NULL: prepare steps run on the shard's thread */
+    bus_limits limits;
+    int64_t cache_bytes;
+    const char *vfs, *synchronous; /* see store.h */
+    bool init;                  /* --init: a new store may be made although the group's commits name another */
+    void (*wake)(void *opaque); /* from any thread: the shard has something to do */
+    void *wake_opaque;
+} bus_shard_options;
+
+/* Takes the lock, opens the store, opens a port, calls the service's open. No network but the port's start.
+ * BUS_LOCKED: another process holds the shard; *want then holds our request for it (store/lock.h), try again. */
+struct bus_lock;
+bus_status bus_shard_open(const bus_shard_options *options, struct bus_lock **want, bus_shard **out, bus_error *err);
+
+/* Section 3 "Open": reads the group's commits of every input partition (q mod N = index), refuses wrong, copied and older
+ * stores, takes over foreign commits, checks watermarks, raises `opens` and commits store_id and opens to the lead topic,
+ * waiting for the answer. Blocks up to limits.broker_timeout_ms a call. To be called once after open, and again
+ * after every new assignment (then it only looks for foreign commits and re-reads watermarks). `partitions[i]` is the partition
+ * count of bus_router_inputs()[i]. BUS_REFUSED is final; BUS_BROKER and BUS_TIMEOUT: try again. */
+bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_error *err);
+
+/* How many lanes it wants, and what they are: port, topic, partition, offset (one before the next record, to check the anchor). */
+size_t bus_shard_lane_count(const bus_shard *shard);
+void bus_shard_lane_specs(bus_shard *shard, bus_lane_spec *out);
+/* Hands it the assigned lanes, in the order of bus_shard_lane_specs. Deliveries start with the next step. */
+void bus_shard_attach(bus_shard *shard, const bus_lane_spec *lanes);
+/* Ends deliveries: fetched and unsettled records are given back; no record is held after. */
+void bus_shard_detach(bus_shard *shard);
+bool bus_shard_attached(const bus_shard *shard);
+
+/* One turn of the loop: reports, calls, timers, one batch in one transaction, relay, offsets. Returns the time until it must
+ * be called again unless woken, in us: 0 at once, INT64_MAX no timer. A fatal condition (store gone, halt) is returned
+ * by bus_shard_failure, and step then does nothing and returns INT64_MAX. */
+int64_t bus_shard_step(bus_shard *shard);
+/* BUS_OK, or why the shard has halted. Any thread once step has returned. */
+bus_status bus_shard_failure(const bus_shard *shard, bus_error *err);
+
+/* No new deliveries and calls; what is committed keeps leaving. */
+void bus_shard_drain(bus_shard *shard);
+/* Drained: nothing in hand, outbox acknowledged and offsets committed. */
+bool bus_shard_drained(const bus_shard *shard);
+/* Closes port, user's state, store and lock. Unacknowledged rows leave at the next open. NULL is a no-op. */
+void bus_shard_close(bus_shard *shard);
+
+/* Is someone else waiting for this shard (store/lock.h)? */
+bool bus_shard_wanted(const bus_shard *shard);
+const bus_shard_metrics *bus_shard_metrics_of(const bus_shard *shard);
+const char *bus_shard_store_path(const bus_shard *shard);
+int bus_shard_index(const bus_shard *shard);
+/* mono_us of when the running handler started, 0 if none runs: for the watchdog. Any thread. */
+int64_t bus_shard_handler_since(const bus_shard *shard, char where[128]);
+
+/* A transaction from outside (bus_transact). Queued from any thread, run by step together with whatever else is waiting, and
+ * completed (after the commit is durable) on the shard's thread by `done`, which must not block. The call is the caller's memory
+ * until then. */
+typedef struct bus_call bus_call;
+struct bus_call {
+    bus_transaction fn;
+    void *opaque;
+    void (*done)(bus_call *call, bus_status status, const bus_error *err);
+    bus_call *next;       /* the shard's */
+    int64_t queued_us;    /* the shard's */
+};
+/* BUS_CLOSED when draining; BUS_FULL when the outbox is at its bound. */
+bus_status bus_shard_call(bus_shard *shard, bus_call *call, bus_error *err);
+
+/* True on a thread that is inside a handler or transaction of any shard. */
+bool bus_shard_inside(void);
+
+#endif
