@@ -103,3 +103,11 @@ void bus_metrics_render(bus_buf *out, const bus_metric *table, const bus_metric_
         }
     }
 }
+
+void bus_metrics_copy(void *to, const void *from, size_t size)
+{
+    _Atomic uint64_t *out = to;
+    const uint64_t *in = from;
+    for (size_t i = 0; i < size / sizeof *in; i++)
+        atomic_store_explicit(&out[i], in[i], memory_order_relaxed);
+}

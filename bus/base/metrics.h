@@ -29,6 +29,9 @@ static inline int64_t bus_gauge_read(const bus_gauge *g)
 }
 void bus_observe(bus_histogram *h, int64_t us);
 
+/* Publishes a struct made of the types above word by word, for readers on other threads. */
+void bus_metrics_copy(void *to, const void *from, size_t size);
+
 /* A table of metrics inside a struct, and many instances of that struct, each with its labels. */
 typedef enum bus_metric_kind { BUS_METRIC_COUNTER, BUS_METRIC_GAUGE, BUS_METRIC_HISTOGRAM } bus_metric_kind;
 typedef struct bus_metric {

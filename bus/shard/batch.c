@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: MIT
+ * Batch: one durable transaction over whatever waits: calls, timers, waiting keys, deliveries. It runs without savepoints
+ * first; a delivery that must be undone alone makes the batch roll back and run again with them. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define DRAIN_MOST 100      /* parked events of one key in a batch */
+#define TIMERS_MOST 1000
+#define LANE_LEAST 16       /* records fetched at once, at least */
+
+/* ---- fetching */
+
+static bool lane_resting(const bus_shard *shard, const bus_shard_lane *lane)
+{
+    return lane->failed || lane->blocked_until_us > shard->now_us || lane->input->paused_until_us > shard->now_us;
+}
+
+static void lane_failed(bus_shard *shard, bus_shard_lane *lane, const bus_error *err)
+{
+    lane->failed = true;
+    if (err->status != BUS_CORRUPT) {
+        bus_log(BUS_ERROR, shard->where, "lane_failed", "%s/%d: %s; this partition stops until the next assignment",
+                lane->input->declared->topic, lane->partition, err->text);
+        return;
+    }
+    bus_error why = *err;
+    bus_fail_in(&why, "%s/%d", lane->input->declared->topic, lane->partition);
+    why.status = BUS_REFUSED;
+    bus_shard_halt(shard, &why);
+}
+
+static bool lane_room(bus_shard *shard, bus_shard_lane *lane)
+{
+    if (lane->record)
+        return true;
+    bool prepares = bus_prepare_topic(shard, lane->input->declared->topic);
+    int most = prepares ? shard->options.limits.prepare_window : shard->options.limits.batch_records;
+    lane->cap = most < LANE_LEAST ? LANE_LEAST : (size_t)most;
+    lane->record = calloc(lane->cap, sizeof *lane->record);
+    if (prepares)
+        lane->job = calloc(lane->cap, sizeof *lane->job);
+    if (lane->record && (lane->job || !prepares))
+        return true;
+    free(lane->record);
+    lane->record = NULL;
+    return false;
+}
+
+/* Gives settled records back and moves the rest to the front. */
+static void lane_compact(bus_shard *shard, bus_shard_lane *lane)
+{
+    if (!lane->at)
+        return;
+    shard->port->ops->release(shard->port, lane->record, lane->at);
+    size_t left = lane->count - lane->at;
+    memmove(lane->record, lane->record + lane->at, left * sizeof *lane->record);
+    if (lane->job) {
+        memmove(lane->job, lane->job + lane->at, left * sizeof *lane->job);
+        memset(lane->job + left, 0, (lane->cap - left) * sizeof *lane->job);
+    }
+    lane->count = left;
+    lane->at = 0;
+}
+
+static void lane_fetch(bus_shard *shard, bus_shard_lane *lane)
+{
+    if (lane->at < lane->count && (!lane->job || lane->count - lane->at > lane->cap / 2))
+        return;
+    if (!lane_room(shard, lane))
+        return;
+    lane_compact(shard, lane);
+    bus_error err = { 0 };
+    size_t from = lane->count;
+    size_t n = shard->port->ops->fetch(shard->port, lane->handle, lane->record + from, lane->cap - from, &err);
+    if (err.status) {
+        lane_failed(shard, lane, &err);
+        return;
+    }
+    lane->count += n;
+    bus_count(&shard->metrics.consumed, n);
+    if (lane->job && n)
+        bus_prepare_fetched(shard, lane, from);
+}
+
+/* A transactional producer leaves offsets without records: at the end of the log the position goes past them. */
+static void lane_at_end(bus_shard *shard, bus_shard_lane *lane)
+{
+    int64_t eof;
+    shard->port->ops->end(shard->port, lane->handle, &eof);
+    if (lane->at == lane->count && eof > lane->position->next && !lane->check_anchor &&
+        bus_position_set(shard->store, lane->position, eof, lane->position->anchor, lane->position->anchor_hash)) {
+        shard->did = true;
+        shard->positions_moved = true;
+    }
+}
+
+static bool deliveries_allowed(bus_shard *shard, const bus_shard_lane *lane)
+{
+    if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || !shard->attached)
+        return false;
+    bus_outbox_depth depth = bus_outbox_depth_of(shard->store);
+    if (depth.bytes >= shard->options.limits.outbox_bytes) {
+        if (!shard->outbox_full_warned)
+            bus_log(BUS_WARN, shard->where, "outbox_full", "%lld bytes wait in the outbox (outbox.max.bytes): deliveries stop until Kafka "
+                    "takes them; nothing is lost", (long long)depth.bytes);
+        shard->outbox_full_warned = true;
+        return false;
+    }
+    shard->outbox_full_warned = false;
+    bool input = !lane->input->declared->retry_tier && !lane->input->declared->lead;
+    return !input || bus_key_totals_of(shard->store).parked_bytes < shard->options.limits.parked_bytes;
+}
+
+static bool fetch_all(bus_shard *shard)
+{
+    bool any = false;
+    for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
+        bus_shard_lane *lane = &shard->lane[i];
+        bus_shard_input *input = lane->input;
+        if (input->catalog_version && input->catalog_version != bus_catalog_version(shard->options.catalog)) {
+            input->paused_until_us = 0;
+            input->catalog_version = 0;
+        }
+        if (lane_resting(shard, lane) || !deliveries_allowed(shard, lane))
+            continue;
+        lane_fetch(shard, lane);
+        any |= lane->at < lane->count && !(lane->job && lane->job[lane->at] && lane->job[lane->at]->state != BUS_JOB_DONE);
+    }
+    return any;
+}
+
+/* ---- one pass over what waits */
+
+static bool full(const bus_shard *shard)
+{
+    return shard->batch_count >= (shard->one_by_one ? 1 : shard->options.limits.batch_records) ||
+           shard->batch_bytes >= shard->options.limits.batch_bytes;
+}
+
+static bus_outcome run_schedule(bus_shard *shard)
+{
+    for (int i = 0; i < TIMERS_MOST && bus_schedule_next_due(shard->store) <= shard->now_ms; i++) {
+        bus_scheduled event;
+        bus_error err = { 0 };
+        bus_arena_reset(&shard->arena);
+        bus_status status = bus_schedule_take(shard->store, shard->now_ms, &shard->arena, &event, &err);
+        if (status == BUS_MISSING)
+            return BUS_OUT_DONE;
+        if (status || (status = bus_emit_scheduled(shard, &event, &err)))
+            return bus_shard_redo(shard, &err);
+        bus_count(&shard->metrics.scheduled, 1);
+        shard->did = true;
+    }
+    return BUS_OUT_DONE;
+}
+
+static bool key_due(bus_shard *shard, const bus_key *key)
+{
+    return key && key->due + shard->options.limits.retry_grace_ms <= shard->now_ms;
+}
+
+static bus_outcome run_waiting(bus_shard *shard)
+{
+    bus_job_slot *slot;
+    while (shard->heads_ready && (slot = bus_prepare_head_done(shard))) {
+        bus_key *key = bus_key_by_id(shard->store, slot->key_id);
+        if (!key || (key->state != BUS_KEY_WAITING && key->state != BUS_KEY_DRAINING)) {
+            bus_prepare_settled(shard, slot);
+            continue;
+        }
+        bus_arena_reset(&shard->arena);
+        if (bus_key_run_head(shard, key) == BUS_OUT_REDO)
+            return BUS_OUT_REDO;
+        if (!slot->settled) /* deferred before it was used: its topic pauses */
+            break;
+    }
+    shard->heads_ready = false;
+    for (int i = 0; i < TIMERS_MOST; i++) {
+        bus_key *key = bus_key_next_due(shard->store);
+        if (!key_due(shard, key))
+            break;
+        bus_arena_reset(&shard->arena);
+        if (bus_key_run_head(shard, key) == BUS_OUT_REDO)
+            return BUS_OUT_REDO;
+        shard->did = true;
+    }
+    return BUS_OUT_DONE;
+}
+
+static bus_outcome run_draining(bus_shard *shard)
+{
+    if (shard->draining_at_us > shard->now_us || bus_key_totals_of(shard->store).draining == 0)
+        return BUS_OUT_DONE;
+    bool before = shard->did;
+    shard->did = false;
+    for (int i = 0; i < TIMERS_MOST && !full(shard); i++) {
+        bus_key *key = bus_key_next_draining(shard->store, shard->draining_after);
+        if (!key) {
+            shard->draining_after = 0;
+            break;
+        }
+        shard->draining_after = key->id;
+        bus_outcome outcome = bus_key_drain(shard, key, shard->one_by_one ? 1 : DRAIN_MOST);
+        if (outcome == BUS_OUT_REDO)
+            return outcome;
+        shard->batch_count++;
+    }
+    /* All of them wait for a topic's pause or a prepare step: look again soon, not at once. */
+    shard->draining_at_us = shard->did ? 0 : shard->now_us + 50000;
+    shard->did |= before;
+    return BUS_OUT_DONE;
+}
+
+static bus_outcome run_lane(bus_shard *shard, bus_shard_lane *lane, int most)
+{
+    for (int i = 0; i < most && lane->at < lane->count && !full(shard) && !lane_resting(shard, lane); i++) {
+        bus_record *record = &lane->record[lane->at];
+        if (lane->check_anchor || record->offset < lane->position->next) {
+            bool skip;
+            if (!bus_receive_anchor_ok(shard, lane, record, &skip))
+                return BUS_OUT_PAUSE;
+            if (skip) {
+                lane->at++;
+                continue;
+            }
+        }
+        bus_taken taken = bus_receive(shard, lane, lane->at);
+        if (taken == BUS_TAKE_REDO)
+            return BUS_OUT_REDO;
+        if (taken == BUS_TAKE_WAIT)
+            break;
+        lane->at++;
+        shard->batch_count++;
+        shard->batch_bytes += (int64_t)(record->key_len + record->value_len) + 64;
+        shard->did = true;
+    }
+    return BUS_OUT_DONE;
+}
+
+static bus_outcome run_lanes(bus_shard *shard)
+{
+    size_t n = shard->lane_count;
+    for (size_t k = 0; k < n && shard->attached; k++) {
+        bus_shard_lane *lane = &shard->lane[(shard->next_lane + k) % n];
+        if (lane_resting(shard, lane) || !deliveries_allowed(shard, lane))
+            continue;
+        bus_outcome outcome = run_lane(shard, lane, shard->options.limits.batch_records);
+        if (outcome != BUS_OUT_DONE)
+            return outcome;
+        if (lane->handle)
+            lane_at_end(shard, lane);
+        if (full(shard)) {
+            shard->next_lane = (shard->next_lane + k + 1) % n;
+            break;
+        }
+    }
+    return BUS_OUT_DONE;
+}
+
+static bus_outcome run_all(bus_shard *shard)
+{
+    bus_error err = { 0 };
+    bus_outcome outcome;
+    if (shard->relay.acked_count) {
+        if (bus_relay_delete_acked(shard, &err))
+            return bus_shard_redo(shard, &err);
+        shard->did |= bus_relay_wants_delete(shard, true);
+    }
+    if ((outcome = bus_calls_run(shard)) != BUS_OUT_DONE || (outcome = run_schedule(shard)) != BUS_OUT_DONE ||
+        (outcome = run_waiting(shard)) != BUS_OUT_DONE || (outcome = run_draining(shard)) != BUS_OUT_DONE)
+        return outcome;
+    return run_lanes(shard);
+}
+
+/* ---- the transaction around it */
+
+static void begin_pass(bus_shard *shard, bool savepoints)
+{
+    shard->savepoints = savepoints;
+    shard->saved = false;
+    shard->did = false;
+    shard->batch_count = 0;
+    shard->batch_bytes = 0;
+    shard->batch_error = (bus_error){ 0 };
+    shard->staged_count = 0;
+    bus_buf_clear(&shard->staged_bytes);
+    for (size_t i = 0; i < shard->lane_count; i++)
+        shard->lane[i].batch_at = shard->lane[i].at;
+}
+
+static void undo_pass(bus_shard *shard)
+{
+    bus_store_rollback(shard->store);
+    bus_prepare_batch_over(shard, false);
+    shard->metrics = shard->metrics_before;
+    shard->staged_count = 0;
+    bus_buf_clear(&shard->staged_bytes);
+    for (size_t i = 0; i < shard->lane_count; i++)
+        shard->lane[i].at = shard->lane[i].batch_at;
+}
+
+/* The anchor of each lane that moved: the last record delivered. */
+static void note_anchors(bus_shard *shard)
+{
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        bus_shard_lane *lane = &shard->lane[i];
+        if (lane->at == lane->batch_at)
+            continue;
+        const bus_record *record = &lane->record[lane->at - 1];
+        if (lane->position->anchor == record->offset)
+            lane->position->anchor_hash = bus_record_hash(record);
+    }
+}
+
+static void after_commit(bus_shard *shard)
+{
+    BUS_FAILPOINT("after-commit");
+    bus_count(&shard->metrics.commits, 1);
+    bus_count(&shard->metrics.emitted, shard->staged_count);
+    bus_relay_deleted(shard);
+    bus_relay_committed(shard);
+    BUS_FAILPOINT("after-produce");
+    bus_calls_done(shard);
+    bus_prepare_batch_over(shard, true);
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        bus_shard_lane *lane = &shard->lane[i];
+        for (size_t k = lane->batch_at; lane->job && k < lane->at; k++) {
+            if (lane->job[k])
+                bus_prepare_settled(shard, lane->job[k]);
+            lane->job[k] = NULL;
+        }
+        if (lane->at == lane->count && lane->record)
+            lane_compact(shard, lane);
+    }
+    if (shard->one_by_one && (shard->one_by_one_left -= shard->batch_count) <= 0)
+        shard->one_by_one = false;
+    shard->store_warned = false;
+    bus_backoff_reset(&shard->store_backoff);
+}
+
+/* The store cannot take it now: the records stay in hand, and it is tried again. */
+static void store_failed(bus_shard *shard, const bus_error *err)
+{
+    bus_count(&shard->metrics.rollbacks, 1);
+    if (err->status == BUS_CORRUPT || err->status == BUS_BUG) {
+        bus_shard_halt(shard, err);
+        return;
+    }
+    int64_t wait = bus_backoff_next(&shard->store_backoff);
+    shard->store_retry_at_us = shard->now_us + wait * 1000;
+    bus_log(shard->store_warned ? BUS_DEBUG : BUS_ERROR, shard->where, "store_failed",
+            "%s; nothing of the batch was applied, it is tried again in %lld ms", err->text, (long long)wait);
+    shard->store_warned = true;
+    bus_calls_fail(shard, err->status, err->text);
+}
+
+static bool commit(bus_shard *shard, bus_error *err)
+{
+    note_anchors(shard);
+    BUS_FAILPOINT("before-commit");
+    int64_t since = shard->clock->mono_us(shard->clock);
+    if (bus_store_commit(shard->store, err))
+        return false;
+    bus_observe(&shard->metrics.commit_time, shard->clock->mono_us(shard->clock) - since);
+    return true;
+}
+
+static bool work_waits(bus_shard *shard)
+{
+    bool lanes = fetch_all(shard);
+    bus_calls_take(shard);
+    if (lanes || shard->result_count || shard->heads_ready || bus_relay_wants_delete(shard, true))
+        return true;
+    if (bus_schedule_next_due(shard->store) <= shard->now_ms || key_due(shard, bus_key_next_due(shard->store)))
+        return true;
+    if (bus_key_totals_of(shard->store).draining && shard->draining_at_us <= shard->now_us)
+        return true;
+    for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
+        const bus_shard_lane *lane = &shard->lane[i];
+        int64_t eof = BUS_OFFSET_NONE;
+        if (lane->handle && lane->at == lane->count && !lane->check_anchor &&
+            (shard->port->ops->end(shard->port, lane->handle, &eof), eof > lane->position->next))
+            return true;
+    }
+    return false;
+}
+
+bool bus_batch_run(bus_shard *shard)
+{
+    bus_error err = { 0 };
+    bus_prepare_collect(shard);
+    if (shard->store_retry_at_us > shard->now_us || !work_waits(shard))
+        return false;
+    shard->metrics_before = shard->metrics;
+    for (int pass = 0; pass < 2; pass++) {
+        begin_pass(shard, pass > 0);
+        if (bus_store_begin(shard->store, &err)) {
+            store_failed(shard, &err);
+            return false;
+        }
+        BUS_FAILPOINT("after-begin");
+        bus_outcome outcome = run_all(shard);
+        if (outcome != BUS_OUT_REDO && !atomic_load(&shard->failed)) {
+            if (!shard->did) {
+                undo_pass(shard);
+                return false;
+            }
+            if (commit(shard, &err)) {
+                after_commit(shard);
+                return true;
+            }
+            shard->batch_error = err;
+        }
+        undo_pass(shard);
+        if (atomic_load(&shard->failed))
+            return false;
+        if (shard->batch_error.status)
+            break;
+        bus_count(&shard->metrics.reruns, 1);
+        shard->metrics_before = shard->metrics;
+    }
+    if (!shard->batch_error.status)
+        bus_fail(&shard->batch_error, BUS_BUG, "a batch asked for savepoints although it had them");
+    err = shard->batch_error;
+    store_failed(shard, &err);
+    return false;
+}
+
+/* ---- when next */
+
+static void sooner(int64_t *wait, int64_t other)
+{
+    if (other < *wait)
+        *wait = other < 0 ? 0 : other;
+}
+
+int64_t bus_batch_wait_us(bus_shard *shard)
+{
+    int64_t wait = INT64_MAX, due = bus_schedule_next_due(shard->store);
+    const bus_key *key = bus_key_next_due(shard->store);
+    if (shard->store_retry_at_us > shard->now_us)
+        return shard->store_retry_at_us - shard->now_us;
+    if (due != INT64_MAX)
+        sooner(&wait, (due - shard->now_ms) * 1000);
+    if (key)
+        sooner(&wait, (key->due + shard->options.limits.retry_grace_ms - shard->now_ms) * 1000 + 1000);
+    if (bus_key_totals_of(shard->store).draining)
+        sooner(&wait, shard->draining_at_us - shard->now_us);
+    for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
+        const bus_shard_lane *lane = &shard->lane[i];
+        int64_t until = lane->blocked_until_us > lane->input->paused_until_us ? lane->blocked_until_us : lane->input->paused_until_us;
+        if (until > shard->now_us)
+            sooner(&wait, until - shard->now_us);
+    }
+    return wait;
+}
+
+void bus_batch_free(bus_shard *shard)
+{
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        free(shard->lane[i].record);
+        free(shard->lane[i].job);
+    }
+    free(shard->lane);
+    free(shard->staged);
+    free(shard->results);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ * Calls: transactions from other threads. Whatever waits when a batch begins shares its commit. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_CALLS 4096 /* in one transaction */
+
+struct bus_call_result {
+    bus_call *call;
+    bus_status status;
+    char text[BUS_REASON];
+};
+
+bus_status bus_shard_call(bus_shard *shard, bus_call *call, bus_error *err)
+{
+    if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || atomic_load_explicit(&shard->failed, memory_order_relaxed))
+        return bus_fail(err, BUS_CLOSED, "%s is closing: no new transactions", shard->where);
+    if (atomic_load_explicit(&shard->outbox_bytes_seen, memory_order_relaxed) >= shard->options.limits.outbox_bytes)
+        return bus_fail(err, BUS_FULL, "the outbox of %s is at its bound (outbox.max.bytes): Kafka takes no rows at the moment; try again "
+                        "later", shard->where);
+    call->next = NULL;
+    call->queued_us = shard->clock->mono_us(shard->clock);
+    pthread_mutex_lock(&shard->call_lock);
+    bool closed = atomic_load(&shard->draining);
+    if (!closed) {
+        *shard->calls_tail = call;
+        shard->calls_tail = &call->next;
+        atomic_store(&shard->calls_waiting, true);
+    }
+    pthread_mutex_unlock(&shard->call_lock);
+    if (closed)
+        return bus_fail(err, BUS_CLOSED, "%s is closing: no new transactions", shard->where);
+    if (shard->options.wake)
+        shard->options.wake(shard->options.wake_opaque);
+    return BUS_OK;
+}
+
+static bool room(bus_shard *shard)
+{
+    if (shard->result_count < shard->result_cap)
+        return true;
+    size_t cap = shard->result_cap ? shard->result_cap * 2 : 64;
+    struct bus_call_result *grown = realloc(shard->results, cap * sizeof *grown);
+    if (!grown)
+        return false;
+    shard->results = grown;
+    shard->result_cap = cap;
+    return true;
+}
+
+void bus_calls_take(bus_shard *shard)
+{
+    if (!atomic_load_explicit(&shard->calls_waiting, memory_order_acquire))
+        return;
+    pthread_mutex_lock(&shard->call_lock);
+    while (shard->calls && shard->result_count < MOST_CALLS && room(shard)) {
+        struct bus_call_result *result = &shard->results[shard->result_count++];
+        result->call = shard->calls;
+        result->status = BUS_OK;
+        result->text[0] = 0;
+        shard->calls = shard->calls->next;
+    }
+    if (!shard->calls) {
+        shard->calls_tail = &shard->calls;
+        atomic_store(&shard->calls_waiting, false);
+    }
+    pthread_mutex_unlock(&shard->call_lock);
+}
+
+static void refused(struct bus_call_result *result, const bus_tx *tx, bus_outcome outcome)
+{
+    result->status = tx->error.status ? tx->error.status : BUS_REFUSED;
+    snprintf(result->text, sizeof result->text, "%s",
+             tx->reason[0] ? tx->reason : outcome == BUS_OUT_PAUSE ? "paused" : "the transaction was rolled back by its function");
+}
+
+bus_outcome bus_calls_run(bus_shard *shard)
+{
+    bool wrote = false;
+    for (size_t i = 0; i < shard->result_count; i++) {
+        bus_tx tx;
+        int64_t changes = sqlite3_total_changes64(bus_store_db(shard->store));
+        bus_outcome outcome = bus_handle_call(shard, shard->results[i].call, &tx);
+        if (outcome == BUS_OUT_REDO)
+            return outcome;
+        if (outcome == BUS_OUT_DONE)
+            wrote |= sqlite3_total_changes64(bus_store_db(shard->store)) != changes;
+        else
+            refused(&shard->results[i], &tx, outcome);
+    }
+    bus_error err = { 0 };
+    if (wrote && bus_store_set_transacted(shard->store, &err))
+        return bus_shard_redo(shard, &err);
+    shard->did |= shard->result_count > 0;
+    return BUS_OUT_DONE;
+}
+
+void bus_calls_done(bus_shard *shard)
+{
+    int64_t now = shard->clock->mono_us(shard->clock);
+    for (size_t i = 0; i < shard->result_count; i++) {
+        struct bus_call_result *result = &shard->results[i];
+        if (result->status == BUS_OK) {
+            bus_count(&shard->metrics.transactions, 1);
+            bus_observe(&shard->metrics.transact_time, now - result->call->queued_us);
+            result->call->done(result->call, BUS_OK, NULL);
+            continue;
+        }
+        bus_error err = { 0 };
+        bus_fail(&err, result->status, "%s", result->text);
+        result->call->done(result->call, result->status, &err);
+    }
+    shard->result_count = 0;
+}
+
+void bus_calls_fail(bus_shard *shard, bus_status status, const char *text)
+{
+    bus_error err = { 0 };
+    bus_fail(&err, status, "%s", text);
+    do {
+        for (size_t i = 0; i < shard->result_count; i++)
+            shard->results[i].call->done(shard->results[i].call, status, &err);
+        shard->result_count = 0;
+        bus_calls_take(shard);
+    } while (shard->result_count);
+}

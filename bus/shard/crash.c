@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ * Crash notes: which delivery is in a handler right now, in an mmapped file. The page survives the process, so
+ * the next open knows what killed it, at the price of two stores into memory per event. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MAGIC 0x3145544f4e535542u /* "BUSNOTE1" */
+#define FATAL_DEATHS 3
+
+typedef struct note_page {
+    uint64_t magic;
+    volatile uint64_t running;   /* hash of the delivery in a handler, 0: none */
+    uint64_t suspect;            /* the delivery of the last death */
+    uint64_t deaths;             /* in a row, of the suspect */
+} note_page;
+
+struct bus_crash_note {
+    note_page *page;
+    bool died;
+};
+
+static uint64_t hash_of(const bus_delivery *delivery)
+{
+    uint64_t seed = (uint64_t)delivery->event.offset ^ ((uint64_t)(uint32_t)delivery->event.partition << 48);
+    uint64_t hash = bus_hash(delivery->event.topic, strlen(delivery->event.topic), seed);
+    return hash ? hash : 1;
+}
+
+bus_crash_note *bus_crash_open(const char *directory, int shard, bus_error *err)
+{
+    char path[4096];
+    bus_crash_note *note = NULL;
+    void *page = MAP_FAILED;
+    int fd = -1;
+    if (snprintf(path, sizeof path, "%s/%d.running", directory, shard) >= (int)sizeof path) {
+        bus_fail(err, BUS_INVALID, "the path of %s/%d.running is too long", directory, shard);
+        return NULL;
+    }
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 || ftruncate(fd, sizeof(note_page)) != 0 ||
+        (page = mmap(NULL, sizeof(note_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) == MAP_FAILED) {
+        bus_fail(err, errno == ENOSPC ? BUS_FULL : BUS_IO, "%s: %s: the data directory must be writable by this user", path,
+                 strerror(errno));
+        goto out;
+    }
+    /* Allocate the block now: a write to a hole of a full disk would be a SIGBUS later. */
+    int full = posix_fallocate(fd, 0, sizeof(note_page));
+    if (full && full != EOPNOTSUPP && full != EINVAL) {
+        bus_fail(err, full == ENOSPC ? BUS_FULL : BUS_IO, "%s: %s: free space on the data directory's disk", path, strerror(full));
+        goto out;
+    }
+    note = calloc(1, sizeof *note);
+    if (!note) {
+        bus_fail_nomem(err);
+        goto out;
+    }
+    note->page = page;
+    if (note->page->magic != MAGIC)
+        *note->page = (note_page){ .magic = MAGIC };
+    uint64_t running = note->page->running;
+    if (running) {
+        note->died = true;
+        note->page->deaths = note->page->suspect == running ? note->page->deaths + 1 : 1;
+        note->page->suspect = running;
+        note->page->running = 0;
+    }
+out:
+    if (!note && page != MAP_FAILED)
+        munmap(page, sizeof(note_page));
+    if (fd >= 0)
+        close(fd);
+    return note;
+}
+
+void bus_crash_close(bus_crash_note *note)
+{
+    if (!note)
+        return;
+    munmap(note->page, sizeof *note->page);
+    free(note);
+}
+
+void bus_crash_enter(bus_crash_note *note, const bus_delivery *delivery) { note->page->running = hash_of(delivery); }
+
+void bus_crash_leave(bus_crash_note *note) { note->page->running = 0; }
+
+bool bus_crash_suspect(const bus_crash_note *note, const bus_delivery *delivery)
+{
+    return note->page->deaths >= FATAL_DEATHS && note->page->suspect == hash_of(delivery);
+}
+
+bool bus_crash_died(const bus_crash_note *note) { return note->died; }

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ * Delivery: what a record looks like to a handler. Copies of a record (retry, redrive, replay) show the original's topic,
+ * partition, offset and time. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <bus/type.h>
+#include <stdio.h>
+#include <string.h>
+
+const void *bus_event_body(const bus_event *event, const bus_type *type)
+{
+    return event->type == type ? event->body : NULL;
+}
+
+uint64_t bus_record_hash(const bus_record *record)
+{
+    uint64_t hash = bus_hash(record->key, record->key ? record->key_len : 0, 1);
+    return bus_hash(record->value, record->value ? record->value_len : 0, hash);
+}
+
+static const char *text_of(bus_arena *arena, bus_slice slice)
+{
+    return slice.at && slice.len ? bus_arena_copy(arena, slice.at, slice.len) : "";
+}
+
+/* The id of an event without ce_id: UUIDv5 of topic, partition, offset. */
+static char *id_of_position(bus_arena *arena, const bus_event *event)
+{
+    char text[64];
+    char *id = bus_arena_alloc(arena, BUS_ID_TEXT);
+    int n = snprintf(text, sizeof text, "%d/%lld", event->partition, (long long)event->offset);
+    bus_part parts[] = { { event->topic, strlen(event->topic) }, { text, (size_t)n } };
+    if (id)
+        bus_id_of(parts, 2, id);
+    return id;
+}
+
+/* A keyless event is its own key. A 0 byte in front keeps it apart from a key that spells the same. */
+static bool waits_by(bus_delivery *delivery, bus_arena *arena)
+{
+    if (delivery->event.key) {
+        delivery->key = delivery->event.key;
+        delivery->key_len = delivery->event.key_len;
+        return true;
+    }
+    size_t n = strlen(delivery->event.id);
+    char *key = bus_arena_alloc(arena, n + 1);
+    if (!key)
+        return false;
+    key[0] = 0;
+    memcpy(key + 1, delivery->event.id, n);
+    delivery->key = key;
+    delivery->key_len = n + 1;
+    return true;
+}
+
+static void undecodable(bus_delivery *delivery, const bus_error *why)
+{
+    delivery->undecodable = true;
+    snprintf(delivery->fault, sizeof delivery->fault, "%.200s", why->text);
+}
+
+/* The topic of a copy is the original's, as the router's own string where it knows it. */
+static const char *original_topic(bus_shard *shard, bus_arena *arena, const bus_envelope *envelope)
+{
+    for (size_t i = 0; i < shard->input_count; i++) {
+        const char *topic = shard->input[i].declared->topic;
+        if (strlen(topic) == envelope->orig.topic.len && memcmp(topic, envelope->orig.topic.at, envelope->orig.topic.len) == 0)
+            return topic;
+    }
+    return text_of(arena, envelope->orig.topic);
+}
+
+/* The type's name: ce_type, or that of the schema that wrote it, if known. */
+static const char *type_of(bus_shard *shard, bus_arena *arena, const bus_delivery *out)
+{
+    uint64_t fingerprint;
+    if (out->envelope.type.len)
+        return text_of(arena, out->envelope.type);
+    if (out->event.value && bus_wire_fingerprint(out->event.value, out->event.value_len, &fingerprint)) {
+        const bus_schema *schema = bus_catalog_find(shard->options.catalog, fingerprint);
+        if (schema)
+            return bus_schema_name(schema);
+    }
+    return "";
+}
+
+bus_status bus_delivery_decode(bus_shard *shard, bus_delivery *delivery, bus_arena *arena, bus_error *err)
+{
+    (void)shard;
+    bus_event *event = &delivery->event;
+    if (delivery->undecodable || !delivery->route || !delivery->route->type || event->body)
+        return BUS_OK;
+    bus_error why = { 0 };
+    bus_status status = bus_wire_decode(delivery->route->type, event->value, event->value_len, arena, &event->body, &why);
+    if (status == BUS_OK) {
+        event->type = delivery->route->type;
+        return BUS_OK;
+    }
+    if (status == BUS_MISSING) {
+        uint64_t fingerprint;
+        if (bus_wire_fingerprint(event->value, event->value_len, &fingerprint) &&
+            !bus_catalog_find(shard->options.catalog, fingerprint)) {
+            if (err)
+                *err = why;
+            return BUS_MISSING; /* it may yet be announced */
+        }
+        bus_fail(&why, BUS_SCHEMA, "%s was written with another version of its schema (%016llx) than this service was built with (%016llx)",
+                 event->type_name, (unsigned long long)fingerprint,
+                 (unsigned long long)bus_type_fingerprint(delivery->route->type));
+        status = BUS_SCHEMA;
+    }
+    if (status == BUS_NOMEM) {
+        if (err)
+            *err = why;
+        return status;
+    }
+    undecodable(delivery, &why);
+    return BUS_OK;
+}
+
+bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, bus_arena *arena, bool decode, bus_delivery *out, bus_error *err)
+{
+    memset(out, 0, offsetof(bus_delivery, fault));
+    out->fault[0] = 0;
+    bus_error why = { 0 };
+    if (bus_envelope_read(record->headers, record->header_count, &out->envelope, &why)) {
+        memset(&out->envelope, 0, sizeof out->envelope);
+        undecodable(out, &why);
+    }
+    bus_event *event = &out->event;
+    const bus_envelope *envelope = &out->envelope;
+    bool copy = envelope->orig.topic.at && (envelope->command || strcmp(record->topic, bus_router_lead(shard->options.router)) == 0);
+    event->topic = copy ? original_topic(shard, arena, envelope) : record->topic;
+    event->partition = copy ? envelope->orig.partition : record->partition;
+    event->offset = copy ? envelope->orig.offset : record->offset;
+    event->time = out->timestamp = copy ? envelope->orig.timestamp : record->timestamp;
+    event->key = record->key;
+    event->key_len = record->key ? record->key_len : 0;
+    event->value = record->value;
+    event->value_len = record->value ? record->value_len : 0;
+    event->headers = record->headers;
+    event->header_count = record->header_count;
+    event->attempt = 1;
+    event->id = envelope->id.len ? text_of(arena, envelope->id) : id_of_position(arena, event);
+    event->source = text_of(arena, envelope->source);
+    event->correlation = text_of(arena, envelope->correlation);
+    event->causation = text_of(arena, envelope->causation);
+    event->traceparent = text_of(arena, envelope->traceparent);
+    event->type_name = type_of(shard, arena, out);
+    out->replay = envelope->command == BUS_COMMAND_REPLAY;
+    if (!event->topic || !event->id || !event->source || !event->correlation || !event->causation || !event->traceparent ||
+        !event->type_name || !waits_by(out, arena))
+        return bus_fail_nomem(err);
+    if (envelope->hop.source.at) {
+        out->orig_hop = envelope->hop.source.at;
+        out->orig_hop_len = envelope->hop.source.len;
+    }
+    out->route = bus_router_find(shard->options.router, event->topic, event->type_name, strlen(event->type_name), !event->value);
+    out->scope = out->route ? bus_router_scope(shard->options.router, out->route) : event->topic;
+    return decode ? bus_delivery_decode(shard, out, arena, err) : BUS_OK;
+}

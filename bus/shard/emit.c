@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT
+ * Emit: what a handler sends becomes rows of the outbox, in the handler's transaction. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONTENT_TYPE "application/avro"
+
+int32_t bus_partitions_of(bus_shard *shard, const char *topic)
+{
+    return (int32_t)(intptr_t)bus_map_get(&shard->output_partitions, topic, strlen(topic));
+}
+
+/* Keeps a copy of the row in memory until the commit, so that the relay need not read it back. */
+static bool stage_row(bus_shard *shard, const bus_outbox_row *row)
+{
+    if (shard->staged_count == shard->staged_cap) {
+        size_t cap = shard->staged_cap ? shard->staged_cap * 2 : 256;
+        bus_staged *grown = realloc(shard->staged, cap * sizeof *grown);
+        if (!grown)
+            return false;
+        shard->staged = grown;
+        shard->staged_cap = cap;
+    }
+    bus_buf *bytes = &shard->staged_bytes;
+    bus_staged staged = { .id = row->id, .destination = row->destination, .at = row->at, .key_len = row->key_len,
+                          .value_len = row->value_len, .headers_len = row->headers_len, .has_key = row->key != NULL,
+                          .has_value = row->value != NULL };
+    staged.key = bytes->len;
+    bus_buf_add(bytes, row->key, row->key ? row->key_len : 0);
+    staged.value = bytes->len;
+    bus_buf_add(bytes, row->value, row->value ? row->value_len : 0);
+    staged.headers = bytes->len;
+    bus_buf_add(bytes, row->headers, row->headers_len);
+    if (!bus_buf_ok(bytes))
+        return false;
+    shard->staged[shard->staged_count++] = staged;
+    return true;
+}
+
+bus_status bus_emit_row(bus_shard *shard, const bus_emission *emission, bus_error *err)
+{
+    bus_destination *destination = emission->destination;
+    char hop_text[640];
+    bus_hop hop = { .source = { destination->source, strlen(destination->source) },
+                    .topic = { destination->topic, strlen(destination->topic) },
+                    .partition = destination->partition,
+                    .seq = destination->next_seq,
+                    .attempt = emission->attempt,
+                    .not_before = emission->not_before };
+    if (emission->token)
+        hop.token = (bus_slice){ emission->token, strlen(emission->token) };
+    size_t hop_len = bus_hop_write(&hop, hop_text, sizeof hop_text);
+    if (hop_len == 0)
+        return bus_fail(err, BUS_BUG, "bus-hop for %s does not fit", destination->topic);
+
+    bus_header headers[BUS_MOST_HEADERS + 1];
+    size_t count = emission->header_count < BUS_MOST_HEADERS ? emission->header_count : BUS_MOST_HEADERS;
+    memcpy(headers, emission->headers, count * sizeof *headers);
+    headers[count++] = (bus_header){ "bus-hop", hop_text, hop_len };
+    bus_buf_clear(&shard->headers_scratch);
+    bus_headers_pack(headers, count, &shard->headers_scratch);
+    if (!bus_buf_ok(&shard->headers_scratch))
+        return bus_fail_nomem(err);
+
+    int64_t size = (int64_t)(emission->key_len + emission->value_len + shard->headers_scratch.len);
+    if (size > shard->options.limits.message_bytes)
+        return bus_fail(err, BUS_TOO_BIG,
+                        "an event for %s has %lld bytes with key and headers, over message.max.bytes (%lld): make it smaller, or raise "
+                        "that here and max.message.bytes on the topic",
+                        destination->topic, (long long)size, (long long)shard->options.limits.message_bytes);
+
+    bus_outbox_row row = { .destination = destination, .event_id = emission->event_id, .key = emission->key,
+                           .key_len = emission->key_len, .value = emission->value, .value_len = emission->value_len,
+                           .headers = shard->headers_scratch.data, .headers_len = shard->headers_scratch.len,
+                           .at = emission->at };
+    bus_status status = bus_outbox_add(shard->store, &row, err);
+    if (status)
+        return status;
+    if (!stage_row(shard, &row))
+        return bus_fail_nomem(err);
+    return BUS_OK;
+}
+
+/* ---- the handler's calls */
+
+static bus_status stick(bus_tx *tx, bus_status status)
+{
+    if (status && !tx->error.status)
+        tx->error.status = status;
+    return status;
+}
+
+/* UUIDv5 of (cause id, service, route, index), so that a rerun makes the same id; of a random cause for a first cause. */
+static void event_id_of(bus_tx *tx, char out[BUS_ID_TEXT])
+{
+    char index[16];
+    int n = snprintf(index, sizeof index, "%d", tx->emitted);
+    const char *cause = tx->delivery ? tx->delivery->event.id : tx->cause;
+    const char *route = tx->delivery ? tx->delivery->scope : "";
+    bus_part parts[] = { { cause, strlen(cause) }, { tx->shard->name, strlen(tx->shard->name) }, { route, strlen(route) },
+                         { index, (size_t)n } };
+    bus_id_of(parts, 4, out);
+}
+
+typedef struct outgoing {
+    char id[BUS_ID_TEXT];
+    const char *topic;
+    int32_t partition;       /* -1: by key */
+    const void *key; size_t key_len;
+    const void *value; size_t value_len;
+    bus_header headers[BUS_MOST_HEADERS];
+    size_t header_count;
+} outgoing;
+
+static void add_header(outgoing *out, const char *name, const char *text)
+{
+    if (text && *text && out->header_count < BUS_MOST_HEADERS)
+        out->headers[out->header_count++] = (bus_header){ name, text, strlen(text) };
+}
+
+static bus_status build(bus_tx *tx, const bus_type *type, const void *body, const bus_emit_options *options, outgoing *out,
+                        bus_error *err)
+{
+    bus_shard *shard = tx->shard;
+    out->topic = options->topic ? options->topic : bus_router_topic_of(shard->options.router, type);
+    if (!out->topic)
+        return bus_fail(err, BUS_INVALID, "%s is not declared in the `emits` of service %s", bus_type_name(type), shard->name);
+    bus_buf_clear(&shard->scratch);
+    bus_status status = bus_wire_encode(type, body, &shard->scratch, err);
+    if (status)
+        return status;
+    out->value = shard->scratch.data;
+    out->value_len = shard->scratch.len;
+    out->key = options->key;
+    out->key_len = options->key ? options->key_len : 0;
+    out->partition = options->explicit_partition ? options->partition : -1;
+    event_id_of(tx, out->id);
+    tx->emitted++;
+
+    const bus_event *cause = tx->delivery ? &tx->delivery->event : NULL;
+    const char *correlation = options->correlation ? options->correlation : !cause ? NULL : *cause->correlation ? cause->correlation : cause->id;
+    out->header_count = 0;
+    add_header(out, "ce_id", out->id);
+    add_header(out, "ce_type", bus_type_name(type));
+    if (!shard->options.limits.compact_envelope) {
+        add_header(out, "ce_specversion", "1.0");
+        add_header(out, "ce_source", shard->name);
+        add_header(out, "content-type", CONTENT_TYPE);
+        add_header(out, "ce_correlationid", correlation);
+        add_header(out, "ce_causationid", cause ? cause->id : NULL);
+        add_header(out, "traceparent", cause ? cause->traceparent : NULL);
+    } else if (options->correlation) {
+        add_header(out, "ce_correlationid", correlation);
+    }
+    for (size_t i = 0; i < options->header_count && out->header_count < BUS_MOST_HEADERS - 2; i++)
+        out->headers[out->header_count++] = options->headers[i];
+    return BUS_OK;
+}
+
+static bus_status place(bus_shard *shard, const char *topic, const void *key, size_t key_len, const char *event_id,
+                        int32_t *partition, bus_error *err)
+{
+    if (*partition >= 0)
+        return BUS_OK;
+    int32_t count = bus_partitions_of(shard, topic);
+    if (count <= 0) {
+        bus_fail(err, BUS_MISSING, "topic %s is not there: `bus topics apply` declares it", topic);
+        if (err)
+            err->retriable = true;
+        return BUS_MISSING;
+    }
+    *partition = key ? bus_partition_of(key, key_len, count) : bus_partition_of(event_id, strlen(event_id), count);
+    return BUS_OK;
+}
+
+static bus_status compacted_ok(const bus_tx *tx, const void *key, bus_error *err)
+{
+    if (key || !tx->delivery || !tx->delivery->route || !tx->delivery->route->compacted)
+        return BUS_OK;
+    return bus_fail(err, BUS_INVALID, "an event without a key from the compacted topic %s could not be made again: give it a key",
+                    tx->delivery->event.topic);
+}
+
+bus_status bus_send(bus_tx *tx, const bus_type *type, const void *body, const bus_emit_options *options)
+{
+    static const bus_emit_options defaults;
+    if (tx->error.status)
+        return tx->error.status;
+    if (!options)
+        options = &defaults;
+    outgoing out;
+    bus_status status = compacted_ok(tx, options->key, &tx->error);
+    if (status || (status = build(tx, type, body, options, &out, &tx->error)) || tx->discard)
+        return stick(tx, status);
+    if ((status = place(tx->shard, out.topic, out.key, out.key_len, out.id, &out.partition, &tx->error)))
+        return stick(tx, status);
+    bus_destination *destination = bus_destination_of(tx->shard->store, out.topic, out.partition, &tx->error);
+    if (!destination)
+        return stick(tx, tx->error.status ? tx->error.status : BUS_NOMEM);
+    bus_emission emission = { .destination = destination, .event_id = out.id, .key = out.key, .key_len = out.key_len,
+                              .value = out.value, .value_len = out.value_len, .headers = out.headers,
+                              .header_count = out.header_count };
+    return stick(tx, bus_emit_row(tx->shard, &emission, &tx->error));
+}
+
+bus_status bus_emit(bus_tx *tx, const bus_type *type, const char *key, const void *body)
+{
+    bus_emit_options options = { .key = key, .key_len = key ? strlen(key) : 0 };
+    return bus_send(tx, type, body, &options);
+}
+
+bus_status bus_reply(bus_tx *tx, const bus_type *type, const void *body)
+{
+    if (tx->error.status)
+        return tx->error.status;
+    bus_slice to = tx->delivery ? tx->delivery->envelope.reply_to : (bus_slice){ 0 };
+    const char *slash = to.at ? memrchr(to.at, '/', to.len) : NULL;
+    char topic[256], number[12];
+    size_t n = slash ? (size_t)(slash - to.at) : 0, m = slash ? to.len - n - 1 : 0;
+    char *end = number;
+    long partition = -1;
+    if (n > 0 && n < sizeof topic && m > 0 && m < sizeof number) {
+        memcpy(topic, to.at, n);
+        topic[n] = 0;
+        memcpy(number, slash + 1, m);
+        number[m] = 0;
+        partition = strtol(number, &end, 10);
+    }
+    if (partition < 0 || *end)
+        return stick(tx, bus_fail(&tx->error, BUS_INVALID, "the event asks for no reply: it has no usable bus-reply-to header"));
+    const bus_event *event = &tx->delivery->event;
+    bus_emit_options options = { .topic = topic, .key = event->key, .key_len = event->key_len, .partition = (int32_t)partition,
+                                 .explicit_partition = true,
+                                 .correlation = *event->correlation ? event->correlation : event->id };
+    return bus_send(tx, type, body, &options);
+}
+
+bus_status bus_schedule(bus_tx *tx, const char *name, int64_t due, const bus_type *type, const char *key, const void *body)
+{
+    if (tx->error.status)
+        return tx->error.status;
+    bus_emit_options options = { .key = key, .key_len = key ? strlen(key) : 0 };
+    outgoing out;
+    bus_status status = compacted_ok(tx, key, &tx->error);
+    if (status || (status = build(tx, type, body, &options, &out, &tx->error)) || tx->discard)
+        return stick(tx, status);
+    bus_buf *packed = &tx->shard->headers_scratch;
+    bus_buf_clear(packed);
+    bus_headers_pack(out.headers, out.header_count, packed);
+    if (!bus_buf_ok(packed))
+        return stick(tx, bus_fail_nomem(&tx->error));
+    bus_scheduled event = { .name = name, .due = due, .event_id = out.id, .topic = out.topic, .partition = -1, .key = out.key,
+                            .key_len = out.key_len, .value = out.value, .value_len = out.value_len, .headers = packed->data,
+                            .headers_len = packed->len };
+    return stick(tx, bus_schedule_put(tx->shard->store, &event, &tx->error));
+}
+
+bool bus_cancel(bus_tx *tx, const char *name)
+{
+    return !tx->error.status && !tx->discard && bus_schedule_drop(tx->shard->store, name);
+}
+
+/* ---- a scheduled event that fell due */
+
+bus_status bus_emit_scheduled(bus_shard *shard, const bus_scheduled *event, bus_error *err)
+{
+    int32_t partition = event->partition;
+    bus_status status = place(shard, event->topic, event->key, event->key_len, event->event_id, &partition, err);
+    if (status)
+        return status;
+    bus_destination *destination = bus_destination_of(shard->store, event->topic, partition, err);
+    if (!destination)
+        return BUS_NOMEM;
+    bus_header headers[BUS_MOST_HEADERS];
+    size_t count = bus_headers_unpack(event->headers, event->headers_len, headers, BUS_MOST_HEADERS);
+    if (count == SIZE_MAX)
+        return bus_fail(err, BUS_CORRUPT, "the headers of scheduled event '%.80s' are damaged", event->name);
+    bus_emission emission = { .destination = destination, .event_id = event->event_id, .key = event->key,
+                              .key_len = event->key_len, .value = event->value, .value_len = event->value_len,
+                              .headers = headers, .header_count = count };
+    return bus_emit_row(shard, &emission, err);
+}

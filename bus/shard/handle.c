@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT
+ * Handle: runs user code inside the shard's transaction, in the store's cage, and makes of its verdict an outcome that is
+ * either whole in the transaction or gone from it. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local bool inside;
+
+bool bus_shard_inside(void) { return inside; }
+
+void bus_tx_init(bus_tx *tx, bus_shard *shard, const bus_delivery *delivery)
+{
+    *tx = (bus_tx){ .shard = shard, .delivery = delivery, .error_class = "handler" };
+    tx->discard = delivery && delivery->replay;
+}
+
+/* ---- verdicts */
+
+static void keep_reason(char out[BUS_REASON], const char *format, va_list args)
+{
+    if (vsnprintf(out, BUS_REASON, format, args) < 0)
+        out[0] = 0;
+    for (char *at = out; *at; at++)
+        if ((unsigned char)*at < ' ')
+            *at = ' ';
+}
+
+bus_verdict bus_retry(bus_tx *tx, const char *reason, ...)
+{
+    va_list args;
+    va_start(args, reason);
+    keep_reason(tx->reason, reason, args);
+    va_end(args);
+    return BUS_RETRY;
+}
+
+bus_verdict bus_reject(bus_tx *tx, const char *reason, ...)
+{
+    va_list args;
+    va_start(args, reason);
+    keep_reason(tx->reason, reason, args);
+    va_end(args);
+    return BUS_REJECT;
+}
+
+bus_verdict bus_pause(bus_tx *tx, const char *dependency)
+{
+    snprintf(tx->reason, sizeof tx->reason, "%s", dependency ? dependency : "");
+    return BUS_PAUSE;
+}
+
+/* ---- what the transaction gives */
+
+struct sqlite3_stmt *bus_sql(bus_tx *tx, const char *sql)
+{
+    if (tx->error.status)
+        return NULL;
+    return bus_store_sql(tx->shard->store, sql, &tx->error);
+}
+
+struct sqlite3 *bus_db(bus_tx *tx) { return bus_store_db(tx->shard->store); }
+
+int64_t bus_now(const bus_tx *tx) { return tx->delivery ? tx->delivery->event.time : tx->shard->now_ms; }
+
+const void *bus_prepared_result(const bus_tx *tx, size_t *len)
+{
+    if (len)
+        *len = tx->prepared_len;
+    return tx->prepared;
+}
+
+int bus_tx_shard(const bus_tx *tx, int *count)
+{
+    if (count)
+        *count = tx->shard->options.count;
+    return tx->shard->options.index;
+}
+
+/* ---- pausing a topic */
+
+bus_shard_input *bus_shard_input_of(bus_shard *shard, const char *topic)
+{
+    for (size_t i = 0; i < shard->input_count; i++)
+        if (strcmp(shard->input[i].declared->topic, topic) == 0)
+            return &shard->input[i];
+    return NULL;
+}
+
+void bus_input_pause(bus_shard *shard, bus_shard_input *input, const char *why, bool schema)
+{
+    if (!input || input->paused_until_us > shard->now_us)
+        return;
+    int64_t wait = bus_backoff_next(&input->pause);
+    input->paused_until_us = shard->now_us + wait * 1000;
+    input->catalog_version = schema ? bus_catalog_version(shard->options.catalog) : 0;
+    bus_count(&shard->metrics.pauses, 1);
+    bus_log(BUS_WARN, shard->where, "paused", "%s waits %lld ms: %s; nothing is lost, no attempt is spent", input->declared->topic,
+            (long long)wait, why);
+}
+
+/* ---- running */
+
+/* Is the failure the host's or the store's rather than the event's? Then waiting helps and no attempt is spent. */
+static bool environmental(bus_status status)
+{
+    return status == BUS_FULL || status == BUS_IO || status == BUS_NOMEM || status == BUS_STORE || status == BUS_MISSING ||
+           status == BUS_CORRUPT;
+}
+
+static bus_outcome outcome_of(bus_tx *tx, bus_verdict verdict)
+{
+    if (tx->error.status) {
+        /* A statement of the user's that SQLite refuses is the handler's failure; a full disk is not. */
+        if (environmental(tx->error.status) && tx->error.status != BUS_STORE) {
+            snprintf(tx->reason, sizeof tx->reason, "%s", tx->error.text);
+            return BUS_OUT_PAUSE;
+        }
+        snprintf(tx->reason, sizeof tx->reason, "%s", tx->error.text[0] ? tx->error.text : bus_status_name(tx->error.status));
+        return BUS_OUT_RETRY;
+    }
+    switch (verdict) {
+    case BUS_DONE:
+        return BUS_OUT_DONE;
+    case BUS_RETRY:
+        return BUS_OUT_RETRY;
+    case BUS_REJECT:
+        return BUS_OUT_DEAD;
+    case BUS_PAUSE:
+        return BUS_OUT_PAUSE;
+    }
+    snprintf(tx->reason, sizeof tx->reason, "the handler returned %d, which is no verdict", (int)verdict);
+    return BUS_OUT_DEAD;
+}
+
+bool bus_delivery_save(bus_shard *shard)
+{
+    bus_error err = { 0 };
+    if (bus_store_save(shard->store, shard->savepoints, &err)) {
+        bus_shard_redo(shard, &err);
+        return false;
+    }
+    shard->staged_mark = shard->staged_count;
+    shard->staged_bytes_mark = shard->staged_bytes.len;
+    shard->saved = true;
+    return true;
+}
+
+bool bus_delivery_release(bus_shard *shard)
+{
+    bus_error err = { 0 };
+    shard->saved = false;
+    if (bus_store_release(shard->store, &err) == BUS_OK)
+        return true;
+    bus_shard_redo(shard, &err);
+    return false;
+}
+
+bool bus_delivery_back(bus_shard *shard)
+{
+    bus_error err = { 0 };
+    shard->saved = false;
+    shard->staged_count = shard->staged_mark;
+    shard->staged_bytes.len = shard->staged_bytes_mark;
+    if (!shard->savepoints && bus_store_changed(shard->store)) {
+        bus_shard_redo(shard, NULL); /* rows were changed and there is no savepoint to go back to */
+        return false;
+    }
+    if (bus_store_back(shard->store, &err) == BUS_OK)
+        return true;
+    bus_shard_redo(shard, &err);
+    return false;
+}
+
+/* Runs fn inside a save: after any outcome but DONE nothing of it is left. */
+static bus_outcome caged(bus_shard *shard, bus_tx *tx, bus_verdict (*fn)(bus_tx *, void *), void *arg)
+{
+    bus_error err = { 0 };
+    bool own = !shard->saved;
+    if (own && !bus_delivery_save(shard))
+        return BUS_OUT_REDO;
+    bus_store_cage(shard->store, true);
+    inside = true;
+    bus_verdict verdict = fn(tx, arg);
+    inside = false;
+    bus_store_cage(shard->store, false);
+    bus_outcome outcome = outcome_of(tx, verdict);
+    if (bus_store_standing(shard->store, &err)) {
+        /* SQLite itself gave the transaction up (a full disk may do that), or a foreign key is left dangling. */
+        if (sqlite3_get_autocommit(bus_store_db(shard->store)))
+            return bus_shard_redo(shard, &err);
+        if (outcome == BUS_OUT_DONE) {
+            outcome = BUS_OUT_RETRY;
+            snprintf(tx->reason, sizeof tx->reason, "%.200s", err.text);
+        }
+    }
+    if (outcome == BUS_OUT_DONE)
+        return own && !bus_delivery_release(shard) ? BUS_OUT_REDO : BUS_OUT_DONE;
+    return bus_delivery_back(shard) ? outcome : BUS_OUT_REDO;
+}
+
+static bus_verdict call_handler(bus_tx *tx, void *arg)
+{
+    (void)arg;
+    return tx->delivery->route->handler(tx, &tx->delivery->event, tx->shard->state);
+}
+
+static void watch(bus_shard *shard, const bus_event *event)
+{
+    atomic_store_explicit(&shard->handler_topic, event->topic, memory_order_relaxed);
+    atomic_store_explicit(&shard->handler_partition, event->partition, memory_order_relaxed);
+    atomic_store_explicit(&shard->handler_offset, event->offset, memory_order_relaxed);
+    atomic_store_explicit(&shard->handler_since, shard->clock->mono_us(shard->clock), memory_order_release);
+}
+
+bus_outcome bus_handle(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job, bus_tx *tx)
+{
+    bus_tx_init(tx, shard, delivery);
+    if (delivery->undecodable) {
+        tx->error_class = "undecodable";
+        memcpy(tx->reason, delivery->fault, sizeof tx->reason);
+        return BUS_OUT_DEAD;
+    }
+    if (bus_crash_suspect(shard->crash, delivery)) {
+        tx->error_class = "crash";
+        snprintf(tx->reason, sizeof tx->reason, "the process died three times in its handler; it was not run again");
+        return BUS_OUT_DEAD;
+    }
+    if (job) {
+        if (job->verdict != BUS_DONE) {
+            snprintf(tx->reason, sizeof tx->reason, "%s", job->reason);
+            tx->error_class = "prepare";
+            return outcome_of(tx, job->verdict);
+        }
+        tx->prepared = job->result.data;
+        tx->prepared_len = job->result.len;
+    }
+    watch(shard, &delivery->event);
+    int64_t since = atomic_load_explicit(&shard->handler_since, memory_order_relaxed);
+    bus_crash_enter(shard->crash, delivery);
+    BUS_FAILPOINT("handler");
+    bus_outcome outcome = caged(shard, tx, call_handler, NULL);
+    bus_crash_leave(shard->crash);
+    atomic_store_explicit(&shard->handler_since, 0, memory_order_release);
+    bus_observe(&shard->metrics.handler_time, shard->clock->mono_us(shard->clock) - since);
+    return outcome;
+}
+
+static bus_verdict call_transaction(bus_tx *tx, void *arg)
+{
+    bus_call *call = arg;
+    return call->fn(tx, call->opaque);
+}
+
+bus_outcome bus_handle_call(bus_shard *shard, bus_call *call, bus_tx *tx)
+{
+    bus_tx_init(tx, shard, NULL);
+    bus_id_random(tx->cause);
+    return caged(shard, tx, call_transaction, call);
+}

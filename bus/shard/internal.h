@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT
+ * What the files of the shard share. One thread runs all of it, except the two queues that say so. */
+#ifndef BUS_SHARD_INTERNAL_H
+#define BUS_SHARD_INTERNAL_H
+
+#include "base/backoff.h"
+#include "base/failpoint.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "codec/envelope.h"
+#include "codec/wire.h"
+#include "shard/shard.h"
+#include "store/lock.h"
+#include <pthread.h>
+
+#define BUS_MOST_HEADERS 64   /* of a record that we emit or keep; a foreign record with more is cut after this many */
+#define BUS_ORIG_TEXT 1024
+#define BUS_REASON 256        /* of retry and dead-letter texts */
+
+/* ---- lanes: one assigned partition */
+
+typedef struct bus_job_slot bus_job_slot;
+
+typedef struct bus_shard_input {   /* one topic that the service reads */
+    const bus_input *declared;
+    int32_t partitions;
+    int64_t paused_until_us;       /* by a verdict or a missing schema */
+    bus_backoff pause;
+    uint64_t catalog_version;      /* at the time of a pause for an unknown schema; 0: not that kind */
+    int recent, recent_dead;       /* for the ratio limit */
+    bool let_one;                  /* after a pause by the limit one dead letter may pass */
+} bus_shard_input;
+
+typedef struct bus_shard_lane {
+    bus_shard_input *input;
+    bus_position *position;
+    int32_t partition;
+    int64_t start;                 /* what bus_shard_lane_specs asks for */
+    int64_t claimed_next;          /* the position at the last claim */
+    bus_lane *handle;
+    bus_record *record;            /* fetched: count of them, [at, count) unsettled */
+    size_t cap, count, at, batch_at;
+    int64_t blocked_until_us;      /* a retry record's not-before */
+    bool check_anchor;
+    bool failed;
+    bus_job_slot **job;            /* prepare steps by record, parallel to `record`; NULL if the topic has none */
+} bus_shard_lane;
+
+/* ---- a delivery: one event on its way through a handler */
+
+typedef struct bus_delivery {
+    bus_event event;
+    bus_envelope envelope;
+    const bus_route *route;
+    const char *scope;
+    const void *key; size_t key_len;          /* the key it waits by: the record's, or its id */
+    const char *orig_hop; size_t orig_hop_len;
+    int64_t timestamp;
+    char letter_id[BUS_ID_TEXT];              /* of the letter it is redriven from; "" if none */
+    int letter_round;
+    int64_t first_failed;                     /* ms; 0: never failed before */
+    bool replay;                              /* a copy sent by `bus replay`: emits are discarded */
+    bool undecodable; char fault[BUS_REASON]; /* why */
+} bus_delivery;
+
+typedef enum bus_outcome {
+    BUS_OUT_DONE,
+    BUS_OUT_RETRY,
+    BUS_OUT_DEAD,
+    BUS_OUT_PAUSE,     /* undone; nothing settled */
+    BUS_OUT_PENDING,   /* its prepare step is still running */
+    BUS_OUT_REDO       /* the batch must be rolled back and run again with savepoints, or has failed: see shard->batch_error */
+} bus_outcome;
+
+struct bus_tx {
+    bus_shard *shard;
+    const bus_delivery *delivery;   /* NULL in bus_transact */
+    char cause[BUS_ID_TEXT];        /* of a transaction from outside: a random id */
+    int emitted;
+    bus_error error;                /* sticky; status BUS_OK if none */
+    char reason[BUS_REASON];
+    const char *error_class;        /* "handler", "undecodable", "crash", "behind", ... */
+    const void *prepared; size_t prepared_len;
+    bool discard;                   /* emits vanish: a replay */
+};
+
+/* ---- relay */
+
+/* A row committed or about to be, waiting for the relay in memory. */
+typedef struct bus_staged {
+    int64_t id;
+    bus_destination *destination;
+    int64_t at;
+    size_t key, key_len, value, value_len, headers, headers_len; /* offsets into shard->staged_bytes */
+    bool has_key, has_value;
+} bus_staged;
+
+typedef enum bus_flow {
+    BUS_FLOWING,    /* rows go to the main producer */
+    BUS_STOPPING,   /* an error: wait for every outstanding report, then rewind */
+    BUS_PROBING     /* row by row on the second producer: topic or record at fault */
+} bus_flow;
+
+typedef struct bus_relay_out { int64_t id; bool acked; } bus_relay_out;
+
+typedef struct bus_relay_destination {
+    bus_destination *destination;
+    bus_flow flow;
+    bool lone;             /* one row alone until its ack */
+    bool behind;           /* rows from `cursor` on are in the store, not in hand */
+    bool to_probe;         /* after STOPPING: go on as PROBING */
+    bool blocked;          /* within one pump */
+    int64_t cursor;        /* every committed row below has been produced */
+    bus_relay_out *out;    /* produced and not yet settled, by id; a ring */
+    size_t cap, head, count;
+    size_t waiting;        /* of them without a report */
+    int64_t last_ack_us;
+    int64_t retry_at_us;
+    bus_backoff backoff;
+    bool warned;
+} bus_relay_destination;
+
+typedef struct bus_relay {
+    bus_relay_destination **all;
+    size_t count, cap;
+    int64_t *acked; size_t acked_count, acked_cap;   /* to be deleted from the outbox */
+    int64_t acked_since_us;
+    bool rewound;          /* delete what is acknowledged before the next scan */
+    bool any_behind;
+    size_t waiting;        /* reports outstanding on the main producer */
+    bool resetting;        /* main producer fatal: no produce until replaced */
+    int64_t retry_at_us;   /* of a reset that failed */
+} bus_relay;
+
+/* ---- prepare */
+
+typedef enum bus_job_state { BUS_JOB_QUEUED, BUS_JOB_RUNNING, BUS_JOB_DONE } bus_job_state;
+
+struct bus_job_slot {
+    bus_job job;                    /* first: the pool sees this */
+    bus_shard *shard;
+    bus_job_state state;
+    bool abandoned;                 /* its lane was detached: free when done */
+    bool settled;                   /* its event is settled in the batch in hand */
+    bus_delivery delivery;
+    bus_record record;
+    bus_arena arena;
+    bus_verdict verdict;
+    char reason[BUS_REASON];
+    bus_buf result;
+    void *busy;                     /* the key's queue, see prepare.c */
+    bus_job_slot *behind;           /* the next of the same key */
+    bus_job_slot *completed;        /* the next in the queue of the finished */
+    int64_t key_id;                 /* of a head; 0: a lane's record */
+};
+
+struct bus_prepare {
+    bus_job_slot *slot;
+};
+
+/* ---- crash notes: which delivery is in a handler, in a file that survives the process */
+typedef struct bus_crash_note bus_crash_note;
+
+/* ---- the shard */
+
+struct bus_shard {
+    bus_shard_options options;
+    const bus_clock *clock;
+    const char *name;               /* service name */
+    char where[96];                 /* "service/shard" for logs */
+    char source_prefix[96];         /* "service/shard#" */
+    bus_lock *lock;
+    bus_store *store;
+    bus_port *port;
+    void *state;                    /* the user's */
+    bool state_open;
+    bus_shard_metrics metrics;      /* what is true if the batch in hand commits */
+    bus_shard_metrics metrics_before, published;
+
+    bus_shard_input *input; size_t input_count;
+    bus_shard_lane *lane; size_t lane_count;
+    size_t next_lane;               /* round robin */
+    bool claimed, attached;
+    bus_map output_partitions;      /* topic -> count + 1, as a pointer */
+    char commit_metadata[80];
+
+    /* the batch */
+    bool in_batch, savepoints;
+    bool saved;                     /* a save is open around the delivery in hand: settling and handler go together */
+    bool one_by_one; int one_by_one_left;
+    bus_error batch_error;          /* why it must be rolled back for good; status BUS_OK: only redo */
+    int64_t now_ms, now_us;
+    int batch_count;
+    int64_t batch_bytes;
+    bus_arena arena;                /* per delivery */
+    bus_buf scratch;                /* encoded bodies */
+    bus_buf headers_scratch;
+    bus_buf staged_bytes;
+    bus_staged *staged; size_t staged_count, staged_cap;
+    size_t staged_mark, staged_bytes_mark;
+    struct bus_call_result *results; size_t result_count, result_cap; /* calls of this batch */
+    bool did;                       /* the batch has something to commit */
+    int64_t store_retry_at_us;      /* after a failed commit */
+    bus_backoff store_backoff;
+    bool store_warned, outbox_full_warned;
+    int64_t draining_after;         /* key id, round robin */
+    int64_t draining_at_us;         /* nothing could be drained: look again then */
+    bus_job_slot *jobs_settled;     /* heads settled by the batch in hand */
+
+    bus_relay relay;
+    bus_crash_note *crash;
+
+    /* offsets for Kafka */
+    bus_offset *commit_list;
+    bool commit_waiting, commit_wanted;
+    int64_t commit_upto;            /* outbox id that must be acknowledged first */
+    int64_t commit_at_us;
+    bool positions_moved;
+
+    /* calls from other threads */
+    pthread_mutex_t call_lock;
+    bus_call *calls, **calls_tail;
+    _Atomic bool calls_waiting;
+    _Atomic bool draining;
+    _Atomic int64_t outbox_bytes_seen;
+
+    /* prepare */
+    pthread_mutex_t job_lock;
+    bus_job_slot *jobs_completed;
+    _Atomic bool jobs_waiting;
+    bus_job_slot *jobs_free;
+    bus_map jobs_by_key, heads;
+    size_t jobs_out;
+    bool heads_ready;               /* a head's step is done: run it */
+
+    /* watchdog */
+    _Atomic int64_t handler_since;
+    _Atomic(const char *) handler_topic;
+    _Atomic int32_t handler_partition;
+    _Atomic int64_t handler_offset;
+
+    /* halted */
+    _Atomic int failed;
+    bus_error failure;
+};
+
+/* shard.c */
+void bus_shard_halt(bus_shard *shard, const bus_error *why);
+/* Marks the batch for rollback: status other than BUS_OK ends it, BUS_OK asks for savepoints. Returns BUS_OUT_REDO. */
+bus_outcome bus_shard_redo(bus_shard *shard, const bus_error *why);
+
+/* batch.c: one transaction */
+bool bus_batch_run(bus_shard *shard); /* false: nothing was to be done */
+int64_t bus_batch_wait_us(bus_shard *shard);
+void bus_batch_free(bus_shard *shard);
+
+/* calls.c: transactions from outside */
+void bus_calls_take(bus_shard *shard);              /* into the batch */
+bus_outcome bus_calls_run(bus_shard *shard);
+void bus_calls_done(bus_shard *shard);              /* the batch is durable */
+void bus_calls_fail(bus_shard *shard, bus_status status, const char *text); /* all, also those still queued */
+
+/* receive.c: from a lane's record to a settled delivery. */
+typedef enum bus_taken { BUS_TAKEN, BUS_TAKE_WAIT, BUS_TAKE_REDO } bus_taken;
+bus_taken bus_receive(bus_shard *shard, bus_shard_lane *lane, size_t index);
+bool bus_receive_anchor_ok(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bool *skip);
+uint64_t bus_record_hash(const bus_record *record);
+/* Builds what a handler sees, from a record; the strings are in the arena. BUS_CORRUPT: undecodable, delivery usable for
+ * a dead letter all the same; BUS_MISSING: unknown schema; BUS_NOMEM. `decode` false: envelope and route only. */
+bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, bus_arena *arena, bool decode, bus_delivery *out, bus_error *err);
+bus_status bus_delivery_decode(bus_shard *shard, bus_delivery *delivery, bus_arena *arena, bus_error *err);
+
+/* handle.c: runs a delivery's handler in the cage. With shard->saved the caller holds a save and releases it after DONE;
+ * else the handler gets its own. After any other outcome all since the save is undone and `saved` is false. */
+bool bus_delivery_save(bus_shard *shard);     /* false: redo */
+bool bus_delivery_release(bus_shard *shard);
+bool bus_delivery_back(bus_shard *shard);
+bus_outcome bus_handle(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job, bus_tx *tx);
+bus_outcome bus_handle_call(bus_shard *shard, bus_call *call, bus_tx *tx);
+void bus_tx_init(bus_tx *tx, bus_shard *shard, const bus_delivery *delivery);
+void bus_input_pause(bus_shard *shard, bus_shard_input *input, const char *why, bool schema);
+bus_shard_input *bus_shard_input_of(bus_shard *shard, const char *topic);
+
+/* emit.c: rows for the outbox. */
+typedef struct bus_emission {
+    bus_destination *destination;
+    const char *event_id;
+    const void *key; size_t key_len;
+    const void *value; size_t value_len;
+    const bus_header *headers; size_t header_count; /* without bus-hop */
+    int64_t at;
+    int attempt; int64_t not_before; const char *token;
+} bus_emission;
+bus_status bus_emit_row(bus_shard *shard, const bus_emission *emission, bus_error *err);
+int32_t bus_partitions_of(bus_shard *shard, const char *topic); /* 0: unknown */
+bus_status bus_emit_scheduled(bus_shard *shard, const bus_scheduled *event, bus_error *err);
+
+/* keys.c: the key's states. */
+bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, const bus_record *record, bus_job_slot *job);
+bus_outcome bus_key_run_head(bus_shard *shard, bus_key *key);   /* WAITING or DRAINING */
+bus_outcome bus_key_drain(bus_shard *shard, bus_key *key, int most);
+bus_outcome bus_key_discard_head(bus_shard *shard, bus_key *key);
+/* Headers for a copy of the event: its own, less those of one hop, and bus-orig (its text goes to orig_text). */
+size_t bus_copy_headers(const bus_delivery *delivery, bus_header *out, size_t most, char orig_text[BUS_ORIG_TEXT]);
+const bus_key *bus_key_of_token(bus_shard *shard, const bus_slice *token);
+
+/* letters.c: dead letters and the commands about them. */
+bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const bus_tx *why, int attempts, bus_key *holding, bus_error *err);
+bus_status bus_letter_settle(bus_shard *shard, const char *id, bus_letter_state state, bus_error *err);
+bool bus_letter_is_open(bus_shard *shard, const bus_delivery *delivery);
+void bus_letter_id_of(const bus_shard *shard, const bus_delivery *delivery, char out[BUS_ID_TEXT]);
+bus_outcome bus_command_run(bus_shard *shard, const bus_record *record);
+
+/* relay.c */
+void bus_relay_reports(bus_shard *shard);
+void bus_relay_committed(bus_shard *shard);        /* the staged rows are durable: send them */
+void bus_relay_pump(bus_shard *shard);             /* rows that are behind, probes, resets */
+bus_status bus_relay_delete_acked(bus_shard *shard, bus_error *err); /* inside a transaction */
+void bus_relay_deleted(bus_shard *shard);          /* that transaction committed */
+bool bus_relay_wants_delete(const bus_shard *shard, bool idle);
+int64_t bus_relay_wait_us(const bus_shard *shard);
+int64_t bus_relay_lowest(const bus_shard *shard);  /* least id not acknowledged; INT64_MAX: none */
+bus_status bus_relay_start(bus_shard *shard, bus_error *err); /* after open: what the outbox still holds */
+void bus_relay_free(bus_shard *shard);
+
+/* offsets.c: telling Kafka, and the claim */
+void bus_offsets_step(bus_shard *shard);
+int64_t bus_offsets_wait_us(const bus_shard *shard);
+bool bus_offsets_settled(const bus_shard *shard);
+
+/* prepare.c */
+void bus_prepare_fetched(bus_shard *shard, bus_shard_lane *lane, size_t from); /* submits what it may */
+bus_job_slot *bus_prepare_head(bus_shard *shard, bus_key *key, const bus_parked *parked); /* NULL: no memory; look at its state */
+bus_job_slot *bus_prepare_head_done(bus_shard *shard); /* the next head whose step is done; NULL: none */
+void bus_prepare_batch_over(bus_shard *shard, bool committed); /* heads settled in the batch leave, or stay for its rerun */
+void bus_prepare_settled(bus_shard *shard, bus_job_slot *slot); /* its event is settled: the next of its key may run */
+void bus_prepare_collect(bus_shard *shard);
+void bus_prepare_drop_lane(bus_shard *shard, bus_shard_lane *lane);
+void bus_prepare_wait(bus_shard *shard); /* until the pool has given everything back */
+void bus_prepare_free(bus_shard *shard);
+bus_record bus_parked_record(const bus_parked *parked, bus_arena *arena); /* the record it was; headers in the arena */
+bool bus_prepare_topic(const bus_shard *shard, const char *topic);
+
+#define BUS_HEAD_LEASE_MS 10000 /* a head whose step runs is looked at again after this long */
+
+/* crash.c */
+bus_crash_note *bus_crash_open(const char *directory, int shard, bus_error *err);
+void bus_crash_close(bus_crash_note *note);
+void bus_crash_enter(bus_crash_note *note, const bus_delivery *delivery);
+void bus_crash_leave(bus_crash_note *note);
+bool bus_crash_suspect(const bus_crash_note *note, const bus_delivery *delivery); /* has killed the process three times */
+bool bus_crash_died(const bus_crash_note *note);   /* the process died in a handler before this open */
+
+#endif

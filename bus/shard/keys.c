@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT
+ * Keys: the state machine that keeps a key's order through failures. An event that fails waits as the head of its key;
+ * later events of the key park behind it; the store holds their bytes, records in Kafka only trigger.
+ *
+ *   free -> waiting (retry) -> draining (done) -> free;  waiting -> held (dead, BUS_HOLD_KEY) -> draining (redrive, discard) */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RATIO_LEAST 50    /* deliveries before the ratio limit judges */
+#define RATIO_WINDOW 400
+
+static bus_outcome store_failed(bus_shard *shard, const bus_error *err) { return bus_shard_redo(shard, err); }
+
+static bus_outcome no_memory(bus_shard *shard)
+{
+    bus_error err = { 0 };
+    bus_fail_nomem(&err);
+    return bus_shard_redo(shard, &err);
+}
+
+/* ---- the ratio limit: a bad deploy must not drain a topic into the dead letters */
+
+static void judge(bus_shard_input *input, bool dead)
+{
+    if (!input)
+        return;
+    input->recent++;
+    input->recent_dead += dead;
+    if (input->recent >= RATIO_WINDOW) {
+        input->recent /= 2;
+        input->recent_dead /= 2;
+    }
+    if (!dead)
+        bus_backoff_reset(&input->pause);
+}
+
+static bool may_die(bus_shard *shard, bus_shard_input *input)
+{
+    int percent = shard->options.limits.reject_percent;
+    if (!input || percent <= 0 || input->recent < RATIO_LEAST || input->recent_dead * 100 <= percent * input->recent)
+        return true;
+    if (input->let_one) {
+        input->let_one = false;
+        return true;
+    }
+    input->let_one = true;
+    char why[120];
+    snprintf(why, sizeof why, "%d of the last %d events were dead-lettered (reject.ratio.percent): fix or roll back the service",
+             input->recent_dead, input->recent);
+    bus_input_pause(shard, input, why, false);
+    return false;
+}
+
+/* ---- waiting */
+
+/* Headers of a copy: the original's, less those that belong to one hop or one state. */
+static size_t copy_headers(const bus_event *event, bus_header *out, size_t most)
+{
+    static const char *const hop[] = { "bus-hop", "bus-orig", "bus-letter", "bus-command", "bus-reason", "bus-operator" };
+    size_t count = 0;
+    for (size_t i = 0; i < event->header_count && count < most; i++) {
+        bool skip = strncmp(event->headers[i].name, "__dlq.", 6) == 0;
+        for (size_t k = 0; k < sizeof hop / sizeof *hop && !skip; k++)
+            skip = strcmp(event->headers[i].name, hop[k]) == 0;
+        if (!skip)
+            out[count++] = event->headers[i];
+    }
+    return count;
+}
+
+size_t bus_copy_headers(const bus_delivery *delivery, bus_header *out, size_t most, char orig_text[BUS_ORIG_TEXT])
+{
+    const bus_event *event = &delivery->event;
+    size_t count = copy_headers(event, out, most - 1);
+    bus_orig orig = { .topic = { event->topic, strlen(event->topic) }, .partition = event->partition, .offset = event->offset,
+                      .timestamp = delivery->timestamp };
+    bus_slice hop = delivery->envelope.orig.topic.at ? delivery->envelope.orig.hop : (bus_slice){ 0 };
+    for (size_t i = 0; i < event->header_count && !hop.at; i++)
+        if (strcmp(event->headers[i].name, "bus-hop") == 0)
+            hop = (bus_slice){ event->headers[i].value, event->headers[i].len };
+    orig.hop = hop;
+    size_t n = bus_orig_write(&orig, orig_text, BUS_ORIG_TEXT);
+    if (n)
+        out[count++] = (bus_header){ "bus-orig", orig_text, n };
+    return count;
+}
+
+static bus_status send_retry(bus_shard *shard, const bus_delivery *delivery, const bus_key *key, const bus_input *tier,
+                             const char *reason, bus_error *err)
+{
+    bus_destination *destination = bus_destination_of(shard->store, tier->topic, shard->options.index, err);
+    if (!destination)
+        return BUS_NOMEM;
+    char orig[BUS_ORIG_TEXT], token[48], id[BUS_ID_TEXT];
+    bus_header headers[BUS_MOST_HEADERS];
+    size_t count = bus_copy_headers(delivery, headers, BUS_MOST_HEADERS - 1, orig);
+    headers[count++] = (bus_header){ "bus-reason", reason, strlen(reason) };
+    snprintf(token, sizeof token, "%lld.%d", (long long)key->id, key->attempt);
+    bus_part parts[] = { { token, strlen(token) }, { destination->source, strlen(destination->source) } };
+    bus_id_of(parts, 2, id);
+    const bus_event *event = &delivery->event;
+    bus_emission emission = { .destination = destination, .event_id = id, .key = event->key, .key_len = event->key_len,
+                              .value = event->value, .value_len = event->value_len, .headers = headers, .header_count = count,
+                              .attempt = key->attempt + 1, .not_before = key->due, .token = token };
+    bus_status status = bus_emit_row(shard, &emission, err);
+    if (status != BUS_TOO_BIG)
+        return status;
+    /* With our headers it no longer fits: the trigger alone will do. */
+    emission.value = NULL;
+    emission.value_len = 0;
+    return bus_emit_row(shard, &emission, err);
+}
+
+/* The head failed its `attempt`-th run and waits for the next. */
+static bus_outcome wait(bus_shard *shard, bus_key *key, const bus_delivery *delivery, int attempt, const char *reason)
+{
+    bus_error err = { 0 };
+    if (!bus_key_touch(shard->store, key))
+        return no_memory(shard);
+    const bus_input *tier = bus_router_tier(shard->options.router, attempt);
+    key->state = BUS_KEY_WAITING;
+    key->attempt = attempt;
+    key->due = shard->now_ms + (tier ? tier->delay_ms : 1000);
+    if (!key->first_failed)
+        key->first_failed = shard->now_ms;
+    snprintf(key->event_id, sizeof key->event_id, "%s", delivery->event.id);
+    bus_count(&shard->metrics.retried, 1);
+    if (tier && send_retry(shard, delivery, key, tier, reason, &err))
+        return store_failed(shard, &err);
+    return BUS_OUT_RETRY;
+}
+
+static bus_status park(bus_shard *shard, bus_key *key, const bus_delivery *delivery, bus_error *err)
+{
+    const bus_event *event = &delivery->event;
+    bus_buf *packed = &shard->headers_scratch;
+    bus_buf_clear(packed);
+    size_t count = event->header_count < BUS_MOST_HEADERS ? event->header_count : BUS_MOST_HEADERS;
+    bus_headers_pack(event->headers, count, packed);
+    if (!bus_buf_ok(packed))
+        return bus_fail_nomem(err);
+    bus_parked parked = { .event_id = event->id, .topic = event->topic, .partition = event->partition, .offset = event->offset,
+                          .timestamp = delivery->timestamp, .record_key = event->key, .record_key_len = event->key_len,
+                          .value = event->value, .value_len = event->value_len, .headers = packed->data, .headers_len = packed->len };
+    return bus_key_park(shard->store, key, &parked, err);
+}
+
+/* The key has no row: make one with this delivery as its head. */
+static bus_key *seize(bus_shard *shard, const bus_delivery *delivery, bus_error *err)
+{
+    bus_key *key = bus_key_make(shard->store, delivery->scope, delivery->key, delivery->key_len, err);
+    if (!key || park(shard, key, delivery, err))
+        return NULL;
+    return key;
+}
+
+/* ---- arrival */
+
+static bus_outcome arrive_behind(bus_shard *shard, bus_key *key, const bus_delivery *delivery)
+{
+    bus_error err = { 0 };
+    if (bus_key_holds(shard->store, key, delivery->event.id)) {
+        bus_count(&shard->metrics.duplicates, 1);
+        return BUS_OUT_DONE;
+    }
+    if (key->parked >= shard->options.limits.parked_per_key) {
+        bus_tx why;
+        bus_tx_init(&why, shard, delivery);
+        why.error_class = "behind";
+        snprintf(why.reason, sizeof why.reason, "behind %.100s, with %lld events of the key parked already", key->event_id,
+                 (long long)key->parked);
+        if (bus_letter_open(shard, delivery, &why, 0, NULL, &err))
+            return store_failed(shard, &err);
+        return BUS_OUT_DONE;
+    }
+    return park(shard, key, delivery, &err) ? store_failed(shard, &err) : BUS_OUT_DONE;
+}
+
+static bus_outcome resolved(bus_shard *shard, const bus_delivery *delivery)
+{
+    bus_error err = { 0 };
+    bus_count(&shard->metrics.handled, 1);
+    if (delivery->letter_id[0] && bus_letter_settle(shard, delivery->letter_id, BUS_LETTER_RESOLVED, &err))
+        return store_failed(shard, &err);
+    return BUS_OUT_DONE;
+}
+
+static bus_outcome arrive_dead(bus_shard *shard, const bus_delivery *delivery, const bus_tx *tx, int attempts)
+{
+    bus_error err = { 0 };
+    bus_key *key = NULL;
+    if (delivery->route && delivery->route->on_dead == BUS_HOLD_KEY && !(key = seize(shard, delivery, &err)))
+        return store_failed(shard, &err);
+    if (key && !bus_key_touch(shard->store, key))
+        return no_memory(shard);
+    if (key) {
+        key->state = BUS_KEY_HELD;
+        key->attempt = attempts;
+        key->first_failed = shard->now_ms;
+        snprintf(key->event_id, sizeof key->event_id, "%s", delivery->event.id);
+    }
+    return bus_letter_open(shard, delivery, tx, attempts, key, &err) ? store_failed(shard, &err) : BUS_OUT_DEAD;
+}
+
+bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, const bus_record *record, bus_job_slot *job)
+{
+    (void)record;
+    bus_key *key = bus_key_find(shard->store, delivery->scope, delivery->key, delivery->key_len);
+    if (key && key->state != BUS_KEY_FREE)
+        return arrive_behind(shard, key, delivery);
+    if (!delivery->letter_id[0] && bus_letter_open_count(shard->store) > 0 && bus_letter_is_open(shard, delivery)) {
+        bus_count(&shard->metrics.duplicates, 1);
+        return BUS_OUT_DONE;
+    }
+    bus_tx tx;
+    bus_error err = { 0 };
+    bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
+    bus_outcome outcome = bus_handle(shard, delivery, job, &tx);
+    int attempts = delivery->route ? bus_router_attempts(shard->options.router, delivery->route) : 1;
+    if (outcome == BUS_OUT_RETRY && attempts <= 1)
+        outcome = BUS_OUT_DEAD;
+    if (outcome == BUS_OUT_PAUSE)
+        bus_input_pause(shard, input, tx.reason, false);
+    if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_REDO || outcome == BUS_OUT_PENDING)
+        return outcome;
+    if (outcome == BUS_OUT_DEAD && !may_die(shard, input))
+        return shard->saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : BUS_OUT_PAUSE;
+    /* A failed handler has taken the save back; a fate without a handler (undecodable, crash) has not. */
+    if (outcome != BUS_OUT_DONE && shard->saved && !bus_delivery_back(shard))
+        return BUS_OUT_REDO;
+    judge(input, outcome == BUS_OUT_DEAD);
+    if (outcome == BUS_OUT_DONE)
+        return resolved(shard, delivery);
+    if (outcome == BUS_OUT_DEAD)
+        return arrive_dead(shard, delivery, &tx, 1);
+    if (!(key = seize(shard, delivery, &err)))
+        return store_failed(shard, &err);
+    if (bus_key_touch(shard->store, key))
+        key->round = delivery->letter_round;
+    return wait(shard, key, delivery, 1, tx.reason);
+}
+
+/* ---- the head */
+
+static bus_outcome head_gone(bus_shard *shard, bus_key *key)
+{
+    bus_error err = { 0 };
+    if (bus_key_pop(shard->store, key, &err))
+        return store_failed(shard, &err);
+    if (key->parked == 0)
+        return bus_key_free(shard->store, key, &err) ? store_failed(shard, &err) : BUS_OUT_DONE;
+    if (!bus_key_touch(shard->store, key))
+        return no_memory(shard);
+    key->state = BUS_KEY_DRAINING;
+    key->attempt = 0;
+    key->round = 0;
+    key->due = 0;
+    key->first_failed = 0;
+    key->event_id[0] = 0;
+    return BUS_OUT_DONE;
+}
+
+bus_outcome bus_key_discard_head(bus_shard *shard, bus_key *key) { return head_gone(shard, key); }
+
+/* What it needs is away: look again when the pause is over. No attempt is spent. */
+static bus_outcome defer(bus_shard *shard, bus_key *key, const bus_shard_input *input)
+{
+    int64_t until_us = input ? input->paused_until_us - shard->now_us : 0;
+    if (key->state != BUS_KEY_WAITING)
+        return BUS_OUT_PAUSE;
+    if (!bus_key_touch(shard->store, key))
+        return no_memory(shard);
+    /* No record will come for it: its timer, which grants records a grace, must not wait longer for that. */
+    key->due = shard->now_ms + (until_us > 0 ? until_us / 1000 : 0) + 1 - shard->options.limits.retry_grace_ms;
+    shard->did = true;
+    return BUS_OUT_PAUSE;
+}
+
+static bus_outcome head_dead(bus_shard *shard, bus_key *key, const bus_delivery *delivery, const bus_tx *tx, int attempts)
+{
+    bus_error err = { 0 };
+    bool hold = delivery->route && delivery->route->on_dead == BUS_HOLD_KEY;
+    if (hold) {
+        if (!bus_key_touch(shard->store, key))
+            return no_memory(shard);
+        key->state = BUS_KEY_HELD;
+        key->attempt = attempts;
+        snprintf(key->event_id, sizeof key->event_id, "%s", delivery->event.id);
+    }
+    if (bus_letter_open(shard, delivery, tx, attempts, hold ? key : NULL, &err))
+        return store_failed(shard, &err);
+    if (hold)
+        return BUS_OUT_DEAD;
+    bus_outcome outcome = head_gone(shard, key);
+    return outcome == BUS_OUT_DONE ? BUS_OUT_DEAD : outcome;
+}
+
+static bus_outcome head_failed(bus_shard *shard, bus_key *key, bus_delivery *delivery, bus_outcome outcome, const bus_tx *tx)
+{
+    bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
+    int run = delivery->event.attempt;
+    int attempts = delivery->route ? bus_router_attempts(shard->options.router, delivery->route) : 1;
+    if (outcome == BUS_OUT_RETRY && run < attempts)
+        return wait(shard, key, delivery, run, tx->reason);
+    if (!may_die(shard, input))
+        return defer(shard, key, input);
+    judge(input, true);
+    return head_dead(shard, key, delivery, tx, run);
+}
+
+/* The letter that the head is redriven from: a held key's own, or that of a redriven arrival which had parked. */
+static void name_letter(bus_shard *shard, const bus_key *key, bus_delivery *delivery)
+{
+    const bus_envelope *envelope = &delivery->envelope;
+    if (envelope->command == BUS_COMMAND_REDRIVE && envelope->command_id.len < sizeof delivery->letter_id) {
+        memcpy(delivery->letter_id, envelope->command_id.at, envelope->command_id.len);
+        delivery->letter_id[envelope->command_id.len] = 0;
+        delivery->letter_round = envelope->command_round;
+    } else if (key->round > 0) {
+        bus_letter_id_of(shard, delivery, delivery->letter_id);
+        delivery->letter_round = key->round;
+    }
+}
+
+/* Reads the head and what it needs. DONE: run it. */
+static bus_outcome head_ready(bus_shard *shard, bus_key *key, bus_delivery *delivery, bus_job_slot **job)
+{
+    bus_error err = { 0 };
+    bus_parked parked;
+    bus_status status = bus_key_head(shard->store, key, &shard->arena, &parked, &err);
+    if (status)
+        return store_failed(shard, &err);
+    bus_record record = bus_parked_record(&parked, &shard->arena);
+    if (record.header_count && !record.headers)
+        return no_memory(shard);
+    if (bus_delivery_read(shard, &record, &shard->arena, false, delivery, &err))
+        return no_memory(shard);
+    delivery->event.attempt = key->attempt + 1;
+    delivery->first_failed = key->first_failed;
+    name_letter(shard, key, delivery);
+    bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
+    if (input && input->paused_until_us > shard->now_us)
+        return defer(shard, key, input);
+    if ((status = bus_delivery_decode(shard, delivery, &shard->arena, &err))) {
+        if (status != BUS_MISSING)
+            return no_memory(shard);
+        bus_input_pause(shard, input, err.text, true);
+        return defer(shard, key, input);
+    }
+    if (!delivery->route || !delivery->route->prepare || delivery->undecodable)
+        return BUS_OUT_DONE;
+    if (!(*job = bus_prepare_head(shard, key, &parked)))
+        return no_memory(shard);
+    if ((*job)->state == BUS_JOB_DONE && !(*job)->settled)
+        return BUS_OUT_DONE;
+    if (key->state == BUS_KEY_WAITING) { /* a lease, so that its timer does not spin meanwhile */
+        if (!bus_key_touch(shard->store, key))
+            return no_memory(shard);
+        key->due = shard->now_ms + BUS_HEAD_LEASE_MS;
+        shard->did = true;
+    }
+    return BUS_OUT_PENDING;
+}
+
+/* The head's step was used up by the batch in hand: when that is durable the next of the key may be prepared. */
+static void step_used(bus_shard *shard, bus_job_slot *job)
+{
+    if (!job || job->settled)
+        return;
+    job->settled = true;
+    job->completed = shard->jobs_settled;
+    shard->jobs_settled = job;
+}
+
+bus_outcome bus_key_run_head(bus_shard *shard, bus_key *key)
+{
+    bus_delivery delivery;
+    bus_job_slot *job = NULL;
+    bus_tx tx;
+    bus_outcome outcome = head_ready(shard, key, &delivery, &job);
+    if (outcome != BUS_OUT_DONE)
+        return outcome;
+    if (!delivery.route && !delivery.undecodable) {
+        bus_count(&shard->metrics.unrouted, 1); /* this version of the service has no route for it any more */
+        return head_gone(shard, key);
+    }
+    outcome = bus_handle(shard, &delivery, job, &tx);
+    if (outcome == BUS_OUT_REDO)
+        return outcome;
+    if (outcome == BUS_OUT_PAUSE) {
+        bus_shard_input *input = bus_shard_input_of(shard, delivery.event.topic);
+        bus_input_pause(shard, input, tx.reason, false);
+        step_used(shard, job);
+        return defer(shard, key, input);
+    }
+    if (outcome == BUS_OUT_DONE) {
+        judge(bus_shard_input_of(shard, delivery.event.topic), false);
+        outcome = resolved(shard, &delivery);
+        if (outcome == BUS_OUT_DONE)
+            outcome = head_gone(shard, key);
+    } else {
+        outcome = head_failed(shard, key, &delivery, outcome, &tx);
+    }
+    step_used(shard, job);
+    shard->did = true;
+    return outcome;
+}
+
+bus_outcome bus_key_drain(bus_shard *shard, bus_key *key, int most)
+{
+    bus_outcome outcome = BUS_OUT_DONE;
+    for (int i = 0; i < most && key->state == BUS_KEY_DRAINING; i++) {
+        bus_arena_reset(&shard->arena);
+        outcome = bus_key_run_head(shard, key);
+        if (outcome == BUS_OUT_REDO || outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)
+            return outcome;
+    }
+    return BUS_OUT_DONE;
+}
+
+const bus_key *bus_key_of_token(bus_shard *shard, const bus_slice *token)
+{
+    char text[65];
+    if (token->len >= sizeof text)
+        return NULL;
+    memcpy(text, token->at, token->len);
+    text[token->len] = 0;
+    char *end;
+    long long id = strtoll(text, &end, 10);
+    long attempt = *end == '.' ? strtol(end + 1, &end, 10) : -1;
+    if (*end || attempt < 0)
+        return NULL;
+    const bus_key *key = bus_key_by_id(shard->store, id);
+    return key && key->state == BUS_KEY_WAITING && key->attempt == attempt ? key : NULL;
+}

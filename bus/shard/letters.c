@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT
+ * Letters: dead letters and the commands about them. Each change of a letter is a record on `<service>.dlq`, so the topic
+ * alone shows what is open; commands come by `<service>.redrive`, whose order settles races between operators. Header
+ * names are those of KIP-1191. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdio.h>
+#include <string.h>
+
+void bus_letter_id_of(const bus_shard *shard, const bus_delivery *delivery, char out[BUS_ID_TEXT])
+{
+    const bus_event *event = &delivery->event;
+    bus_part parts[] = { { "letter", 6 }, { shard->name, strlen(shard->name) }, { event->topic, strlen(event->topic) },
+                         { event->id, strlen(event->id) } };
+    bus_id_of(parts, 4, out);
+}
+
+static bus_status fetch(bus_shard *shard, const char *id, bus_letter *out, bool *found, bus_error *err)
+{
+    bus_status status = bus_letter_get(shard->store, id, out, err);
+    *found = status == BUS_OK;
+    return status == BUS_MISSING ? BUS_OK : status;
+}
+
+bool bus_letter_is_open(bus_shard *shard, const bus_delivery *delivery)
+{
+    char id[BUS_ID_TEXT];
+    bus_letter letter;
+    bool found;
+    bus_letter_id_of(shard, delivery, id);
+    return fetch(shard, id, &letter, &found, NULL) == BUS_OK && found &&
+           (letter.state == BUS_LETTER_OPEN || letter.state == BUS_LETTER_REDRIVEN);
+}
+
+/* ---- records on the dead-letter topic */
+
+typedef struct letter_texts {
+    char letter[64], orig[BUS_ORIG_TEXT], partition[16], offset[24], count[16], first[24], last[24];
+} letter_texts;
+
+static void add(bus_header *headers, size_t *count, const char *name, const char *text)
+{
+    if (*count < BUS_MOST_HEADERS)
+        headers[(*count)++] = (bus_header){ name, text, strlen(text) };
+}
+
+static bus_status publish(bus_shard *shard, const bus_letter *letter, const bus_header *headers, size_t count, const bus_event *event,
+                          bool body, bus_error *err)
+{
+    const char *topic = bus_router_dlq(shard->options.router);
+    bus_destination *destination = bus_destination_of(shard->store, topic, shard->options.index, err);
+    if (!destination)
+        return BUS_NOMEM;
+    char id[BUS_ID_TEXT], change[48];
+    snprintf(change, sizeof change, "%d %d", letter->round, letter->state);
+    bus_part parts[] = { { letter->id, strlen(letter->id) }, { change, strlen(change) } };
+    bus_id_of(parts, 2, id);
+    bus_emission emission = { .destination = destination, .event_id = id, .headers = headers, .header_count = count };
+    if (event) {
+        emission.key = event->key;
+        emission.key_len = event->key_len;
+    }
+    if (event && body) {
+        emission.value = event->value;
+        emission.value_len = event->value_len;
+    }
+    return bus_emit_row(shard, &emission, err);
+}
+
+static size_t letter_headers(bus_shard *shard, const bus_letter *letter, const bus_delivery *delivery, const bus_tx *why,
+                             int attempts, bool held, bus_header *headers, letter_texts *text)
+{
+    const bus_event *event = &delivery->event;
+    size_t count = bus_copy_headers(delivery, headers, BUS_MOST_HEADERS - 14, text->orig);
+    snprintf(text->letter, sizeof text->letter, "%s %d %s", letter->id, letter->round, bus_letter_state_name(BUS_LETTER_OPEN));
+    snprintf(text->partition, sizeof text->partition, "%d", event->partition);
+    snprintf(text->offset, sizeof text->offset, "%lld", (long long)event->offset);
+    snprintf(text->count, sizeof text->count, "%d", attempts);
+    snprintf(text->first, sizeof text->first, "%lld", (long long)letter->first_failed);
+    snprintf(text->last, sizeof text->last, "%lld", (long long)shard->now_ms);
+    if (!delivery->envelope.id.len)
+        add(headers, &count, "ce_id", event->id);
+    add(headers, &count, "bus-letter", text->letter);
+    add(headers, &count, "__dlq.errors.topic", event->topic);
+    add(headers, &count, "__dlq.errors.partition", text->partition);
+    add(headers, &count, "__dlq.errors.offset", text->offset);
+    add(headers, &count, "__dlq.errors.group", shard->name);
+    add(headers, &count, "__dlq.errors.delivery.count", text->count);
+    add(headers, &count, "__dlq.errors.class", why->error_class);
+    add(headers, &count, "__dlq.errors.message", why->reason);
+    add(headers, &count, "__dlq.errors.first", text->first);
+    add(headers, &count, "__dlq.errors.last", text->last);
+    if (held)
+        add(headers, &count, "bus-held", "yes");
+    return count;
+}
+
+bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const bus_tx *why, int attempts, bus_key *holding, bus_error *err)
+{
+    bus_letter letter;
+    bool found;
+    char id[BUS_ID_TEXT];
+    bus_letter_id_of(shard, delivery, id);
+    bus_status status = fetch(shard, id, &letter, &found, err);
+    if (status)
+        return status;
+    if (!found) {
+        memset(&letter, 0, sizeof letter);
+        memcpy(letter.id, id, sizeof letter.id);
+        snprintf(letter.event_id, sizeof letter.event_id, "%s", delivery->event.id);
+        letter.first_failed = delivery->first_failed ? delivery->first_failed : shard->now_ms;
+    }
+    letter.scope = delivery->scope;
+    letter.round++;
+    letter.state = BUS_LETTER_OPEN;
+    letter.key_id = holding ? holding->id : 0;
+    if (holding) {
+        if (!bus_key_touch(shard->store, holding))
+            return bus_fail_nomem(err);
+        holding->round = letter.round;
+    }
+    if ((status = bus_letter_put(shard->store, &letter, err)))
+        return status;
+    bus_count(&shard->metrics.dead_lettered, 1);
+    bus_log(BUS_WARN, shard->where, "dead_letter", "%s/%d offset %lld (%s) after %d attempt(s), %s: %s; letter %s%s",
+            delivery->event.topic, delivery->event.partition, (long long)delivery->event.offset, delivery->event.type_name, attempts,
+            why->error_class, why->reason, letter.id, holding ? ", its key is held" : "");
+    bus_header headers[BUS_MOST_HEADERS];
+    letter_texts text;
+    size_t count = letter_headers(shard, &letter, delivery, why, attempts, holding != NULL, headers, &text);
+    status = publish(shard, &letter, headers, count, &delivery->event, true, err);
+    if (status != BUS_TOO_BIG)
+        return status;
+    /* With our headers it no longer fits a record: the letter says where the bytes are. */
+    return publish(shard, &letter, headers, count, &delivery->event, false, err);
+}
+
+/* Changes an open or redriven letter's state and tells the topic. */
+static bus_status change(bus_shard *shard, bus_letter *letter, bus_letter_state state, const bus_header *more, size_t more_count, bus_error *err)
+{
+    char text[64];
+    bus_header headers[8];
+    size_t count = 0;
+    letter->state = (int)state;
+    bus_status status = bus_letter_put(shard->store, letter, err);
+    if (status)
+        return status;
+    snprintf(text, sizeof text, "%s %d %s", letter->id, letter->round, bus_letter_state_name(state));
+    headers[count++] = (bus_header){ "bus-letter", text, strlen(text) };
+    for (size_t i = 0; i < more_count && count < 8; i++)
+        headers[count++] = more[i];
+    return publish(shard, letter, headers, count, NULL, false, err);
+}
+
+bus_status bus_letter_settle(bus_shard *shard, const char *id, bus_letter_state state, bus_error *err)
+{
+    bus_letter letter;
+    bool found;
+    bus_status status = fetch(shard, id, &letter, &found, err);
+    if (status || !found || letter.state != BUS_LETTER_REDRIVEN)
+        return status;
+    return change(shard, &letter, state, NULL, 0, err);
+}
+
+/* ---- commands */
+
+/* The operator's reason and name go with the change. */
+static size_t operator_headers(const bus_record *record, bus_header out[2])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < record->header_count && count < 2; i++)
+        if (strcmp(record->headers[i].name, "bus-reason") == 0 || strcmp(record->headers[i].name, "bus-operator") == 0)
+            out[count++] = record->headers[i];
+    return count;
+}
+
+static bus_outcome redo(bus_shard *shard, bus_error *err) { return bus_shard_redo(shard, err); }
+
+static bus_outcome stale(bus_shard *shard, const bus_envelope *envelope, const char *why)
+{
+    bus_count(&shard->metrics.commands_stale, 1);
+    bus_log(BUS_INFO, shard->where, "command_stale", "%s of letter %.*s round %d: already %s", bus_command_name(envelope->command),
+            (int)envelope->command_id.len, envelope->command_id.at, envelope->command_round, why);
+    return BUS_OUT_DONE;
+}
+
+/* A held head runs again: it waits, due at once, so that a process that dies here takes it up again. */
+static bus_outcome redrive_held(bus_shard *shard, bus_key *key)
+{
+    bus_error err = { 0 };
+    if (!bus_key_touch(shard->store, key)) {
+        bus_fail_nomem(&err);
+        return redo(shard, &err);
+    }
+    key->state = BUS_KEY_WAITING;
+    key->attempt = 0;
+    key->due = shard->now_ms - shard->options.limits.retry_grace_ms;
+    bus_outcome outcome = bus_key_run_head(shard, key);
+    return outcome == BUS_OUT_REDO ? outcome : BUS_OUT_DONE;
+}
+
+/* A released letter has no place in line: redriving it is an arrival of its key. */
+static bus_outcome redrive_released(bus_shard *shard, const bus_record *record, const bus_letter *letter)
+{
+    bus_delivery delivery;
+    bus_error err = { 0 };
+    bus_status status = bus_delivery_read(shard, record, &shard->arena, true, &delivery, &err);
+    if (status && status != BUS_MISSING)
+        return redo(shard, &err);
+    memcpy(delivery.letter_id, letter->id, sizeof delivery.letter_id);
+    delivery.letter_round = letter->round;
+    delivery.first_failed = letter->first_failed;
+    if (status == BUS_MISSING) {
+        delivery.undecodable = true;
+        snprintf(delivery.fault, sizeof delivery.fault, "%.200s", err.text);
+    }
+    if (!delivery.route && !delivery.undecodable) {
+        delivery.undecodable = true;
+        snprintf(delivery.fault, sizeof delivery.fault, "no route of this service takes %.80s from %.80s", delivery.event.type_name,
+                 delivery.event.topic);
+    }
+    bus_outcome outcome = bus_key_arrive(shard, &delivery, record, NULL);
+    if (outcome != BUS_OUT_PAUSE)
+        return outcome == BUS_OUT_REDO ? outcome : BUS_OUT_DONE;
+    return BUS_OUT_PAUSE;
+}
+
+static bus_outcome command_letter(bus_shard *shard, const bus_record *record, const bus_envelope *envelope)
+{
+    char id[BUS_ID_TEXT];
+    bus_letter letter;
+    bus_error err = { 0 };
+    bool found = false;
+    if (envelope->command_id.len >= sizeof id)
+        return stale(shard, envelope, "unknown: no such letter");
+    memcpy(id, envelope->command_id.at, envelope->command_id.len);
+    id[envelope->command_id.len] = 0;
+    if (fetch(shard, id, &letter, &found, &err))
+        return redo(shard, &err);
+    if (!found)
+        return stale(shard, envelope, "unknown: no such letter in this shard");
+    if (letter.state != BUS_LETTER_OPEN || letter.round != envelope->command_round)
+        return stale(shard, envelope, letter.state != BUS_LETTER_OPEN ? bus_letter_state_name((bus_letter_state)letter.state) : "at another round");
+    bus_header more[2];
+    size_t count = operator_headers(record, more);
+    bool discard = envelope->command == BUS_COMMAND_DISCARD;
+    bus_key *key = letter.key_id ? bus_key_by_id(shard->store, letter.key_id) : NULL;
+    if (!bus_delivery_save(shard))
+        return BUS_OUT_REDO;
+    if (change(shard, &letter, discard ? BUS_LETTER_DISCARDED : BUS_LETTER_REDRIVEN, more, count, &err))
+        return redo(shard, &err);
+    if (!bus_delivery_release(shard))
+        return BUS_OUT_REDO;
+    if (!discard)
+        bus_count(&shard->metrics.redriven, 1);
+    if (key && key->state == BUS_KEY_HELD) {
+        if (!discard)
+            return redrive_held(shard, key);
+        return bus_key_discard_head(shard, key);
+    }
+    return discard ? BUS_OUT_DONE : redrive_released(shard, record, &letter);
+}
+
+/* A copy sent by `bus replay`: an event like any other, once per run, whose emits are discarded. */
+static bus_outcome command_replay(bus_shard *shard, const bus_record *record, const bus_envelope *envelope)
+{
+    bus_delivery delivery;
+    bus_error err = { 0 };
+    int64_t gap;
+    bus_status status = bus_delivery_read(shard, record, &shard->arena, true, &delivery, &err);
+    if (status && status != BUS_MISSING)
+        return redo(shard, &err);
+    if (!delivery.route || status == BUS_MISSING) {
+        bus_count(&shard->metrics.unrouted, 1);
+        return BUS_OUT_DONE;
+    }
+    if (!bus_delivery_save(shard))
+        return BUS_OUT_REDO;
+    bus_receipt receipt = bus_mark_settle(shard->store, envelope->hop.source.at, envelope->hop.source.len, record->topic,
+                                          record->partition, envelope->hop.seq, shard->now_ms, &gap);
+    if (receipt == BUS_RECEIPT_FAILED) {
+        bus_fail_nomem(&err);
+        return redo(shard, &err);
+    }
+    bus_outcome outcome = BUS_OUT_DONE;
+    if (receipt == BUS_DUPLICATE)
+        bus_count(&shard->metrics.duplicates, 1);
+    else
+        outcome = bus_key_arrive(shard, &delivery, record, NULL);
+    if (outcome == BUS_OUT_REDO)
+        return outcome;
+    if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)
+        return shard->saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : BUS_OUT_PAUSE;
+    if (shard->saved)
+        return bus_delivery_release(shard) ? BUS_OUT_DONE : BUS_OUT_REDO;
+    receipt = bus_mark_settle(shard->store, envelope->hop.source.at, envelope->hop.source.len, record->topic, record->partition,
+                              envelope->hop.seq, shard->now_ms, &gap);
+    return receipt == BUS_RECEIPT_FAILED ? redo(shard, &err) : BUS_OUT_DONE;
+}
+
+bus_outcome bus_command_run(bus_shard *shard, const bus_record *record)
+{
+    bus_envelope envelope;
+    bus_error err = { 0 };
+    bool readable = bus_envelope_read(record->headers, record->header_count, &envelope, &err) == BUS_OK;
+    if (readable && (envelope.command == BUS_COMMAND_REDRIVE || envelope.command == BUS_COMMAND_DISCARD))
+        return command_letter(shard, record, &envelope);
+    if (readable && envelope.command == BUS_COMMAND_REPLAY && envelope.hop.source.at && envelope.orig.topic.at)
+        return command_replay(shard, record, &envelope);
+    bus_log(BUS_WARN, shard->where, "command_ignored", "%s/%d offset %lld is no command of the bus: skipped", record->topic,
+            record->partition, (long long)record->offset);
+    return BUS_OUT_DONE;
+}

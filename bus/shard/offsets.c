@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT
+ * Offsets: the claim that opens a shard (section "Open" of the protocol), and telling Kafka how far it is. SQLite is the
+ * truth; what Kafka holds is for lag tools, and the proof of which store was the last. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the list of what this shard reads */
+
+static bus_status add_lane(bus_shard *shard, bus_shard_input *input, int32_t partition, bus_error *err)
+{
+    bus_shard_lane *lane = &shard->lane[shard->lane_count];
+    *lane = (bus_shard_lane){ .input = input, .partition = partition };
+    lane->position = bus_position_of(shard->store, input->declared->topic, partition);
+    if (!lane->position)
+        return bus_fail_nomem(err);
+    shard->lane_count++;
+    return BUS_OK;
+}
+
+static bus_status list_lanes(bus_shard *shard, const int32_t *partitions, bus_error *err)
+{
+    size_t total = 0, inputs;
+    const bus_input *declared = bus_router_inputs(shard->options.router, &inputs);
+    int n = shard->options.count, p = shard->options.index;
+    for (size_t i = 0; i < inputs; i++) {
+        if (partitions[i] <= 0 || partitions[i] % n != 0)
+            return bus_fail(err, BUS_REFUSED, "topic %s has %d partitions, and %s has %d shards: it must be a multiple. Create the topic "
+                            "with %d partitions, or start the service anew with another `shards`", declared[i].topic, partitions[i],
+                            shard->name, n, n);
+        total += (size_t)(partitions[i] / n);
+    }
+    if (shard->lane_count) {
+        for (size_t i = 0; i < inputs; i++)
+            if (shard->input[i].partitions != partitions[i])
+                return bus_fail(err, BUS_REFUSED, "topic %s grew from %d to %d partitions: its keys moved to other shards. Drain it, then "
+                                "start the service anew on a topic of its own size", declared[i].topic, shard->input[i].partitions,
+                                partitions[i]);
+        return BUS_OK;
+    }
+    shard->lane = calloc(total, sizeof *shard->lane);
+    shard->commit_list = calloc(total, sizeof *shard->commit_list);
+    if (!shard->lane || !shard->commit_list)
+        return bus_fail_nomem(err);
+    for (size_t i = 0; i < inputs; i++) {
+        shard->input[i].partitions = partitions[i];
+        for (int32_t q = p; q < partitions[i]; q += n) {
+            bus_status status = add_lane(shard, &shard->input[i], q, err);
+            if (status)
+                return status;
+        }
+    }
+    return BUS_OK;
+}
+
+static bus_status learn_outputs(bus_shard *shard, bus_error *err)
+{
+    size_t count;
+    const bus_output *output = bus_router_outputs(shard->options.router, &count);
+    for (size_t i = 0; i < count; i++) {
+        int32_t partitions = 0;
+        bus_transport *transport = shard->options.transport;
+        bus_status status = transport->ops->partitions(transport, output[i].topic, (int)shard->options.limits.broker_timeout_ms,
+                                                       &partitions, err);
+        if (status)
+            return status;
+        if (!bus_map_put(&shard->output_partitions, output[i].topic, strlen(output[i].topic), (void *)(intptr_t)partitions))
+            return bus_fail_nomem(err);
+    }
+    return BUS_OK;
+}
+
+/* ---- whose commits are these? Ours carry "<store id> <opens>". */
+
+static bool ours(const char *metadata, char store_id[BUS_ID_TEXT], int64_t *opens)
+{
+    long long number;
+    if (strlen(metadata) < 38 || metadata[36] != ' ' || sscanf(metadata + 37, "%lld", &number) != 1)
+        return false;
+    memcpy(store_id, metadata, 36);
+    store_id[36] = 0;
+    *opens = number;
+    return true;
+}
+
+static bus_status check_identity(bus_shard *shard, const bus_offset *lead, bus_error *err)
+{
+    const bus_meta *meta = bus_store_meta(shard->store);
+    char id[BUS_ID_TEXT];
+    int64_t opens;
+    if (!ours(lead->metadata, id, &opens))
+        return BUS_OK;
+    if (strcmp(id, meta->store_id) != 0) {
+        if (meta->fresh && shard->options.init)
+            return BUS_OK;
+        return bus_fail(err, BUS_REFUSED,
+                        "%s is not the store of %s: the group's last was %s, opened %lld times, and this %s. Mount the right volume; or "
+                        "`bus rebuild`; or, to begin anew and give up what the old one knew, start with --init on an empty directory",
+                        bus_store_path(shard->store), shard->where, id, (long long)opens,
+                        meta->fresh ? "directory has none" : meta->store_id);
+    }
+    if (opens > meta->opens)
+        return bus_fail(err, BUS_REFUSED,
+                        "%s is an older copy: it was opened %lld times, and the group's commits know of %lld. Restore the newest copy, or "
+                        "`bus rebuild`", bus_store_path(shard->store), (long long)meta->opens, (long long)opens);
+    return BUS_OK;
+}
+
+/* Store and commits both gone while the service's own topics hold records: it ran before, and its store is missing. */
+static bus_status check_traces(bus_shard *shard, const bus_offset *marks, bus_error *err)
+{
+    const char *trace = NULL;
+    for (size_t i = 0; i < shard->lane_count && !trace; i++)
+        if (shard->lane[i].input->declared->retry_tier && marks[i].high > 0)
+            trace = marks[i].topic;
+    bus_offset dlq = { .topic = bus_router_dlq(shard->options.router), .partition = shard->options.index };
+    bus_transport *transport = shard->options.transport;
+    if (!trace && transport->ops->watermarks(transport, &dlq, 1, (int)shard->options.limits.broker_timeout_ms, NULL) == BUS_OK &&
+        dlq.high > 0)
+        trace = dlq.topic;
+    if (!trace)
+        return BUS_OK;
+    return bus_fail(err, BUS_REFUSED,
+                    "%s has no store and the group no commits, but %s holds records: it ran before. Mount its volume; or `bus rebuild`; or, "
+                    "to begin anew, start with --init", shard->where, trace);
+}
+
+/* ---- positions */
+
+/* An offset that someone else committed (Kafka's own tool) moves the position. */
+static bus_status take_foreign(bus_shard *shard, bus_shard_lane *lane, const bus_offset *committed, bus_error *err)
+{
+    const bus_meta *meta = bus_store_meta(shard->store);
+    bus_position *position = lane->position;
+    char id[BUS_ID_TEXT];
+    int64_t opens;
+    if (committed->offset < 0)
+        return BUS_OK; /* vanished or never made: no reset (KIP-211) */
+    if (ours(committed->metadata, id, &opens)) {
+        if (strcmp(id, meta->store_id) != 0)
+            return BUS_OK; /* the former store's, given up by --init */
+        if (committed->offset <= position->next)
+            return BUS_OK;
+        return bus_fail(err, BUS_REFUSED,
+                        "%s is an older copy: it stands at offset %lld of %s/%d, and the group has committed %lld. Restore the newest copy, "
+                        "or `bus rebuild`", bus_store_path(shard->store), (long long)position->next, committed->topic,
+                        committed->partition, (long long)committed->offset);
+    }
+    if (committed->offset == position->next)
+        return BUS_OK;
+    bus_log(BUS_WARN, shard->where, "offset_reset", "%s/%d: someone committed offset %lld, the store stood at %lld: going on from there",
+            committed->topic, committed->partition, (long long)committed->offset, (long long)position->next);
+    bus_status status = BUS_OK;
+    if (position->next >= 0 && committed->offset < position->next)
+        status = bus_position_forget(shard->store, committed->topic, committed->partition, err);
+    if (!status && !bus_position_set(shard->store, position, committed->offset, -1, 0))
+        status = bus_fail_nomem(err);
+    return status;
+}
+
+static bus_status check_log(bus_shard *shard, bus_shard_lane *lane, const bus_offset *mark, bus_error *err)
+{
+    bus_position *position = lane->position;
+    const bus_input *declared = lane->input->declared;
+    int64_t next = position->next;
+    if (next < 0)
+        next = declared->start == BUS_FROM_END ? mark->high : mark->low;
+    else if (next > mark->high)
+        return bus_fail(err, BUS_REFUSED,
+                        "%s/%d ends at offset %lld, and %s stands at %lld: the topic was recreated or lost records. Restore it, or accept "
+                        "the loss by resetting the group's offset of this partition with Kafka's own tool", mark->topic, mark->partition,
+                        (long long)mark->high, shard->where, (long long)next);
+    else if (next < mark->low && declared->retry_tier)
+        next = mark->low; /* they only trigger; the store has what they carried */
+    else if (next < mark->low)
+        return bus_fail(err, BUS_REFUSED,
+                        "%s/%d begins at offset %lld, and %s stands at %lld: records were deleted before they were read. Raise "
+                        "retention; to accept the loss reset the group's offset of this partition with Kafka's own tool", mark->topic,
+                        mark->partition, (long long)mark->low, shard->where, (long long)next);
+    int64_t anchor = next == position->next ? position->anchor : -1;
+    if (next != position->next && !bus_position_set(shard->store, position, next, -1, 0))
+        return bus_fail_nomem(err);
+    lane->claimed_next = next;
+    lane->start = anchor >= mark->low && anchor >= 0 ? anchor : next;
+    return BUS_OK;
+}
+
+static bus_status settle_positions(bus_shard *shard, const bus_offset *committed, const bus_offset *marks, bus_error *err)
+{
+    bus_status status = bus_store_begin(shard->store, err);
+    for (size_t i = 0; i < shard->lane_count && !status; i++)
+        if (!(status = take_foreign(shard, &shard->lane[i], &committed[i], err)))
+            status = check_log(shard, &shard->lane[i], &marks[i], err);
+    if (!status)
+        status = bus_store_commit(shard->store, err);
+    if (status)
+        bus_store_rollback(shard->store);
+    return status;
+}
+
+static void fill_commits(bus_shard *shard)
+{
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        bus_offset *offset = &shard->commit_list[i];
+        *offset = (bus_offset){ .topic = shard->lane[i].input->declared->topic, .partition = shard->lane[i].partition,
+                                .offset = shard->lane[i].position->next };
+        memcpy(offset->metadata, shard->commit_metadata, sizeof shard->commit_metadata);
+    }
+}
+
+bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_error *err)
+{
+    bus_transport *transport = shard->options.transport;
+    int timeout = (int)shard->options.limits.broker_timeout_ms;
+    bus_status status = list_lanes(shard, partitions, err);
+    if (status || (status = learn_outputs(shard, err)))
+        return status;
+    bus_offset *committed = calloc(shard->lane_count, sizeof *committed), *marks = calloc(shard->lane_count, sizeof *marks);
+    if (!committed || !marks) {
+        status = bus_fail_nomem(err);
+        goto out;
+    }
+    for (size_t i = 0; i < shard->lane_count; i++)
+        committed[i] = marks[i] = (bus_offset){ .topic = shard->lane[i].input->declared->topic, .partition = shard->lane[i].partition,
+                                                .offset = BUS_OFFSET_NONE };
+    if ((status = transport->ops->committed(transport, committed, shard->lane_count, timeout, err)) ||
+        (status = transport->ops->watermarks(transport, marks, shard->lane_count, timeout, err)) ||
+        (status = check_identity(shard, &committed[0], err)))
+        goto out;
+    const bus_meta *meta = bus_store_meta(shard->store);
+    if (!shard->claimed && meta->fresh && !shard->options.init && committed[0].offset < 0 &&
+        (status = check_traces(shard, marks, err)))
+        goto out;
+    BUS_FAILPOINT("claim-before-raise");
+    if (!shard->claimed && ((status = bus_store_raise(shard->store, NULL, meta->opens + 1, err)) || (status = bus_relay_start(shard, err))))
+        goto out;
+    shard->claimed = true;
+    if ((status = settle_positions(shard, committed, marks, err)))
+        goto out;
+    BUS_FAILPOINT("claim-before-commit");
+    meta = bus_store_meta(shard->store);
+    snprintf(shard->commit_metadata, sizeof shard->commit_metadata, "%s %lld", meta->store_id, (long long)meta->opens);
+    fill_commits(shard);
+    status = transport->ops->commit(transport, shard->commit_list, shard->lane_count, timeout, err);
+    BUS_FAILPOINT("claim-after-commit");
+out:
+    free(committed);
+    free(marks);
+    return status;
+}
+
+size_t bus_shard_lane_count(const bus_shard *shard) { return shard->lane_count; }
+
+void bus_shard_lane_specs(bus_shard *shard, bus_lane_spec *out)
+{
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        bus_shard_lane *lane = &shard->lane[i];
+        /* It may have gone on since the claim: a reassignment starts where the store stands. */
+        int64_t next = lane->position->next, anchor = lane->position->anchor;
+        if (next != lane->claimed_next)
+            lane->start = anchor >= 0 && anchor < next ? anchor : next;
+        lane->check_anchor = lane->start < next;
+        out[i] = (bus_lane_spec){ .port = shard->port, .topic = lane->input->declared->topic, .partition = lane->partition,
+                                  .offset = lane->start };
+    }
+}
+
+/* ---- while it runs: offsets follow the acknowledged rows */
+
+void bus_offsets_step(bus_shard *shard)
+{
+    if (!shard->attached)
+        return;
+    if (shard->commit_waiting) {
+        bus_error err = { 0 };
+        int answer = shard->port->ops->committed(shard->port, &err);
+        if (answer == 0)
+            return;
+        shard->commit_waiting = false;
+        if (answer < 0)
+            shard->positions_moved = true; /* tried again with the next; SQLite is the truth */
+    }
+    if (shard->positions_moved && !shard->commit_wanted) {
+        shard->commit_wanted = true;
+        shard->positions_moved = false;
+        shard->commit_upto = bus_outbox_next_id(shard->store);
+        shard->commit_at_us = shard->now_us + shard->options.limits.commit_interval_ms * 1000;
+        fill_commits(shard);
+    }
+    bool due = shard->now_us >= shard->commit_at_us || atomic_load_explicit(&shard->draining, memory_order_relaxed);
+    if (!shard->commit_wanted || !due || bus_relay_lowest(shard) < shard->commit_upto)
+        return;
+    BUS_FAILPOINT("before-offset-commit");
+    shard->commit_wanted = false;
+    shard->commit_waiting = true;
+    shard->port->ops->commit(shard->port, shard->commit_list, shard->lane_count);
+}
+
+int64_t bus_offsets_wait_us(const bus_shard *shard)
+{
+    if (!shard->attached || !shard->commit_wanted || shard->commit_waiting)
+        return INT64_MAX;
+    int64_t wait = shard->commit_at_us - shard->now_us;
+    if (wait > 0)
+        return wait;
+    return bus_relay_lowest(shard) < shard->commit_upto ? INT64_MAX : 0; /* the acknowledgement will wake us */
+}
+
+bool bus_offsets_settled(const bus_shard *shard)
+{
+    return !shard->attached || (!shard->commit_waiting && !shard->commit_wanted && !shard->positions_moved);
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT
+ * Prepare: slow work before the transaction, on a pool. Events are prepared ahead within the fetched window, one of a key at a
+ * time, in the key's order: the next of a key starts when the one before is settled and committed. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MOST_RESULT (1u << 20)
+
+/* The prepare steps of one key: the first runs or waits to be settled, the others queue behind it. */
+typedef struct busy_key { bus_job_slot *first, *last; void *name; size_t len; } busy_key;
+
+/* ---- what the user's step calls */
+
+bus_status bus_prepared(bus_prepare *prepare, const void *bytes, size_t len)
+{
+    bus_buf *result = &prepare->slot->result;
+    bus_buf_clear(result);
+    bus_buf_add(result, bytes, len);
+    if (result->over)
+        return BUS_TOO_BIG;
+    return bus_buf_ok(result) ? BUS_OK : BUS_NOMEM;
+}
+
+bus_verdict bus_prepare_fail(bus_prepare *prepare, bus_verdict verdict, const char *reason, ...)
+{
+    char *out = prepare->slot->reason;
+    va_list args;
+    va_start(args, reason);
+    if (vsnprintf(out, BUS_REASON, reason, args) < 0)
+        out[0] = 0;
+    va_end(args);
+    for (; *out; out++)
+        if ((unsigned char)*out < ' ')
+            *out = ' ';
+    return verdict;
+}
+
+/* ---- on the pool */
+
+static void run(bus_job *job)
+{
+    bus_job_slot *slot = (bus_job_slot *)job;
+    bus_prepare prepare = { slot };
+    slot->verdict = slot->delivery.route->prepare(&prepare, &slot->delivery.event, slot->shard->state);
+    if (slot->verdict == BUS_DONE && !bus_buf_ok(&slot->result))
+        slot->verdict = bus_prepare_fail(&prepare, BUS_RETRY, "the prepared result could not be kept");
+}
+
+static void done(bus_job *job)
+{
+    bus_job_slot *slot = (bus_job_slot *)job;
+    bus_shard *shard = slot->shard;
+    pthread_mutex_lock(&shard->job_lock);
+    slot->completed = shard->jobs_completed;
+    shard->jobs_completed = slot;
+    atomic_store(&shard->jobs_waiting, true);
+    /* Within the lock: once it is taken off the list the shard may be closed. */
+    if (shard->options.wake)
+        shard->options.wake(shard->options.wake_opaque);
+    pthread_mutex_unlock(&shard->job_lock);
+}
+
+/* ---- slots */
+
+static bus_job_slot *slot_new(bus_shard *shard)
+{
+    bus_job_slot *slot = shard->jobs_free;
+    if (slot) {
+        shard->jobs_free = slot->completed;
+        bus_arena_reset(&slot->arena);
+        bus_buf_clear(&slot->result);
+    } else {
+        slot = calloc(1, sizeof *slot);
+        if (!slot)
+            return NULL;
+        bus_arena_init(&slot->arena, 0);
+        bus_buf_init(&slot->result, MOST_RESULT);
+    }
+    slot->job = (bus_job){ .run = run, .done = done };
+    slot->shard = shard;
+    slot->state = BUS_JOB_QUEUED;
+    slot->abandoned = slot->settled = false;
+    slot->busy = NULL;
+    slot->behind = slot->completed = NULL;
+    slot->key_id = 0;
+    slot->verdict = BUS_DONE;
+    slot->reason[0] = 0;
+    return slot;
+}
+
+static void slot_give(bus_shard *shard, bus_job_slot *slot)
+{
+    slot->completed = shard->jobs_free;
+    shard->jobs_free = slot;
+}
+
+static void start(bus_shard *shard, bus_job_slot *slot)
+{
+    slot->state = BUS_JOB_RUNNING;
+    shard->jobs_out++;
+    if (shard->options.pool) {
+        shard->options.pool->submit(shard->options.pool, &slot->job);
+        return;
+    }
+    run(&slot->job);
+    done(&slot->job);
+}
+
+/* Queues it behind the other steps of its key, or starts it. */
+static bool enqueue(bus_shard *shard, bus_job_slot *slot)
+{
+    const bus_delivery *delivery = &slot->delivery;
+    size_t scope = strlen(delivery->scope), len = scope + 1 + delivery->key_len;
+    char *name = bus_arena_alloc(&slot->arena, len);
+    if (!name)
+        return false;
+    memcpy(name, delivery->scope, scope + 1);
+    memcpy(name + scope + 1, delivery->key, delivery->key_len);
+    busy_key *busy = bus_map_get(&shard->jobs_by_key, name, len);
+    if (!busy) {
+        busy = calloc(1, sizeof *busy);
+        if (!busy || !(busy->name = malloc(len)) || !bus_map_put(&shard->jobs_by_key, name, len, busy)) {
+            if (busy)
+                free(busy->name);
+            free(busy);
+            return false;
+        }
+        memcpy(busy->name, name, len);
+        busy->len = len;
+    }
+    slot->busy = busy;
+    if (busy->last)
+        busy->last->behind = slot;
+    else
+        busy->first = slot;
+    busy->last = slot;
+    if (busy->first == slot)
+        start(shard, slot);
+    return true;
+}
+
+/* Takes the slot out of its key's queue and starts the next. */
+static void leave(bus_shard *shard, bus_job_slot *slot)
+{
+    busy_key *busy = slot->busy;
+    if (!busy)
+        return;
+    bool was_first = busy->first == slot;
+    bus_job_slot *before = NULL;
+    for (bus_job_slot *at = busy->first; at && at != slot; at = at->behind)
+        before = at;
+    if (before)
+        before->behind = slot->behind;
+    else
+        busy->first = slot->behind;
+    if (busy->last == slot)
+        busy->last = before;
+    slot->busy = NULL;
+    if (!busy->first) {
+        bus_map_remove(&shard->jobs_by_key, busy->name, busy->len);
+        free(busy->name);
+        free(busy);
+    } else if (was_first && busy->first->state == BUS_JOB_QUEUED) {
+        start(shard, busy->first);
+    }
+}
+
+void bus_prepare_settled(bus_shard *shard, bus_job_slot *slot)
+{
+    char id[24];
+    if (slot->key_id)
+        bus_map_remove(&shard->heads, id, (size_t)snprintf(id, sizeof id, "%lld", (long long)slot->key_id));
+    leave(shard, slot);
+    if (slot->state == BUS_JOB_RUNNING)
+        slot->abandoned = true; /* the pool still has it */
+    else
+        slot_give(shard, slot);
+}
+
+void bus_prepare_batch_over(bus_shard *shard, bool committed)
+{
+    bus_job_slot *slot = shard->jobs_settled;
+    shard->jobs_settled = NULL;
+    while (slot) {
+        bus_job_slot *next = slot->completed;
+        slot->settled = false;
+        slot->completed = NULL;
+        if (committed)
+            bus_prepare_settled(shard, slot);
+        else
+            shard->heads_ready = true;
+        slot = next;
+    }
+}
+
+void bus_prepare_collect(bus_shard *shard)
+{
+    if (!atomic_load_explicit(&shard->jobs_waiting, memory_order_acquire))
+        return;
+    pthread_mutex_lock(&shard->job_lock);
+    bus_job_slot *slot = shard->jobs_completed;
+    shard->jobs_completed = NULL;
+    atomic_store(&shard->jobs_waiting, false);
+    pthread_mutex_unlock(&shard->job_lock);
+    while (slot) {
+        bus_job_slot *next = slot->completed;
+        shard->jobs_out--;
+        slot->state = BUS_JOB_DONE;
+        if (slot->abandoned)
+            slot_give(shard, slot);
+        else if (slot->key_id) /* a head whose step is done runs without waiting for its record */
+            shard->heads_ready = true;
+        slot = next;
+    }
+}
+
+/* ---- lanes and heads */
+
+bool bus_prepare_topic(const bus_shard *shard, const char *topic)
+{
+    for (const bus_route *route = shard->options.service->routes; route && route->topic; route++)
+        if (route->prepare && strcmp(route->topic, topic) == 0)
+            return true;
+    return false;
+}
+
+void bus_prepare_fetched(bus_shard *shard, bus_shard_lane *lane, size_t from)
+{
+    for (size_t i = from; lane->job && i < lane->count; i++) {
+        if (lane->job[i])
+            continue;
+        bus_job_slot *slot = slot_new(shard);
+        if (!slot)
+            return;
+        slot->record = lane->record[i];
+        bus_status status = bus_delivery_read(shard, &slot->record, &slot->arena, true, &slot->delivery, NULL);
+        if (status || slot->delivery.undecodable || !slot->delivery.route || !slot->delivery.route->prepare ||
+            bus_key_find(shard->store, slot->delivery.scope, slot->delivery.key, slot->delivery.key_len) || !enqueue(shard, slot)) {
+            slot_give(shard, slot); /* needs no step, or none yet: what parks is prepared when it is the head */
+            continue;
+        }
+        lane->job[i] = slot;
+    }
+}
+
+void bus_prepare_drop_lane(bus_shard *shard, bus_shard_lane *lane)
+{
+    for (size_t i = 0; lane->job && i < lane->count; i++) {
+        if (lane->job[i])
+            bus_prepare_settled(shard, lane->job[i]);
+        lane->job[i] = NULL;
+    }
+}
+
+bus_record bus_parked_record(const bus_parked *parked, bus_arena *arena)
+{
+    bus_record record = { .topic = parked->topic, .partition = parked->partition, .offset = parked->offset,
+                          .timestamp = parked->timestamp, .key = parked->record_key, .key_len = parked->record_key_len,
+                          .value = parked->value, .value_len = parked->value_len };
+    size_t count = bus_headers_count(parked->headers, parked->headers_len);
+    if (count == SIZE_MAX || count == 0)
+        return record;
+    bus_header *headers = bus_arena_alloc(arena, count * sizeof *headers);
+    record.header_count = count;
+    if (headers && bus_headers_unpack(parked->headers, parked->headers_len, headers, count) == count)
+        record.headers = headers;
+    return record;
+}
+
+static bus_job_slot *head_slot(bus_shard *shard, const bus_key *key, const bus_parked *parked)
+{
+    bus_job_slot *slot = slot_new(shard);
+    if (!slot)
+        return NULL;
+    bus_arena *arena = &slot->arena;
+    bus_parked copy = *parked;
+    copy.value = parked->value ? bus_arena_copy(arena, parked->value, parked->value_len) : NULL;
+    copy.record_key = parked->record_key ? bus_arena_copy(arena, parked->record_key, parked->record_key_len) : NULL;
+    copy.headers = bus_arena_copy(arena, parked->headers, parked->headers_len);
+    copy.topic = bus_arena_copy(arena, parked->topic, strlen(parked->topic));
+    if (copy.topic && copy.headers && (copy.value || !parked->value) && (copy.record_key || !parked->record_key)) {
+        slot->record = bus_parked_record(&copy, arena);
+        if (bus_delivery_read(shard, &slot->record, arena, true, &slot->delivery, NULL) == BUS_OK && !slot->delivery.undecodable &&
+            slot->delivery.route) {
+            slot->delivery.event.attempt = key->attempt + 1;
+            slot->key_id = key->id;
+            return slot;
+        }
+    }
+    slot_give(shard, slot);
+    return NULL;
+}
+
+bus_job_slot *bus_prepare_head(bus_shard *shard, bus_key *key, const bus_parked *parked)
+{
+    char id[24];
+    size_t n = (size_t)snprintf(id, sizeof id, "%lld", (long long)key->id);
+    bus_job_slot *slot = bus_map_get(&shard->heads, id, n);
+    if (slot)
+        return slot;
+    slot = head_slot(shard, key, parked);
+    if (!slot)
+        return NULL;
+    if (!bus_map_put(&shard->heads, id, n, slot)) {
+        slot_give(shard, slot);
+        return NULL;
+    }
+    if (!enqueue(shard, slot)) {
+        bus_map_remove(&shard->heads, id, n);
+        slot_give(shard, slot);
+        return NULL;
+    }
+    bus_prepare_collect(shard); /* without a pool it is done already */
+    return slot;
+}
+
+/* The next head whose step is done; NULL: none. */
+bus_job_slot *bus_prepare_head_done(bus_shard *shard)
+{
+    size_t at = 0, len;
+    const void *key;
+    void *value;
+    while (bus_map_next(&shard->heads, &at, &key, &len, &value))
+        if (((bus_job_slot *)value)->state == BUS_JOB_DONE && !((bus_job_slot *)value)->settled)
+            return value;
+    return NULL;
+}
+
+static void slot_free(bus_job_slot *slot)
+{
+    bus_arena_free(&slot->arena);
+    bus_buf_free(&slot->result);
+    free(slot);
+}
+
+static void head_forget(void *value)
+{
+    bus_job_slot *slot = value;
+    slot->key_id = 0;
+    leave(slot->shard, slot);
+    slot_give(slot->shard, slot);
+}
+
+void bus_prepare_wait(bus_shard *shard)
+{
+    while (shard->jobs_out) {
+        struct timespec moment = { 0, 1000000 };
+        bus_prepare_collect(shard);
+        if (shard->jobs_out)
+            nanosleep(&moment, NULL);
+    }
+}
+
+void bus_prepare_free(bus_shard *shard)
+{
+    bus_prepare_wait(shard); /* the pool must give back what it has before the memory it works in goes */
+    bus_map_free(&shard->heads, head_forget);
+    bus_map_free(&shard->jobs_by_key, free);
+    while (shard->jobs_free) {
+        bus_job_slot *next = shard->jobs_free->completed;
+        slot_free(shard->jobs_free);
+        shard->jobs_free = next;
+    }
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ * Receive: decides for each fetched record whether it was settled before, whom it is for, and moves the position. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The first record of a lane is the anchor: the last one delivered before. Other bytes there mean another topic. */
+bool bus_receive_anchor_ok(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bool *skip)
+{
+    const bus_position *position = lane->position;
+    *skip = record->offset < position->next;
+    lane->check_anchor = record->offset < position->anchor;
+    if (record->offset != position->anchor || bus_record_hash(record) == position->anchor_hash)
+        return true;
+    bus_error err = { 0 };
+    bus_fail(&err, BUS_REFUSED,
+             "%s/%d offset %lld holds other bytes than those delivered: the topic was recreated or is another cluster's. Point "
+             "bootstrap.servers at the right cluster, or reset the group's offset of this partition with Kafka's own tool to accept it",
+             record->topic, record->partition, (long long)record->offset);
+    bus_shard_halt(shard, &err);
+    return false;
+}
+
+static bool same(bus_slice slice, const char *text)
+{
+    return slice.len == strlen(text) && memcmp(slice.at, text, slice.len) == 0;
+}
+
+static bool hop_is_ours(const bus_envelope *envelope, const char *topic, int32_t partition)
+{
+    return envelope->hop.source.at && same(envelope->hop.topic, topic) && envelope->hop.partition == partition;
+}
+
+/* Was it settled before? Settles it if not. */
+static bus_receipt settle(bus_shard *shard, const bus_shard_lane *lane, const bus_delivery *delivery, const bus_record *record)
+{
+    const bus_envelope *envelope = &delivery->envelope;
+    if (hop_is_ours(envelope, record->topic, record->partition)) {
+        int64_t gap = 0;
+        bus_receipt receipt = bus_mark_settle(shard->store, envelope->hop.source.at, envelope->hop.source.len, record->topic,
+                                              record->partition, envelope->hop.seq, shard->now_ms, &gap);
+        if (receipt == BUS_NEW_AFTER_GAP && !lane->input->declared->compacted) {
+            bus_count(&shard->metrics.gaps, (uint64_t)gap);
+            bus_log(BUS_ERROR, shard->where, "gap", "%lld event(s) of %.*s before seq %lld are missing on %s/%d at offset %lld: they were "
+                    "published and are not in the log", (long long)gap, (int)envelope->hop.source.len, envelope->hop.source.at,
+                    (long long)envelope->hop.seq, record->topic, record->partition, (long long)record->offset);
+        }
+        return receipt;
+    }
+    if (!envelope->id.len)
+        return BUS_NEW; /* its id is its position, and the position settles it */
+    char source[512];
+    int n = snprintf(source, sizeof source, "%s/%d %.*s", record->topic, record->partition, (int)envelope->source.len,
+                     envelope->source.at ? envelope->source.at : "");
+    size_t len = (size_t)n < sizeof source ? (size_t)n : sizeof source - 1;
+    return bus_seen_settle(shard->store, source, len, envelope->id.at, envelope->id.len, shard->now_ms);
+}
+
+static bool advance(bus_shard *shard, bus_shard_lane *lane, const bus_record *record)
+{
+    shard->positions_moved = true;
+    return bus_position_set(shard->store, lane->position, record->offset + 1, record->offset, 0);
+}
+
+/* The key says another partition: a producer with another partitioner. The record's partition decides. */
+static void check_placement(bus_shard *shard, bus_shard_lane *lane, const bus_record *record)
+{
+    if (!record->key || lane->input->partitions <= 1 ||
+        bus_partition_of(record->key, record->key_len, lane->input->partitions) == record->partition)
+        return;
+    if (bus_counter_read(&shard->metrics.misplaced) == 0)
+        bus_log(BUS_WARN, shard->where, "misplaced", "a key on %s/%d belongs to another partition by murmur2: its producer uses another "
+                "partitioner (librdkafka: partitioner=murmur2_random); order holds per partition all the same", record->topic,
+                record->partition);
+    bus_count(&shard->metrics.misplaced, 1);
+}
+
+static bus_taken taken(bus_outcome outcome)
+{
+    return outcome == BUS_OUT_REDO ? BUS_TAKE_REDO : outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING ? BUS_TAKE_WAIT : BUS_TAKEN;
+}
+
+static bus_taken nomem(bus_shard *shard)
+{
+    bus_error err = { 0 };
+    bus_fail_nomem(&err);
+    bus_shard_redo(shard, &err);
+    return BUS_TAKE_REDO;
+}
+
+/* Settling and handling go together: what a failed handler takes back is settled anew, beside what was made of it. */
+static bus_taken receive_unsettled(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bus_delivery *delivery,
+                                   bus_job_slot *job)
+{
+    bus_outcome outcome = BUS_OUT_DONE;
+    if (!bus_delivery_save(shard))
+        return BUS_TAKE_REDO;
+    bus_receipt receipt = settle(shard, lane, delivery, record);
+    if (receipt == BUS_RECEIPT_FAILED)
+        return nomem(shard);
+    if (receipt == BUS_DUPLICATE)
+        bus_count(&shard->metrics.duplicates, 1);
+    else if (!delivery->route && !delivery->undecodable)
+        bus_count(record->value ? &shard->metrics.unrouted : &shard->metrics.tombstones_skipped, 1);
+    else
+        outcome = bus_key_arrive(shard, delivery, record, job);
+    if (outcome == BUS_OUT_REDO)
+        return BUS_TAKE_REDO;
+    if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)
+        return shard->saved && !bus_delivery_back(shard) ? BUS_TAKE_REDO : BUS_TAKE_WAIT;
+    if (shard->saved && !bus_delivery_release(shard))
+        return BUS_TAKE_REDO;
+    if (outcome != BUS_OUT_DONE && settle(shard, lane, delivery, record) == BUS_RECEIPT_FAILED)
+        return nomem(shard);
+    return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
+}
+
+static bus_taken receive_event(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bus_job_slot *job)
+{
+    bus_delivery delivery;
+    bus_error err = { 0 };
+    if (job && job->state != BUS_JOB_DONE)
+        return BUS_TAKE_WAIT;
+    if (bus_delivery_read(shard, record, &shard->arena, false, &delivery, &err))
+        return nomem(shard);
+    if (lane->input->paused_until_us > shard->now_us)
+        return BUS_TAKE_WAIT;
+    check_placement(shard, lane, record);
+    bool typed = delivery.route && !delivery.undecodable;
+    if (typed && (err.status = bus_delivery_decode(shard, &delivery, &shard->arena, &err))) {
+        if (err.status != BUS_MISSING)
+            return nomem(shard);
+        bus_input_pause(shard, lane->input, err.text, true);
+        return BUS_TAKE_WAIT;
+    }
+    return receive_unsettled(shard, lane, record, &delivery, job);
+}
+
+/* A record of a retry tier only triggers: the store holds the bytes. */
+static bus_taken receive_retry(bus_shard *shard, bus_shard_lane *lane, const bus_record *record)
+{
+    bus_envelope envelope;
+    bus_error err = { 0 };
+    if (bus_envelope_read(record->headers, record->header_count, &envelope, &err) || !envelope.hop.token.at) {
+        bus_log(BUS_WARN, shard->where, "retry_ignored", "%s/%d offset %lld is no retry record of the bus: skipped", record->topic,
+                record->partition, (long long)record->offset);
+        return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
+    }
+    const bus_key *key = bus_key_of_token(shard, &envelope.hop.token);
+    /* Never longer than the tier's own delay: a clock that stepped must not hold a key for hours. */
+    int64_t due = envelope.hop.not_before;
+    if (key && due > shard->now_ms && due - shard->now_ms <= lane->input->declared->delay_ms) {
+        lane->blocked_until_us = shard->now_us + (due - shard->now_ms) * 1000;
+        return BUS_TAKE_WAIT;
+    }
+    if (key) {
+        bus_outcome outcome = bus_key_run_head(shard, bus_key_by_id(shard->store, key->id));
+        if (outcome == BUS_OUT_REDO)
+            return BUS_TAKE_REDO;
+    }
+    return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
+}
+
+static bus_taken receive_command(bus_shard *shard, bus_shard_lane *lane, const bus_record *record)
+{
+    bus_outcome outcome = bus_command_run(shard, record);
+    if (outcome == BUS_OUT_REDO || outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)
+        return taken(outcome);
+    return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
+}
+
+bus_taken bus_receive(bus_shard *shard, bus_shard_lane *lane, size_t index)
+{
+    const bus_record *record = &lane->record[index];
+    bus_arena_reset(&shard->arena);
+    if (lane->input->declared->lead)
+        return receive_command(shard, lane, record);
+    if (lane->input->declared->retry_tier)
+        return receive_retry(shard, lane, record);
+    return receive_event(shard, lane, record, lane->job ? lane->job[index] : NULL);
+}

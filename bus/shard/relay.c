@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: MIT
+ * Relay: sends the outbox's committed rows, each destination's in id order, and deletes exactly those that Kafka
+ * acknowledged with an offset. Rows just committed are still in memory and go out from there; a destination that cannot take
+ * them now falls behind and is read from the store later. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SCAN_ROWS 2000
+#define REPORTS 256
+#define DELETE_AFTER_US 20000 /* an idle shard deletes acknowledged rows after this long, in a transaction of its own */
+#define DELETE_MOST 10000
+
+typedef bus_relay_destination route;
+
+/* ---- destinations */
+
+static route *route_of(bus_shard *shard, bus_destination *destination)
+{
+    bus_relay *relay = &shard->relay;
+    if (destination->relay)
+        return destination->relay;
+    if (relay->count == relay->cap) {
+        size_t cap = relay->cap ? relay->cap * 2 : 16;
+        route **grown = realloc(relay->all, cap * sizeof *grown);
+        if (!grown)
+            return NULL;
+        relay->all = grown;
+        relay->cap = cap;
+    }
+    route *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->destination = destination;
+    r->lone = true;
+    bus_backoff_init(&r->backoff, 50, 5000, (uint64_t)(uintptr_t)r);
+    relay->all[relay->count++] = r;
+    destination->relay = r;
+    return r;
+}
+
+static bus_relay_out *out_at(const route *r, size_t i) { return &r->out[(r->head + i) % r->cap]; }
+
+static bool out_push(route *r, int64_t id)
+{
+    if (r->count == r->cap) {
+        size_t cap = r->cap ? r->cap * 2 : 64;
+        bus_relay_out *grown = malloc(cap * sizeof *grown);
+        if (!grown)
+            return false;
+        for (size_t i = 0; i < r->count; i++)
+            grown[i] = *out_at(r, i);
+        free(r->out);
+        r->out = grown;
+        r->cap = cap;
+        r->head = 0;
+    }
+    r->out[(r->head + r->count++) % r->cap] = (bus_relay_out){ id, false };
+    return true;
+}
+
+static bus_relay_out *out_find(route *r, int64_t id)
+{
+    size_t lo = 0, hi = r->count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (out_at(r, mid)->id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < r->count && out_at(r, lo)->id == id ? out_at(r, lo) : NULL;
+}
+
+static void fall_behind(bus_relay *relay, route *r, int64_t from)
+{
+    if (!r->behind || from < r->cursor)
+        r->cursor = from;
+    r->behind = true;
+    relay->any_behind = true;
+}
+
+/* ---- sending */
+
+static bool may_send(bus_shard *shard, const route *r)
+{
+    if (r->flow == BUS_STOPPING || r->retry_at_us > shard->now_us)
+        return false;
+    if (r->flow == BUS_PROBING)
+        return r->count == 0;
+    if (shard->relay.resetting)
+        return false;
+    return r->lone ? r->count == 0 : r->count < (size_t)shard->options.limits.in_flight;
+}
+
+static bool produce(bus_shard *shard, route *r, const bus_row *row)
+{
+    bus_error err = { 0 };
+    bool probe = r->flow == BUS_PROBING;
+    if (!out_push(r, row->id))
+        return false;
+    bus_status status = shard->port->ops->produce(shard->port, probe ? BUS_PROBE : BUS_MAIN, row, &err);
+    if (status == BUS_OK) {
+        r->waiting++;
+        if (!probe)
+            shard->relay.waiting++;
+        return true;
+    }
+    r->count--;
+    if (status == BUS_CLOSED && !probe)
+        shard->relay.resetting = true;
+    if (status != BUS_FULL && status != BUS_CLOSED && !r->warned) {
+        r->warned = true;
+        bus_log(BUS_WARN, shard->where, "relay", "%s/%d: %s; its rows stay in the outbox", row->topic, row->partition, err.text);
+    }
+    if (status != BUS_FULL)
+        r->retry_at_us = shard->now_us + bus_backoff_next(&r->backoff) * 1000;
+    return false;
+}
+
+static void destination_idle(bus_shard *shard, route *r)
+{
+    /* An idle destination's broker may have forgotten this producer id: begin again with one row alone. */
+    if (!r->lone && r->count == 0 && r->last_ack_us &&
+        shard->now_us - r->last_ack_us > shard->options.limits.idle_recheck_ms * 1000)
+        r->lone = true;
+}
+
+void bus_relay_committed(bus_shard *shard)
+{
+    for (size_t i = 0; i < shard->staged_count; i++) {
+        const bus_staged *staged = &shard->staged[i];
+        route *r = route_of(shard, staged->destination);
+        if (!r) { /* no memory: the next start finds it; until then the outbox bound guards */
+            shard->relay.any_behind = true;
+            continue;
+        }
+        destination_idle(shard, r);
+        if (r->behind)
+            continue;
+        bus_header headers[BUS_MOST_HEADERS + 1];
+        const uint8_t *bytes = shard->staged_bytes.data;
+        bus_row row = { .id = staged->id, .topic = staged->destination->topic, .partition = staged->destination->partition,
+                        .key = staged->has_key ? bytes + staged->key : NULL, .key_len = staged->key_len,
+                        .value = staged->has_value ? bytes + staged->value : NULL, .value_len = staged->value_len,
+                        .headers = headers, .timestamp = staged->at };
+        row.header_count = bus_headers_unpack(bytes + staged->headers, staged->headers_len, headers, BUS_MOST_HEADERS + 1);
+        if (row.header_count != SIZE_MAX && may_send(shard, r) && produce(shard, r, &row))
+            r->cursor = row.id + 1;
+        else
+            fall_behind(&shard->relay, r, row.id);
+    }
+    shard->staged_count = 0;
+    bus_buf_clear(&shard->staged_bytes);
+}
+
+/* ---- reading back what fell behind */
+
+typedef struct scan {
+    bus_shard *shard;
+    int64_t last;
+    size_t seen;
+    bool nomem;
+} scan;
+
+static bool scan_row(const bus_outbox_row *stored, void *opaque)
+{
+    scan *s = opaque;
+    route *r = route_of(s->shard, stored->destination);
+    s->last = stored->id;
+    s->seen++;
+    if (!r) {
+        s->nomem = true;
+        return false;
+    }
+    if (!r->behind || r->blocked || stored->id < r->cursor)
+        return true;
+    if (!may_send(s->shard, r)) {
+        r->blocked = true;
+        r->cursor = stored->id;
+        return true;
+    }
+    bus_header headers[BUS_MOST_HEADERS + 1];
+    bus_row row = { .id = stored->id, .topic = r->destination->topic, .partition = r->destination->partition, .key = stored->key,
+                    .key_len = stored->key_len, .value = stored->value, .value_len = stored->value_len, .headers = headers,
+                    .timestamp = stored->at };
+    row.header_count = bus_headers_unpack(stored->headers, stored->headers_len, headers, BUS_MOST_HEADERS + 1);
+    if (row.header_count == SIZE_MAX || !produce(s->shard, r, &row)) {
+        r->blocked = true;
+        r->cursor = stored->id;
+        return true;
+    }
+    r->cursor = stored->id + 1;
+    return true;
+}
+
+static void scan_store(bus_shard *shard)
+{
+    bus_relay *relay = &shard->relay;
+    int64_t from = INT64_MAX;
+    bool any = false;
+    for (size_t i = 0; i < relay->count; i++) {
+        route *r = relay->all[i];
+        r->blocked = false;
+        if (!r->behind)
+            continue;
+        r->blocked = !may_send(shard, r);
+        any |= !r->blocked;
+        if (!r->blocked && r->cursor < from)
+            from = r->cursor;
+    }
+    if (!any)
+        return;
+    scan s = { .shard = shard, .last = from - 1 };
+    bus_error err = { 0 };
+    if (bus_outbox_scan(shard->store, from, NULL, SCAN_ROWS, scan_row, &s, &err)) {
+        bus_log(BUS_ERROR, shard->where, "relay", "reading the outbox: %s", err.text);
+        return;
+    }
+    bool whole = s.seen < SCAN_ROWS && !s.nomem;
+    relay->any_behind = false;
+    for (size_t i = 0; i < relay->count; i++) {
+        route *r = relay->all[i];
+        if (r->behind && !r->blocked && r->cursor <= s.last)
+            r->cursor = s.last + 1;
+        if (r->behind && !r->blocked && whole)
+            r->behind = false;
+        relay->any_behind |= r->behind;
+    }
+}
+
+/* ---- reports */
+
+static void acked(bus_shard *shard, int64_t id)
+{
+    bus_relay *relay = &shard->relay;
+    if (relay->acked_count == relay->acked_cap) {
+        size_t cap = relay->acked_cap ? relay->acked_cap * 2 : 1024;
+        int64_t *grown = realloc(relay->acked, cap * sizeof *grown);
+        if (!grown)
+            return; /* it stays in the outbox and is sent again after a restart: a duplicate, dropped by its receiver */
+        relay->acked = grown;
+        relay->acked_cap = cap;
+    }
+    if (relay->acked_count == 0)
+        relay->acked_since_us = shard->now_us;
+    relay->acked[relay->acked_count++] = id;
+    bus_count(&shard->metrics.relayed, 1);
+}
+
+static void settled(bus_shard *shard, route *r)
+{
+    while (r->count && out_at(r, 0)->acked) {
+        r->head = (r->head + 1) % r->cap;
+        r->count--;
+    }
+    r->last_ack_us = shard->now_us;
+    r->warned = false;
+    bus_backoff_reset(&r->backoff);
+    if (r->flow == BUS_PROBING) {
+        bus_log(BUS_INFO, shard->where, "relay_well", "%s/%d takes rows again", r->destination->topic, r->destination->partition);
+        r->flow = BUS_FLOWING;
+        r->lone = true; /* a producer that has not yet written there */
+    } else {
+        r->lone = false;
+    }
+}
+
+/* All reports of a stopped destination are in: go on from the lowest row that was not acknowledged. */
+static void rewind_route(bus_shard *shard, route *r)
+{
+    int64_t lowest = r->cursor;
+    for (size_t i = 0; i < r->count; i++)
+        if (!out_at(r, i)->acked && out_at(r, i)->id < lowest)
+            lowest = out_at(r, i)->id;
+    r->count = 0;
+    r->waiting = 0;
+    r->lone = true;
+    fall_behind(&shard->relay, r, lowest);
+    r->flow = r->to_probe ? BUS_PROBING : BUS_FLOWING;
+    r->to_probe = false;
+    r->retry_at_us = shard->now_us + bus_backoff_next(&r->backoff) * 1000;
+    shard->relay.rewound = true;
+}
+
+static void reject(bus_shard *shard, route *r, const bus_report *report)
+{
+    bus_error err = { 0 };
+    if (bus_store_begin(shard->store, &err) || bus_outbox_reject(shard->store, report->id, report->text, &err) ||
+        bus_store_commit(shard->store, &err)) {
+        bus_store_rollback(shard->store);
+        bus_log(BUS_ERROR, shard->where, "relay", "marking row %lld as rejected: %s", (long long)report->id, err.text);
+        return; /* it will be sent, refused and marked again */
+    }
+    bus_count(&shard->metrics.rejected_rows, 1);
+    bus_log(BUS_ERROR, shard->where, "rejected_row", "Kafka refuses outbox row %lld for %s/%d for good: %s. It is kept in the outbox; its "
+            "receivers will report a gap", (long long)report->id, r->destination->topic, r->destination->partition, report->text);
+}
+
+static void failed(bus_shard *shard, route *r, const bus_report *report)
+{
+    bus_count(&shard->metrics.relay_failures, 1);
+    if (!r->warned || report->kind == BUS_REPORT_TOPIC) {
+        bus_log(r->warned ? BUS_DEBUG : BUS_WARN, shard->where, "relay_failed", "%s/%d: %s; sent again until it is acknowledged",
+                r->destination->topic, r->destination->partition, report->text);
+        r->warned = true;
+    }
+    if (r->flow == BUS_PROBING && report->kind == BUS_REPORT_RECORD)
+        reject(shard, r, report);
+    if (r->flow == BUS_PROBING || report->kind == BUS_REPORT_TOPIC || report->kind == BUS_REPORT_RECORD)
+        r->to_probe = true;
+    r->flow = BUS_STOPPING;
+}
+
+static route *route_of_report(bus_shard *shard, int64_t id)
+{
+    bus_relay *relay = &shard->relay;
+    for (size_t i = 0; i < relay->count; i++)
+        if (relay->all[i]->count && out_at(relay->all[i], 0)->id <= id && out_find(relay->all[i], id))
+            return relay->all[i];
+    return NULL;
+}
+
+static void take_report(bus_shard *shard, const bus_report *report, route **guess)
+{
+    route *r = *guess && out_find(*guess, report->id) ? *guess : route_of_report(shard, report->id);
+    if (!r)
+        return;
+    *guess = r;
+    bus_relay_out *out = out_find(r, report->id);
+    if (r->waiting)
+        r->waiting--;
+    if (report->channel == BUS_MAIN && shard->relay.waiting)
+        shard->relay.waiting--;
+    if (report->kind == BUS_REPORT_ACKED) {
+        out->acked = true;
+        acked(shard, report->id);
+        if (r->flow != BUS_STOPPING)
+            settled(shard, r);
+    } else {
+        failed(shard, r, report);
+    }
+    if (r->flow == BUS_STOPPING && r->waiting == 0)
+        rewind_route(shard, r);
+}
+
+void bus_relay_reports(bus_shard *shard)
+{
+    bus_report reports[REPORTS];
+    size_t n;
+    route *guess = NULL;
+    do {
+        n = shard->port->ops->reports(shard->port, reports, REPORTS);
+        for (size_t i = 0; i < n; i++)
+            take_report(shard, &reports[i], &guess);
+    } while (n == REPORTS);
+}
+
+/* ---- replacing a producer that has become fatal */
+
+static void replace(bus_shard *shard, bus_channel channel)
+{
+    bus_relay *relay = &shard->relay;
+    bus_error err = { 0 };
+    if (relay->retry_at_us > shard->now_us)
+        return;
+    bus_relay_reports(shard); /* what it still knows */
+    if (shard->port->ops->reset(shard->port, channel, &err)) {
+        relay->resetting = channel == BUS_MAIN;
+        relay->retry_at_us = shard->now_us + 1000000;
+        bus_log(BUS_ERROR, shard->where, "producer", "a new producer: %s; tried again in 1 s", err.text);
+        return;
+    }
+    bus_log(BUS_INFO, shard->where, "producer_replaced", "a producer had become fatal; unacknowledged rows are sent again");
+    for (size_t i = 0; i < relay->count; i++) {
+        route *r = relay->all[i];
+        bool probing = r->flow == BUS_PROBING || (r->flow == BUS_STOPPING && r->to_probe && channel == BUS_PROBE);
+        if ((channel == BUS_PROBE) != probing)
+            continue;
+        if (r->count)
+            rewind_route(shard, r);
+        r->lone = true;
+    }
+    if (channel == BUS_MAIN) {
+        relay->resetting = false;
+        relay->waiting = 0;
+    }
+}
+
+void bus_relay_pump(bus_shard *shard)
+{
+    bus_relay *relay = &shard->relay;
+    for (bus_channel channel = BUS_MAIN; channel < BUS_CHANNELS; channel++)
+        if ((channel == BUS_MAIN && relay->resetting) || shard->port->ops->fatal(shard->port, channel))
+            replace(shard, channel);
+    /* A rewound scan must not meet rows that are acknowledged but not yet deleted. */
+    if (relay->any_behind && !(relay->rewound && relay->acked_count))
+        scan_store(shard);
+}
+
+/* ---- deleting what was acknowledged */
+
+static int by_id(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+bool bus_relay_wants_delete(const bus_shard *shard, bool idle)
+{
+    const bus_relay *relay = &shard->relay;
+    if (!relay->acked_count)
+        return false;
+    return relay->rewound || relay->acked_count >= DELETE_MOST ||
+           (idle && shard->now_us - relay->acked_since_us >= DELETE_AFTER_US);
+}
+
+bus_status bus_relay_delete_acked(bus_shard *shard, bus_error *err)
+{
+    bus_relay *relay = &shard->relay;
+    if (!relay->acked_count)
+        return BUS_OK;
+    for (size_t i = 1; i < relay->acked_count; i++)
+        if (relay->acked[i - 1] > relay->acked[i]) {
+            qsort(relay->acked, relay->acked_count, sizeof *relay->acked, by_id);
+            break;
+        }
+    return bus_outbox_delete(shard->store, relay->acked, relay->acked_count, err);
+}
+
+void bus_relay_deleted(bus_shard *shard)
+{
+    shard->relay.acked_count = 0;
+    shard->relay.rewound = false;
+}
+
+/* ---- what others ask */
+
+int64_t bus_relay_lowest(const bus_shard *shard)
+{
+    int64_t lowest = INT64_MAX;
+    for (size_t i = 0; i < shard->relay.count; i++) {
+        const route *r = shard->relay.all[i];
+        if (r->count && out_at(r, 0)->id < lowest)
+            lowest = out_at(r, 0)->id;
+        if (r->behind && r->cursor < lowest)
+            lowest = r->cursor;
+    }
+    return lowest;
+}
+
+int64_t bus_relay_wait_us(const bus_shard *shard)
+{
+    const bus_relay *relay = &shard->relay;
+    int64_t wait = INT64_MAX;
+    if (relay->acked_count)
+        wait = relay->rewound ? 0 : relay->acked_since_us + DELETE_AFTER_US - shard->now_us;
+    if (relay->resetting && relay->retry_at_us - shard->now_us < wait)
+        wait = relay->retry_at_us - shard->now_us;
+    for (size_t i = 0; i < relay->count && relay->any_behind; i++) {
+        const route *r = relay->all[i];
+        if (!r->behind || r->flow == BUS_STOPPING)
+            continue;
+        if (r->retry_at_us > shard->now_us) {
+            if (r->retry_at_us - shard->now_us < wait)
+                wait = r->retry_at_us - shard->now_us;
+        } else if (may_send((bus_shard *)(uintptr_t)shard, r) && !relay->rewound) {
+            return r->warned ? 1000 : 0;
+        }
+    }
+    return wait < 0 ? 0 : wait;
+}
+
+static bool note_row(const bus_outbox_row *row, void *opaque)
+{
+    bus_shard *shard = opaque;
+    route *r = route_of(shard, row->destination);
+    if (!r)
+        return false;
+    if (!r->behind)
+        fall_behind(&shard->relay, r, row->id);
+    return true;
+}
+
+bus_status bus_relay_start(bus_shard *shard, bus_error *err)
+{
+    return bus_outbox_scan(shard->store, 0, NULL, SIZE_MAX / 2, note_row, shard, err);
+}
+
+void bus_relay_free(bus_shard *shard)
+{
+    bus_relay *relay = &shard->relay;
+    for (size_t i = 0; i < relay->count; i++) {
+        free(relay->all[i]->out);
+        free(relay->all[i]);
+    }
+    free(relay->all);
+    free(relay->acked);
+}

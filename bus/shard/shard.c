@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT
+ * Shard: opening, one turn of the loop, closing. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENA_MOST (256u << 20)
+#define ONE_BY_ONE 1000 /* deliveries committed one by one after a death in a handler */
+
+/* ---- open */
+
+static bus_status open_inputs(bus_shard *shard, bus_error *err)
+{
+    size_t count;
+    const bus_input *declared = bus_router_inputs(shard->options.router, &count);
+    shard->input = calloc(count, sizeof *shard->input);
+    if (!shard->input)
+        return bus_fail_nomem(err);
+    shard->input_count = count;
+    const bus_limits *limits = &shard->options.limits;
+    for (size_t i = 0; i < count; i++) {
+        shard->input[i].declared = &declared[i];
+        bus_backoff_init(&shard->input[i].pause, limits->pause_first_ms, limits->pause_most_ms, i + 1);
+    }
+    return BUS_OK;
+}
+
+static bus_status open_files(bus_shard *shard, bus_lock **want, bus_error *err)
+{
+    const bus_shard_options *o = &shard->options;
+    char base[4096], path[4096];
+    int n = snprintf(base, sizeof base, "%s/%d", o->directory, o->index);
+    int m = snprintf(path, sizeof path, "%s.db", base);
+    if (n < 0 || m < 0 || (size_t)n >= sizeof base || (size_t)m >= sizeof path)
+        return bus_fail(err, BUS_INVALID, "the path of %s is too long", o->directory);
+    bus_status status = bus_lock_take(base, &shard->lock, want, err);
+    if (status)
+        return status;
+    bus_store_options store = { .path = path, .service = o->service->name, .shard = o->index, .shards = o->count,
+                                .migrations = o->service->migrations, .cache_bytes = o->cache_bytes, .vfs = o->vfs,
+                                .synchronous = o->synchronous };
+    if ((status = bus_store_open(&store, &shard->store, err)))
+        return status;
+    shard->crash = bus_crash_open(o->directory, o->index, err);
+    return shard->crash ? BUS_OK : err && err->status ? err->status : BUS_IO;
+}
+
+static bus_status open_user(bus_shard *shard, bus_error *err)
+{
+    const bus_service *service = shard->options.service;
+    if (!service->open)
+        return BUS_OK;
+    bus_status status = service->open(bus_store_db(shard->store), shard->options.index, service->opaque, &shard->state, err);
+    shard->state_open = status == BUS_OK;
+    return status;
+}
+
+static bus_shard *allocate(const bus_shard_options *options)
+{
+    bus_shard *shard = calloc(1, sizeof *shard);
+    if (!shard)
+        return NULL;
+    shard->options = *options;
+    shard->clock = options->clock;
+    shard->name = options->service->name;
+    snprintf(shard->where, sizeof shard->where, "%s/%d", shard->name, options->index);
+    bus_arena_init(&shard->arena, ARENA_MOST);
+    bus_buf_init(&shard->scratch, 0);
+    bus_buf_init(&shard->headers_scratch, 0);
+    bus_buf_init(&shard->staged_bytes, 0);
+    bus_map_init(&shard->output_partitions);
+    bus_map_init(&shard->jobs_by_key);
+    bus_map_init(&shard->heads);
+    bus_backoff_init(&shard->store_backoff, 100, 10000, (uint64_t)options->index + 7);
+    pthread_mutex_init(&shard->call_lock, NULL);
+    pthread_mutex_init(&shard->job_lock, NULL);
+    shard->calls_tail = &shard->calls;
+    return shard;
+}
+
+bus_status bus_shard_open(const bus_shard_options *options, bus_lock **want, bus_shard **out, bus_error *err)
+{
+    bus_error local = { 0 };
+    bus_shard *shard = allocate(options);
+    if (!shard)
+        return bus_fail_nomem(err);
+    if (!err)
+        err = &local;
+    bus_status status = open_inputs(shard, err);
+    if (!status)
+        status = open_files(shard, want, err);
+    if (!status)
+        status = options->transport->ops->port_open(options->transport, shard->where, options->wake, options->wake_opaque, &shard->port, err);
+    if (!status)
+        status = open_user(shard, err);
+    if (status) {
+        bus_shard_close(shard);
+        return status;
+    }
+    if (bus_crash_died(shard->crash)) {
+        shard->one_by_one = true;
+        shard->one_by_one_left = ONE_BY_ONE;
+        bus_log(BUS_WARN, shard->where, "died_in_handler", "the last process died inside a handler: the next %d deliveries commit one by one",
+                ONE_BY_ONE);
+    }
+    *out = shard;
+    return BUS_OK;
+}
+
+void bus_shard_close(bus_shard *shard)
+{
+    if (!shard)
+        return;
+    if (shard->attached)
+        bus_shard_detach(shard);
+    atomic_store(&shard->draining, true);
+    bus_calls_fail(shard, BUS_CLOSED, "the shard closed before the transaction was run");
+    bus_prepare_free(shard);
+    if (shard->state_open && shard->options.service->close)
+        shard->options.service->close(shard->state);
+    if (shard->port)
+        shard->options.transport->ops->port_close(shard->port);
+    bus_crash_close(shard->crash);
+    bus_relay_free(shard);
+    bus_batch_free(shard);
+    bus_store_close(shard->store);
+    bus_lock_free(shard->lock);
+    bus_map_free(&shard->output_partitions, NULL);
+    bus_arena_free(&shard->arena);
+    bus_buf_free(&shard->scratch);
+    bus_buf_free(&shard->headers_scratch);
+    bus_buf_free(&shard->staged_bytes);
+    pthread_mutex_destroy(&shard->call_lock);
+    pthread_mutex_destroy(&shard->job_lock);
+    free(shard->commit_list);
+    free(shard->input);
+    free(shard);
+}
+
+/* ---- lanes come and go */
+
+void bus_shard_attach(bus_shard *shard, const bus_lane_spec *lanes)
+{
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        shard->lane[i].handle = lanes[i].lane;
+        shard->lane[i].failed = false;
+        shard->lane[i].blocked_until_us = 0;
+    }
+    shard->attached = true;
+    bus_gauge_set(&shard->published.assigned, 1);
+}
+
+void bus_shard_detach(bus_shard *shard)
+{
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        bus_shard_lane *lane = &shard->lane[i];
+        bus_prepare_drop_lane(shard, lane);
+        /* A step that still runs reads its record: wait for it, the bytes go with the release. */
+        if (lane->count)
+            bus_prepare_wait(shard);
+        if (lane->count)
+            shard->port->ops->release(shard->port, lane->record, lane->count);
+        lane->count = lane->at = lane->batch_at = 0;
+        lane->handle = NULL;
+    }
+    shard->attached = false;
+    shard->commit_waiting = false;
+    bus_gauge_set(&shard->published.assigned, 0);
+}
+
+bool bus_shard_attached(const bus_shard *shard) { return shard->attached; }
+
+/* ---- the loop */
+
+bus_outcome bus_shard_redo(bus_shard *shard, const bus_error *why)
+{
+    shard->saved = false;
+    if (why)
+        shard->batch_error = *why;
+    if (why && !why->status)
+        bus_fail(&shard->batch_error, BUS_BUG, "a batch failed without saying why");
+    return BUS_OUT_REDO;
+}
+
+void bus_shard_halt(bus_shard *shard, const bus_error *why)
+{
+    if (atomic_load(&shard->failed))
+        return;
+    shard->failure = *why;
+    shard->failure.fatal = true;
+    bus_log(BUS_ERROR, shard->where, "halted", "%s", why->text);
+    atomic_store(&shard->failed, (int)why->status);
+}
+
+static void publish_lag(bus_shard *shard)
+{
+    int64_t messages = 0, oldest = 0, paused = 0;
+    for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
+        const bus_shard_lane *lane = &shard->lane[i];
+        int64_t eof, end = lane->handle ? shard->port->ops->end(shard->port, lane->handle, &eof) : 0;
+        if (lane->input->declared->retry_tier)
+            continue;
+        if (end > lane->position->next && lane->position->next >= 0)
+            messages += end - lane->position->next;
+        if (lane->at < lane->count && lane->record[lane->at].timestamp > 0 && (!oldest || lane->record[lane->at].timestamp < oldest))
+            oldest = lane->record[lane->at].timestamp;
+    }
+    for (size_t i = 0; i < shard->input_count; i++)
+        paused += shard->input[i].paused_until_us > shard->now_us;
+    bus_gauge_set(&shard->metrics.lag_messages, messages);
+    bus_gauge_set(&shard->metrics.lag_ms, oldest && shard->now_ms > oldest ? shard->now_ms - oldest : 0);
+    bus_gauge_set(&shard->metrics.paused, paused);
+}
+
+static void publish(bus_shard *shard)
+{
+    bus_outbox_depth depth = bus_outbox_depth_of(shard->store);
+    bus_key_totals keys = bus_key_totals_of(shard->store);
+    atomic_store_explicit(&shard->outbox_bytes_seen, depth.bytes, memory_order_relaxed);
+    bus_shard_metrics *m = &shard->metrics;
+    bus_gauge_set(&m->outbox_rows, depth.rows);
+    bus_gauge_set(&m->outbox_bytes, depth.bytes);
+    bus_gauge_set(&m->outbox_oldest_ms, depth.oldest_ms);
+    bus_gauge_set(&m->parked_keys, keys.waiting + keys.held + keys.draining);
+    bus_gauge_set(&m->parked_events, keys.parked);
+    bus_gauge_set(&m->held_keys, keys.held);
+    bus_gauge_set(&m->letters_open, bus_letter_open_count(shard->store));
+    bus_gauge_set(&m->assigned, shard->attached);
+    publish_lag(shard);
+    bus_metrics_copy(&shard->published, &shard->metrics, sizeof shard->published);
+}
+
+static void checkpoint(bus_shard *shard)
+{
+    bus_error err = { 0 };
+    bus_status status = bus_store_checkpoint(shard->store, shard->options.limits.wal_bytes, &err);
+    if (status && !shard->store_warned) {
+        shard->store_warned = true;
+        bus_log(BUS_WARN, shard->where, "checkpoint", "%s; the log grows until it succeeds", err.text);
+    }
+}
+
+int64_t bus_shard_step(bus_shard *shard)
+{
+    if (atomic_load_explicit(&shard->failed, memory_order_relaxed))
+        return INT64_MAX;
+    shard->now_us = shard->clock->mono_us(shard->clock);
+    shard->now_ms = shard->clock->wall_ms(shard->clock);
+    bus_relay_reports(shard);
+    BUS_FAILPOINT("after-reports");
+    bool worked = bus_batch_run(shard);
+    if (atomic_load_explicit(&shard->failed, memory_order_relaxed)) {
+        bus_calls_fail(shard, BUS_CLOSED, shard->failure.text);
+        return INT64_MAX;
+    }
+    bus_relay_pump(shard);
+    bus_offsets_step(shard);
+    if (worked)
+        checkpoint(shard);
+    publish(shard);
+    if (worked)
+        return 0;
+    int64_t wait = bus_batch_wait_us(shard), other = bus_relay_wait_us(shard);
+    if (other < wait)
+        wait = other;
+    other = bus_offsets_wait_us(shard);
+    return other < wait ? other : wait;
+}
+
+bus_status bus_shard_failure(const bus_shard *shard, bus_error *err)
+{
+    bus_status status = (bus_status)atomic_load(&((bus_shard *)(uintptr_t)shard)->failed);
+    if (status && err)
+        *err = shard->failure;
+    return status;
+}
+
+void bus_shard_drain(bus_shard *shard)
+{
+    pthread_mutex_lock(&shard->call_lock);
+    atomic_store(&shard->draining, true);
+    pthread_mutex_unlock(&shard->call_lock);
+}
+
+bool bus_shard_drained(const bus_shard *shard)
+{
+    return atomic_load_explicit(&((bus_shard *)(uintptr_t)shard)->failed, memory_order_relaxed) ||
+           (!atomic_load(&((bus_shard *)(uintptr_t)shard)->calls_waiting) && bus_relay_lowest(shard) == INT64_MAX &&
+            shard->relay.acked_count == 0 && bus_offsets_settled(shard));
+}
+
+/* ---- what others ask */
+
+bool bus_shard_wanted(const bus_shard *shard)
+{
+    char base[4096];
+    int n = snprintf(base, sizeof base, "%s/%d", shard->options.directory, shard->options.index);
+    return n > 0 && (size_t)n < sizeof base && bus_lock_wanted(base);
+}
+
+const bus_shard_metrics *bus_shard_metrics_of(const bus_shard *shard) { return &shard->published; }
+const char *bus_shard_store_path(const bus_shard *shard) { return bus_store_path(shard->store); }
+int bus_shard_index(const bus_shard *shard) { return shard->options.index; }
+
+int64_t bus_shard_handler_since(const bus_shard *shard, char where[128])
+{
+    bus_shard *s = (bus_shard *)(uintptr_t)shard;
+    int64_t since = atomic_load_explicit(&s->handler_since, memory_order_acquire);
+    const char *topic = atomic_load_explicit(&s->handler_topic, memory_order_relaxed);
+    if (since && where)
+        snprintf(where, 128, "%.90s/%d offset %" PRId64, topic ? topic : "?",
+                 atomic_load_explicit(&s->handler_partition, memory_order_relaxed),
+                 atomic_load_explicit(&s->handler_offset, memory_order_relaxed));
+    return since;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT
+ * Transport: all that a shard knows of Kafka. Two implementations: bus/kafka (librdkafka) and
+ * bus/shard/memory_transport.c (in memory, for simulation and tests).
+ *
+ * A transport is one process's client: membership in the service's consumer group, metadata, committed offsets.
+ * Its functions are called by one control thread, except where noted. A port is one shard's share of it: its lanes
+ * (one per assigned partition) and its producers; called only by the thread that runs the shard. No function of a
+ * port blocks. */
+#ifndef BUS_SHARD_TRANSPORT_H
+#define BUS_SHARD_TRANSPORT_H
+
+#include <bus/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BUS_OFFSET_START (-2) /* as Kafka's ListOffsets: earliest */
+#define BUS_OFFSET_END (-1)   /* latest */
+#define BUS_OFFSET_NONE (-1001) /* no offset known */
+
+typedef struct bus_transport bus_transport;
+typedef struct bus_port bus_port;
+typedef struct bus_lane bus_lane;
+
+/* A record as fetched. Everything is borrowed until bus_port_ops.release. */
+typedef struct bus_record {
+    const char *topic;         /* same pointer for all records of a lane */
+    int32_t partition;
+    int64_t offset;
+    int64_t timestamp;         /* ms since the epoch, -1: none */
+    const void *key;           /* NULL: none; empty: not NULL, length 0 */
+    size_t key_len;
+    const void *value;         /* NULL: tombstone */
+    size_t value_len;
+    const bus_header *headers;
+    size_t header_count;
+    void *handle;              /* the transport's */
+} bus_record;
+
+/* A partition with an offset and, for commits, metadata. */
+typedef struct bus_offset {
+    const char *topic;
+    int32_t partition;
+    int64_t offset;            /* BUS_OFFSET_NONE: none */
+    int64_t low, high;         /* filled by `watermarks` */
+    char metadata[120];        /* "" if none; longer foreign metadata is cut */
+    bus_status status;         /* of this partition, filled by answers */
+} bus_offset;
+
+/* What the group told this process. */
+typedef enum bus_group_event_kind {
+    BUS_GROUP_NONE,      /* nothing within the time-out */
+    BUS_GROUP_ASSIGNED,  /* these partitions of the lead topic are ours now; answer with `assign` */
+    BUS_GROUP_REVOKED,   /* stop deliveries of all shards, then answer with `assign` of nothing */
+    BUS_GROUP_LOST,      /* as revoked, but the group has already forgotten us: commits will fail, stores may stay open */
+    BUS_GROUP_ERROR      /* err says what; fatal: the client is of no further use */
+} bus_group_event_kind;
+
+typedef struct bus_group_event {
+    bus_group_event_kind kind;
+    int32_t *shards;     /* of ASSIGNED: lead partitions; borrowed until the next `poll` */
+    size_t count;
+    bus_error err;
+} bus_group_event;
+
+typedef struct bus_membership {
+    const char *group;        /* the service's name */
+    const char *lead;         /* its lead topic */
+    const char *instance;     /* static group.instance.id; NULL: dynamic member */
+    int session_ms;
+} bus_membership;
+
+/* One partition to fetch from. */
+typedef struct bus_lane_spec {
+    bus_port *port;
+    const char *topic;
+    int32_t partition;
+    int64_t offset;           /* a real offset, BUS_OFFSET_START or BUS_OFFSET_END */
+    bus_lane *lane;           /* filled by `assign`; valid until the next `assign` */
+} bus_lane_spec;
+
+struct bus_transport_ops {
+    /* Joins the group; events then come from `poll`. */
+    bus_status (*join)(bus_transport *t, const bus_membership *membership, bus_error *err);
+    /* Leaves the group and returns within timeout_ms, whatever the broker does. */
+    void (*leave)(bus_transport *t, int timeout_ms);
+    /* Waits up to timeout_ms for a group event. Must be called regularly (max.poll.interval.ms). */
+    void (*poll)(bus_transport *t, int timeout_ms, bus_group_event *out);
+    /* Wakes a `poll` in progress. Any thread. */
+    void (*wake)(bus_transport *t);
+    /* Replaces the whole set of lanes (count 0: none); former lanes are gone, their unreleased records stay valid until
+     * released. May be called at any time while a member, and answers ASSIGNED, REVOKED and LOST. Every port must be
+     * idle: no thread may be inside one. */
+    bus_status (*assign)(bus_transport *t, bus_lane_spec *lanes, size_t count, bus_error *err);
+    /* Number of partitions: BUS_OK, BUS_MISSING if the topic is not there, BUS_BROKER, BUS_DENIED. */
+    bus_status (*partitions)(bus_transport *t, const char *topic, int timeout_ms, int32_t *out, bus_error *err);
+    /* Fills low and high of each. */
+    bus_status (*watermarks)(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err);
+    /* Fills offset and metadata of each with what the group has committed. */
+    bus_status (*committed)(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err);
+    /* Commits and waits for the answer at most timeout_ms. */
+    bus_status (*commit)(bus_transport *t, const bus_offset *list, size_t count, int timeout_ms, bus_error *err);
+    /* A port for one shard. `wake` is called from any thread when a lane has records, a report waits, or a commit was
+     * answered, having had none. */
+    bus_status (*port_open)(bus_transport *t, const char *name, void (*wake)(void *opaque), void *opaque, bus_port **out, bus_error *err);
+    /* Discards what the producers hold and frees the port; its lanes must have been unassigned and its records released. */
+    void (*port_close)(bus_port *port);
+    void (*free)(bus_transport *t);
+};
+
+/* Which of a port's producers. */
+typedef enum bus_channel { BUS_MAIN, BUS_PROBE, BUS_CHANNELS } bus_channel;
+
+/* One row to send. Copied before `produce` returns. */
+typedef struct bus_row {
+    int64_t id;                /* comes back in the report */
+    const char *topic;
+    int32_t partition;
+    const void *key; size_t key_len;       /* NULL: none */
+    const void *value; size_t value_len;   /* NULL: tombstone */
+    const bus_header *headers; size_t header_count;
+    int64_t timestamp;         /* ms, 0: now */
+} bus_row;
+
+/* How a send ended. */
+typedef enum bus_report_kind {
+    BUS_REPORT_ACKED,     /* stored, at `offset` */
+    BUS_REPORT_UNSURE,    /* acknowledged without an offset, or unknown: send it again */
+    BUS_REPORT_TOPIC,     /* this topic or partition is at fault: denied, missing, timestamps refused ... */
+    BUS_REPORT_RECORD,    /* maybe this record: too large, corrupt, invalid; alone it tells */
+    BUS_REPORT_FAILED     /* anything else: stop, wait for all reports, rewind */
+} bus_report_kind;
+
+typedef struct bus_report {
+    bus_channel channel;
+    int64_t id;
+    bus_report_kind kind;
+    int64_t offset;
+    char text[160];       /* of the error */
+} bus_report;
+
+struct bus_port_ops {
+    /* Takes up to `max` records of a lane, oldest first, without waiting. Sets *err and returns 0 if the lane has
+     * failed: BUS_MISSING (its topic is gone), BUS_CORRUPT (its offset is outside the log: auto.offset.reset=error),
+     * BUS_DENIED. */
+    size_t (*fetch)(bus_port *port, bus_lane *lane, bus_record *out, size_t max, bus_error *err);
+    /* Gives records back. */
+    void (*release)(bus_port *port, bus_record *records, size_t count);
+    /* The lane's current end of log as far as known (for lag and for transactional gaps), and whether the fetcher has
+     * reached it: *eof_offset is the offset at the last end of partition, or BUS_OFFSET_NONE. */
+    int64_t (*end)(bus_port *port, bus_lane *lane, int64_t *eof_offset);
+    /* Queues a row on a channel; BUS_OK, BUS_FULL (local queue: stop and go on after reports), or
+     * BUS_CLOSED: the producer has become fatal, call `reset`. */
+    bus_status (*produce)(bus_port *port, bus_channel channel, const bus_row *row, bus_error *err);
+    /* Takes up to `max` reports, in any order between destinations. */
+    size_t (*reports)(bus_port *port, bus_report *out, size_t max);
+    /* True if the channel's producer has become fatal and must be `reset`. */
+    bool (*fatal)(bus_port *port, bus_channel channel);
+    /* Replaces the channel's producer by a new one; rows still out are forgotten: no report of them comes any more. */
+    bus_status (*reset)(bus_port *port, bus_channel channel, bus_error *err);
+    /* Starts committing offsets (with metadata) for the group; a newer call supersedes an unanswered one. The answer
+     * is taken by `committed`: 0 none yet, 1 ok, -1 failed (err). Failure is not grave: SQLite is the truth. */
+    void (*commit)(bus_port *port, const bus_offset *list, size_t count);
+    int (*committed)(bus_port *port, bus_error *err);
+};
+
+struct bus_transport { const struct bus_transport_ops *ops; };
+struct bus_port { const struct bus_port_ops *ops; };
+
+#endif
