@@ -312,7 +312,7 @@ completion := $(firstword $(wildcard scripts/bus.bash docs/bus.bash))
 $(B)/bus.pc: bus.pc.in $(B)/flags
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
-install: all $(B)/bus.pc
+install: lib $(programs) $(B)/bus.pc
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/include/bus $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
 	$(INSTALL) -m 644 $(public) $(DESTDIR)$(PREFIX)/include/bus/
 	$(INSTALL) -m 644 $(lib_a) $(DESTDIR)$(LIBDIR)/libbus.a
