@@ -31,6 +31,12 @@ bus_status bus_kafka_fail(bus_error *err, rd_kafka_resp_err_t code, const char *
 /* Partition count by metadata. BUS_MISSING, BUS_DENIED, BUS_BROKER. */
 bus_status bus_kafka_partitions(rd_kafka_t *rk, const char *topic, int timeout_ms, int32_t *out, bus_error *err);
 
+/* ListOffsets of all partitions at once. Each `offset` is a time, or RD_KAFKA_OFFSET_BEGINNING or _END; it becomes the
+ * offset found, RD_KAFKA_OFFSET_END if no record is that young. */
+bus_status bus_kafka_list_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms, bus_error *err);
+/* The failure of the first partition that has one. */
+bus_status bus_kafka_first_failure(const rd_kafka_topic_partition_list_t *list, const char *what, bus_error *err);
+
 /* Copies up to cap - 1 bytes of a text and terminates. */
 void bus_kafka_text(char *out, size_t cap, const char *text, size_t len);
 

@@ -18,8 +18,7 @@ static rd_kafka_topic_partition_list_t *list_of(const bus_offset *list, size_t c
     return out;
 }
 
-/* The first failure of any partition. */
-static bus_status first_failure(const rd_kafka_topic_partition_list_t *list, const char *what, bus_error *err)
+bus_status bus_kafka_first_failure(const rd_kafka_topic_partition_list_t *list, const char *what, bus_error *err)
 {
     for (int i = 0; i < list->cnt; i++)
         if (list->elems[i].err)
@@ -28,17 +27,19 @@ static bus_status first_failure(const rd_kafka_topic_partition_list_t *list, con
     return BUS_OK;
 }
 
-/* ListOffsets of all partitions at once: the special timestamps -2 and -1 ask for start and end. */
-static bus_status list_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms, bus_error *err)
+bus_status bus_kafka_list_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms, bus_error *err)
 {
-    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(rk, list, timeout_ms);
+    rd_kafka_resp_err_t code;
 
+    if (list->cnt == 0)
+        return BUS_OK;
+    code = rd_kafka_offsets_for_times(rk, list, timeout_ms);
     if (code == RD_KAFKA_RESP_ERR__TIMED_OUT)
         return bus_fail(err, BUS_BROKER, "no answer to the question for offsets within %d ms; is the broker up?", timeout_ms);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return bus_kafka_fail(err, code, "offsets of %s/%d and %d others", list->elems[0].topic,
                               (int)list->elems[0].partition, list->cnt - 1);
-    return first_failure(list, "offsets", err);
+    return bus_kafka_first_failure(list, "offsets", err);
 }
 
 bus_status kafka_watermarks(bus_transport *base, bus_offset *list, size_t count, int timeout_ms, bus_error *err)
@@ -52,9 +53,9 @@ bus_status kafka_watermarks(bus_transport *base, bus_offset *list, size_t count,
         return BUS_OK;
     low = list_of(list, count, RD_KAFKA_OFFSET_BEGINNING);
     high = list_of(list, count, RD_KAFKA_OFFSET_END);
-    status = list_offsets(t->tool, low, timeout_ms, err);
+    status = bus_kafka_list_offsets(t->tool, low, timeout_ms, err);
     if (status == BUS_OK)
-        status = list_offsets(t->tool, high, bus_kafka_left(deadline), err);
+        status = bus_kafka_list_offsets(t->tool, high, bus_kafka_left(deadline), err);
     for (size_t i = 0; status == BUS_OK && i < count; i++) {
         list[i].low = low->elems[i].offset;
         list[i].high = high->elems[i].offset;
@@ -84,7 +85,7 @@ bus_status kafka_committed(bus_transport *base, bus_offset *list, size_t count, 
     else if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         status = bus_kafka_fail(err, code, "committed offsets of group %s", t->group);
     else
-        status = first_failure(asked, "the committed offset", err);
+        status = bus_kafka_first_failure(asked, "the committed offset", err);
     for (size_t i = 0; status == BUS_OK && i < count; i++) {
         const rd_kafka_topic_partition_t *at = &asked->elems[i];
 

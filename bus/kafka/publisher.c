@@ -95,6 +95,9 @@ bus_status bus_kafka_publisher_open(const bus_config *config, const char *where,
     snprintf(p->where, sizeof p->where, "%s", where);
     pthread_rwlock_init(&p->lock, NULL);
     status = bus_kafka_conf(config, BUS_KAFKA_PUBLISHER, where, &p->conf, err);
+    /* Sticky partitioning would decide for records without a key, and not ask. */
+    if (status == BUS_OK)
+        status = bus_kafka_set(p->conf, "sticky.partitioning.linger.ms", "0", err);
     if (status == BUS_OK) {
         rd_kafka_conf_set_events(p->conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
         /* Not a fresh one: it would take back the topic properties already set. */

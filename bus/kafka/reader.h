@@ -27,8 +27,8 @@ typedef struct bus_range {
 
 typedef enum bus_read_order {
     BUS_READ_ANY,       /* fastest: order within each partition only */
-    BUS_READ_BY_TIME    /* merged over all partitions by record timestamp, order within each partition kept. With
-                         * BUS_EDGE_NEVER a silent partition holds the others up for half a second at most */
+    BUS_READ_BY_TIME    /* merged over all partitions by record timestamp, order within each partition kept. When
+                         * following, a partition at its end does not hold up the others */
 } bus_read_order;
 
 typedef struct bus_kafka_reader bus_kafka_reader;

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT
+ * Reader: one queue per partition, so that records can be taken in order of time, and a partition that is far ahead is
+ * held back by librdkafka's own bound. */
+#include "kafka/reader.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/waker.h"
+#include "kafka/client.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH 64
+
+/* One partition of a range. */
+typedef struct part {
+    bus_span span;
+    bus_edge since, until;        /* as asked for */
+    bool follow;
+    bool done;
+    bool caught_up;               /* at the log's end as last heard */
+    bool by_time_here;            /* the broker cannot look up times: compare each record's */
+    rd_kafka_topic_t *topic;
+    rd_kafka_queue_t *queue;      /* NULL: not started */
+    rd_kafka_message_t *batch[BATCH];
+    size_t at, count;
+} part;
+
+struct bus_kafka_reader {
+    rd_kafka_t *rk;
+    bus_waker *waker;
+    bus_read_order order;
+    part *parts;
+    size_t part_count, part_cap;
+    size_t turn;                  /* of BUS_READ_ANY */
+    int64_t deadline;             /* of open */
+    rd_kafka_message_t *message;  /* the one handed out */
+    bus_record record;
+    bus_header *headers;
+    size_t header_cap;
+    bus_read_progress progress;
+    bus_error failure;
+};
+
+static void on_queue(rd_kafka_t *rk, void *opaque)
+{
+    (void)rk;
+    bus_waker_wake(opaque);
+}
+
+/* ---- open: ranges to parts, edges to offsets, then fetch */
+
+static bus_status add_part(bus_kafka_reader *r, const bus_range *range, int32_t partition, bus_error *err)
+{
+    part *fresh;
+
+    if (r->part_count == r->part_cap) {
+        size_t cap = r->part_cap ? 2 * r->part_cap : 8;
+        part *parts = realloc(r->parts, cap * sizeof *parts);
+
+        if (!parts)
+            return bus_fail_nomem(err);
+        r->parts = parts;
+        r->part_cap = cap;
+    }
+    fresh = &r->parts[r->part_count];
+    memset(fresh, 0, sizeof *fresh);
+    fresh->span.partition = partition;
+    fresh->since = range->from;
+    fresh->until = range->to;
+    fresh->follow = range->to.kind == BUS_EDGE_NEVER;
+    fresh->topic = rd_kafka_topic_new(r->rk, range->topic, NULL);
+    if (!fresh->topic)
+        return bus_fail(err, BUS_INVALID, "'%s' is no topic name", range->topic);
+    fresh->span.topic = rd_kafka_topic_name(fresh->topic);
+    r->part_count++;
+    return BUS_OK;
+}
+
+static bus_status add_range(bus_kafka_reader *r, const bus_range *range, bus_error *err)
+{
+    int32_t count;
+    bus_status status = bus_kafka_partitions(r->rk, range->topic, bus_kafka_left(r->deadline), &count, err);
+
+    if (status != BUS_OK)
+        return status;
+    if (range->partition >= count)
+        return bus_fail(err, BUS_MISSING, "topic %s has %d partitions, there is no partition %d", range->topic, (int)count,
+                        (int)range->partition);
+    if (range->partition >= 0)
+        return add_part(r, range, range->partition, err);
+    for (int32_t i = 0; i < count && status == BUS_OK; i++)
+        status = add_part(r, range, i, err);
+    return status;
+}
+
+typedef enum which { LOW, HIGH, SINCE, UNTIL } which;
+
+/* One request for all parts that want this offset. */
+static bus_status look_up(bus_kafka_reader *r, which what, bus_error *err)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)r->part_count);
+    bus_status status;
+    int n = 0;
+
+    for (size_t i = 0; i < r->part_count; i++) {
+        const part *p = &r->parts[i];
+        const bus_edge *edge = what == SINCE ? &p->since : &p->until;
+
+        if (what <= HIGH || (edge->kind == BUS_EDGE_TIME && !p->by_time_here))
+            rd_kafka_topic_partition_list_add(list, p->span.topic, p->span.partition)->offset =
+                what == LOW ? RD_KAFKA_OFFSET_BEGINNING : what == HIGH ? RD_KAFKA_OFFSET_END : edge->at < 0 ? 0 : edge->at;
+    }
+    status = bus_kafka_list_offsets(r->rk, list, bus_kafka_left(r->deadline), err);
+    for (size_t i = 0; status == BUS_OK && i < r->part_count; i++) {
+        part *p = &r->parts[i];
+        const bus_edge *edge = what == SINCE ? &p->since : &p->until;
+
+        if (what > HIGH && (edge->kind != BUS_EDGE_TIME || p->by_time_here))
+            continue;
+        int64_t found = list->elems[n++].offset;
+        if (what == LOW)
+            p->span.low = found;
+        else if (what == HIGH)
+            p->span.to = found; /* the end, until edges are applied */
+        else if (what == SINCE)
+            p->since.at = found < 0 ? p->span.to : found;
+        else
+            p->until.at = found < 0 ? p->span.to : found;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return status;
+}
+
+static int64_t clamp(int64_t value, int64_t low, int64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static void apply_edges(bus_kafka_reader *r)
+{
+    for (size_t i = 0; i < r->part_count; i++) {
+        part *p = &r->parts[i];
+        int64_t high = p->span.to;
+        bool here = p->by_time_here;
+
+        p->span.from = p->since.kind == BUS_EDGE_END || p->since.kind == BUS_EDGE_NEVER ? high
+                       : p->since.kind == BUS_EDGE_OFFSET || (p->since.kind == BUS_EDGE_TIME && !here)
+                           ? clamp(p->since.at, p->span.low, high)
+                           : p->span.low;
+        p->span.to = p->follow ? INT64_MAX
+                     : p->until.kind == BUS_EDGE_OFFSET || (p->until.kind == BUS_EDGE_TIME && !here)
+                         ? clamp(p->until.at, p->span.from, high)
+                         : high;
+        if (p->span.to < p->span.from)
+            p->span.to = p->span.from;
+        p->span.next = p->span.from;
+        p->done = p->span.next >= p->span.to;
+        r->progress.total = p->follow || r->progress.total == INT64_MAX ? INT64_MAX
+                                                                        : r->progress.total + p->span.to - p->span.from;
+    }
+}
+
+static bus_status start(bus_kafka_reader *r, part *p, bus_error *err)
+{
+    p->queue = rd_kafka_queue_new(r->rk);
+    rd_kafka_queue_cb_event_enable(p->queue, on_queue, r->waker);
+    if (rd_kafka_consume_start_queue(p->topic, p->span.partition, p->span.from, p->queue) == 0)
+        return BUS_OK;
+    rd_kafka_queue_destroy(p->queue);
+    p->queue = NULL;
+    /* The same partition in two ranges ends here. */
+    return bus_kafka_fail(err, rd_kafka_last_error(), "reading %s/%d", p->span.topic, (int)p->span.partition);
+}
+
+/* librdkafka's mock cluster answers look-ups by time with "none". */
+static bool is_mock(rd_kafka_t *rk, int timeout_ms)
+{
+    char *id = rd_kafka_clusterid(rk, timeout_ms);
+    bool mock = id && strncmp(id, "mockCluster", 11) == 0;
+
+    rd_kafka_mem_free(rk, id);
+    return mock;
+}
+
+static bus_status resolve(bus_kafka_reader *r, const bus_range *ranges, size_t count, bus_error *err)
+{
+    bool mock, timed = false;
+    bus_status status = BUS_OK;
+
+    for (size_t i = 0; i < count && status == BUS_OK; i++) {
+        status = add_range(r, &ranges[i], err);
+        timed = timed || ranges[i].from.kind == BUS_EDGE_TIME || ranges[i].to.kind == BUS_EDGE_TIME;
+    }
+    if (status != BUS_OK)
+        return status;
+    mock = timed && is_mock(r->rk, bus_kafka_left(r->deadline));
+    for (size_t i = 0; i < r->part_count; i++)
+        r->parts[i].by_time_here = mock;
+    for (which what = LOW; what <= UNTIL && status == BUS_OK; what++)
+        status = look_up(r, what, err);
+    if (status == BUS_OK)
+        apply_edges(r);
+    for (size_t i = 0; i < r->part_count && status == BUS_OK; i++)
+        if (!r->parts[i].done)
+            status = start(r, &r->parts[i], err);
+    return status;
+}
+
+bus_status bus_kafka_reader_open(const bus_config *config, const char *where, const bus_range *ranges, size_t count,
+                                 bus_read_order order, int timeout_ms, bus_kafka_reader **out, bus_error *err)
+{
+    bus_kafka_reader *r = calloc(1, sizeof *r);
+    rd_kafka_conf_t *conf = NULL;
+    bus_status status;
+
+    if (!r)
+        return bus_fail_nomem(err);
+    r->order = order;
+    r->deadline = bus_kafka_now() + timeout_ms;
+    r->waker = bus_waker_new();
+    status = r->waker ? bus_kafka_conf(config, BUS_KAFKA_READER, where, &conf, err) : bus_fail_nomem(err);
+    if (status == BUS_OK)
+        status = bus_kafka_new(conf, BUS_KAFKA_READER, &r->rk, err);
+    if (status == BUS_OK)
+        status = resolve(r, ranges, count, err);
+    if (status == BUS_OK)
+        *out = r;
+    else
+        bus_kafka_reader_close(r);
+    return status;
+}
+
+void bus_kafka_reader_close(bus_kafka_reader *r)
+{
+    if (!r)
+        return;
+    if (r->message)
+        rd_kafka_message_destroy(r->message);
+    for (size_t i = 0; i < r->part_count; i++) {
+        part *p = &r->parts[i];
+
+        if (p->queue) {
+            rd_kafka_queue_cb_event_enable(p->queue, NULL, NULL);
+            rd_kafka_consume_stop(p->topic, p->span.partition);
+            for (; p->at < p->count; p->at++)
+                rd_kafka_message_destroy(p->batch[p->at]);
+            rd_kafka_queue_destroy(p->queue);
+        }
+        rd_kafka_topic_destroy(p->topic);
+    }
+    if (r->rk)
+        rd_kafka_destroy(r->rk);
+    bus_waker_free(r->waker);
+    free(r->headers);
+    free(r->parts);
+    free(r);
+}
+
+/* ---- next */
+
+static void on_part_error(bus_kafka_reader *r, part *p, const rd_kafka_message_t *message)
+{
+    bus_status status = bus_kafka_status(message->err);
+
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        /* Past the markers of transactions and what compaction took. */
+        if (message->offset > p->span.next)
+            p->span.next = message->offset;
+        p->caught_up = true;
+    } else if (status == BUS_MISSING || status == BUS_DENIED) {
+        bus_kafka_fail(&r->failure, message->err, "reading %s/%d", p->span.topic, (int)p->span.partition);
+    } else if (status == BUS_CORRUPT) {
+        bus_fail(&r->failure, BUS_CORRUPT, "reading %s/%d at %lld: %s", p->span.topic, (int)p->span.partition,
+                 (long long)p->span.next, rd_kafka_message_errstr(message));
+    } else {
+        bus_log(BUS_WARN, rd_kafka_name(r->rk), "fetch_error", "%s/%d: %s; trying again", p->span.topic,
+                (int)p->span.partition, rd_kafka_message_errstr(message));
+    }
+}
+
+static int64_t time_of(const rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t kind;
+
+    return rd_kafka_message_timestamp(message, &kind);
+}
+
+/* What the record at hand means for its part: 0 skip it, 1 hand it out, -1 the part ends before it. */
+static int judge(part *p, const rd_kafka_message_t *message)
+{
+    if (message->offset >= p->span.to)
+        return -1;
+    if (message->offset < p->span.next)
+        return 0;
+    if (p->by_time_here && p->until.kind == BUS_EDGE_TIME && time_of(message) >= p->until.at)
+        return -1;
+    if (p->by_time_here && p->since.kind == BUS_EDGE_TIME && time_of(message) < p->since.at)
+        return 0;
+    return 1;
+}
+
+/* The part's next record, left in its batch; NULL: none here now. */
+static rd_kafka_message_t *head_of(bus_kafka_reader *r, part *p)
+{
+    while (!p->done && r->failure.status == BUS_OK) {
+        if (p->at == p->count) {
+            ssize_t got = 0;
+
+            if (p->span.next >= p->span.to) {
+                p->done = true;
+                break;
+            }
+            if (rd_kafka_queue_length(p->queue) > 0)
+                got = rd_kafka_consume_batch_queue(p->queue, 0, p->batch, BATCH);
+            p->at = 0;
+            p->count = got > 0 ? (size_t)got : 0;
+            if (p->count == 0)
+                break;
+        }
+        rd_kafka_message_t *message = p->batch[p->at];
+        int verdict = message->err ? 0 : judge(p, message);
+
+        if (verdict > 0) {
+            p->caught_up = false;
+            return message;
+        }
+        if (message->err) {
+            on_part_error(r, p, message);
+        } else if (verdict < 0) {
+            p->done = true;
+            p->span.next = p->span.to;
+        } else if (message->offset >= p->span.next) {
+            p->span.next = message->offset + 1;
+        }
+        rd_kafka_message_destroy(message);
+        p->at++;
+    }
+    return NULL;
+}
+
+static part *choose_any(bus_kafka_reader *r)
+{
+    for (size_t i = 0; i < r->part_count; i++) {
+        part *p = &r->parts[(r->turn + i) % r->part_count];
+
+        if (head_of(r, p)) {
+            r->turn = (r->turn + i) % r->part_count;
+            /* A part is left when its batch is used up, so that none starves. */
+            if (p->at + 1 == p->count)
+                r->turn++;
+            return p;
+        }
+    }
+    return NULL;
+}
+
+/* The oldest head, once every part has one, has ended, or (when following) is at its end. */
+static part *choose_oldest(bus_kafka_reader *r)
+{
+    part *best = NULL;
+    int64_t least = 0;
+
+    for (size_t i = 0; i < r->part_count; i++) {
+        part *p = &r->parts[i];
+        rd_kafka_message_t *head = head_of(r, p);
+
+        if (!head) {
+            if (!p->done && !(p->follow && p->caught_up))
+                return NULL;
+            continue;
+        }
+        if (!best || time_of(head) < least) {
+            best = p;
+            least = time_of(head);
+        }
+    }
+    return best;
+}
+
+static bool all_done(const bus_kafka_reader *r)
+{
+    for (size_t i = 0; i < r->part_count; i++)
+        if (!r->parts[i].done)
+            return false;
+    return true;
+}
+
+static bool read_headers(bus_kafka_reader *r)
+{
+    rd_kafka_headers_t *list;
+    size_t count, n = 0;
+
+    r->record.headers = r->headers;
+    r->record.header_count = 0;
+    if (rd_kafka_message_headers(r->message, &list) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return true;
+    count = rd_kafka_header_cnt(list);
+    if (count > r->header_cap) {
+        bus_header *headers = realloc(r->headers, 2 * count * sizeof *headers);
+
+        if (!headers)
+            return false;
+        r->headers = headers;
+        r->header_cap = 2 * count;
+    }
+    while (n < count && rd_kafka_header_get_all(list, n, &r->headers[n].name, &r->headers[n].value, &r->headers[n].len) ==
+                            RD_KAFKA_RESP_ERR_NO_ERROR)
+        n++;
+    r->record.headers = r->headers;
+    r->record.header_count = n;
+    return true;
+}
+
+static bus_status take(bus_kafka_reader *r, part *p, bus_error *err)
+{
+    rd_kafka_message_t *message = p->batch[p->at++];
+
+    r->message = message;
+    p->span.next = message->offset + 1;
+    r->record.topic = p->span.topic;
+    r->record.partition = message->partition;
+    r->record.offset = message->offset;
+    r->record.timestamp = time_of(message);
+    r->record.key = message->key;
+    r->record.key_len = message->key_len;
+    r->record.value = message->payload;
+    r->record.value_len = message->len;
+    r->record.handle = NULL;
+    if (!read_headers(r))
+        return bus_fail_nomem(err);
+    r->progress.records++;
+    r->progress.bytes += (int64_t)(message->key_len + message->len);
+    return BUS_OK;
+}
+
+bus_status bus_kafka_reader_next(bus_kafka_reader *r, int timeout_ms, const bus_record **out, bus_error *err)
+{
+    int64_t deadline = bus_kafka_now() + timeout_ms;
+    bus_status status;
+
+    if (r->message) {
+        rd_kafka_message_destroy(r->message);
+        r->message = NULL;
+    }
+    for (;;) {
+        part *p = r->order == BUS_READ_BY_TIME ? choose_oldest(r) : choose_any(r);
+
+        if (r->failure.status != BUS_OK) {
+            if (err)
+                *err = r->failure;
+            return r->failure.status;
+        }
+        if (p) {
+            status = take(r, p, err);
+            if (status == BUS_OK)
+                *out = &r->record;
+            return status;
+        }
+        if (all_done(r))
+            return bus_fail(err, BUS_CLOSED, "every range is read to its end");
+        if (bus_kafka_left(deadline) == 0)
+            return bus_fail(err, BUS_TIMEOUT, "no record came within %d ms", timeout_ms);
+        bus_waker_sleep(r->waker, (int64_t)bus_kafka_left(deadline) * 1000);
+    }
+}
+
+void bus_kafka_reader_progress(const bus_kafka_reader *r, bus_read_progress *out)
+{
+    *out = r->progress;
+    out->passed = 0;
+    for (size_t i = 0; i < r->part_count; i++)
+        out->passed += r->parts[i].span.next - r->parts[i].span.from;
+}
+
+size_t bus_kafka_reader_span_count(const bus_kafka_reader *r)
+{
+    return r->part_count;
+}
+
+bus_span bus_kafka_reader_span(const bus_kafka_reader *r, size_t at)
+{
+    return r->parts[at].span;
+}
