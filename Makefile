@@ -96,6 +96,7 @@ support_src  := $(sort $(wildcard tests/support/*.c))
 test_services := $(patsubst tests/support/services/%.c,%,$(sort $(wildcard tests/support/services/*.c)))
 public       := $(sort $(wildcard bus/include/bus/*.h))
 
+comma := ,
 only = $(if $(T),$(filter $(T),$(1)),$(1))
 stems = $(call only,$(sort $(patsubst tests/$(1)/%.c,%,$(wildcard tests/$(1)/*.c))))
 unit_stems   := $(call stems,unit)
@@ -178,7 +179,7 @@ $(GEN)/libbus.map: $(public) scripts/export-list
 	$(Q)scripts/export-list --map $(public) > $@
 $(lib_so): $(lib_obj) $(B)/members $(GEN)/libbus.map
 	$(call say,LINK)
-	$(Q)$(CC) -shared -Wl,-soname,libbus.so.$(SOVERSION) -Wl,--version-script=$(GEN)/libbus.map $(LINK) -o $@ $(lib_obj) $(PKG_LIBS)
+	$(Q)$(CC) -shared $(if $(filter release clang debug,$(VARIANT)),-Wl$(comma)-z$(comma)defs) -Wl,-soname,libbus.so.$(SOVERSION) -Wl,--version-script=$(GEN)/libbus.map $(LINK) -o $@ $(lib_obj) $(PKG_LIBS)
 $(B)/libbus.so: $(lib_so)
 	$(Q)ln -sf libbus.so.$(VERSION) $(B)/libbus.so.$(SOVERSION)
 	$(Q)ln -sf libbus.so.$(SOVERSION) $@
