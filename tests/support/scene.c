@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT
+ * The scene's service and its stage machinery. */
+#include "support/scene.h"
+
+#include "base/config.h"
+#include "codec/envelope.h"
+#include "inventory.h"
+#include "payment.h"
+#include <bus/bus.h>
+#include <dirent.h>
+#include <setjmp.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define START_MS 1767225600000
+
+/* ---- the service */
+
+static const bus_migration migrations[] = {
+    { "effect", "CREATE TABLE effect(n INTEGER PRIMARY KEY NOT NULL, name TEXT NOT NULL);" }, { 0 }
+};
+
+/* The value of an instruction, 1 if it has none, 0 if it is not there. */
+static int64_t told(const char *text, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *at = text; (at = strstr(at, word)); at += n)
+        if ((at == text || at[-1] == ' ') && (at[n] == '=' || at[n] == ' ' || at[n] == 0))
+            return at[n] == '=' ? atoll(at + n + 1) : 1;
+    return 0;
+}
+
+/* The word after "what=", or `none`. */
+static const char *word_of(const char *text, const char *what, const char *none, char out[32])
+{
+    const char *at = strstr(text, what);
+    snprintf(out, 32, "%s", at ? at + strlen(what) : none);
+    out[strcspn(out, " ")] = 0;
+    return out;
+}
+
+static void effect(bus_tx *tx, const char *text)
+{
+    sqlite3_stmt *insert = bus_sql(tx, "INSERT INTO effect(name) VALUES (?1)");
+    if (insert) {
+        sqlite3_bind_text(insert, 1, text, (int)strcspn(text, " "), SQLITE_TRANSIENT);
+        sqlite3_step(insert);
+    }
+}
+
+static void emit_all(bus_tx *tx, const char *text, const char *key)
+{
+    char name[32], child[48];
+    word_of(text, "", "", name);
+    for (int i = 0; i < (int)told(text, "emit"); i++) {
+        snprintf(child, sizeof child, "%s%d", name, i + 1);
+        bus_emit(tx, &inventory_ReleaseStock_type, key, &(inventory_ReleaseStock){ .order_id = bus_str(child) });
+    }
+    for (int i = 0; i < (int)told(text, "other"); i++) {
+        snprintf(child, sizeof child, "%s%d", name, i + 1);
+        bus_emit(tx, &payment_RefundPayment_type, key, &(payment_RefundPayment){ .order_id = bus_str(child) });
+    }
+}
+
+static bus_verdict play(bus_tx *tx, scene *s, const bus_event *event, const char *text)
+{
+    char word[32], key[16] = "";
+    s->runs++;
+    if (event->key)
+        memcpy(key, event->key, event->key_len < 15 ? event->key_len : 15);
+    if (told(text, "write"))
+        effect(tx, text);
+    if (told(text, "die") && !s->mended && !s->dying) {
+        char directory[80];
+        snprintf(directory, sizeof directory, "%s/svc", s->data);
+        s->files = snapshot_take(directory, 0);
+        bus_memory_cut(bus_host_transport(s->host));
+        s->dying = true;
+    }
+    if (told(text, "bad-sql") && !s->mended)
+        bus_sql(tx, "SELECT 1 FROM nowhere");
+    if (told(text, "pause") && s->weather)
+        return bus_pause(tx, "weather");
+    if (event->attempt <= told(text, "retry") && !s->mended)
+        return bus_retry(tx, "attempt %d", event->attempt);
+    if (told(text, "reject") && !s->mended)
+        return bus_reject(tx, "no good");
+    emit_all(tx, text, event->key ? key : NULL);
+    int64_t due = told(text, "schedule") ? bus_now(tx) + told(text, "schedule") : told(text, "due") ? START_MS + told(text, "due") : 0;
+    if (due) {
+        char name[32];
+        word_of(text, "", "", word);
+        bus_schedule(tx, word_of(text, "name=", "timer", name), due, &inventory_ReleaseStock_type, key,
+                     &(inventory_ReleaseStock){ .order_id = bus_str(word) });
+    }
+    if (told(text, "cancel"))
+        s->cancelled = bus_cancel(tx, word_of(text, "cancel=", "timer", word));
+    if (!told(text, "write"))
+        effect(tx, text);
+    return BUS_DONE;
+}
+
+static bus_verdict on_raw(bus_tx *tx, const bus_event *event, void *shard)
+{
+    char text[200] = "";
+    memcpy(text, event->value, event->value_len < 199 ? event->value_len : 199);
+    return play(tx, shard, event, text);
+}
+
+static bus_verdict on_typed(bus_tx *tx, const bus_event *event, void *shard)
+{
+    char text[200] = "";
+    bus_string id = inventory_ReleaseStock_of(event)->order_id;
+    memcpy(text, id.at, id.len < 199 ? id.len : 199);
+    return play(tx, shard, event, text);
+}
+
+static bus_verdict on_tombstone(bus_tx *tx, const bus_event *event, void *shard)
+{
+    assert_null(event->value);
+    return play(tx, shard, event, "tombstone");
+}
+
+static bus_status on_open(sqlite3 *db, int shard, void *opaque, void **state, bus_error *err)
+{
+    (void)db;
+    (void)shard;
+    (void)err;
+    *state = opaque;
+    return BUS_OK;
+}
+
+/* ---- stage */
+
+static bus_memory_fate judge(void *opaque, const bus_row *row, bus_channel channel)
+{
+    scene *s = opaque;
+    s->asked++;
+    return s->fate ? s->fate(s, row, channel) : BUS_FATE_ACK;
+}
+
+static void add_schema(scene *s, const bus_type *type)
+{
+    assert_int_equal(bus_catalog_add(s->catalog, bus_type_schema(type), strlen(bus_type_schema(type)), NULL), BUS_OK);
+}
+
+int scene_set_up(void **state)
+{
+    static const bus_route routes[] = { { .topic = "in", .handler = on_raw },
+                                        { .topic = "slow", .handler = on_raw },
+                                        { .topic = "held", .handler = on_raw, .on_dead = BUS_HOLD_KEY },
+                                        { .topic = "typed", .type = &inventory_ReleaseStock_type, .handler = on_typed },
+                                        { .topic = "typed", .handler = on_tombstone, .tombstone = true },
+                                        { 0 } };
+    static const bus_emits emits[] = { { &inventory_ReleaseStock_type, NULL }, { &payment_RefundPayment_type, "svc.other" }, { 0 } };
+    static const char *const topics[] = { "in", "slow", "held", "typed", "svc.events", "svc.other", "svc.redrive", "svc.dlq", "svc.retry.1s",
+                                          "svc.retry.10s" };
+    scene *s = calloc(1, sizeof *s);
+    bus_virtual_clock_init(&s->clock, START_MS);
+    s->cluster = bus_memory_cluster_new(&s->clock.clock);
+    s->catalog = bus_catalog_new();
+    add_schema(s, &inventory_ReleaseStock_type);
+    add_schema(s, &payment_RefundPayment_type);
+    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
+        assert_int_equal(bus_memory_topic(s->cluster, topics[i], 1), BUS_OK);
+    bus_memory_judge_by(s->cluster, judge, s);
+    snprintf(s->data, sizeof s->data, "%s/bus-scene-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    assert_non_null(mkdtemp(s->data));
+    s->service = (bus_service){ .name = "svc", .routes = routes, .emits = emits, .migrations = migrations, .open = on_open,
+                                    .opaque = s };
+    s->options = (bus_host_options){ .service = &s->service, .data = s->data, .shards = 1, .retry_tiers = "1s,10s",
+                                         .attempts = 3, .cluster = s->cluster, .clock = &s->clock.clock,
+                                         .catalog = s->catalog };
+    bus_config *config = bus_config_new();
+    bus_limits_of(config, &s->options.limits);
+    bus_config_free(config);
+    s->options.limits.reject_percent = 0;
+    *state = s;
+    scene_start(s);
+    return 0;
+}
+
+static void remove_tree(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (const struct dirent *entry; dir && (entry = readdir(dir));) {
+        char inner[1024];
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        if (unlink(inner) != 0)
+            remove_tree(inner);
+    }
+    if (dir)
+        closedir(dir);
+    rmdir(path);
+}
+
+int scene_tear_down(void **state)
+{
+    scene *s = *state;
+    scene_stop(s);
+    bus_memory_cluster_free(s->cluster);
+    bus_catalog_free(s->catalog);
+    remove_tree(s->data);
+    free(s);
+    return 0;
+}
+
+void scene_stop(scene *s)
+{
+    bus_host_close(s->host);
+    s->host = NULL;
+}
+
+void scene_start(scene *s)
+{
+    bus_error err = { 0 };
+    if (bus_host_open(&s->options, &s->host, &err))
+        fail_msg("%s", err.text);
+    bus_memory_assign(bus_host_transport(s->host), (int32_t[]){ 0 }, 1);
+    scene_run(s);
+}
+
+void scene_rebalance(scene *s)
+{
+    bus_memory_revoke(bus_host_transport(s->host));
+    bus_memory_assign(bus_host_transport(s->host), (int32_t[]){ 0 }, 1);
+    scene_run(s);
+}
+
+void scene_run(scene *s)
+{
+    int turns = 0;
+    do {
+        bus_host_group(s->host);
+        bus_host_step(s->host, 0);
+        if (s->dying) {
+            scene_stop(s);
+            assert_true(snapshot_restore(s->files));
+            s->dying = false;
+            scene_start(s);
+        }
+        assert_true(++turns < 10000);
+    } while (bus_host_due(s->host) <= s->clock.mono_us);
+}
+
+void scene_pass(scene *s, int64_t ms)
+{
+    int64_t end = s->clock.mono_us + ms * 1000;
+    for (scene_run(s); s->clock.mono_us < end; scene_run(s)) {
+        int64_t due = bus_host_due(s->host);
+        bus_virtual_clock_advance(&s->clock, (due < end ? due : end) - s->clock.mono_us);
+    }
+}
+
+/* ---- in */
+
+static int64_t append(scene *s, const char *topic, const char *key, const char *id, const char *type, const char *hop,
+                      const void *value, size_t len)
+{
+    bus_header headers[6] = { { "ce_specversion", "1.0", 3 }, { "ce_source", "test", 4 } };
+    size_t count = 2;
+    if (id)
+        headers[count++] = (bus_header){ "ce_id", id, strlen(id) };
+    if (type)
+        headers[count++] = (bus_header){ "ce_type", type, strlen(type) };
+    if (hop)
+        headers[count++] = (bus_header){ "bus-hop", hop, strlen(hop) };
+    const bus_row row = { .key = key, .key_len = key ? strlen(key) : 0, .value = value, .value_len = len, .headers = headers,
+                          .header_count = count };
+    int64_t offset = bus_memory_append(s->cluster, topic, 0, &row);
+    assert_true(offset >= 0);
+    return offset;
+}
+
+/* `typed` gets its text inside an Avro body. */
+static int64_t send_text(scene *s, const char *topic, const char *key, const char *hop, const char *text)
+{
+    char id[32];
+    word_of(text, "", "", id);
+    if (strcmp(topic, "typed") != 0)
+        return append(s, topic, key, id, "test.Text", hop, text, strlen(text));
+    void *bytes = NULL;
+    size_t len = 0;
+    assert_int_equal(bus_encode(&inventory_ReleaseStock_type, &(inventory_ReleaseStock){ .order_id = bus_str(text) }, &bytes, &len, NULL),
+                     BUS_OK);
+    int64_t offset = append(s, topic, key, id, bus_type_name(&inventory_ReleaseStock_type), hop, bytes, len);
+    free(bytes);
+    return offset;
+}
+
+int64_t scene_send(scene *s, const char *topic, const char *key, const char *text)
+{
+    return send_text(s, topic, key, NULL, text);
+}
+
+int64_t scene_send_hop(scene *s, const char *topic, const char *source, int64_t seq, const char *key, const char *text)
+{
+    char hop[160];
+    snprintf(hop, sizeof hop, "%s %s/0/%lld", source, topic, (long long)seq);
+    return send_text(s, topic, key, hop, text);
+}
+
+void scene_send_raw(scene *s, const char *topic, const char *key, const char *type, const void *value, size_t len)
+{
+    append(s, topic, key, NULL, type, NULL, value, len);
+}
+
+void scene_command(scene *s, int64_t at, const char *word, int round)
+{
+    bus_record letter;
+    bus_envelope envelope;
+    bus_header headers[40];
+    char text[80];
+    size_t count = 0;
+    assert_true(bus_memory_read(s->cluster, "svc.dlq", 0, at, &letter));
+    assert_int_equal(bus_envelope_read(letter.headers, letter.header_count, &envelope, NULL), BUS_OK);
+    for (size_t i = 0; i < letter.header_count && count < 39; i++)
+        if (strcmp(letter.headers[i].name, "bus-hop") != 0 && strcmp(letter.headers[i].name, "bus-letter") != 0 &&
+            strncmp(letter.headers[i].name, "__dlq.", 6) != 0)
+            headers[count++] = letter.headers[i];
+    int n = snprintf(text, sizeof text, "%s %.*s %d", word, (int)envelope.letter_id.len, envelope.letter_id.at,
+                     round ? round : envelope.letter_round);
+    headers[count++] = (bus_header){ "bus-command", text, (size_t)n };
+    bus_memory_append(s->cluster, "svc.redrive", 0, &(bus_row){ .key = letter.key, .key_len = letter.key_len, .value = letter.value,
+                                                                    .value_len = letter.value_len, .headers = headers,
+                                                                    .header_count = count });
+}
+
+/* ---- out */
+
+static void say(scene *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(scene *s, const char *format, ...)
+{
+    size_t at = strlen(s->text);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(s->text + at, sizeof s->text - at, format, args);
+    va_end(args);
+}
+
+static const char *said(scene *s)
+{
+    size_t n = strlen(s->text);
+    if (n && s->text[n - 1] == ' ')
+        s->text[n - 1] = 0;
+    return s->text;
+}
+
+static sqlite3 *store(scene *s)
+{
+    char path[96];
+    sqlite3 *db = NULL;
+    snprintf(path, sizeof path, "%s/svc/0.db", s->data);
+    assert_int_equal(bus_store_reader(path, &db, NULL), BUS_OK);
+    return db;
+}
+
+const char *scene_effects(scene *s)
+{
+    sqlite3 *db = store(s);
+    sqlite3_stmt *query = NULL;
+    s->text[0] = 0;
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT name FROM effect ORDER BY n", -1, &query, NULL), SQLITE_OK);
+    while (sqlite3_step(query) == SQLITE_ROW)
+        say(s, "%s ", (const char *)sqlite3_column_text(query, 0));
+    sqlite3_finalize(query);
+    sqlite3_close(db);
+    return said(s);
+}
+
+int64_t scene_ask(scene *s, const char *sql)
+{
+    sqlite3 *db = store(s);
+    sqlite3_stmt *query = NULL;
+    if (sqlite3_prepare_v2(db, sql, -1, &query, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    assert_int_equal(sqlite3_step(query), SQLITE_ROW);
+    int64_t answer = sqlite3_column_int64(query, 0);
+    sqlite3_finalize(query);
+    sqlite3_close(db);
+    return answer;
+}
+
+const char *scene_topic(scene *s, const char *topic)
+{
+    bus_record record;
+    s->text[0] = 0;
+    for (int64_t offset = bus_memory_start(s->cluster, topic, 0); bus_memory_read(s->cluster, topic, 0, offset, &record); offset++) {
+        const void *body = NULL;
+        bus_string text = { record.value, record.value_len };
+        bool released = !bus_decode(&inventory_ReleaseStock_type, record.value, record.value_len, &body, NULL);
+        if (released)
+            text = ((const inventory_ReleaseStock *)body)->order_id;
+        else if (!bus_decode(&payment_RefundPayment_type, record.value, record.value_len, &body, NULL))
+            text = ((const payment_RefundPayment *)body)->order_id;
+        say(s, "%.*s ", (int)text.len, text.at ? text.at : "");
+        bus_body_free(body);
+    }
+    return said(s);
+}
+
+const char *scene_letters(scene *s)
+{
+    bus_record record;
+    bus_envelope envelope;
+    s->text[0] = 0;
+    for (int64_t offset = 0; bus_memory_read(s->cluster, "svc.dlq", 0, offset, &record); offset++) {
+        assert_int_equal(bus_envelope_read(record.headers, record.header_count, &envelope, NULL), BUS_OK);
+        say(s, "%.*s%s%s:%d ", (int)envelope.error_class.len, envelope.error_class.at ? envelope.error_class.at : "",
+            envelope.error_class.len ? ":" : "", bus_letter_state_name(envelope.letter), envelope.letter_round);
+    }
+    return said(s);
+}
+
+const bus_shard_metrics *scene_metrics(scene *s)
+{
+    assert_non_null(bus_host_shard(s->host, 0));
+    return bus_shard_metrics_of(bus_host_shard(s->host, 0));
+}
+
+bus_status scene_failure(scene *s)
+{
+    bus_error err = { 0 };
+    bus_status status = bus_host_failure(s->host, 0, &err);
+    snprintf(s->text, sizeof s->text, "%s", err.text);
+    return status;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ * Scene: one shard of a small service, `svc`, for tests that play one rule of the protocol. Its handlers do what the events
+ * say and leave their words in a table, in order.
+ *
+ * It reads `in` and `slow` (dead letters release the key), `held` (hold it) and `typed` (inventory.ReleaseStock, its order_id
+ * is the text; tombstones too), and emits inventory.ReleaseStock to svc.events and payment.RefundPayment to svc.other. An event's
+ * text is a name and instructions: "a retry=2" fails twice, "reject", "pause" (while scene.weather is bad), "die", "emit",
+ * "emit=3", "other", "schedule=500", "due=500" (at 500 ms from the scene's start), "name=x" (of the schedule), "cancel=x", "bad-sql", "write" (effect before
+ * the verdict). After scene.mended everything succeeds. */
+#ifndef TESTS_SUPPORT_SCENE_H
+#define TESTS_SUPPORT_SCENE_H
+
+#include "service/test_host.h"
+#include "shard/virtual_clock.h"
+#include "support/snapshot.h"
+
+typedef struct scene {
+    bus_virtual_clock clock;
+    bus_memory_cluster *cluster;
+    bus_catalog *catalog;
+    bus_service service;
+    bus_host_options options;
+    bus_host *host;
+    char data[64];
+    bool mended, weather;
+    int runs;                        /* of handlers, whatever came of them */
+    bool cancelled;                  /* what bus_cancel said last */
+    bool dying;                      /* the handler has died: see scene_run */
+    snapshot *files;
+    char text[2048];                 /* what scene_effects and the like return */
+    bus_memory_fate (*fate)(struct scene *scene, const bus_row *row, bus_channel channel); /* NULL: all acknowledged */
+    int asked;                       /* how often `fate` was */
+} scene;
+
+/* cmocka's set-up and tear-down; *state is the scene, its process running and at rest. */
+int scene_set_up(void **state);
+int scene_tear_down(void **state);
+
+/* The process: it ends at a step boundary, as by kill -9 between two steps; and one starts. */
+void scene_stop(scene *scene);
+void scene_start(scene *scene);
+/* Runs all there is to do now; then, for `ms`, what falls due. A handler that dies takes the process down: the store is as at
+ * the last commit, and another process is started. */
+void scene_run(scene *scene);
+void scene_pass(scene *scene, int64_t ms);
+/* The same at a group's new assignment of the same shard. */
+void scene_rebalance(scene *scene);
+
+/* Sends. The id is the text's first word; source "test". `seq` > 0: with the hop of "far/0#1" */
+int64_t scene_send(scene *scene, const char *topic, const char *key, const char *text);
+int64_t scene_send_hop(scene *scene, const char *topic, const char *source, int64_t seq, const char *key, const char *text);
+void scene_send_raw(scene *scene, const char *topic, const char *key, const char *type, const void *value, size_t len);
+/* A command about the at-th letter of the dead-letter topic, with the letter's own bytes. round 0: as the letter says. */
+void scene_command(scene *scene, int64_t at, const char *word, int round);
+
+/* The words of the effects so far, in order, separated by spaces. */
+const char *scene_effects(scene *scene);
+/* A topic as "text" words of its events, or of dead letters as "class:state:round" words. */
+const char *scene_topic(scene *scene, const char *topic);
+const char *scene_letters(scene *scene);
+/* One number out of the store. */
+int64_t scene_ask(scene *scene, const char *sql);
+const bus_shard_metrics *scene_metrics(scene *scene);
+/* Why the shard does not run; BUS_OK if it does. The text is in scene->text. */
+bus_status scene_failure(scene *scene);
+
+#endif

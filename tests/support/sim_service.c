@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ * The simulation's two services. */
+#include "support/sim.h"
+
+#include "inventory.h"
+#include "payment.h"
+#include <bus/bus.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const bus_migration migrations[] = {
+    { "effects", "CREATE TABLE effect(n INTEGER PRIMARY KEY NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL);"
+                 "CREATE TABLE echo(n INTEGER PRIMARY KEY NOT NULL, number INTEGER NOT NULL);" },
+    { 0 }
+};
+
+static void effect(bus_tx *tx, const char *table, int number, const void *key, size_t key_len)
+{
+    sqlite3_stmt *insert = bus_sql(tx, strcmp(table, "echo") == 0 ? "INSERT INTO echo(number) VALUES (?1)"
+                                                                  : "INSERT INTO effect(number, key) VALUES (?1, ?2)");
+    if (!insert)
+        return; /* sticky: the delivery is undone */
+    sqlite3_bind_int(insert, 1, number);
+    if (sqlite3_bind_parameter_count(insert) == 2)
+        sqlite3_bind_text(insert, 2, key_len ? key : "", (int)key_len, SQLITE_TRANSIENT);
+    sqlite3_step(insert);
+}
+
+/* What a handler does besides its work: now and then it fails, before or after having written. */
+static bus_verdict mood(bus_tx *tx, sim *s, int number, int attempt)
+{
+    if (s->mended)
+        return BUS_DONE;
+    uint64_t fate = ((uint64_t)number * 0x9E3779B97F4A7C15u ^ s->seed * 0xD1B54A32D192ED03u) >> 32;
+    int kind = (int)(fate % 20);
+    if (kind < 4 && attempt <= 1 + kind / 2)
+        return bus_retry(tx, "event %d fails %d times", number, 1 + kind / 2);
+    if (kind == 4)
+        return bus_reject(tx, "event %d is poison", number);
+    if (kind == 5)
+        return bus_retry(tx, "event %d always fails", number);
+    if (!s->calm && sim_chance(s, 20))
+        return bus_pause(tx, "weather");
+    if (!s->calm && sim_chance(s, 20))
+        return bus_retry(tx, "bad luck");
+    if (!s->calm && sim_chance(s, 10)) {
+        bus_sql(tx, "SELECT nonsense FROM nowhere"); /* sticky */
+        return BUS_DONE;
+    }
+    return BUS_DONE;
+}
+
+/* Half of the failing runs have written before. */
+static bus_verdict work(bus_tx *tx, const bus_event *event, sim *s, int number, const char *table)
+{
+    bool early = number % 2;
+    bus_verdict verdict = early ? mood(tx, s, number, event->attempt) : BUS_DONE;
+    if (verdict != BUS_DONE)
+        return verdict;
+    effect(tx, table, number, event->key, event->key_len);
+    return early ? BUS_DONE : mood(tx, s, number, event->attempt);
+}
+
+static void pass_on(bus_tx *tx, int number, const char *key)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", number);
+    bus_emit(tx, &inventory_ReleaseStock_type, key, &(inventory_ReleaseStock){ .order_id = bus_str(text), .sku = bus_str(key) });
+}
+
+static bus_verdict on_inbox(bus_tx *tx, const bus_event *event, void *shard)
+{
+    char text[16] = "", key[8] = "";
+    memcpy(text, event->value, event->value_len < 15 ? event->value_len : 15);
+    if (event->key)
+        memcpy(key, event->key, event->key_len < 7 ? event->key_len : 7);
+    bus_verdict verdict = work(tx, event, shard, atoi(text), "effect");
+    if (verdict == BUS_DONE)
+        pass_on(tx, atoi(text), event->key ? key : NULL);
+    return verdict;
+}
+
+static int number_of(bus_string text)
+{
+    char digits[16] = "";
+    memcpy(digits, text.at, text.len < 15 ? text.len : 15);
+    return atoi(digits);
+}
+
+static bus_verdict on_alpha(bus_tx *tx, const bus_event *event, void *shard)
+{
+    const inventory_ReleaseStock *body = inventory_ReleaseStock_of(event);
+    int number = number_of(body->order_id);
+    bus_verdict verdict = work(tx, event, shard, number, "effect");
+    if (verdict == BUS_DONE && number % 3 == 0) {
+        char name[24];
+        snprintf(name, sizeof name, "echo-%d", number);
+        bus_schedule(tx, name, bus_now(tx) + 500 + 100 * (number % 40), &payment_RefundPayment_type, name,
+                     &(payment_RefundPayment){ .order_id = body->order_id, .reason = BUS_STR("echo") });
+    }
+    return verdict;
+}
+
+static bus_verdict on_echo(bus_tx *tx, const bus_event *event, void *shard)
+{
+    return work(tx, event, shard, number_of(payment_RefundPayment_of(event)->order_id), "echo");
+}
+
+bus_verdict sim_transaction(bus_tx *tx, void *opaque)
+{
+    sim_call *call = opaque;
+    effect(tx, "effect", call->number, call->key, strlen(call->key));
+    pass_on(tx, call->number, call->key);
+    return call->number % 7 == 0 ? bus_reject(tx, "the caller thinks better of it") : BUS_DONE;
+}
+
+static bus_status on_open(sqlite3 *db, int shard, void *opaque, void **state, bus_error *err)
+{
+    (void)db;
+    (void)shard;
+    (void)err;
+    *state = opaque;
+    return BUS_OK;
+}
+
+void sim_services(sim *s)
+{
+    static const bus_route alpha[] = { { .topic = "shop.inbox", .handler = on_inbox, .on_dead = BUS_HOLD_KEY }, { 0 } };
+    static const bus_route beta[] = { { .topic = "alpha.events", .type = &inventory_ReleaseStock_type, .handler = on_alpha },
+                                      { .topic = "beta.events", .type = &payment_RefundPayment_type, .handler = on_echo }, { 0 } };
+    static const bus_emits alpha_emits[] = { { .type = &inventory_ReleaseStock_type }, { 0 } };
+    static const bus_emits beta_emits[] = { { .type = &payment_RefundPayment_type }, { 0 } };
+    s->service[ALPHA] = (bus_service){ .name = "alpha", .routes = alpha, .emits = alpha_emits, .migrations = migrations,
+                                       .open = on_open, .opaque = s };
+    s->service[BETA] = (bus_service){ .name = "beta", .routes = beta, .emits = beta_emits, .migrations = migrations,
+                                      .open = on_open, .opaque = s };
+    bus_catalog_add(s->catalog, bus_type_schema(&inventory_ReleaseStock_type), strlen(bus_type_schema(&inventory_ReleaseStock_type)), NULL);
+    bus_catalog_add(s->catalog, bus_type_schema(&payment_RefundPayment_type), strlen(bus_type_schema(&payment_RefundPayment_type)), NULL);
+}
