@@ -123,7 +123,7 @@ bus_status bus_command_headers(const bus_command *command, const bus_record *let
     return finish(&headers, out, count, err);
 }
 
-bus_status bus_copy_headers(const bus_record *record, const bus_command *command, const bus_copy_hop *hop, bool keep_orig,
+bus_status bus_replay_headers(const bus_record *record, const bus_command *command, const bus_copy_hop *hop, bool keep_orig,
                             bus_arena *arena, bus_header **out, size_t *count, bus_error *err)
 {
     list headers;

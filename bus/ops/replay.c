@@ -113,7 +113,7 @@ static bus_status copy(player *p, const bus_record *record, bus_error *err)
         partition = bus_partition_of(record->key, record->key_len, p->partitions);
     bus_copy_hop hop = { .run = replay->run, .topic = p->destination, .partition = partition, .seq = p->seq[partition] + 1 };
     bus_arena_reset(&p->arena);
-    bus_status status = bus_copy_headers(record, replay->service ? &command : NULL, replay->service ? &hop : NULL,
+    bus_status status = bus_replay_headers(record, replay->service ? &command : NULL, replay->service ? &hop : NULL,
                                          !replay->service, &p->arena, &headers, &count, err);
     if (status != BUS_OK)
         return status;

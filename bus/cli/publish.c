@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT
+ * bus publish: lines of JSON become events: Avro, CloudEvents headers, partitioned by key as the services do it. */
+#include "cli/cli.h"
+#include "base/error.h"
+#include "base/id.h"
+#include "codec/json.h"
+#include "kafka/admin.h"
+#include "ops/schemas.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEADERS_MOST 40
+#define STRICT_MOST (512u << 20) /* bytes of input that --strict keeps in memory */
+
+static const cli_option options[] = {
+    { "type", 't', "NAME", "the events' type, a schema's full name; default: the schema of --schema" },
+    { "schema", 's', "FILE", "an .avsc file, announced on bus.schemas; default: what is announced there" },
+    { "key-field", 'K', "FIELD", "the key is this field of each event" },
+    { "key", 'k', "KEY", "one key for all" },
+    { "id-field", 0, "FIELD", "ce_id is this field of each event; default: a random id" },
+    { "source", 0, "NAME", "ce_source (bus-publish)" },
+    { "header", 'H', "NAME=VALUE", "a further header; may be repeated" },
+    { "strict", 0, NULL, "send nothing unless every line is right" },
+    { NULL, 0, NULL, NULL }
+};
+
+typedef struct publication {
+    cli *c;
+    bus_catalog *catalog;
+    const bus_schema *schema;
+    bus_kafka_publisher *publisher;
+    int32_t partitions;
+    bus_header fixed[HEADERS_MOST];    /* the same for all; ce_id is put before them */
+    size_t fixed_count;
+    char header_text[HEADERS_MOST][512];
+    bus_buf body;
+    int64_t number;                    /* of the line at hand */
+    int64_t lines, bad, sent, acknowledged, failed; /* lines: those that are not empty */
+    bool dry;                          /* the first walk of --strict */
+    cli_watch watch;
+} publication;
+
+/* What a callback needs to know of its record. */
+typedef struct ticket { publication *p; int64_t line; } ticket;
+
+static void complain(publication *p, int64_t line, const char *why)
+{
+    cli_progress_end(&p->watch.progress);
+    fprintf(stderr, "line %" PRId64 ": %s\n", line, why);
+}
+
+static void published(void *opaque, bus_status status, int32_t partition, int64_t offset, const bus_error *err)
+{
+    ticket *t = opaque;
+    (void)partition;
+    (void)offset;
+    if (status == BUS_OK) {
+        t->p->acknowledged++;
+    } else {
+        t->p->failed++;
+        complain(t->p, t->line, err ? err->text : "not stored");
+    }
+    free(t);
+}
+
+/* A field as key or id: text as it is, numbers and booleans as JSON writes them. False: no such field, or a structure. */
+static bool field_text(const json_t *event, const char *field, char **out)
+{
+    const json_t *value = json_object_get(event, field);
+    if (json_is_string(value)) {
+        *out = strdup(json_string_value(value));
+        return *out != NULL;
+    }
+    *out = value && !json_is_object(value) && !json_is_array(value) && !json_is_null(value) ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    return *out != NULL;
+}
+
+static bus_status send_event(publication *p, int64_t line, const char *key, const char *id, bus_error *err)
+{
+    bus_header headers[HEADERS_MOST + 1];
+    bus_status status;
+    ticket *t = malloc(sizeof *t);
+    if (!t)
+        return bus_fail_nomem(err);
+    *t = (ticket){ p, line };
+    headers[0] = (bus_header){ "ce_id", id, strlen(id) };
+    memcpy(headers + 1, p->fixed, p->fixed_count * sizeof *headers);
+    /* As for a service: without a key the partition follows from the id. */
+    const char *by = key ? key : id;
+    bus_row row = { .topic = p->c->operand[0], .partition = bus_partition_of(by, strlen(by), p->partitions), .key = key,
+                    .key_len = key ? strlen(key) : 0, .value = p->body.data, .value_len = p->body.len, .headers = headers,
+                    .header_count = p->fixed_count + 1 };
+    while ((status = bus_kafka_publish(p->publisher, &row, published, t, err)) == BUS_FULL && !cli_interrupted())
+        bus_kafka_publisher_poll(p->publisher, 100);
+    if (status != BUS_OK)
+        free(t);
+    else
+        p->sent++;
+    bus_kafka_publisher_poll(p->publisher, 0);
+    return status;
+}
+
+/* One line. What is wrong with it is in *err. */
+static bus_status take_event(publication *p, const char *text, size_t len, int64_t line, bus_error *err)
+{
+    const cli *c = p->c;
+    const char *key_field = cli_value(c, "key-field"), *id_field = cli_value(c, "id-field"), *key = cli_value(c, "key");
+    char random_id[BUS_ID_TEXT], *key_text = NULL, *id_text = NULL;
+    json_error_t wrong;
+    json_t *event = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &wrong);
+    bus_status status;
+
+    if (!event)
+        return bus_fail(err, BUS_INVALID, "no JSON: column %d: %s", wrong.column, wrong.text);
+    bus_buf_clear(&p->body);
+    status = bus_json_read_value_framed(p->schema, event, &p->body, err);
+    if (status == BUS_OK && key_field && !field_text(event, key_field, &key_text))
+        status = bus_fail(err, BUS_INVALID, "no text or number in field \"%s\", which is to be the key", key_field);
+    if (status == BUS_OK && id_field && !field_text(event, id_field, &id_text))
+        status = bus_fail(err, BUS_INVALID, "no text or number in field \"%s\", which is to be the id", id_field);
+    if (status == BUS_OK && id_text && (!*id_text || strlen(id_text) > 255))
+        status = bus_fail(err, BUS_INVALID, "an id has 1 to 255 bytes");
+    if (status == BUS_OK && !p->dry) {
+        if (!id_text)
+            bus_id_random(random_id);
+        status = send_event(p, line, key_field ? key_text : key, id_text ? id_text : random_id, err);
+    }
+    free(key_text);
+    free(id_text);
+    json_decref(event);
+    return status;
+}
+
+/* Bad lines are told and passed over; anything else ends the walk. */
+static bus_status take_line(publication *p, const char *text, size_t len, bus_error *err)
+{
+    bus_error wrong = { 0 };
+    p->number++;
+    while (len && strchr(" \t\r\n", text[len - 1]))
+        len--;
+    if (!len)
+        return BUS_OK;
+    p->lines++;
+    bus_status status = take_event(p, text, len, p->number, &wrong);
+    if (status == BUS_INVALID || status == BUS_TOO_BIG || status == BUS_SCHEMA) {
+        p->bad++;
+        complain(p, p->number, wrong.text);
+        status = BUS_OK;
+    } else if (status != BUS_OK && err) {
+        *err = wrong;
+    }
+    bus_watch_step(&p->watch.watch, p->sent, 0, INT64_MAX);
+    if (status == BUS_OK && cli_interrupted())
+        status = bus_fail(err, BUS_CANCELLED, "interrupted at line %" PRId64, p->number);
+    return status;
+}
+
+static bus_status stream(publication *p, FILE *in, bus_error *err)
+{
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t len;
+    bus_status status = BUS_OK;
+    while (status == BUS_OK && (len = getline(&line, &cap, in)) >= 0)
+        status = take_line(p, line, (size_t)len, err);
+    if (status == BUS_OK && cli_interrupted())
+        status = bus_fail(err, BUS_CANCELLED, "interrupted after line %" PRId64, p->number);
+    else if (status == BUS_OK && ferror(in))
+        status = bus_fail(err, BUS_IO, "the input cannot be read: %s", strerror(errno));
+    free(line);
+    return status;
+}
+
+static bus_status walk_lines(publication *p, const bus_buf *all, bus_error *err)
+{
+    const char *at = (const char *)all->data, *end = at + all->len;
+    bus_status status = BUS_OK;
+    p->lines = p->number = 0;
+    while (status == BUS_OK && at < end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at)), *stop = newline ? newline : end;
+        status = take_line(p, at, (size_t)(stop - at), err);
+        at = stop + 1;
+    }
+    return status;
+}
+
+/* All lines are looked at before the first is sent. */
+static bus_status strict(publication *p, FILE *in, bus_error *err)
+{
+    bus_buf all;
+    char chunk[65536];
+    size_t n;
+    bus_status status = BUS_OK;
+    bus_buf_init(&all, STRICT_MOST);
+    while ((n = fread(chunk, 1, sizeof chunk, in)) > 0)
+        bus_buf_add(&all, chunk, n);
+    if (ferror(in) || !bus_buf_ok(&all))
+        status = bus_fail(err, BUS_IO, "the input cannot be read, or is over the %u MB that --strict keeps", STRICT_MOST >> 20);
+    p->dry = true;
+    if (status == BUS_OK)
+        status = walk_lines(p, &all, err);
+    p->dry = false;
+    if (status == BUS_OK && !p->bad)
+        status = walk_lines(p, &all, err);
+    bus_buf_free(&all);
+    return status;
+}
+
+/* The headers that every event has: CloudEvents 1.0, Kafka binding, binary mode; and --header. */
+static int make_headers(publication *p)
+{
+    const char *source = cli_value(p->c, "source"), *item;
+    const char *texts[][2] = { { "ce_specversion", "1.0" }, { "ce_source", source ? source : "bus-publish" },
+                               { "ce_type", bus_schema_name(p->schema) }, { "content-type", "application/avro" } };
+    for (size_t i = 0; i < 4; i++)
+        p->fixed[p->fixed_count++] = (bus_header){ texts[i][0], texts[i][1], strlen(texts[i][1]) };
+    for (int i = 0; (item = cli_nth(p->c, "header", i)); i++) {
+        const char *equals = strchr(item, '=');
+        if (!equals || equals == item || strlen(item) >= sizeof p->header_text[0] || p->fixed_count == HEADERS_MOST)
+            return cli_failf(p->c, CLI_USAGE, "--header %.40s: write NAME=VALUE, at most %zu bytes, at most %d of them", item,
+                             sizeof p->header_text[0] - 1, HEADERS_MOST - 4);
+        if (!strncmp(item, "bus-", 4) || !strncmp(item, "__dlq.", 6))
+            return cli_failf(p->c, CLI_USAGE, "--header %.40s: names that begin with bus- and __dlq. are the bus's own", item);
+        char *text = p->header_text[i];
+        memcpy(text, item, strlen(item) + 1);
+        text[equals - item] = 0;
+        p->fixed[p->fixed_count++] = (bus_header){ text, text + (equals - item) + 1, strlen(equals + 1) };
+    }
+    return CLI_OK;
+}
+
+static bus_status find_schema(publication *p, bus_error *err)
+{
+    const cli *c = p->c;
+    const char *type = cli_value(c, "type"), *file = cli_value(c, "schema");
+    bus_status status = BUS_OK;
+    if (!(p->catalog = bus_catalog_new()))
+        return bus_fail_nomem(err);
+    if (!type && !file)
+        return bus_fail(err, BUS_INVALID, "say what the events are: --type NAME, --schema FILE, or both");
+    if (file)
+        status = bus_schemas_file(file, p->catalog, &p->schema, err);
+    else
+        status = bus_schemas_load(c->config, c->timeout_ms, p->catalog, NULL, NULL, err);
+    if (status == BUS_OK && type && (!p->schema || strcmp(bus_schema_name(p->schema), type) != 0)) {
+        p->schema = file ? NULL : bus_catalog_named(p->catalog, type);
+        if (!p->schema)
+            status = bus_fail(err, BUS_MISSING, file ? "%s is not what %s defines" : "nobody has announced a schema %s%s: give its file with --schema",
+                              type, file ? file : "");
+    }
+    return status;
+}
+
+static bus_status find_topic(publication *p, bus_error *err)
+{
+    bus_kafka_admin *admin = NULL;
+    bus_kafka_topic *topics = NULL;
+    const char *name = p->c->operand[0];
+    size_t count = 0;
+    bus_status status = bus_kafka_admin_open(p->c->config, "bus-publish", &admin, err);
+    if (status == BUS_OK)
+        status = bus_kafka_admin_topics(admin, &name, 1, false, p->c->timeout_ms, &topics, &count, err);
+    if (status == BUS_OK && (!count || topics[0].partitions < 1))
+        status = bus_fail(err, BUS_MISSING, "topic %s is not there: bus topics apply makes what services declare", name);
+    if (status == BUS_OK)
+        p->partitions = topics[0].partitions;
+    free(topics);
+    bus_kafka_admin_close(admin);
+    return status;
+}
+
+static int print(publication *p, int code)
+{
+    static const cli_column columns[] = { { "LINES", "lines", true }, { "SENT", "sent", true }, { "ACKNOWLEDGED", "acknowledged", true },
+        { "BAD", "bad", true }, { "FAILED", "failed", true }, { "TOPIC", "topic", false }, { "TYPE", "type", false } };
+    cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
+    if (table) {
+        cli_cell_int(table, p->lines);
+        cli_cell_int(table, p->sent);
+        cli_cell_int(table, p->acknowledged);
+        cli_cell_int(table, p->bad);
+        cli_paint(table, p->bad ? CLI_RED : CLI_PLAIN);
+        cli_cell_int(table, p->failed);
+        cli_paint(table, p->failed ? CLI_RED : CLI_PLAIN);
+        cli_cell(table, p->c->operand[0]);
+        cli_cell(table, bus_schema_name(p->schema));
+    }
+    return cli_print(p->c, table, code);
+}
+
+static bus_status send_all(publication *p, FILE *in, bus_error *err)
+{
+    bus_error late = { 0 };
+    bus_status status = bus_kafka_publisher_open(p->c->config, "bus-publish", NULL, NULL, &p->publisher, err);
+    if (status != BUS_OK)
+        return status;
+    if (cli_value(p->c, "schema")) /* before the events, so that nobody meets one whose schema is unknown */
+        status = bus_schemas_announce(p->publisher, p->schema, NULL, NULL, err);
+    if (status == BUS_OK && cli_value(p->c, "schema") && bus_kafka_publisher_flush(p->publisher, p->c->timeout_ms, &late) != BUS_OK) {
+        late.text[300] = 0;
+        status = bus_fail(err, late.status, "announcing the schema on bus.schemas: %s", late.text);
+    }
+    if (status == BUS_OK)
+        status = cli_flag(p->c, "strict") ? strict(p, in, err) : stream(p, in, err);
+    if (bus_kafka_publisher_flush(p->publisher, p->c->timeout_ms, &late) == BUS_TIMEOUT && status == BUS_OK)
+        status = bus_fail(err, BUS_TIMEOUT, "not all events are acknowledged within %d ms; they may be stored all the same", p->c->timeout_ms);
+    bus_kafka_publisher_close(p->publisher, 0);
+    return status;
+}
+
+static int run(cli *c)
+{
+    publication p = { .c = c };
+    bus_error err = { 0 };
+    const char *path = c->operands > 1 ? c->operand[1] : "-";
+    FILE *in = NULL;
+    int code;
+
+    bus_buf_init(&p.body, (size_t)bus_config_int(c->config, "message.max.bytes"));
+    if (cli_value(c, "key") && cli_value(c, "key-field"))
+        return cli_failf(c, CLI_USAGE, "give --key or --key-field, not both");
+    if (!(in = strcmp(path, "-") ? fopen(path, "r") : stdin))
+        return cli_failf(c, CLI_ERROR, "%s: %s", path, strerror(errno));
+    bus_status status = find_schema(&p, &err);
+    if (status == BUS_OK)
+        status = find_topic(&p, &err);
+    if (status != BUS_OK) {
+        code = cli_fail(c, &err);
+        goto out;
+    }
+    if ((code = make_headers(&p)) != CLI_OK)
+        goto out;
+    cli_watch_begin(c, &p.watch, "publishing");
+    status = send_all(&p, in, &err);
+    cli_watch_end(&p.watch);
+    code = p.acknowledged == p.lines ? CLI_OK : p.acknowledged ? CLI_PARTIAL : CLI_ERROR;
+    code = print(&p, code);
+    if (status != BUS_OK)
+        code = cli_fail(c, &err);
+out:
+    if (in != stdin)
+        fclose(in);
+    bus_buf_free(&p.body);
+    bus_catalog_free(p.catalog);
+    return code;
+}
+
+const cli_command cli_publish = {
+    .name = "publish", .operands = "TOPIC [FILE|-]", .least = 1, .most = 2,
+    .summary = "send events given as lines of JSON",
+    .text = "Each line is one event. It is checked against its schema, written as Avro (single-object encoding) with\n"
+            "CloudEvents headers, and goes to the partition that its key has for the services too. A line that does not\n"
+            "fit is told with its number and left out (exit code 3); with --strict nothing is sent then (exit code 1).",
+    .options = options,
+    .examples = "  bus publish order.commands -t order.PlaceOrder -K order_id orders.jsonl\n"
+                "  echo '{\"sku\":\"A-1\",\"quantity\":5}' | bus publish inventory.commands -s Restock.avsc -K sku\n"
+                "  bus publish order.commands -t order.PlaceOrder --id-field order_id --strict - < orders.jsonl",
+    .run = run
+};

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT
+ * bus rebuild: a service's stores made again from its topics by its own program, compared with the old ones, and put in
+ * their place if that is asked for. */
+#include "cli/cli.h"
+#include "base/arena.h"
+#include "base/error.h"
+#include "cli/child.h"
+#include "ops/compare.h"
+#include "ops/swap.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const cli_option options[] = {
+    { "program", 0, "PATH", "the service's program, maybe with arguments" },
+    { "into", 0, "DIR", "build there (a new directory in data.dir)" },
+    { "replace", 0, NULL, "put the new stores in the place of the old ones, which are kept beside them" },
+    { NULL, 0, NULL, NULL }
+};
+
+typedef struct rebuilt {
+    int64_t shard, records, kept;
+    const char *store, *old;
+    bus_comparison comparison;
+    bool compared, replaced;
+    char aside[512];
+} rebuilt;
+
+typedef struct job {
+    cli *c;
+    json_t *report;
+    bus_arena arena;
+    rebuilt *shards;
+    size_t count, differing;
+} job;
+
+static bus_status read_report(job *j, const bus_buf *text, bus_error *err)
+{
+    json_error_t wrong;
+    json_t *item;
+    size_t i;
+    j->report = json_loadb((const char *)text->data, text->len, 0, &wrong);
+    json_t *list = json_is_array(j->report) ? j->report : json_object_get(j->report, "shards");
+    if (!json_is_array(list))
+        return bus_fail(err, BUS_CORRUPT, "the program's report is none: is it a service of this bus?");
+    if (!(j->shards = calloc(json_array_size(list) + 1, sizeof *j->shards)))
+        return bus_fail_nomem(err);
+    json_array_foreach(list, i, item) {
+        rebuilt *at = &j->shards[j->count++];
+        const char *store = json_string_value(json_object_get(item, "store")), *old = json_string_value(json_object_get(item, "old"));
+        at->shard = json_integer_value(json_object_get(item, "shard"));
+        at->records = json_integer_value(json_object_get(item, "records"));
+        at->kept = json_integer_value(json_object_get(item, "kept"));
+        at->store = store;
+        at->old = old ? old : "";
+        if (!store)
+            return bus_fail(err, BUS_CORRUPT, "the program's report names no store for shard %" PRId64, at->shard);
+    }
+    return BUS_OK;
+}
+
+/* Where the program keeps its data, for a directory on the same file system: as given to it, else as this command has it. */
+static const char *data_directory(const cli *c)
+{
+    const char *found = bus_config_text(c->config, "data.dir");
+    for (int i = 0; i < c->operands; i++)
+        if (!strncmp(c->operand[i], "--data.dir=", 11))
+            found = c->operand[i] + 11;
+    return found;
+}
+
+static bus_status run_program(job *j, const char *into, bus_buf *text, int *code, bus_error *err)
+{
+    const char *added[] = { "--rebuild", "--into", into, "--output", "json" };
+    cli_child child;
+    bus_status status = cli_child_begin(j->c, cli_value(j->c, "program"), &child, err);
+    if (status != BUS_OK)
+        return status;
+    for (int i = 0; status == BUS_OK && i < j->c->operands; i++)
+        status = cli_child_add(&child, j->c->operand[i], err);
+    for (size_t i = 0; status == BUS_OK && i < sizeof added / sizeof added[0]; i++)
+        status = cli_child_add(&child, added[i], err);
+    if (status == BUS_OK)
+        status = cli_child_run(&child, text, code, err);
+    cli_child_free(&child);
+    return status;
+}
+
+static bus_status compare(job *j, bus_error *err)
+{
+    bus_status status = BUS_OK;
+    for (size_t i = 0; status == BUS_OK && i < j->count; i++) {
+        rebuilt *at = &j->shards[i];
+        if (!*at->old)
+            continue;
+        status = bus_compare(at->old, at->store, &j->arena, &at->comparison, err);
+        at->compared = status == BUS_OK;
+        j->differing += at->comparison.differing;
+        if (status == BUS_MISSING)
+            status = BUS_OK; /* the old store is lost: that is why it was rebuilt */
+    }
+    return status;
+}
+
+static bus_status replace(job *j, bus_error *err)
+{
+    bus_status status = BUS_OK;
+    for (size_t i = 0; status == BUS_OK && i < j->count; i++) {
+        rebuilt *at = &j->shards[i];
+        if (!*at->old)
+            return bus_fail(err, BUS_MISSING, "the place of shard %" PRId64 " is not known: move %s there by hand, with its -wal", at->shard, at->store);
+        status = bus_store_swap(at->store, at->old, cli_now(), at->aside, err);
+        at->replaced = status == BUS_OK;
+    }
+    return status;
+}
+
+static cli_table *tables_of(const job *j)
+{
+    static const cli_column columns[] = { { "SHARD", "shard", true }, { "TABLE", "table", false }, { "RESULT", "result", false },
+        { "OLD ROWS", "old_rows", true }, { "NEW ROWS", "new_rows", true }, { "OLD HASH", "old_hash", false }, { "NEW HASH", "new_hash", false } };
+    cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; table && i < j->count; i++)
+        for (size_t k = 0; k < j->shards[i].comparison.count; k++) {
+            const bus_table_comparison *at = &j->shards[i].comparison.table[k];
+            cli_cell_int(table, j->shards[i].shard);
+            cli_cell(table, at->name);
+            cli_cell(table, bus_table_verdict_name(at->verdict));
+            cli_paint(table, at->verdict == BUS_TABLE_SAME ? CLI_GREEN : CLI_RED);
+            cli_cell_int(table, at->old_rows);
+            cli_cell_int(table, at->new_rows);
+            cli_cellf(table, "%016" PRIx64, at->old_hash);
+            cli_cellf(table, "%016" PRIx64, at->new_hash);
+        }
+    return table;
+}
+
+/* The rows that differ, at most BUS_COMPARE_ROWS a side and table. */
+static cli_table *rows_of(const job *j)
+{
+    static const cli_column columns[] = { { "SHARD", "shard", true }, { "TABLE", "table", false }, { "ONLY IN", "only_in", false }, { "ROW", "row", false } };
+    cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; table && i < j->count; i++)
+        for (size_t k = 0; k < j->shards[i].comparison.count; k++) {
+            const bus_table_comparison *at = &j->shards[i].comparison.table[k];
+            for (int side = 0; side < 2; side++)
+                for (int r = 0; r < (side ? at->only_new_count : at->only_old_count); r++) {
+                    cli_cell_int(table, j->shards[i].shard);
+                    cli_cell(table, at->name);
+                    cli_cell(table, side ? "new" : "old");
+                    cli_cell(table, side ? at->only_new[r] : at->only_old[r]);
+                }
+        }
+    return table;
+}
+
+static cli_table *stores_of(const job *j)
+{
+    static const cli_column columns[] = { { "SHARD", "shard", true }, { "RECORDS", "records", true }, { "TO SEND", "to_send", true },
+        { "COMPARED", "compared", false }, { "SAME", "same", false }, { "REPLACED", "replaced", false }, { "NEW STORE", "store", false }, { "OLD STORE", "old", false } };
+    cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; table && i < j->count; i++) {
+        const rebuilt *at = &j->shards[i];
+        cli_cell_int(table, at->shard);
+        cli_cell_int(table, at->records);
+        cli_cell_int(table, at->kept);
+        cli_cell_bool(table, at->compared);
+        if (at->compared)
+            cli_cell_bool(table, !at->comparison.differing);
+        else
+            cli_cell(table, NULL);
+        cli_cell_bool(table, at->replaced);
+        cli_cell(table, at->replaced ? at->old : at->store);
+        cli_cell(table, at->replaced ? at->aside : *at->old ? at->old : NULL);
+    }
+    return table;
+}
+
+static int print(const job *j, int code)
+{
+    cli_table *tables[] = { stores_of(j), tables_of(j), rows_of(j) };
+    static const char *const names[] = { "{\"stores\":", ",\n\"tables\":", ",\n\"rows\":" };
+    bus_buf out;
+    bus_buf_init(&out, 0);
+    for (size_t i = 0; i < 3; i++) {
+        if (!tables[i])
+            out.failed = true;
+        else if (j->c->json) {
+            bus_buf_text(&out, names[i]);
+            cli_table_json(tables[i], &out);
+        } else if (cli_table_rows(tables[i])) {
+            bus_buf_text(&out, i ? "\n" : "");
+            cli_table_text(tables[i], j->c->colour, &out);
+        }
+        cli_table_free(tables[i]);
+    }
+    if (j->c->json)
+        bus_buf_printf(&out, ",\n\"differing_tables\":%zu}\n", j->differing);
+    return cli_flush(j->c, &out, code);
+}
+
+static int run(cli *c)
+{
+    job j = { .c = c };
+    bus_error err = { 0 };
+    bus_buf text;
+    char fresh[512];
+    const char *into = cli_value(c, "into");
+    int child_code = 0, code;
+
+    if (!cli_value(c, "program"))
+        return cli_failf(c, CLI_USAGE, "say which: --program PATH of the service's program");
+    if (!into) {
+        snprintf(fresh, sizeof fresh, "%s/rebuild-%" PRId64, data_directory(c), cli_now());
+        into = fresh;
+    }
+    bus_buf_init(&text, 16 << 20);
+    bus_arena_init(&j.arena, 0);
+    cli_note(c, "rebuilding into %s", into);
+    bus_status status = run_program(&j, into, &text, &child_code, &err);
+    if (status == BUS_OK && child_code != 0) {
+        /* It has said why on stderr, and its exit codes are ours. */
+        code = child_code;
+        goto out;
+    }
+    if (status == BUS_OK)
+        status = read_report(&j, &text, &err);
+    if (status == BUS_OK)
+        status = compare(&j, &err);
+    if (status == BUS_OK && cli_flag(c, "replace"))
+        status = replace(&j, &err);
+    code = j.differing ? CLI_PARTIAL : CLI_OK;
+    if (j.count)
+        code = print(&j, code);
+    if (status != BUS_OK)
+        code = cli_fail(c, &err);
+    else if (j.differing)
+        cli_note(c, "%zu tables differ", j.differing);
+out:
+    json_decref(j.report);
+    free(j.shards);
+    bus_arena_free(&j.arena);
+    bus_buf_free(&text);
+    return code;
+}
+
+const cli_command cli_rebuild = {
+    .name = "rebuild", .operands = "[-- ARGUMENT...]", .least = 0, .most = -1,
+    .summary = "make a service's stores again from its topics, and compare",
+    .text = "Runs the service's own program with --rebuild, the service stopped: its inputs from their start, through its\n"
+            "handlers, into new stores. Then every table of the service (not the library's bus_*) is compared with the old\n"
+            "store: rows, a hash of the content, and the rows that differ. Exit code 3 if any does. Without --replace\n"
+            "both stay where they are. Refused, with the reason, where topics no longer tell all (log start gone,\n"
+            "bus_transact used). ARGUMENTs go to the program.",
+    .options = options,
+    .examples = "  bus rebuild --program build/release/bin/inventory -- --data.dir=/var/lib/shop\n"
+                "  bus rebuild --program build/release/bin/inventory --replace -o json",
+    .run = run
+};
