@@ -86,10 +86,26 @@ static const char *type_of(bus_shard *shard, bus_arena *arena, const bus_deliver
     return "";
 }
 
+/* Neither ce_type nor a known schema: if it is framed its schema may yet be announced, else nobody can read it. */
+static bus_status nameless(bus_delivery *delivery, bus_error *err)
+{
+    bus_error why = { 0 };
+    uint64_t fingerprint;
+    if (delivery->undecodable)
+        return BUS_OK;
+    if (bus_wire_fingerprint(delivery->event.value, delivery->event.value_len, &fingerprint))
+        return bus_fail(err, BUS_MISSING, "no schema with fingerprint %016llx is known: it should be on bus.schemas",
+                        (unsigned long long)fingerprint);
+    bus_fail(&why, BUS_CORRUPT, "no ce_type header, and the bytes are in no Avro framing");
+    undecodable(delivery, &why);
+    return BUS_OK;
+}
+
 bus_status bus_delivery_decode(bus_shard *shard, bus_delivery *delivery, bus_arena *arena, bus_error *err)
 {
-    (void)shard;
     bus_event *event = &delivery->event;
+    if (!delivery->route && !*event->type_name && event->value)
+        return nameless(delivery, err);
     if (delivery->undecodable || !delivery->route || !delivery->route->type || event->body)
         return BUS_OK;
     bus_error why = { 0 };

@@ -142,6 +142,7 @@ struct bus_job_slot {
     bus_shard *shard;
     bus_job_state state;
     bool abandoned;                 /* its lane was detached: free when done */
+    bool used;                      /* its verdict has paused the topic: the step runs again */
     bool settled;                   /* its event is settled in the batch in hand */
     bus_delivery delivery;
     bus_record record;
@@ -332,6 +333,7 @@ bool bus_offsets_settled(const bus_shard *shard);
 /* prepare.c */
 void bus_prepare_fetched(bus_shard *shard, bus_shard_lane *lane, size_t from); /* submits what it may */
 bus_job_slot *bus_prepare_head(bus_shard *shard, bus_key *key, const bus_parked *parked); /* NULL: no memory; look at its state */
+void bus_prepare_again(bus_shard *shard, bus_job_slot *slot);
 bus_job_slot *bus_prepare_head_done(bus_shard *shard); /* the next head whose step is done; NULL: none */
 void bus_prepare_batch_over(bus_shard *shard, bool committed); /* heads settled in the batch leave, or stay for its rerun */
 void bus_prepare_settled(bus_shard *shard, bus_job_slot *slot); /* its event is settled: the next of its key may run */

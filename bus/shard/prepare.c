@@ -85,7 +85,7 @@ static bus_job_slot *slot_new(bus_shard *shard)
     slot->job = (bus_job){ .run = run, .done = done };
     slot->shard = shard;
     slot->state = BUS_JOB_QUEUED;
-    slot->abandoned = slot->settled = false;
+    slot->abandoned = slot->settled = slot->used = false;
     slot->busy = NULL;
     slot->behind = slot->completed = NULL;
     slot->key_id = 0;
@@ -110,6 +110,16 @@ static void start(bus_shard *shard, bus_job_slot *slot)
     }
     run(&slot->job);
     done(&slot->job);
+}
+
+void bus_prepare_again(bus_shard *shard, bus_job_slot *slot)
+{
+    slot->used = false;
+    slot->verdict = BUS_DONE;
+    slot->reason[0] = 0;
+    bus_buf_clear(&slot->result);
+    start(shard, slot);
+    bus_prepare_collect(shard);
 }
 
 /* Queues it behind the other steps of its key, or starts it. */

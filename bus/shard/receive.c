@@ -109,8 +109,11 @@ static bus_taken receive_unsettled(bus_shard *shard, bus_shard_lane *lane, const
         outcome = bus_key_arrive(shard, delivery, record, job);
     if (outcome == BUS_OUT_REDO)
         return BUS_TAKE_REDO;
-    if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)
+    if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING) {
+        if (job)
+            job->used = true;
         return shard->saved && !bus_delivery_back(shard) ? BUS_TAKE_REDO : BUS_TAKE_WAIT;
+    }
     if (shard->saved && !bus_delivery_release(shard))
         return BUS_TAKE_REDO;
     if (outcome != BUS_OUT_DONE && settle(shard, lane, delivery, record) == BUS_RECEIPT_FAILED)
@@ -122,6 +125,8 @@ static bus_taken receive_event(bus_shard *shard, bus_shard_lane *lane, const bus
 {
     bus_delivery delivery;
     bus_error err = { 0 };
+    if (job && job->state == BUS_JOB_DONE && job->verdict == BUS_PAUSE && lane->input->paused_until_us <= shard->now_us && job->used)
+        bus_prepare_again(shard, job);
     if (job && job->state != BUS_JOB_DONE)
         return BUS_TAKE_WAIT;
     if (bus_delivery_read(shard, record, &shard->arena, false, &delivery, &err))
@@ -129,9 +134,9 @@ static bus_taken receive_event(bus_shard *shard, bus_shard_lane *lane, const bus
     if (lane->input->paused_until_us > shard->now_us)
         return BUS_TAKE_WAIT;
     check_placement(shard, lane, record);
-    bool typed = delivery.route && !delivery.undecodable;
-    if (typed && (err.status = bus_delivery_decode(shard, &delivery, &shard->arena, &err))) {
-        if (err.status != BUS_MISSING)
+    bus_status status = bus_delivery_decode(shard, &delivery, &shard->arena, &err);
+    if (status) {
+        if (status != BUS_MISSING)
             return nomem(shard);
         bus_input_pause(shard, lane->input, err.text, true);
         return BUS_TAKE_WAIT;
