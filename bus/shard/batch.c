@@ -223,6 +223,8 @@ static bus_outcome run_lane(bus_shard *shard, bus_shard_lane *lane, int most)
             if (!bus_receive_anchor_ok(shard, lane, record, &skip))
                 return BUS_OUT_PAUSE;
             if (skip) {
+                /* Passed for good: a pass in which nothing else was done is undone, and must not come back to it. */
+                lane->batch_at += lane->batch_at == lane->at;
                 lane->at++;
                 continue;
             }
