@@ -77,11 +77,30 @@ static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_SCHEDULE_DELETE] = "DELETE FROM bus_schedule WHERE id = ?1",
 };
 
+static bool is_full(int e)
+{
+    return e == ENOSPC || e == EDQUOT || e == EFBIG;
+}
+
+/* The system's error behind an SQLITE_IOERR. sqlite3_system_errno knows it only where the failing call itself was the
+ * application's; a quota or a size limit met by COMMIT is found at the file (SQLite says FULL for ENOSPC alone). */
+static int system_error(sqlite3 *db)
+{
+    int e = sqlite3_system_errno(db), of_file = 0;
+    sqlite3_file *log = NULL;
+    sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (log && log->pMethods && log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &of_file) == SQLITE_OK && of_file)
+        e = e ? e : of_file;
+    if (!e && sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &of_file) == SQLITE_OK)
+        e = of_file;
+    return e;
+}
+
 bus_status bus_sqlite_fail(sqlite3 *db, const char *path, int rc, const char *doing, bus_error *err)
 {
     const char *said = db ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
-    int e = db ? sqlite3_system_errno(db) : 0;
-    bool full = e == ENOSPC || e == EDQUOT || e == EFBIG;
+    int e = !db ? 0 : (rc & 0xff) == SQLITE_IOERR ? system_error(db) : sqlite3_system_errno(db);
+    bool full = is_full(e);
     switch (rc & 0xff) {
     case SQLITE_NOMEM:
         return bus_fail_nomem(err);
