@@ -71,10 +71,11 @@ static void check_placement(bus_shard *shard, bus_shard_lane *lane, const bus_re
     if (!record->key || lane->input->partitions <= 1 ||
         bus_partition_of(record->key, record->key_len, lane->input->partitions) == record->partition)
         return;
-    if (bus_counter_read(&shard->metrics.misplaced) == 0)
+    if (!shard->misplaced_warned)
         bus_log(BUS_WARN, shard->where, "misplaced", "a key on %s/%d belongs to another partition by murmur2: its producer uses another "
                 "partitioner (librdkafka: partitioner=murmur2_random); order holds per partition all the same", record->topic,
                 record->partition);
+    shard->misplaced_warned = true;
     bus_count(&shard->metrics.misplaced, 1);
 }
 
