@@ -232,7 +232,7 @@ static const char *container_name(const place *at, const use *item, const char *
         return compiler_text(at->c, "%s_%s", item->stem, ending);
     if (strncmp(item->stem, at->u->prefix, len) == 0 && item->stem[len] == '_')
         return compiler_text(at->c, "%s_%s", item->stem, ending);
-    return compiler_text(at->c, "%s_%s_%s", at->u->prefix, item->stem, ending);
+    return compiler_text(at->c, "%s_%s_%s", at->u->prefix, item->stem + (library ? strlen("bus_") : 0), ending);
 }
 
 /* "string_shape" and "array" give "string_array_shape". */

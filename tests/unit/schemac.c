@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT
+ * Schema compiler: its output word for word, the same whatever the order of its input; its errors; and structs of every
+ * type through the generated descriptors. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#define string_shape staff_string_shape /* two generated files in one unit */
+#include "data/schemac/staff.c"
+#undef string_shape
+#include "data/schemac/zoo.c"
+
+#include "codec/schema.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static char directory[] = "/tmp/schemac-XXXXXX";
+
+/* Runs the release build's compiler; *out gets what it says. */
+static int run(const char *arguments, char *out, size_t cap)
+{
+    char command[1024];
+    const char *build = getenv("BUS_BUILD");
+    snprintf(command, sizeof command, "%s/release/bin/bus-schemac %s 2>&1", build ? build : "build", arguments);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    size_t len = fread(out, 1, cap - 1, pipe);
+    out[len] = '\0';
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void same_file(const char *name)
+{
+    static char ours[200000], golden[200000];
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    size_t len = fread(ours, 1, sizeof ours - 1, file);
+    fclose(file);
+    ours[len] = '\0';
+    snprintf(path, sizeof path, "tests/data/schemac/%s", name);
+    file = fopen(path, "rb");
+    assert_non_null(file);
+    len = fread(golden, 1, sizeof golden - 1, file);
+    fclose(file);
+    golden[len] = '\0';
+    assert_string_equal(ours, golden);
+}
+
+static void writes_the_same_in_any_order(void **state)
+{
+    (void)state;
+    char arguments[512], out[2000];
+    const char *const orders[] = { "tests/data/schemac/zoo.Everything.avsc tests/data/schemac/staff.Keeper.avsc",
+                                   "tests/data/schemac/staff.Keeper.avsc tests/data/schemac/zoo.Everything.avsc" };
+    for (int i = 0; i < 2; i++) {
+        snprintf(arguments, sizeof arguments, "-o %s %s", directory, orders[i]);
+        if (run(arguments, out, sizeof out) != 0)
+            fail_msg("%s", out);
+        same_file("zoo.h");
+        same_file("zoo.c");
+        same_file("staff.h");
+        same_file("staff.c");
+    }
+}
+
+static void refuses_with_file_and_path(void **state)
+{
+    (void)state;
+    static const struct { const char *json, *text; } cases[] = {
+        { "{", ":1:1: string or '}' expected near end of file" },
+        { "\"int\"", NULL },
+        { "{\"type\":\"record\",\"name\":\"R\",\"fields\":[]}", ": R has no namespace: its C names and files are made from that" },
+        { "{\"type\":\"record\",\"name\":\"bus.R\",\"fields\":[]}", ": the namespace \"bus\" belongs to the library" },
+        { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":\"b.S\"}]}",
+          ": a.R.f: the type \"b.S\" is not defined before it is used" },
+        { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"int\",\"type\":\"int\"},{\"name\":\"int_\",\"type\":\"int\"}]}",
+          ": a.R.int_: another field has the same name in C: rename one" },
+        { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":{\"type\":\"record\",\"name\":\"R_type\",\"fields\":[]}}]}",
+          ": a.R becomes a_R_type in C, and so does a.R_type: rename one" },
+        { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":[]}]}", ": a.R.f: a union without branches has no values" },
+        { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":{\"type\":\"fixed\",\"name\":\"X\",\"size\":0}}]}",
+          ": a.X: a fixed must have from 1 byte to 1 MiB to be a C type: use bytes" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[256], arguments[600], out[2000], expected[1000];
+        snprintf(path, sizeof path, "%s/case.avsc", directory);
+        FILE *file = fopen(path, "wb");
+        assert_non_null(file);
+        fputs(cases[i].json, file);
+        fclose(file);
+        snprintf(arguments, sizeof arguments, "-o %s %s", directory, path);
+        int code = run(arguments, out, sizeof out);
+        snprintf(expected, sizeof expected, "bus-schemac: %s%s\n", path, cases[i].text ? cases[i].text : "");
+        assert_string_equal(out, cases[i].text ? expected : "");
+        assert_int_equal(code, cases[i].text ? 1 : 0);
+    }
+    char out[3000];
+    assert_int_equal(run("--help", out, sizeof out), 0);
+    assert_non_null(strstr(out, "usage: bus-schemac"));
+    assert_int_equal(run("--what", out, sizeof out), 2);
+    assert_int_equal(run("", out, sizeof out), 2);
+    assert_int_equal(run("-o", out, sizeof out), 2);
+    assert_int_equal(run("/nowhere/x.avsc", out, sizeof out), 1);
+    assert_string_equal(out, "bus-schemac: /nowhere/x.avsc: No such file or directory\n");
+}
+
+static const zoo_Spot spots[] = { { 1, 2 }, { -3, 4 } };
+static const int64_t row[] = { 1, -1, INT64_MAX };
+static const bus_long_array rows[] = { BUS_ARRAY(row), { NULL, 0 } };
+static const zoo_Spot_entry named_spots[] = { { BUS_STR("a"), { 5, 6 } } };
+static const zoo_Mood moods[] = { zoo_Mood_CROSS, zoo_Mood_CALM };
+static const zoo_Spot_ref gaps[] = { NULL, &spots[1] };
+static const zoo_Everything_choices_item choices[] = {
+    { zoo_Everything_choices_item_int, { .int_ = 9 } }, { zoo_Everything_choices_item_string, { .string = BUS_STR("nine") } },
+};
+static const bus_decimal prices[] = { { -15, 1 }, { 9999, 1 } };
+static const zoo_Tree leaf = { .label = BUS_STR("leaf") };
+
+static zoo_Everything everything(void)
+{
+    return (zoo_Everything){
+        .flag = true, .int_ = INT32_MIN, .big = INT64_MIN, .ratio = 1.5F, .precise = -2.25, .raw = { "\0\xff", 2 },
+        .text = BUS_STR("h\xc3\xa9llo"), .mood = zoo_Mood_CROSS, .hash = { { 1, 2, 3, 4 } }, .spot = { 7, 8 },
+        .spots = BUS_ARRAY(spots), .grid = BUS_ARRAY(rows), .by_name = BUS_ARRAY(named_spots), .moods = BUS_ARRAY(moods),
+        .maybe_text = BUS_SOME(BUS_STR("yes")), .maybe_last = BUS_SOME(12), .maybe_mood = BUS_SOME(zoo_Mood_CROSS),
+        .maybe_spot = &spots[0], .maybe_spots = BUS_SOME(BUS_ARRAY(spots)), .gaps = BUS_ARRAY(gaps),
+        .choice = { zoo_Everything_choice_Spot, { .Spot = &spots[1] } }, .choices = BUS_ARRAY(choices),
+        .day = { 20000 }, .when_ms = { 1700000000000 }, .id = { { 0xDE, 0xAD } }, .id_raw = { { 1 } }, .price = { -12345, 2 },
+        .rate = { 31415, 4 }, .span = { 1, 2, 3 }, .prices = BUS_ARRAY(prices),
+        .tree = { .label = BUS_STR("root"), .children = { &leaf, 1 }, .next = &leaf, .either = { zoo_Tree_either_Tree, { .Tree = &leaf } } },
+        .keeper = { BUS_STR("Ann"), staff_Role_VET },
+    };
+}
+
+static void holds_every_type(void **state)
+{
+    (void)state;
+    zoo_Everything in = everything();
+    const void *body;
+    void *bytes, *again;
+    size_t len, again_len;
+    bus_error err;
+    if (bus_encode(&zoo_Everything_type, &in, &bytes, &len, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    if (bus_decode(&zoo_Everything_type, bytes, len, &body, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    const zoo_Everything *out = body;
+    assert_true(out->flag);
+    assert_int_equal(out->int_, INT32_MIN);
+    assert_true(out->big == INT64_MIN && out->ratio == 1.5F && out->precise == -2.25);
+    assert_memory_equal(out->raw.at, "\0\xff", 2);
+    assert_true(bus_string_is(out->text, "h\xc3\xa9llo"));
+    assert_int_equal(out->mood, zoo_Mood_CROSS);
+    assert_int_equal(out->spots.at[1].x, -3);
+    assert_true(out->grid.at[0].at[2] == INT64_MAX && out->grid.at[1].len == 0);
+    assert_true(bus_string_is(out->by_name.at[0].key, "a") && out->by_name.at[0].value.y == 6);
+    assert_true(out->maybe_text.present && bus_string_is(out->maybe_text.value, "yes"));
+    assert_true(out->maybe_last.present && out->maybe_last.value == 12);
+    assert_int_equal(out->maybe_spot->y, 2);
+    assert_int_equal(out->maybe_spots.value.at[0].x, 1);
+    assert_null(out->gaps.at[0]);
+    assert_int_equal(out->gaps.at[1]->y, 4);
+    assert_int_equal(out->choice.tag, zoo_Everything_choice_Spot);
+    assert_int_equal(out->choice.as.Spot->x, -3);
+    assert_true(bus_string_is(out->choices.at[1].as.string, "nine"));
+    assert_true(out->when_ms.ms == 1700000000000 && out->id.at[1] == 0xAD && out->id_raw.at[0] == 1);
+    assert_true(out->price.unscaled == -12345 && out->price.scale == 2 && out->rate.unscaled == 31415 && out->rate.scale == 4);
+    assert_true(out->prices.at[0].unscaled == -15 && out->prices.at[1].unscaled == 9999);
+    assert_true(out->span.months == 1 && out->span.ms == 3);
+    assert_true(bus_string_is(out->tree.children.at[0].label, "leaf") && bus_string_is(out->tree.either.as.Tree->label, "leaf"));
+    assert_null(out->tree.next->next);
+    assert_int_equal(out->keeper.role, staff_Role_VET);
+    assert_null(out->maybe_keeper);
+    assert_int_equal(bus_encode(&zoo_Everything_type, out, &again, &again_len, &err), BUS_OK);
+    assert_int_equal(again_len, len);
+    assert_memory_equal(again, bytes, len);
+    /* Every cut of the message is refused, and no byte is read past its end (valgrind and ASan watch). */
+    for (size_t cut = 0; cut < len; cut++) {
+        char *exact = malloc(cut ? cut : 1);
+        const void *none = NULL;
+        assert_non_null(exact);
+        memcpy(exact, bytes, cut);
+        assert_int_equal(bus_decode(&zoo_Everything_type, exact, cut, &none, &err), BUS_CORRUPT);
+        assert_null(none);
+        free(exact);
+    }
+    bus_body_free(body);
+    free(bytes);
+    free(again);
+}
+
+static void encodes_zeros(void **state)
+{
+    (void)state;
+    static const zoo_Everything zeros;
+    void *bytes;
+    const void *body;
+    size_t len;
+    bus_error err;
+    assert_int_equal(bus_encode(&zoo_Everything_type, &zeros, &bytes, &len, &err), BUS_OK);
+    assert_int_equal(bus_decode(&zoo_Everything_type, bytes, len, &body, &err), BUS_OK);
+    assert_int_equal(((const zoo_Everything *)body)->mood, zoo_Mood_CALM);
+    bus_body_free(body);
+    free(bytes);
+}
+
+#define REFUSED(change, expected)                                                       \
+    do {                                                                                \
+        zoo_Everything in = everything();                                               \
+        void *bytes = NULL;                                                             \
+        size_t len;                                                                     \
+        bus_error err;                                                                  \
+        change;                                                                         \
+        assert_int_equal(bus_encode(&zoo_Everything_type, &in, &bytes, &len, &err), BUS_INVALID); \
+        assert_string_equal(err.text, expected);                                        \
+        assert_null(bytes);                                                             \
+    } while (0)
+
+static void refuses_broken_structs(void **state)
+{
+    (void)state;
+    REFUSED(in.mood = (zoo_Mood)2, "zoo.Everything.mood: 2 is no symbol of zoo.Mood, which has 2");
+    REFUSED(in.mood = (zoo_Mood)-1, "zoo.Everything.mood: -1 is no symbol of zoo.Mood, which has 2");
+    REFUSED(in.text.at = NULL, "zoo.Everything.text: NULL where 6 bytes should be");
+    REFUSED(in.text = (BUS_STR("\xff")), "zoo.Everything.text: a string of 1 bytes is not UTF-8");
+    REFUSED(in.text.len = SIZE_MAX, "zoo.Everything.text: a length of 18446744073709551615");
+    REFUSED(in.spots.at = NULL, "zoo.Everything.spots: NULL where 2 items should be");
+    REFUSED(in.spots.len = SIZE_MAX, "zoo.Everything.spots: a length of 18446744073709551615 items");
+    REFUSED(in.choice.tag = (zoo_Everything_choice_tag)6, "zoo.Everything.choice: a union's tag of 6; it has 6 branches");
+    REFUSED(in.choice.as.Spot = NULL, "zoo.Everything.choice.zoo.Spot: NULL where a zoo.Spot should be");
+    REFUSED(in.price.scale = 3, "zoo.Everything.price: a decimal of scale 3; the schema's is 2");
+    REFUSED(in.price.unscaled = 1000000000, "zoo.Everything.price: a decimal of more than 9 digits");
+    zoo_Tree ring = { .label = BUS_STR("ring") };
+    ring.next = &ring;
+    zoo_Everything in = everything();
+    void *bytes;
+    size_t len;
+    bus_error err;
+    in.tree.next = &ring;
+    assert_int_equal(bus_encode(&zoo_Everything_type, &in, &bytes, &len, &err), BUS_INVALID);
+    assert_non_null(strstr(err.text, "nested deeper than 64"));
+}
+
+static void tells_about_types(void **state)
+{
+    (void)state;
+    assert_string_equal(bus_type_name(&zoo_Tree_type), "zoo.Tree");
+    bus_schema *schema;
+    bus_error err;
+    const char *json = bus_type_schema(&zoo_Everything_type);
+    assert_int_equal(bus_schema_parse(json, strlen(json), &schema, &err), BUS_OK);
+    assert_string_equal(bus_type_canonical(&zoo_Everything_type), bus_schema_canonical(schema));
+    assert_true(bus_type_fingerprint(&zoo_Everything_type) == bus_schema_fingerprint(schema));
+    assert_non_null(bus_schema_named(schema, "staff.Role"));
+    bus_schema_free(schema);
+    void *bytes;
+    const void *body = NULL;
+    size_t len;
+    zoo_Spot spot = { 1, 2 };
+    assert_int_equal(bus_encode(&zoo_Spot_type, &spot, &bytes, &len, &err), BUS_OK);
+    assert_int_equal(bus_decode(&zoo_Tree_type, bytes, len, &body, &err), BUS_MISSING);
+    assert_non_null(strstr(err.text, "written with schema"));
+    assert_int_equal(bus_decode(&zoo_Tree_type, "plain", 5, &body, &err), BUS_CORRUPT);
+    bus_type old = zoo_Spot_type;
+    old.layout = 0;
+    assert_int_equal(bus_decode(&old, bytes, len, &body, &err), BUS_INVALID);
+    assert_null(body);
+    free(bytes);
+}
+
+static int make_directory(void **state)
+{
+    (void)state;
+    return mkdtemp(directory) ? 0 : -1;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "zoo.h", "zoo.c", "staff.h", "staff.c", "case.avsc" };
+    char path[256];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", directory, names[i]);
+        remove(path);
+    }
+    return remove(directory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(writes_the_same_in_any_order), cmocka_unit_test(refuses_with_file_and_path),
+        cmocka_unit_test(holds_every_type),             cmocka_unit_test(encodes_zeros),
+        cmocka_unit_test(refuses_broken_structs),       cmocka_unit_test(tells_about_types),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
