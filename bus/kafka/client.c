@@ -89,9 +89,10 @@ static bus_status set_int(rd_kafka_conf_t *conf, const char *name, int64_t value
 
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
-    /* Which of kafka.* are for consumers and which for producers is not the user's worry. */
-    if (strcmp(facility, "CONFWARN") == 0)
-        return;
+    /* Which of kafka.* are for consumers and which for producers is not the user's worry, nor what the embedded broker
+     * does not know of creating topics. */
+    if (strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "AUTOCREATE") == 0)
+        level = 7;
     bus_log(level <= 4 ? BUS_WARN : level <= 6 ? BUS_INFO : BUS_DEBUG, rk ? rd_kafka_name(rk) : "kafka", "librdkafka",
             "%s: %s", facility, text);
 }

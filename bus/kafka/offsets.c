@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "kafka/internal.h"
 #include <string.h>
+#include <time.h>
 
 bus_status kafka_partitions(bus_transport *base, const char *topic, int timeout_ms, int32_t *out, bus_error *err)
 {
@@ -66,6 +67,24 @@ bus_status kafka_watermarks(bus_transport *base, bus_offset *list, size_t count,
     return status;
 }
 
+/* A coordinator that moves or loads is asked again; librdkafka leaves that to its caller here. */
+static bool coordinator_passes(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_NOT_COORDINATOR || code == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
+           code == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
+}
+
+static rd_kafka_resp_err_t ask_committed(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms)
+{
+    int64_t deadline = bus_kafka_now() + timeout_ms;
+    struct timespec pause = { .tv_nsec = 100 * 1000 * 1000 };
+    rd_kafka_resp_err_t code;
+
+    while (coordinator_passes(code = rd_kafka_committed(rk, list, bus_kafka_left(deadline))) && bus_kafka_left(deadline) > 0)
+        nanosleep(&pause, NULL);
+    return code;
+}
+
 bus_status kafka_committed(bus_transport *base, bus_offset *list, size_t count, int timeout_ms, bus_error *err)
 {
     kafka_transport *t = kafka_of(base);
@@ -78,7 +97,7 @@ bus_status kafka_committed(bus_transport *base, bus_offset *list, size_t count, 
     if (!t->rk)
         return bus_fail(err, BUS_INVALID, "%s: no group yet: join first", t->where);
     asked = list_of(list, count, RD_KAFKA_OFFSET_INVALID);
-    code = rd_kafka_committed(t->rk, asked, timeout_ms);
+    code = ask_committed(t->rk, asked, timeout_ms);
     if (code == RD_KAFKA_RESP_ERR__TIMED_OUT)
         status = bus_fail(err, BUS_BROKER, "group %s: its coordinator did not tell the committed offsets within %d ms",
                           t->group, timeout_ms);

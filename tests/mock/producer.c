@@ -236,5 +236,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(slow_broker_keeps_the_order, opened, closed),
     };
 
+    cmocka_set_test_filter(getenv("TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT
+ * Membership, lanes, commits and leaving, against the embedded broker. */
+#include "support.h"
+
+static int opened(void **state)
+{
+    fixture *f = malloc(sizeof *f);
+
+    support_open(f, 1);
+    *state = f;
+    return 0;
+}
+
+static int closed(void **state)
+{
+    support_close(*state);
+    free(*state);
+    return 0;
+}
+
+static void publish(fixture *f, const char *topic, int32_t partition, int from, int count)
+{
+    bus_report report;
+    char value[16];
+
+    for (int i = from; i < from + count; i++) {
+        snprintf(value, sizeof value, "%d", i);
+        support_send(f, i, topic, partition, value);
+    }
+    for (int i = 0; i < count; i++) {
+        support_reports(f, &report, 1, 10000);
+        assert_int_equal(report.kind, BUS_REPORT_ACKED);
+    }
+}
+
+/* Takes `count` records of a lane whose values count up from `from`. */
+static void expect(fixture *f, bus_lane *lane, int from, int count)
+{
+    bus_record record[64];
+    bus_error err = { 0 };
+    int64_t until = bus_kafka_now() + 10000;
+    char value[16];
+
+    while (count > 0) {
+        size_t got = f->port->ops->fetch(f->port, lane, record, count < 64 ? (size_t)count : 64, &err);
+
+        if (err.status != BUS_OK)
+            fail_msg("lane: %s", err.text);
+        for (size_t i = 0; i < got; i++) {
+            snprintf(value, sizeof value, "%d", from++);
+            assert_int_equal(record[i].value_len, strlen(value));
+            assert_memory_equal(record[i].value, value, record[i].value_len);
+        }
+        f->port->ops->release(f->port, record, got);
+        count -= (int)got;
+        if (bus_kafka_now() > until)
+            fail_msg("%d records did not come", count);
+        if (got == 0)
+            usleep(1000);
+    }
+}
+
+static void lanes_deliver_from_their_offset(void **state)
+{
+    fixture *f = *state;
+    bus_group_event event;
+    bus_lane_spec lane[3] = { { .port = f->port, .topic = "t", .partition = 0, .offset = BUS_OFFSET_START },
+                              { .port = f->port, .topic = "t", .partition = 1, .offset = 40 },
+                              { .port = f->port, .topic = "u", .partition = 0, .offset = BUS_OFFSET_END } };
+    int64_t eof = 0;
+    bus_record record;
+    bus_error err = { 0 };
+
+    publish(f, "t", 0, 0, 100);
+    publish(f, "t", 1, 0, 100);
+    publish(f, "u", 0, 0, 10);
+    support_join(f->transport, NULL, &event);
+    assert_int_equal(event.count, 2);
+    OK(f->transport->ops->assign(f->transport, lane, 3, &err_));
+    expect(f, lane[0].lane, 0, 100);
+    expect(f, lane[1].lane, 40, 60);
+    /* The end is known once it was reached. */
+    EVENTUALLY(5000, (f->port->ops->fetch(f->port, lane[0].lane, &record, 1, &err), f->port->ops->end(f->port, lane[0].lane, &eof) == 100 && eof == 100));
+    /* From the end on: only what comes later. The fetcher must have found the end first. */
+    EVENTUALLY(5000, (f->port->ops->fetch(f->port, lane[2].lane, &record, 1, &err), f->port->ops->end(f->port, lane[2].lane, &eof), eof == 10));
+    publish(f, "u", 0, 10, 5);
+    expect(f, lane[2].lane, 10, 5);
+    assert_true(atomic_load(&f->wakes) > 0);
+}
+
+/* Records that were fetched ahead for a former assignment must not appear in the next one. */
+static void reassigning_drops_what_was_fetched_ahead(void **state)
+{
+    fixture *f = *state;
+    bus_group_event event;
+    bus_lane_spec lane = { .port = f->port, .topic = "t", .partition = 0, .offset = 0 };
+    bus_record kept;
+    bus_error err = { 0 };
+
+    publish(f, "t", 0, 0, 200);
+    support_join(f->transport, NULL, &event);
+    OK(f->transport->ops->assign(f->transport, &lane, 1, &err_));
+    expect(f, lane.lane, 0, 10);
+    EVENTUALLY(5000, f->port->ops->fetch(f->port, lane.lane, &kept, 1, &err) == 1);
+    lane.offset = 5;
+    OK(f->transport->ops->assign(f->transport, &lane, 1, &err_));
+    expect(f, lane.lane, 5, 195);
+    /* A record of the former lane is valid until released. */
+    assert_memory_equal(kept.value, "10", 2);
+    assert_string_equal(kept.topic, "t");
+    f->port->ops->release(f->port, &kept, 1);
+    OK(f->transport->ops->assign(f->transport, NULL, 0, &err_));
+    lane.offset = 150;
+    OK(f->transport->ops->assign(f->transport, &lane, 1, &err_));
+    expect(f, lane.lane, 150, 50);
+}
+
+static void record_survives_whole(void **state)
+{
+    fixture *f = *state;
+    bus_group_event event;
+    bus_lane_spec lane = { .port = f->port, .topic = "u", .partition = 0, .offset = 0 };
+    bus_header many[20];
+    bus_row row[3] = { { .id = 1, .topic = "u", .key = "", .key_len = 0, .value = "", .value_len = 0, .timestamp = 1700000000123 },
+                       { .id = 2, .topic = "u" },
+                       { .id = 3, .topic = "u", .key = "k\0k", .key_len = 3, .value = "v", .value_len = 1, .headers = many, .header_count = 20 } };
+    bus_report report[3];
+    bus_record record[3];
+    bus_error err = { 0 };
+    size_t got = 0;
+
+    for (int i = 0; i < 20; i++)
+        many[i] = (bus_header){ i % 2 ? "odd" : "even", i == 0 ? NULL : "value", i < 2 ? 0 : 5 };
+    for (int i = 0; i < 3; i++)
+        OK(f->port->ops->produce(f->port, BUS_MAIN, &row[i], &err_));
+    support_reports(f, report, 3, 10000);
+    support_join(f->transport, NULL, &event);
+    OK(f->transport->ops->assign(f->transport, &lane, 1, &err_));
+    EVENTUALLY(10000, (got += f->port->ops->fetch(f->port, lane.lane, record + got, 3 - got, &err)) == 3);
+    /* Empty is not NULL. */
+    assert_non_null(record[0].key);
+    assert_int_equal(record[0].key_len, 0);
+    assert_non_null(record[0].value);
+    assert_int_equal(record[0].value_len, 0);
+    assert_int_equal(record[0].header_count, 0);
+    assert_int_equal(record[0].timestamp, 1700000000123);
+    assert_null(record[1].key);
+    assert_null(record[1].value);
+    assert_int_equal(record[2].key_len, 3);
+    assert_memory_equal(record[2].key, "k\0k", 3);
+    assert_int_equal(record[2].header_count, 20);
+    assert_string_equal(record[2].headers[0].name, "even");
+    assert_null(record[2].headers[0].value);
+    assert_non_null(record[2].headers[1].value);
+    assert_int_equal(record[2].headers[1].len, 0);
+    assert_string_equal(record[2].headers[19].name, "odd");
+    assert_memory_equal(record[2].headers[19].value, "value", 5);
+    f->port->ops->release(f->port, record, 3);
+}
+
+static void offset_outside_the_log_fails_the_lane(void **state)
+{
+    fixture *f = *state;
+    bus_group_event event;
+    bus_lane_spec lane = { .port = f->port, .topic = "u", .partition = 0, .offset = 5000 };
+    bus_record record;
+    bus_error err = { 0 };
+
+    publish(f, "u", 0, 0, 10);
+    support_join(f->transport, NULL, &event);
+    OK(f->transport->ops->assign(f->transport, &lane, 1, &err_));
+    EVENTUALLY(10000, f->port->ops->fetch(f->port, lane.lane, &record, 1, &err) == 0 && err.status != BUS_OK);
+    assert_int_equal(err.status, BUS_CORRUPT);
+    assert_non_null(strstr(err.text, "u/0"));
+}
+
+static void commits_with_metadata(void **state)
+{
+    fixture *f = *state;
+    bus_group_event event;
+    bus_offset offset[3] = { { .topic = "t", .partition = 1, .offset = 17, .metadata = "store 3" },
+                             { .topic = "svc.redrive", .partition = 0, .offset = 4 },
+                             { .topic = "u", .partition = 0, .offset = 9, .metadata = "x" } };
+    bus_offset back[4] = { { .topic = "u" }, { .topic = "t", .partition = 0 }, { .topic = "t", .partition = 1 }, { .topic = "svc.redrive" } };
+    bus_error err = { 0 };
+    int answer = 0;
+
+    support_join(f->transport, NULL, &event);
+    /* Before the assignment is answered: that is when a shard claims its store. */
+    OK(f->transport->ops->commit(f->transport, offset, 2, 10000, &err_));
+    OK(f->transport->ops->assign(f->transport, NULL, 0, &err_));
+    f->port->ops->commit(f->port, offset + 2, 1);
+    EVENTUALLY(10000, (answer = f->port->ops->committed(f->port, &err)) != 0);
+    assert_int_equal(answer, 1);
+    assert_int_equal(f->port->ops->committed(f->port, &err), 0);
+    OK(f->transport->ops->committed(f->transport, back, 4, 10000, &err_));
+    assert_int_equal(back[0].offset, 9);
+    assert_string_equal(back[0].metadata, "x");
+    assert_int_equal(back[1].offset, BUS_OFFSET_NONE);
+    assert_int_equal(back[2].offset, 17);
+    assert_string_equal(back[2].metadata, "store 3");
+    assert_int_equal(back[3].offset, 4);
+    assert_string_equal(back[3].metadata, "");
+}
+
+static void looks_at_topics(void **state)
+{
+    fixture *f = *state;
+    bus_offset mark[2] = { { .topic = "t", .partition = 0 }, { .topic = "u", .partition = 0 } };
+    int32_t count = 0;
+
+    publish(f, "t", 0, 0, 7);
+    OK(f->transport->ops->partitions(f->transport, "t", 5000, &count, &err_));
+    assert_int_equal(count, 2);
+    OK(f->transport->ops->watermarks(f->transport, mark, 2, 5000, &err_));
+    assert_int_equal(mark[0].low, 0);
+    assert_int_equal(mark[0].high, 7);
+    assert_int_equal(mark[1].high, 0);
+}
+
+static void two_members_share(void **state)
+{
+    fixture *f = *state;
+    bus_transport *other = NULL;
+    bus_group_event event;
+    int32_t mine, theirs;
+
+    support_join(f->transport, "slot-1", &event);
+    assert_int_equal(event.count, 2);
+    OK(f->transport->ops->assign(f->transport, NULL, 0, &err_));
+    OK(bus_kafka_transport_open(f->config, "other", &other, &err_));
+    bus_membership membership = { .group = "svc", .lead = "svc.redrive", .instance = "slot-2", .session_ms = 6000 };
+    OK(other->ops->join(other, &membership, &err_));
+    support_event(f->transport, BUS_GROUP_REVOKED, &event, 10000);
+    OK(f->transport->ops->assign(f->transport, NULL, 0, &err_));
+    /* The embedded broker takes its time: up to two rounds of its rebalance delay of 3 s. */
+    support_event(f->transport, BUS_GROUP_ASSIGNED, &event, 18000);
+    assert_int_equal(event.count, 1);
+    mine = event.shards[0];
+    OK(f->transport->ops->assign(f->transport, NULL, 0, &err_));
+    support_event(other, BUS_GROUP_ASSIGNED, &event, 18000);
+    assert_int_equal(event.count, 1);
+    theirs = event.shards[0];
+    assert_int_not_equal(mine, theirs);
+    OK(other->ops->assign(other, NULL, 0, &err_));
+    other->ops->leave(other, 3000);
+    other->ops->free(other);
+}
+
+static void poll_can_be_woken(void **state)
+{
+    fixture *f = *state;
+    bus_group_event event;
+    int64_t before;
+
+    f->transport->ops->wake(f->transport);
+    before = bus_kafka_now();
+    f->transport->ops->poll(f->transport, 5000, &event);
+    assert_int_equal(event.kind, BUS_GROUP_NONE);
+    assert_true(bus_kafka_now() - before < 1000);
+}
+
+static void absent_broker_is_waited_for_and_left(void **state)
+{
+    fixture *f = *state;
+    bus_group_event event;
+    bus_membership membership = { .group = "svc", .lead = "svc.redrive", .session_ms = 6000 };
+    bus_offset offset = { .topic = "t", .offset = 1 };
+    bus_error err = { 0 };
+    int64_t before;
+    int32_t count;
+
+    rd_kafka_mock_broker_set_down(f->mock, 1);
+    OK(f->transport->ops->join(f->transport, &membership, &err_));
+    support_event(f->transport, BUS_GROUP_ERROR, &event, 10000);
+    assert_int_equal(event.err.status, BUS_BROKER);
+    before = bus_kafka_now();
+    assert_int_equal(f->transport->ops->partitions(f->transport, "t", 300, &count, &err), BUS_BROKER);
+    assert_int_equal(f->transport->ops->committed(f->transport, &offset, 1, 300, &err), BUS_BROKER);
+    assert_int_equal(f->transport->ops->commit(f->transport, &offset, 1, 300, &err), BUS_TIMEOUT);
+    assert_true(bus_kafka_now() - before < 3000);
+    rd_kafka_mock_broker_set_up(f->mock, 1);
+    support_event(f->transport, BUS_GROUP_ASSIGNED, &event, 15000);
+    OK(f->transport->ops->assign(f->transport, NULL, 0, &err_));
+    rd_kafka_mock_broker_set_down(f->mock, 1);
+    usleep(200000);
+    before = bus_kafka_now();
+    f->transport->ops->leave(f->transport, 1000);
+    assert_true(bus_kafka_now() - before < 2500);
+    before = bus_kafka_now();
+    f->transport->ops->port_close(f->port);
+    f->port = NULL;
+    f->transport->ops->free(f->transport);
+    f->transport = NULL;
+    assert_true(bus_kafka_now() - before < 2000);
+}
+
+static void coordinator_moves(void **state)
+{
+    fixture *f = *state;
+    bus_group_event event;
+    bus_offset offset = { .topic = "t", .partition = 0, .offset = 3 }, back = { .topic = "t" };
+
+    support_join(f->transport, NULL, &event);
+    OK(f->transport->ops->assign(f->transport, NULL, 0, &err_));
+    support_push(f, API_COMMIT, RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 1);
+    support_push(f, API_OFFSET_FETCH, RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 1);
+    OK(f->transport->ops->commit(f->transport, &offset, 1, 10000, &err_));
+    OK(f->transport->ops->committed(f->transport, &back, 1, 10000, &err_));
+    assert_int_equal(back.offset, 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(lanes_deliver_from_their_offset, opened, closed),
+        cmocka_unit_test_setup_teardown(reassigning_drops_what_was_fetched_ahead, opened, closed),
+        cmocka_unit_test_setup_teardown(record_survives_whole, opened, closed),
+        cmocka_unit_test_setup_teardown(offset_outside_the_log_fails_the_lane, opened, closed),
+        cmocka_unit_test_setup_teardown(commits_with_metadata, opened, closed),
+        cmocka_unit_test_setup_teardown(looks_at_topics, opened, closed),
+        cmocka_unit_test_setup_teardown(two_members_share, opened, closed),
+        cmocka_unit_test_setup_teardown(poll_can_be_woken, opened, closed),
+        cmocka_unit_test_setup_teardown(absent_broker_is_waited_for_and_left, opened, closed),
+        cmocka_unit_test_setup_teardown(coordinator_moves, opened, closed),
+    };
+
+    cmocka_set_test_filter(getenv("TEST_FILTER"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
