@@ -65,6 +65,18 @@ static void lane_compact(bus_shard *shard, bus_shard_lane *lane)
     lane->at = 0;
 }
 
+/* What was delivered before the lane began: the anchor is looked at, and dropped. */
+static void lane_pass_anchor(bus_shard *shard, bus_shard_lane *lane)
+{
+    bool skip = true;
+    while (skip && lane->at < lane->count && (lane->check_anchor || lane->record[lane->at].offset < lane->position->next)) {
+        if (!bus_receive_anchor_ok(shard, lane, &lane->record[lane->at], &skip))
+            return;
+        lane->at += skip;
+    }
+    lane_compact(shard, lane);
+}
+
 static void lane_fetch(bus_shard *shard, bus_shard_lane *lane)
 {
     if (lane->at < lane->count && (!lane->job || lane->count - lane->at > lane->cap / 2))
@@ -80,6 +92,10 @@ static void lane_fetch(bus_shard *shard, bus_shard_lane *lane)
         return;
     }
     lane->count += n;
+    if (from == 0 && n) {
+        lane_pass_anchor(shard, lane);
+        n = lane->count;
+    }
     bus_count(&shard->metrics.consumed, n);
     if (lane->job && n)
         bus_prepare_fetched(shard, lane, from);
@@ -127,6 +143,8 @@ static bool fetch_all(bus_shard *shard)
         if (lane_resting(shard, lane) || !deliveries_allowed(shard, lane))
             continue;
         lane_fetch(shard, lane);
+        if (atomic_load_explicit(&shard->failed, memory_order_relaxed))
+            return false;
         any |= lane->at < lane->count && !(lane->job && lane->job[lane->at] && lane->job[lane->at]->state != BUS_JOB_DONE);
     }
     return any;
@@ -394,7 +412,7 @@ bool bus_batch_run(bus_shard *shard)
 {
     bus_error err = { 0 };
     bus_prepare_collect(shard);
-    if (shard->store_retry_at_us > shard->now_us || !work_waits(shard))
+    if (shard->store_retry_at_us > shard->now_us || !work_waits(shard) || atomic_load_explicit(&shard->failed, memory_order_relaxed))
         return false;
     shard->metrics_before = shard->metrics;
     for (int pass = 0; pass < 2; pass++) {

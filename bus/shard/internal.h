@@ -298,7 +298,7 @@ int32_t bus_partitions_of(bus_shard *shard, const char *topic); /* 0: unknown */
 bus_status bus_emit_scheduled(bus_shard *shard, const bus_scheduled *event, bus_error *err);
 
 /* keys.c: the key's states. */
-bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, const bus_record *record, bus_job_slot *job);
+bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job);
 bus_outcome bus_key_run_head(bus_shard *shard, bus_key *key);   /* WAITING or DRAINING */
 bus_outcome bus_key_drain(bus_shard *shard, bus_key *key, int most);
 bus_outcome bus_key_discard_head(bus_shard *shard, bus_key *key);
@@ -339,7 +339,6 @@ void bus_prepare_batch_over(bus_shard *shard, bool committed); /* heads settled 
 void bus_prepare_settled(bus_shard *shard, bus_job_slot *slot); /* its event is settled: the next of its key may run */
 void bus_prepare_collect(bus_shard *shard);
 void bus_prepare_drop_lane(bus_shard *shard, bus_shard_lane *lane);
-void bus_prepare_wait(bus_shard *shard); /* until the pool has given everything back */
 void bus_prepare_free(bus_shard *shard);
 bus_record bus_parked_record(const bus_parked *parked, bus_arena *arena); /* the record it was; headers in the arena */
 bool bus_prepare_topic(const bus_shard *shard, const char *topic);

@@ -206,9 +206,26 @@ static bus_outcome arrive_dead(bus_shard *shard, const bus_delivery *delivery, c
     return bus_letter_open(shard, delivery, tx, attempts, key, &err) ? store_failed(shard, &err) : BUS_OUT_DEAD;
 }
 
-bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, const bus_record *record, bus_job_slot *job)
+/* The delivery becomes its key's head and runs when its topic's pause is over, or its prepare step is done. No attempt is spent. */
+static bus_outcome run_as_head(bus_shard *shard, bus_delivery *delivery, const bus_shard_input *input)
 {
-    (void)record;
+    bus_error err = { 0 };
+    bus_key *key = seize(shard, delivery, &err);
+    if (!key)
+        return store_failed(shard, &err);
+    if (!bus_key_touch(shard->store, key))
+        return no_memory(shard);
+    key->state = BUS_KEY_WAITING;
+    key->attempt = 0;
+    key->round = delivery->letter_round;
+    snprintf(key->event_id, sizeof key->event_id, "%s", delivery->event.id);
+    int64_t pause_us = input ? input->paused_until_us - shard->now_us : 0;
+    key->due = shard->now_ms + (pause_us > 0 ? pause_us / 1000 : 0) - shard->options.limits.retry_grace_ms;
+    return BUS_OUT_DONE;
+}
+
+bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job)
+{
     bus_key *key = bus_key_find(shard->store, delivery->scope, delivery->key, delivery->key_len);
     if (key && key->state != BUS_KEY_FREE)
         return arrive_behind(shard, key, delivery);
@@ -219,15 +236,22 @@ bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, const bus_r
     bus_tx tx;
     bus_error err = { 0 };
     bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
+    if (!job && delivery->route && delivery->route->prepare && !delivery->undecodable)
+        return run_as_head(shard, delivery, NULL);
     bus_outcome outcome = bus_handle(shard, delivery, job, &tx);
     int attempts = delivery->route ? bus_router_attempts(shard->options.router, delivery->route) : 1;
     if (outcome == BUS_OUT_RETRY && attempts <= 1)
         outcome = BUS_OUT_DEAD;
-    if (outcome == BUS_OUT_PAUSE)
+    if (outcome == BUS_OUT_PAUSE) {
         bus_input_pause(shard, input, tx.reason, false);
+        /* A command must not hold up the commands behind it. */
+        if (delivery->envelope.command)
+            return shard->saved && !bus_delivery_back(shard) ? BUS_OUT_REDO
+                   : run_as_head(shard, delivery, input) == BUS_OUT_REDO ? BUS_OUT_REDO : BUS_OUT_RETRY;
+    }
     if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_REDO || outcome == BUS_OUT_PENDING)
         return outcome;
-    if (outcome == BUS_OUT_DEAD && !may_die(shard, input))
+    if (outcome == BUS_OUT_DEAD && !delivery->envelope.command && !may_die(shard, input))
         return shard->saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : BUS_OUT_PAUSE;
     /* A failed handler has taken the save back; a fate without a handler (undecodable, crash) has not. */
     if (outcome != BUS_OUT_DONE && shard->saved && !bus_delivery_back(shard))
@@ -269,7 +293,7 @@ bus_outcome bus_key_discard_head(bus_shard *shard, bus_key *key) { return head_g
 /* What it needs is away: look again when the pause is over. No attempt is spent. */
 static bus_outcome defer(bus_shard *shard, bus_key *key, const bus_shard_input *input)
 {
-    int64_t until_us = input ? input->paused_until_us - shard->now_us : 0;
+    int64_t until_us = input ? input->paused_until_us - shard->now_us : 1000000;
     if (key->state != BUS_KEY_WAITING)
         return BUS_OUT_PAUSE;
     if (!bus_key_touch(shard->store, key))

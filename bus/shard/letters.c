@@ -220,10 +220,7 @@ static bus_outcome redrive_released(bus_shard *shard, const bus_record *record, 
         snprintf(delivery.fault, sizeof delivery.fault, "no route of this service takes %.80s from %.80s", delivery.event.type_name,
                  delivery.event.topic);
     }
-    bus_outcome outcome = bus_key_arrive(shard, &delivery, record, NULL);
-    if (outcome != BUS_OUT_PAUSE)
-        return outcome == BUS_OUT_REDO ? outcome : BUS_OUT_DONE;
-    return BUS_OUT_PAUSE;
+    return bus_key_arrive(shard, &delivery, NULL) == BUS_OUT_REDO ? BUS_OUT_REDO : BUS_OUT_DONE;
 }
 
 static bus_outcome command_letter(bus_shard *shard, const bus_record *record, const bus_envelope *envelope)
@@ -287,7 +284,7 @@ static bus_outcome command_replay(bus_shard *shard, const bus_record *record, co
     if (receipt == BUS_DUPLICATE)
         bus_count(&shard->metrics.duplicates, 1);
     else
-        outcome = bus_key_arrive(shard, &delivery, record, NULL);
+        outcome = bus_key_arrive(shard, &delivery, NULL);
     if (outcome == BUS_OUT_REDO)
         return outcome;
     if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A source's former incarnations are forgotten after this long without a record: far longer than any relay holds rows back. */
+#define MARKS_KEPT_MS (INT64_C(90) * 24 * 3600 * 1000)
+
 /* ---- the list of what this shard reads */
 
 static bus_status add_lane(bus_shard *shard, bus_shard_input *input, int32_t partition, bus_error *err)
@@ -191,6 +194,8 @@ static bus_status check_log(bus_shard *shard, bus_shard_lane *lane, const bus_of
 static bus_status settle_positions(bus_shard *shard, const bus_offset *committed, const bus_offset *marks, bus_error *err)
 {
     bus_status status = bus_store_begin(shard->store, err);
+    if (!status)
+        status = bus_mark_expire(shard->store, shard->clock->wall_ms(shard->clock) - MARKS_KEPT_MS, err);
     for (size_t i = 0; i < shard->lane_count && !status; i++)
         if (!(status = take_foreign(shard, &shard->lane[i], &committed[i], err)))
             status = check_log(shard, &shard->lane[i], &marks[i], err);

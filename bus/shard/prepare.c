@@ -240,6 +240,32 @@ bool bus_prepare_topic(const bus_shard *shard, const char *topic)
     return false;
 }
 
+/* The step may outlive the fetched record: a lane can be revoked while it runs. */
+static bool copy_record(bus_arena *arena, const bus_record *record, bus_record *out)
+{
+    *out = *record;
+    out->handle = NULL;
+    if (record->key && !(out->key = bus_arena_copy(arena, record->key, record->key_len)))
+        return false;
+    if (record->value && !(out->value = bus_arena_copy(arena, record->value, record->value_len)))
+        return false;
+    if (!(out->topic = bus_arena_copy(arena, record->topic, strlen(record->topic))))
+        return false;
+    if (!record->header_count)
+        return true;
+    bus_header *headers = bus_arena_alloc(arena, record->header_count * sizeof *headers);
+    for (size_t i = 0; headers && i < record->header_count; i++) {
+        const bus_header *from = &record->headers[i];
+        headers[i] = (bus_header){ bus_arena_copy(arena, from->name, strlen(from->name)), NULL, from->len };
+        if (from->value)
+            headers[i].value = bus_arena_copy(arena, from->value, from->len);
+        if (!headers[i].name || (from->value && !headers[i].value))
+            return false;
+    }
+    out->headers = headers;
+    return headers != NULL;
+}
+
 void bus_prepare_fetched(bus_shard *shard, bus_shard_lane *lane, size_t from)
 {
     for (size_t i = from; lane->job && i < lane->count; i++) {
@@ -248,7 +274,10 @@ void bus_prepare_fetched(bus_shard *shard, bus_shard_lane *lane, size_t from)
         bus_job_slot *slot = slot_new(shard);
         if (!slot)
             return;
-        slot->record = lane->record[i];
+        if (!copy_record(&slot->arena, &lane->record[i], &slot->record)) {
+            slot_give(shard, slot);
+            return;
+        }
         bus_status status = bus_delivery_read(shard, &slot->record, &slot->arena, true, &slot->delivery, NULL);
         if (status || slot->delivery.undecodable || !slot->delivery.route || !slot->delivery.route->prepare ||
             bus_key_find(shard->store, slot->delivery.scope, slot->delivery.key, slot->delivery.key_len) || !enqueue(shard, slot)) {
@@ -288,20 +317,13 @@ static bus_job_slot *head_slot(bus_shard *shard, const bus_key *key, const bus_p
     bus_job_slot *slot = slot_new(shard);
     if (!slot)
         return NULL;
-    bus_arena *arena = &slot->arena;
-    bus_parked copy = *parked;
-    copy.value = parked->value ? bus_arena_copy(arena, parked->value, parked->value_len) : NULL;
-    copy.record_key = parked->record_key ? bus_arena_copy(arena, parked->record_key, parked->record_key_len) : NULL;
-    copy.headers = bus_arena_copy(arena, parked->headers, parked->headers_len);
-    copy.topic = bus_arena_copy(arena, parked->topic, strlen(parked->topic));
-    if (copy.topic && copy.headers && (copy.value || !parked->value) && (copy.record_key || !parked->record_key)) {
-        slot->record = bus_parked_record(&copy, arena);
-        if (bus_delivery_read(shard, &slot->record, arena, true, &slot->delivery, NULL) == BUS_OK && !slot->delivery.undecodable &&
-            slot->delivery.route) {
-            slot->delivery.event.attempt = key->attempt + 1;
-            slot->key_id = key->id;
-            return slot;
-        }
+    bus_record record = bus_parked_record(parked, &slot->arena);
+    bool read = (record.headers || !record.header_count) && copy_record(&slot->arena, &record, &slot->record) &&
+                bus_delivery_read(shard, &slot->record, &slot->arena, true, &slot->delivery, NULL) == BUS_OK;
+    if (read && !slot->delivery.undecodable && slot->delivery.route) {
+        slot->delivery.event.attempt = key->attempt + 1;
+        slot->key_id = key->id;
+        return slot;
     }
     slot_give(shard, slot);
     return NULL;
@@ -357,7 +379,8 @@ static void head_forget(void *value)
     slot_give(slot->shard, slot);
 }
 
-void bus_prepare_wait(bus_shard *shard)
+/* The pool must give back what it has before the memory it works in goes. */
+static void wait_for_pool(bus_shard *shard)
 {
     while (shard->jobs_out) {
         struct timespec moment = { 0, 1000000 };
@@ -369,7 +392,7 @@ void bus_prepare_wait(bus_shard *shard)
 
 void bus_prepare_free(bus_shard *shard)
 {
-    bus_prepare_wait(shard); /* the pool must give back what it has before the memory it works in goes */
+    wait_for_pool(shard);
     bus_map_free(&shard->heads, head_forget);
     bus_map_free(&shard->jobs_by_key, free);
     while (shard->jobs_free) {

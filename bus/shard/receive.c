@@ -107,7 +107,7 @@ static bus_taken receive_unsettled(bus_shard *shard, bus_shard_lane *lane, const
     else if (!delivery->route && !delivery->undecodable)
         bus_count(record->value ? &shard->metrics.unrouted : &shard->metrics.tombstones_skipped, 1);
     else
-        outcome = bus_key_arrive(shard, delivery, record, job);
+        outcome = bus_key_arrive(shard, delivery, job);
     if (outcome == BUS_OUT_REDO)
         return BUS_TAKE_REDO;
     if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING) {

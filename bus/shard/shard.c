@@ -159,9 +159,6 @@ void bus_shard_detach(bus_shard *shard)
     for (size_t i = 0; i < shard->lane_count; i++) {
         bus_shard_lane *lane = &shard->lane[i];
         bus_prepare_drop_lane(shard, lane);
-        /* A step that still runs reads its record: wait for it, the bytes go with the release. */
-        if (lane->count)
-            bus_prepare_wait(shard);
         if (lane->count)
             shard->port->ops->release(shard->port, lane->record, lane->count);
         lane->count = lane->at = lane->batch_at = 0;
