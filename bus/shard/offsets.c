@@ -89,6 +89,12 @@ static bool ours(const char *metadata, char store_id[BUS_ID_TEXT], int64_t *open
     return true;
 }
 
+/* A store that no shard ever claimed holds nothing: one that was just made, or was left by a start that was refused. */
+static bool unclaimed(const bus_shard *shard)
+{
+    return !shard->claimed && bus_store_meta(shard->store)->opens == 0;
+}
+
 static bus_status check_identity(bus_shard *shard, const bus_offset *lead, bus_error *err)
 {
     const bus_meta *meta = bus_store_meta(shard->store);
@@ -97,13 +103,13 @@ static bus_status check_identity(bus_shard *shard, const bus_offset *lead, bus_e
     if (!ours(lead->metadata, id, &opens))
         return BUS_OK;
     if (strcmp(id, meta->store_id) != 0) {
-        if (meta->fresh && shard->options.init)
+        if (unclaimed(shard) && shard->options.init)
             return BUS_OK;
         return bus_fail(err, BUS_REFUSED,
                         "%s is not the store of %s: the group's last was %s, opened %lld times, and this %s. Mount the right volume; or "
                         "`bus rebuild`; or, to begin anew and give up what the old one knew, start with --init on an empty directory",
                         bus_store_path(shard->store), shard->where, id, (long long)opens,
-                        meta->fresh ? "directory has none" : meta->store_id);
+                        unclaimed(shard) ? "directory has none" : meta->store_id);
     }
     if (opens > meta->opens)
         return bus_fail(err, BUS_REFUSED,
@@ -236,7 +242,7 @@ bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_erro
         (status = check_identity(shard, &committed[0], err)))
         goto out;
     const bus_meta *meta = bus_store_meta(shard->store);
-    if (!shard->claimed && meta->fresh && !shard->options.init && committed[0].offset < 0 &&
+    if (unclaimed(shard) && !shard->options.init && committed[0].offset < 0 &&
         (status = check_traces(shard, marks, err)))
         goto out;
     BUS_FAILPOINT("claim-before-raise");

@@ -269,7 +269,7 @@ static bool copy_record(bus_arena *arena, const bus_record *record, bus_record *
 void bus_prepare_fetched(bus_shard *shard, bus_shard_lane *lane, size_t from)
 {
     for (size_t i = from; lane->job && i < lane->count; i++) {
-        if (lane->job[i])
+        if (lane->job[i] || lane->record[i].offset < lane->position->next) /* the anchor was handled long ago */
             continue;
         bus_job_slot *slot = slot_new(shard);
         if (!slot)

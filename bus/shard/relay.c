@@ -36,7 +36,8 @@ static route *route_of(bus_shard *shard, bus_destination *destination)
         return NULL;
     r->destination = destination;
     r->lone = true;
-    bus_backoff_init(&r->backoff, 50, 5000, (uint64_t)(uintptr_t)r);
+    /* not by an address: a simulated history must be the same each time */
+    bus_backoff_init(&r->backoff, 50, 5000, bus_hash(destination->topic, strlen(destination->topic), (uint64_t)destination->partition));
     relay->all[relay->count++] = r;
     destination->relay = r;
     return r;
