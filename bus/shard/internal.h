@@ -351,6 +351,7 @@ void bus_crash_close(bus_crash_note *note);
 void bus_crash_enter(bus_crash_note *note, const bus_delivery *delivery);
 void bus_crash_leave(bus_crash_note *note);
 bool bus_crash_suspect(const bus_crash_note *note, const bus_delivery *delivery); /* has killed the process three times */
+void bus_crash_forgive(bus_crash_note *note);      /* an operator redrives: what killed may run, and die, again */
 bool bus_crash_died(const bus_crash_note *note);   /* the process died in a handler before this open */
 
 #endif

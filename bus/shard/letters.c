@@ -249,8 +249,10 @@ static bus_outcome command_letter(bus_shard *shard, const bus_record *record, co
         return redo(shard, &err);
     if (!bus_delivery_release(shard))
         return BUS_OUT_REDO;
-    if (!discard)
+    if (!discard) {
+        bus_crash_forgive(shard->crash);
         bus_count(&shard->metrics.redriven, 1);
+    }
     if (key && key->state == BUS_KEY_HELD) {
         if (!discard)
             return redrive_held(shard, key);
