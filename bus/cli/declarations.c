@@ -7,7 +7,10 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define SETTINGS_MS 2000
 
 bus_topic_defaults cli_topic_defaults(const cli *c)
 {
@@ -15,6 +18,23 @@ bus_topic_defaults cli_topic_defaults(const cli *c)
                                  .replication = (int)bus_config_int(c->config, "topics.replication"),
                                  .min_insync = (int)bus_config_int(c->config, "topics.min.insync"),
                                  .retention_ms = bus_config_int(c->config, "topics.retention.ms") };
+}
+
+bus_status cli_topics(const cli *c, bus_kafka_admin *admin, const char *const *names, size_t count, bus_kafka_topic **out,
+                      size_t *out_count, bus_error *err)
+{
+    bus_kafka_topic *configured = NULL;
+    size_t configured_count;
+    int soon = c->timeout_ms < SETTINGS_MS ? c->timeout_ms : SETTINGS_MS;
+    bus_status status = bus_kafka_admin_topics(admin, names, count, false, c->timeout_ms, out, out_count, err);
+    /* The embedded broker leaves the question for settings unanswered, and a broker may deny it: the rest is still good. */
+    if (status == BUS_OK && *out_count
+        && bus_kafka_admin_topics(admin, names, count, true, soon, &configured, &configured_count, NULL) == BUS_OK) {
+        free(*out);
+        *out = configured;
+        *out_count = configured_count;
+    }
+    return status;
 }
 
 static const char *base_name(const char *line, char out[100])

@@ -14,6 +14,10 @@
  * BUS_REFUSED: they contradict each other; BUS_MISSING: nobody declares anything; BUS_BROKER ... */
 bus_status cli_declarations(const cli *c, bool heartbeats, bus_topology **out, bus_error *err);
 
+/* The named topics, or all (names NULL), as bus_kafka_admin_topics; with their settings where the cluster tells them soon. */
+bus_status cli_topics(const cli *c, bus_kafka_admin *admin, const char *const *names, size_t count, bus_kafka_topic **out,
+                      size_t *out_count, bus_error *err);
+
 /* What the properties topics.* say. */
 bus_topic_defaults cli_topic_defaults(const cli *c);
 

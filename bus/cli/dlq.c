@@ -60,7 +60,7 @@ static cli_table *letters_table(const bus_dead_fold *fold, const bus_dead_filter
         cli_cell(table, bus_letter_state_name(dead->state));
         cli_paint(table, cli_letter_colour(dead->state));
         cli_cell_int(table, dead->round);
-        cli_cell_bool(table, dead->held);
+        cli_cell_bool(table, bus_dead_holds(dead));
         cli_cell(table, *dead->type ? dead->type : NULL);
         cli_cell_bytes(table, dead->key, dead->key_len);
         cli_cell_int(table, dead->attempts);
@@ -217,7 +217,7 @@ static void letter_json(const bus_dead *dead, bus_buf *out)
         bus_buf_printf(out, "%s\"%s\":", i ? "," : "{", texts[i][0]);
         bus_buf_json(out, texts[i][1], strlen(texts[i][1]));
     }
-    bus_buf_printf(out, ",\"round\":%d,\"held\":%s,\"attempts\":%" PRId64 ",\"shard\":%" PRId32, dead->round, dead->held ? "true" : "false",
+    bus_buf_printf(out, ",\"round\":%d,\"held\":%s,\"attempts\":%" PRId64 ",\"shard\":%" PRId32, dead->round, bus_dead_holds(dead) ? "true" : "false",
                    dead->attempts, dead->shard);
     bus_buf_printf(out, ",\"first_failed\":\"%s\"", bus_time_text(dead->first_failed, time));
     bus_buf_printf(out, ",\"last_failed\":\"%s\",\"original\":{\"topic\":", bus_time_text(dead->last_failed, time));
@@ -232,7 +232,7 @@ static const char *advice(const bus_dead *dead)
         return "it is on its way through the service again: look again in a moment";
     if (dead->state != BUS_LETTER_OPEN)
         return "nothing is left to do";
-    return dead->held ? "redrive it once the cause is gone, or discard it; later events of its key wait until then"
+    return bus_dead_holds(dead) ? "redrive it once the cause is gone, or discard it; later events of its key wait until then"
                       : "redrive it once the cause is gone, or discard it; later events of its key have gone on without it";
 }
 
@@ -242,7 +242,7 @@ static void letter_text(const cli *c, const bus_dead *dead, bus_buf *out)
     bus_buf_printf(out, "%sletter %s%s\n", cli_colour_start(CLI_BOLD, c->colour), dead->id, cli_colour_end(c->colour));
     bus_buf_printf(out, "  service   %s, shard %" PRId32 "\n", dead->service, dead->shard);
     bus_buf_printf(out, "  state     %s%s%s, round %d%s\n", cli_colour_start(cli_letter_colour(dead->state), c->colour),
-                   bus_letter_state_name(dead->state), cli_colour_end(c->colour), dead->round, dead->held ? ", holds its key" : "");
+                   bus_letter_state_name(dead->state), cli_colour_end(c->colour), dead->round, bus_dead_holds(dead) ? ", holds its key" : "");
     bus_buf_text(out, "  event     ");
     cli_clean(out, dead->type, strlen(dead->type));
     bus_buf_byte(out, ' ');

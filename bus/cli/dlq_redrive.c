@@ -141,6 +141,8 @@ static int send_and_wait(job *j)
         cli_watch_end(&watch);
     }
     int code = cli_print(c, table_of(j, false), code_of(j));
+    if (status == BUS_OK && j->wait_ms && !enough(j))
+        cli_note(c, "not everything is through yet; bus dlq list --letters --state all shows how it goes on (is the service running?)");
     return status == BUS_OK ? code : cli_fail(c, &err);
 }
 

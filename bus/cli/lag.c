@@ -2,12 +2,15 @@
  * bus lag: how far services are behind, in messages and seconds, by the offsets they committed. */
 #include "cli/cli.h"
 #include "base/error.h"
+#include "kafka/admin.h"
 #include "kafka/lag.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LEAD_SUFFIX ".redrive"
 
 static const cli_option options[] = {
     { "partitions", 'p', NULL, "each partition on its own line" },
@@ -96,6 +99,30 @@ static bus_status one_service(const cli *c, const char *service, int64_t over, c
     return status;
 }
 
+/* A service is what has a lead topic; other consumer groups of the cluster are none of the bus's business. */
+static bus_status find_services(const cli *c, bus_kafka_topic **out, size_t *count, bus_error *err)
+{
+    bus_kafka_admin *admin = NULL;
+    bus_kafka_topic *topics = NULL;
+    size_t all = 0, kept = 0;
+    bus_status status = bus_kafka_admin_open(c->config, "bus-lag", &admin, err);
+    if (status == BUS_OK)
+        status = bus_kafka_admin_topics(admin, NULL, 0, false, c->timeout_ms, &topics, &all, err);
+    for (size_t i = 0; status == BUS_OK && i < all; i++) {
+        size_t len = strlen(topics[i].name), suffix = strlen(LEAD_SUFFIX);
+        if (len <= suffix || strcmp(topics[i].name + len - suffix, LEAD_SUFFIX) != 0)
+            continue;
+        topics[i].name[len - suffix] = 0;
+        topics[kept++] = topics[i];
+    }
+    bus_kafka_admin_close(admin);
+    if (status == BUS_OK) {
+        *out = topics;
+        *count = kept;
+    }
+    return status;
+}
+
 static int run(cli *c)
 {
     static const cli_column by_partition[] = { { "SERVICE", "service", false }, { "TOPIC", "topic", false }, { "PARTITION", "partition", true },
@@ -103,8 +130,8 @@ static int run(cli *c)
     static const cli_column by_topic[] = { { "SERVICE", "service", false }, { "TOPIC", "topic", false }, { "PARTITIONS", "partitions", true },
         { "LAG", "lag", true }, { "BEHIND", "lag_seconds", true } };
     bool each = cli_flag(c, "partitions");
-    bus_kafka_group *groups = NULL;
-    size_t group_count = 0;
+    bus_kafka_topic *found = NULL;
+    size_t found_count = 0;
     int64_t over = -1, most = -1, worst = 0;
     int rows = 0, code;
     bus_error err = { 0 };
@@ -116,9 +143,9 @@ static int run(cli *c)
     if (!table)
         return cli_failf(c, CLI_ERROR, "no memory");
     if (!c->operands)
-        status = bus_kafka_groups(c->config, "bus-lag", NULL, c->timeout_ms, &groups, &group_count, &err);
-    for (size_t i = 0; status == BUS_OK && i < (c->operands ? (size_t)c->operands : group_count); i++)
-        status = one_service(c, c->operands ? c->operand[i] : groups[i].name, over, table, &worst, &rows, &err);
+        status = find_services(c, &found, &found_count, &err);
+    for (size_t i = 0; status == BUS_OK && i < (c->operands ? (size_t)c->operands : found_count); i++)
+        status = one_service(c, c->operands ? c->operand[i] : found[i].name, over, table, &worst, &rows, &err);
     if (status != BUS_OK) {
         cli_table_free(table);
         code = cli_fail(c, &err);
@@ -127,7 +154,7 @@ static int run(cli *c)
         if (code == CLI_NOTHING)
             cli_note(c, c->operands ? "no offsets are committed under that name: has the service run?" : "no service has committed offsets");
     }
-    free(groups);
+    free(found);
     return code;
 }
 

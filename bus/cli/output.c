@@ -166,7 +166,7 @@ static void pad(bus_buf *out, size_t n)
         bus_buf_byte(out, ' ');
 }
 
-/* One cell in its column; the last column of a line is not padded, so that lines end where their text ends. */
+/* One cell in its column. */
 static void lay(bus_buf *out, const uint8_t *text, size_t len, size_t width, size_t column_width, bool right, bool last,
                 cli_colour colour, bool colours)
 {
@@ -176,9 +176,14 @@ static void lay(bus_buf *out, const uint8_t *text, size_t len, size_t width, siz
     bus_buf_text(out, cli_colour_start(colour, paint));
     bus_buf_add(out, text, len);
     bus_buf_text(out, cli_colour_end(paint));
-    if (!right && !last)
-        pad(out, column_width - width);
-    bus_buf_text(out, last ? "\n" : "  ");
+    if (!last) {
+        pad(out, right ? 2 : column_width - width + 2);
+        return;
+    }
+    /* An empty last cell leaves the padding of the one before it: lines end where their text ends. */
+    while (bus_buf_ok(out) && out->len && out->data[out->len - 1] == ' ')
+        out->len--;
+    bus_buf_byte(out, '\n');
 }
 
 void cli_table_text(const cli_table *table, bool colour, bus_buf *out)

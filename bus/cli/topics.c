@@ -119,7 +119,7 @@ static int run(cli *c, bool apply)
     if (status == BUS_OK)
         status = bus_kafka_admin_open(c->config, "bus-topics", &admin, &err);
     if (status == BUS_OK)
-        status = bus_kafka_admin_topics(admin, NULL, 0, true, c->timeout_ms, &have, &have_count, &err);
+        status = cli_topics(c, admin, NULL, 0, &have, &have_count, &err);
     if (status == BUS_OK)
         status = bus_topology_plan(topology, &defaults, have, have_count, &steps, &count, &err);
     int code = status == BUS_OK ? finish(c, admin, steps, count, apply) : cli_fail(c, &err);
@@ -181,7 +181,7 @@ static int run_list(cli *c)
     size_t count = 0;
     bus_status status = bus_kafka_admin_open(c->config, "bus-topics", &admin, &err);
     if (status == BUS_OK)
-        status = bus_kafka_admin_topics(admin, (const char *const *)c->operand, (size_t)c->operands, true, c->timeout_ms, &topics, &count, &err);
+        status = cli_topics(c, admin, c->operands ? (const char *const *)c->operand : NULL, (size_t)c->operands, &topics, &count, &err);
     if (c->operands == 0 && status == BUS_OK && !count)
         cli_note(c, "the cluster has no topics");
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);

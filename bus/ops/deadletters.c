@@ -271,7 +271,7 @@ static void count_in(bus_dead_group *group, const bus_dead *dead)
         group->last = dead->last_failed;
     group->letters++;
     group->by_state[dead->state]++;
-    group->held += dead->held && (dead->state == BUS_LETTER_OPEN || dead->state == BUS_LETTER_REDRIVEN);
+    group->held += bus_dead_holds(dead);
 }
 
 bus_status bus_dead_group_by(bus_dead_fold *fold, unsigned by, const bus_dead_filter *filter, bus_dead_group **out,

@@ -22,7 +22,7 @@ typedef struct bus_dead {
     int32_t shard;           /* partition of the dlq, and of the redrive topic where commands about it go */
     int round;
     bus_letter_state state;
-    bool held;               /* later events of its key wait for it */
+    bool held;               /* its key waited for it when it was opened; see bus_dead_holds */
     int64_t record;          /* offset of the record that carries the event: the latest that opened it */
     const char *type, *event_id;  /* "" if unknown */
     const char *topic;       /* where the event came from */
@@ -63,6 +63,12 @@ bool bus_dead_matches(const bus_dead *dead, const bus_dead_filter *filter);
 
 /* Can it be redriven or discarded: is it open? */
 static inline bool bus_dead_is_open(const bus_dead *dead) { return dead->state == BUS_LETTER_OPEN; }
+
+/* Do later events of its key wait for it now? */
+static inline bool bus_dead_holds(const bus_dead *dead)
+{
+    return dead->held && (dead->state == BUS_LETTER_OPEN || dead->state == BUS_LETTER_REDRIVEN);
+}
 
 enum { BUS_GROUP_BY_SERVICE = 1, BUS_GROUP_BY_TYPE = 2, BUS_GROUP_BY_ERROR = 4, BUS_GROUP_BY_TOPIC = 8 };
 
