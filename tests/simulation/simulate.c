@@ -20,8 +20,8 @@
 #define START_MS 1767225600000
 #define QUIET_MS 120000  /* virtual time to come to rest in */
 
-static sim *current; /* of the failpoint and log hooks */
 static sim_process *stepping;
+static char first_failure[300];
 
 /* ---- chance and history */
 
@@ -65,6 +65,10 @@ void sim_fail(sim *s, const char *format, ...)
     va_list args;
     va_start(args, format);
     line(s, "! ", format, args);
+    va_end(args);
+    va_start(args, format);
+    if (!s->failed)
+        vsnprintf(first_failure, sizeof first_failure, format, args);
     va_end(args);
     s->failed = true;
 }
@@ -458,7 +462,6 @@ static void choose_limits(sim *s)
 static bool run_seed(uint64_t seed, FILE *history)
 {
     sim *s = calloc(1, sizeof *s);
-    current = s;
     s->seed = s->random = seed;
     s->history = history;
     s->sent_most = 40;
@@ -529,7 +532,7 @@ int main(int argc, char **argv)
     for (unsigned long long seed = first; seed <= last; seed++) {
         bool ok = run_seed(seed, verbose ? stdout : NULL);
         if (!ok && !verbose) {
-            printf("seed %llu fails; its history:\n", seed);
+            printf("seed %llu fails: %s; its history:\n", seed, first_failure);
             if (run_seed(seed, stdout))
                 printf("seed %llu passed when it was run again: something in it is not deterministic\n", seed);
             printf("again: simulate --seed %llu --verbose\n", seed);

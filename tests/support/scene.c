@@ -32,7 +32,7 @@ static int64_t told(const char *text, const char *word)
     size_t n = strlen(word);
     for (const char *at = text; (at = strstr(at, word)); at += n)
         if ((at == text || at[-1] == ' ') && (at[n] == '=' || at[n] == ' ' || at[n] == 0))
-            return at[n] == '=' ? atoll(at + n + 1) : 1;
+            return at[n] == '=' && at[n + 1] >= '0' && at[n + 1] <= '9' ? atoll(at + n + 1) : 1;
     return 0;
 }
 
