@@ -8,13 +8,15 @@
 
 #define HEADERS_MAX (1u << 20) /* far beyond what a broker takes; keeps a broken blob from promising billions */
 
-static const char *const known[] = {
-    NULL, /* 0: the name is in the blob */
-    BUS_HEADER_SPECVERSION, BUS_HEADER_ID, BUS_HEADER_SOURCE, BUS_HEADER_TYPE, BUS_HEADER_CONTENT_TYPE,
-    BUS_HEADER_CORRELATION, BUS_HEADER_CAUSATION, BUS_HEADER_TRACEPARENT, BUS_HEADER_HOP, BUS_HEADER_ORIG,
-    BUS_HEADER_LETTER, BUS_HEADER_COMMAND, BUS_HEADER_REPLY_TO, BUS_HEADER_ERROR_CLASS, BUS_HEADER_ERROR_MESSAGE,
-    "__dlq.errors.topic", "__dlq.errors.partition", "__dlq.errors.offset", "__dlq.errors.group",
-    "__dlq.errors.delivery.count", "ce_time", "ce_subject", "ce_dataschema", "tracestate",
+#define NAME(text) { text, sizeof(text) - 1 }
+static const struct { const char *name; size_t len; } known[] = {
+    { NULL, 0 }, /* 0: the name is in the blob */
+    NAME(BUS_HEADER_SPECVERSION), NAME(BUS_HEADER_ID), NAME(BUS_HEADER_SOURCE), NAME(BUS_HEADER_TYPE),
+    NAME(BUS_HEADER_CONTENT_TYPE), NAME(BUS_HEADER_CORRELATION), NAME(BUS_HEADER_CAUSATION), NAME(BUS_HEADER_TRACEPARENT),
+    NAME(BUS_HEADER_HOP), NAME(BUS_HEADER_ORIG), NAME(BUS_HEADER_LETTER), NAME(BUS_HEADER_COMMAND),
+    NAME(BUS_HEADER_REPLY_TO), NAME(BUS_HEADER_ERROR_CLASS), NAME(BUS_HEADER_ERROR_MESSAGE), NAME("__dlq.errors.topic"),
+    NAME("__dlq.errors.partition"), NAME("__dlq.errors.offset"), NAME("__dlq.errors.group"),
+    NAME("__dlq.errors.delivery.count"), NAME("ce_time"), NAME("ce_subject"), NAME("ce_dataschema"), NAME("tracestate"),
 };
 #define KNOWN (sizeof known / sizeof *known)
 _Static_assert(KNOWN < 128, "a code takes one byte");
@@ -22,7 +24,7 @@ _Static_assert(KNOWN < 128, "a code takes one byte");
 static uint8_t code_of(const char *name, size_t len)
 {
     for (size_t i = 1; i < KNOWN; i++)
-        if (known[i][0] == name[0] && known[i][len - 1] == name[len - 1] && memcmp(known[i], name, len + 1) == 0)
+        if (known[i].len == len && memcmp(known[i].name, name, len) == 0)
             return (uint8_t)i;
     return 0;
 }
@@ -43,7 +45,7 @@ void bus_headers_pack(const bus_header *headers, size_t count, bus_buf *out)
     for (size_t i = 0; i < count; i++) {
         const bus_header *header = &headers[i];
         size_t len = strlen(header->name);
-        uint8_t code = len > 0 ? code_of(header->name, len) : 0;
+        uint8_t code = code_of(header->name, len);
         bus_buf_byte(out, code);
         if (code == 0) {
             put_size(out, len);
@@ -90,7 +92,7 @@ static bool get_name(cursor *c, const char **name)
         return false;
     uint8_t code = *c->at++;
     if (code != 0) {
-        *name = code < KNOWN ? known[code] : NULL;
+        *name = code < KNOWN ? known[code].name : NULL;
         return *name != NULL;
     }
     if (!get_size(c, &len) || len >= (size_t)(c->end - c->at) || !get_bytes(c, len + 1, &bytes))
