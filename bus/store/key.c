@@ -219,7 +219,7 @@ static bus_status put_row(bus_store *store, const bus_key *key, bus_error *err)
     sqlite3_bind_int64(stmt, 1, key->id);
     bus_bind_text(stmt, 2, key->scope);
     bus_bind_bytes(stmt, 3, key->key, key->key_len);
-    sqlite3_bind_int(stmt, 4, key->state);
+    sqlite3_bind_int(stmt, 4, (int)key->state);
     bus_bind_text(stmt, 5, key->event_id);
     sqlite3_bind_int(stmt, 6, key->attempt);
     sqlite3_bind_int(stmt, 7, key->round);

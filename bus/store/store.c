@@ -73,7 +73,8 @@ static int on_wal(void *opaque, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
-static bus_status set_text(bus_store *store, const char *sql, const char *want, bus_error *err)
+/* Runs a pragma. What it answers must be `want`, if given, or is a number for *page_size, if given. */
+static bus_status pragma_of(bus_store *store, const char *sql, const char *want, int64_t *page_size, bus_error *err)
 {
     sqlite3_stmt *stmt = NULL;
     int rc = bus_prepare_own(store, sql, false, &stmt, NULL);
@@ -85,8 +86,8 @@ static bus_status set_text(bus_store *store, const char *sql, const char *want, 
     else if (want && (rc != SQLITE_ROW || strcmp(bus_column_text(stmt, 0), want) != 0))
         status = bus_fail(err, BUS_STORE, "%s: '%s' gave '%s' instead of '%s'; the file system must support shared memory maps", store->path,
                           sql, rc == SQLITE_ROW ? bus_column_text(stmt, 0) : "", want);
-    else if (rc == SQLITE_ROW)
-        store->page_size = sqlite3_column_int64(stmt, 0);
+    else if (page_size)
+        *page_size = sqlite3_column_int64(stmt, 0);
     sqlite3_finalize(stmt);
     return status;
 }
@@ -105,13 +106,13 @@ static bus_status configure(bus_store *store, const bus_store_options *options, 
     sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
     bus_status status;
     /* The first statement that reads the file: this is where no database and no permission show. */
-    if ((status = set_text(store, "PRAGMA schema_version", NULL, err)) != BUS_OK)
+    if ((status = pragma_of(store, "PRAGMA schema_version", NULL, NULL, err)) != BUS_OK)
         return status;
     if (sqlite3_db_readonly(db, "main") == 1) /* SQLite falls back to reading where it may not write */
         return bus_fail(err, BUS_IO, "%s cannot be written; let the user of this process write the file and its directory", store->path);
     /* Another program's database is refused before anything in it is changed. */
     if ((status = bus_schema_check(store, err)) != BUS_OK ||
-        (status = set_text(store, "PRAGMA journal_mode = WAL", "wal", err)) != BUS_OK)
+        (status = pragma_of(store, "PRAGMA journal_mode = WAL", "wal", NULL, err)) != BUS_OK)
         return status;
     snprintf(pragma, sizeof pragma, "PRAGMA synchronous = %s", synchronous);
     if ((status = bus_exec(store, pragma, "opening the store", err)) != BUS_OK)
@@ -119,7 +120,7 @@ static bus_status configure(bus_store *store, const bus_store_options *options, 
     snprintf(pragma, sizeof pragma, "PRAGMA cache_size = -%lld", (long long)((cache + 1023) / 1024));
     if ((status = bus_exec(store, pragma, "opening the store", err)) != BUS_OK ||
         (status = bus_exec(store, "PRAGMA temp_store = MEMORY", "opening the store", err)) != BUS_OK ||
-        (status = set_text(store, "PRAGMA page_size", NULL, err)) != BUS_OK)
+        (status = pragma_of(store, "PRAGMA page_size", NULL, &store->page_size, err)) != BUS_OK)
         return status;
     sqlite3_wal_autocheckpoint(db, 0);
     sqlite3_wal_hook(db, on_wal, store);

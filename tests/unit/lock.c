@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ * Locks: one holder, who is named; a wish is seen; both die with their process. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "store/lock.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void one_holder(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/bus-lock-XXXXXX", base[64], path[80], pid[32];
+    bus_error err;
+    bus_lock *lock = NULL, *again = NULL, *want = NULL, *third = NULL;
+    assert_non_null(mkdtemp(directory));
+    snprintf(base, sizeof base, "%s/inventory/0", directory);
+    assert_false(bus_lock_wanted(base));
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        bus_status status = bus_lock_take(base, &lock, NULL, &err);
+        _exit(write(ready[1], &status, sizeof status) == sizeof status ? pause() : 1);
+    }
+    bus_status status;
+    assert_int_equal(read(ready[0], &status, sizeof status), sizeof status);
+    assert_int_equal(status, BUS_OK);
+    assert_int_equal(bus_lock_take(base, &again, &want, &err), BUS_LOCKED);
+    assert_true(err.retriable);
+    snprintf(pid, sizeof pid, "process %ld", (long)child);
+    assert_non_null(strstr(err.text, pid));
+    assert_null(again);
+    assert_non_null(want);
+    assert_true(bus_lock_wanted(base));
+    assert_int_equal(bus_lock_take(base, &again, &third, &err), BUS_LOCKED); /* the wish is taken already */
+    assert_null(third);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    assert_int_equal(bus_lock_take(base, &again, NULL, &err), BUS_OK);
+    bus_lock_free(want);
+    assert_false(bus_lock_wanted(base));
+    bus_lock_free(again);
+    assert_int_equal(bus_lock_take(base, &again, NULL, &err), BUS_OK);
+    assert_int_equal(bus_lock_take(base, &lock, NULL, &err), BUS_LOCKED); /* also within one process */
+    bus_lock_free(again);
+    bus_lock_free(NULL);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s.%s", base, i ? "want" : "lock");
+        assert_int_equal(remove(path), 0);
+    }
+    *strrchr(base, '/') = 0;
+    rmdir(base);
+    rmdir(directory);
+}
+
+static void no_place(void **state)
+{
+    (void)state;
+    bus_error err;
+    bus_lock *lock = NULL;
+    assert_int_equal(bus_lock_take("/proc/nowhere/0", &lock, NULL, &err), BUS_IO);
+    assert_non_null(strstr(err.text, "/proc/nowhere"));
+    assert_null(lock);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(one_holder), cmocka_unit_test(no_place) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
