@@ -111,6 +111,29 @@ static bus_status named_partitions(rd_kafka_t *rk, const char *const *topics, si
     return BUS_OK;
 }
 
+/* The embedded broker answers a question for all offsets of a group with none: then every partition is asked about. */
+static bus_status every_partition(rd_kafka_t *rk, int64_t deadline, offset_list *out, bus_error *err)
+{
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 1, NULL, &metadata, bus_kafka_left(deadline));
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return bus_kafka_fail(err, code, "listing topics");
+    for (int i = 0; i < metadata->topic_cnt; i++)
+        for (int k = 0; k < metadata->topics[i].partition_cnt; k++)
+            rd_kafka_topic_partition_list_add(out, metadata->topics[i].topic, metadata->topics[i].partitions[k].id);
+    rd_kafka_metadata_destroy(metadata);
+    return BUS_OK;
+}
+
+/* Leaves those that the group has committed. */
+static void keep_committed(offset_list *list)
+{
+    for (int i = list->cnt - 1; i >= 0; i--)
+        if (list->elems[i].offset < 0)
+            rd_kafka_topic_partition_list_del_by_idx(list, i);
+}
+
 static int by_place(const void *a, const void *b)
 {
     const bus_kafka_lag *x = a, *y = b;
@@ -191,18 +214,22 @@ bus_status bus_kafka_lag_read(const bus_config *config, const char *where, const
     if (status == BUS_OK)
         status = topics ? named_partitions(rk, topics, topic_count, deadline, committed, err)
                         : committed_partitions(rk, group, timeout_ms, committed, err);
+    if (status == BUS_OK && !topics && committed->cnt == 0)
+        status = every_partition(rk, deadline, committed, err);
     if (status != BUS_OK)
         goto out;
+    if (committed->cnt > 0) {
+        code = rd_kafka_committed(rk, committed, bus_kafka_left(deadline));
+        status = code ? bus_kafka_fail(err, code, "committed offsets of group %s", group)
+                      : bus_kafka_first_failure(committed, "the committed offset", err);
+    }
+    if (!topics)
+        keep_committed(committed);
     low = rd_kafka_topic_partition_list_copy(committed);
     high = rd_kafka_topic_partition_list_copy(committed);
     for (int i = 0; i < committed->cnt; i++) {
         low->elems[i].offset = RD_KAFKA_OFFSET_BEGINNING;
         high->elems[i].offset = RD_KAFKA_OFFSET_END;
-    }
-    if (committed->cnt > 0) {
-        code = rd_kafka_committed(rk, committed, bus_kafka_left(deadline));
-        status = code ? bus_kafka_fail(err, code, "committed offsets of group %s", group)
-                      : bus_kafka_first_failure(committed, "the committed offset", err);
     }
     if (status == BUS_OK)
         status = bus_kafka_list_offsets(rk, low, bus_kafka_left(deadline), err);
