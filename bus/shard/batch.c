@@ -169,6 +169,7 @@ static bus_outcome run_schedule(bus_shard *shard)
             return BUS_OUT_DONE;
         if (status || (status = bus_emit_scheduled(shard, &event, &err)))
             return bus_shard_redo(shard, &err);
+        BUS_FAILPOINT("scheduled");
         bus_count(&shard->metrics.scheduled, 1);
         shard->did = true;
     }

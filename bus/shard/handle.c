@@ -153,8 +153,10 @@ bool bus_delivery_release(bus_shard *shard)
 {
     bus_error err = { 0 };
     shard->saved = false;
-    if (bus_store_release(shard->store, &err) == BUS_OK)
+    if (bus_store_release(shard->store, &err) == BUS_OK) {
+        BUS_FAILPOINT("released");
         return true;
+    }
     bus_shard_redo(shard, &err);
     return false;
 }
@@ -169,8 +171,10 @@ bool bus_delivery_back(bus_shard *shard)
         bus_shard_redo(shard, NULL); /* rows were changed and there is no savepoint to go back to */
         return false;
     }
-    if (bus_store_back(shard->store, &err) == BUS_OK)
+    if (bus_store_back(shard->store, &err) == BUS_OK) {
+        BUS_FAILPOINT("undone");
         return true;
+    }
     bus_shard_redo(shard, &err);
     return false;
 }
@@ -244,6 +248,7 @@ bus_outcome bus_handle(bus_shard *shard, bus_delivery *delivery, bus_job_slot *j
     BUS_FAILPOINT("handler");
     bus_outcome outcome = caged(shard, tx, call_handler, NULL);
     bus_crash_leave(shard->crash);
+    BUS_FAILPOINT("handled");
     atomic_store_explicit(&shard->handler_since, 0, memory_order_release);
     bus_observe(&shard->metrics.handler_time, shard->clock->mono_us(shard->clock) - since);
     return outcome;

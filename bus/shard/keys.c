@@ -131,6 +131,7 @@ static bus_outcome wait(bus_shard *shard, bus_key *key, const bus_delivery *deli
     bus_count(&shard->metrics.retried, 1);
     if (tier && send_retry(shard, delivery, key, tier, reason, &err))
         return store_failed(shard, &err);
+    BUS_FAILPOINT("key-waiting");
     return BUS_OUT_RETRY;
 }
 
@@ -279,6 +280,7 @@ static bus_outcome head_gone(bus_shard *shard, bus_key *key)
         return bus_key_free(shard->store, key, &err) ? store_failed(shard, &err) : BUS_OUT_DONE;
     if (!bus_key_touch(shard->store, key))
         return no_memory(shard);
+    BUS_FAILPOINT("key-draining");
     key->state = BUS_KEY_DRAINING;
     key->attempt = 0;
     key->round = 0;

@@ -122,6 +122,7 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
     }
     if ((status = bus_letter_put(shard->store, &letter, err)))
         return status;
+    BUS_FAILPOINT("letter-opened");
     bus_count(&shard->metrics.dead_lettered, 1);
     bus_log(BUS_WARN, shard->where, "dead_letter", "%s/%d offset %lld (%s) after %d attempt(s), %s: %s; letter %s%s",
             delivery->event.topic, delivery->event.partition, (long long)delivery->event.offset, delivery->event.type_name, attempts,

@@ -163,8 +163,12 @@ static bus_status take_foreign(bus_shard *shard, bus_shard_lane *lane, const bus
     bus_log(BUS_WARN, shard->where, "offset_reset", "%s/%d: someone committed offset %lld, the store stood at %lld: going on from there",
             committed->topic, committed->partition, (long long)committed->offset, (long long)position->next);
     bus_status status = BUS_OK;
-    if (position->next >= 0 && committed->offset < position->next)
-        status = bus_position_forget(shard->store, committed->topic, committed->partition, err);
+    if (position->next >= 0 && committed->offset < position->next &&
+        !(status = bus_position_forget(shard->store, committed->topic, committed->partition, err))) {
+        char source[BUS_SEEN_SOURCE];
+        bus_seen_source(source, committed->topic, committed->partition, (bus_slice){ "", 0 });
+        status = bus_seen_forget(shard->store, source, err);
+    }
     if (!status && !bus_position_set(shard->store, position, committed->offset, -1, 0))
         status = bus_fail_nomem(err);
     return status;
@@ -291,6 +295,7 @@ void bus_offsets_step(bus_shard *shard)
         if (answer == 0)
             return;
         shard->commit_waiting = false;
+        BUS_FAILPOINT("after-offset-commit");
         if (answer < 0)
             shard->positions_moved = true; /* tried again with the next; SQLite is the truth */
     }

@@ -105,6 +105,7 @@ static bool produce(bus_shard *shard, route *r, const bus_row *row)
         return false;
     bus_status status = shard->port->ops->produce(shard->port, probe ? BUS_PROBE : BUS_MAIN, row, &err);
     if (status == BUS_OK) {
+        BUS_FAILPOINT("produced");
         r->waiting++;
         if (!probe)
             shard->relay.waiting++;
@@ -250,6 +251,7 @@ static void acked(bus_shard *shard, int64_t id)
         relay->acked_since_us = shard->now_us;
     relay->acked[relay->acked_count++] = id;
     bus_count(&shard->metrics.relayed, 1);
+    BUS_FAILPOINT("acked");
 }
 
 static void settled(bus_shard *shard, route *r)
@@ -429,11 +431,14 @@ bus_status bus_relay_delete_acked(bus_shard *shard, bus_error *err)
             qsort(relay->acked, relay->acked_count, sizeof *relay->acked, by_id);
             break;
         }
+    BUS_FAILPOINT("before-delete");
     return bus_outbox_delete(shard->store, relay->acked, relay->acked_count, err);
 }
 
 void bus_relay_deleted(bus_shard *shard)
 {
+    if (shard->relay.acked_count)
+        BUS_FAILPOINT("deleted");
     shard->relay.acked_count = 0;
     shard->relay.rewound = false;
 }

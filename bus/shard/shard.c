@@ -115,6 +115,7 @@ void bus_shard_close(bus_shard *shard)
 {
     if (!shard)
         return;
+    BUS_FAILPOINT("closing");
     if (shard->attached)
         bus_shard_detach(shard);
     atomic_store(&shard->draining, true);
@@ -128,6 +129,7 @@ void bus_shard_close(bus_shard *shard)
     bus_relay_free(shard);
     bus_batch_free(shard);
     bus_store_close(shard->store);
+    BUS_FAILPOINT("closed");
     bus_lock_free(shard->lock);
     bus_map_free(&shard->output_partitions, NULL);
     bus_arena_free(&shard->arena);
@@ -151,6 +153,7 @@ void bus_shard_attach(bus_shard *shard, const bus_lane_spec *lanes)
         shard->lane[i].blocked_until_us = 0;
     }
     shard->attached = true;
+    BUS_FAILPOINT("attached");
     bus_gauge_set(&shard->published.assigned, 1);
 }
 
@@ -281,6 +284,7 @@ void bus_shard_drain(bus_shard *shard)
     pthread_mutex_lock(&shard->call_lock);
     atomic_store(&shard->draining, true);
     pthread_mutex_unlock(&shard->call_lock);
+    BUS_FAILPOINT("draining");
 }
 
 bool bus_shard_drained(const bus_shard *shard)

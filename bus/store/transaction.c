@@ -200,6 +200,7 @@ bus_status bus_store_checkpoint(bus_store *store, int64_t bytes, bus_error *err)
     }
     if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
         return bus_store_fail(store, rc, "moving the write-ahead log into the store", err);
+    BUS_FAILPOINT("store_checkpointed");
     if (rc == SQLITE_OK && all == moved) {
         store->wal_bytes = 0; /* the next commit starts it anew and the hook tells its size */
         store->checkpoint_above = 0;
