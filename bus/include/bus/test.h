@@ -74,7 +74,7 @@ typedef struct bus_test_figures {
     int64_t events_parked;     /* events that wait, those that failed included */
     int64_t duplicates;        /* deliveries dropped because they had been settled before */
     int64_t unrouted;          /* events of types that no route takes */
-    int64_t outbox;            /* rows not yet acknowledged */
+    int64_t outbox;            /* rows in it; what Kafka has taken leaves it within a second */
 } bus_test_figures;
 void bus_test_figures_of(bus_test *test, bus_test_figures *out);
 
