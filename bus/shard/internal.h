@@ -266,6 +266,8 @@ void bus_calls_fail(bus_shard *shard, bus_status status, const char *text); /* a
 typedef enum bus_taken { BUS_TAKEN, BUS_TAKE_WAIT, BUS_TAKE_REDO } bus_taken;
 bus_taken bus_receive(bus_shard *shard, bus_shard_lane *lane, size_t index);
 bool bus_receive_anchor_ok(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bool *skip);
+#define BUS_SEEN_SOURCE 512
+size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const char *topic, int32_t partition, bus_slice source);
 uint64_t bus_record_hash(const bus_record *record);
 /* Builds what a handler sees, from a record; the strings are in the arena. BUS_CORRUPT: undecodable, delivery usable for
  * a dead letter all the same; BUS_MISSING: unknown schema; BUS_NOMEM. `decode` false: envelope and route only. */

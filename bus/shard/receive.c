@@ -34,6 +34,13 @@ static bool hop_is_ours(const bus_envelope *envelope, const char *topic, int32_t
     return envelope->hop.source.at && same(envelope->hop.topic, topic) && envelope->hop.partition == partition;
 }
 
+/* A foreign producer's repeats land on the same partition, and a reset of that partition must be able to forget them. */
+size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const char *topic, int32_t partition, bus_slice source)
+{
+    int n = snprintf(out, BUS_SEEN_SOURCE, "%s/%d %.*s", topic, partition, (int)source.len, source.at ? source.at : "");
+    return n < BUS_SEEN_SOURCE ? (size_t)n : BUS_SEEN_SOURCE - 1;
+}
+
 /* Was it settled before? Settles it if not. */
 static bus_receipt settle(bus_shard *shard, const bus_shard_lane *lane, const bus_delivery *delivery, const bus_record *record)
 {
@@ -52,10 +59,8 @@ static bus_receipt settle(bus_shard *shard, const bus_shard_lane *lane, const bu
     }
     if (!envelope->id.len)
         return BUS_NEW; /* its id is its position, and the position settles it */
-    char source[512];
-    int n = snprintf(source, sizeof source, "%s/%d %.*s", record->topic, record->partition, (int)envelope->source.len,
-                     envelope->source.at ? envelope->source.at : "");
-    size_t len = (size_t)n < sizeof source ? (size_t)n : sizeof source - 1;
+    char source[BUS_SEEN_SOURCE];
+    size_t len = bus_seen_source(source, record->topic, record->partition, envelope->source);
     return bus_seen_settle(shard->store, source, len, envelope->id.at, envelope->id.len, shard->now_ms);
 }
 

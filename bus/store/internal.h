@@ -50,6 +50,8 @@ typedef struct bus_tables_seen {
     size_t pending_count;
     size_t saved_len, saved_count;
     size_t trimmed;               /* rows deleted by this flush, to be dropped once committed */
+    bool broken;                  /* reading them anew failed: nothing may be settled by a part of them */
+    bool forgot;                  /* rows were deleted by name: read the rest anew when that is durable */
 } bus_tables_seen;
 
 typedef struct bus_tables_key {

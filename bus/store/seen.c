@@ -3,6 +3,7 @@
  * a 128-bit print of each id in a ring with a hash set over it. */
 #include "base/error.h"
 #include "base/id.h"
+#include "base/log.h"
 #include "store/internal.h"
 
 #include <stdlib.h>
@@ -110,40 +111,9 @@ static void drop_oldest(bus_tables_seen *seen, size_t n)
     }
 }
 
-bus_receipt bus_seen_settle(bus_store *store, const char *source, size_t source_len, const char *id, size_t id_len, int64_t now_ms)
+static bus_status read_all(bus_store *store, bus_error *err)
 {
     bus_tables_seen *seen = &store->seen;
-    if (!grow(seen))
-        return BUS_RECEIPT_FAILED;
-    print p = print_of(seen, source, source_len, id, id_len);
-    if (seen->slot[probe(seen, p)])
-        return BUS_DUPLICATE;
-    pending row = { source_len, id_len, now_ms };
-    uint8_t *bytes = bus_buf_grow(&seen->pending, sizeof row + source_len + id_len);
-    if (!bytes) {
-        seen->pending.failed = seen->pending.over = false;
-        return BUS_RECEIPT_FAILED;
-    }
-    memcpy(bytes, &row, sizeof row);
-    if (source_len)
-        memcpy(bytes + sizeof row, source, source_len);
-    if (id_len)
-        memcpy(bytes + sizeof row + source_len, id, id_len);
-    insert(seen, p);
-    seen->pending_count++;
-    return BUS_NEW;
-}
-
-static bus_status load(bus_store *store, bus_error *err)
-{
-    bus_tables_seen *seen = &store->seen;
-    bus_buf_init(&seen->pending, 0);
-    for (int i = 0; i < 2; i++) {
-        char token[17];
-        bus_token_random(token);
-        seen->seed[i] = bus_hash(token, 16, 0);
-    }
-    seen->next_n = 1;
     sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_SEEN_LOAD, err);
     if (!stmt)
         return err->status;
@@ -163,6 +133,58 @@ static bus_status load(bus_store *store, bus_error *err)
     }
     sqlite3_reset(stmt);
     return status;
+}
+
+static void read_again(bus_store *store)
+{
+    bus_tables_seen *seen = &store->seen;
+    bus_error err = { 0 };
+    int64_t next_n = seen->next_n;
+    drop_newest(seen, seen->count);
+    seen->broken = read_all(store, &err) != BUS_OK;
+    if (seen->broken)
+        bus_log(BUS_ERROR, store->path, "seen", "%s; tried again with the next event", err.text);
+    if (seen->next_n < next_n)
+        seen->next_n = next_n;
+}
+
+static bus_status load(bus_store *store, bus_error *err)
+{
+    bus_tables_seen *seen = &store->seen;
+    bus_buf_init(&seen->pending, 0);
+    seen->next_n = 1;
+    for (int i = 0; i < 2; i++) {
+        char token[17];
+        bus_token_random(token);
+        seen->seed[i] = bus_hash(token, 16, 0);
+    }
+    return read_all(store, err);
+}
+
+bus_receipt bus_seen_settle(bus_store *store, const char *source, size_t source_len, const char *id, size_t id_len, int64_t now_ms)
+{
+    bus_tables_seen *seen = &store->seen;
+    if (seen->broken)
+        read_again(store);
+    if (seen->broken || !grow(seen))
+        return BUS_RECEIPT_FAILED;
+    print p = print_of(seen, source, source_len, id, id_len);
+    if (seen->slot[probe(seen, p)])
+        return BUS_DUPLICATE;
+    pending row = { source_len, id_len, now_ms };
+    uint8_t *bytes = bus_buf_grow(&seen->pending, sizeof row + source_len + id_len);
+    if (!bytes) {
+        seen->pending.failed = seen->pending.over = false;
+        return BUS_RECEIPT_FAILED;
+    }
+    memcpy(bytes, &row, sizeof row);
+    if (source_len)
+        memcpy(bytes + sizeof row, source, source_len);
+    if (id_len)
+        memcpy(bytes + sizeof row + source_len, id, id_len);
+    insert(seen, p);
+    seen->pending_count++;
+    return BUS_NEW;
 }
 
 /* Over the bound the oldest eighth goes: in batches, so that most commits delete nothing. */
@@ -223,6 +245,17 @@ static void back(bus_store *store, size_t mark)
     seen->pending.len = store->saved ? seen->saved_len : 0;
 }
 
+bus_status bus_seen_forget(bus_store *store, const char *prefix, bus_error *err)
+{
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_SEEN_FORGET, err);
+    if (!stmt)
+        return err->status;
+    bus_bind_bytes(stmt, 1, prefix, strlen(prefix));
+    bus_status status = bus_run_statement(store, stmt, "forgetting ids seen", err);
+    store->seen.forgot |= status == BUS_OK;
+    return status;
+}
+
 static void ended(bus_store *store, bool committed)
 {
     bus_tables_seen *seen = &store->seen;
@@ -233,6 +266,9 @@ static void ended(bus_store *store, bool committed)
     seen->trimmed = 0;
     seen->pending_count = 0;
     bus_buf_clear(&seen->pending);
+    if (seen->forgot && committed)
+        read_again(store);
+    seen->forgot = false;
 }
 
 static void release(bus_store *store)

@@ -49,6 +49,7 @@ static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_SEEN_LOAD] = "SELECT n, source, id FROM bus_seen ORDER BY n",
     [BUS_SQL_SEEN_ADD] = "INSERT INTO bus_seen(n, source, id, at) VALUES (?1, ?2, ?3, ?4)",
     [BUS_SQL_SEEN_TRIM] = "DELETE FROM bus_seen WHERE n < ?1",
+    [BUS_SQL_SEEN_FORGET] = "DELETE FROM bus_seen WHERE substr(source, 1, length(?1)) = ?1",
     [BUS_SQL_KEY_LOAD] = "SELECT id, scope, key, state, event_id, attempt, round, due, first_failed, parked, parked_bytes FROM bus_key",
     [BUS_SQL_KEY_PUT] = "INSERT INTO bus_key(id, scope, key, state, event_id, attempt, round, due, first_failed, parked, parked_bytes)"
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(id) DO UPDATE SET state = excluded.state,"

@@ -154,6 +154,9 @@ bus_status bus_mark_expire(bus_store *store, int64_t before_ms, bus_error *err);
 /* ---- seen(ce_source, ce_id, at): events of foreign producers; append-only table, a set in memory, bounded */
 bus_receipt bus_seen_settle(bus_store *store, const char *source, size_t source_len, const char *id, size_t id_len, int64_t now_ms); /* NEW, DUPLICATE or FAILED */
 
+/* Forgets what was seen of every source that begins with `prefix`. In a transaction; takes effect with its commit. */
+bus_status bus_seen_forget(bus_store *store, const char *prefix, bus_error *err);
+
 /* ---- key(id, scope, key, state, event_id, attempt, due ...) and parked(key_id, n, record) */
 typedef enum bus_key_state { BUS_KEY_FREE = 0, BUS_KEY_WAITING, BUS_KEY_HELD, BUS_KEY_DRAINING } bus_key_state;
 typedef struct bus_key {
