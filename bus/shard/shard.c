@@ -41,7 +41,7 @@ static bus_status open_files(bus_shard *shard, bus_lock **want, bus_error *err)
     if (status)
         return status;
     bus_store_options store = { .path = path, .service = o->service->name, .shard = o->index, .shards = o->count,
-                                .migrations = o->service->migrations, .cache_bytes = o->cache_bytes, .seen_most = o->limits.seen_most, .vfs = o->vfs,
+                                .migrations = o->service->migrations, .cache_bytes = o->cache_bytes, .seen_most = o->limits.seen_most, .clock = o->clock, .vfs = o->vfs,
                                 .synchronous = o->synchronous };
     if ((status = bus_store_open(&store, &shard->store, err)))
         return status;
