@@ -58,11 +58,17 @@ static bool put_raw(encoder *e, const void *bytes, size_t len)
     return true;
 }
 
-static bool put_long(encoder *e, int64_t value)
+/* At the end of the buffer only what is needed must fit. */
+BUS_COLD static bool put_long_tight(encoder *e, int64_t value)
 {
     uint8_t number[BUS_VARINT_MAX];
-    if ((size_t)(e->end - e->at) < BUS_VARINT_MAX) /* the end of the buffer: only what is needed must fit */
-        return put_raw(e, number, (size_t)(bus_varint_write(number, value) - number));
+    return put_raw(e, number, (size_t)(bus_varint_write(number, value) - number));
+}
+
+static inline bool put_long(encoder *e, int64_t value)
+{
+    if ((size_t)(e->end - e->at) < BUS_VARINT_MAX)
+        return put_long_tight(e, value);
     e->at = bus_varint_write(e->at, value);
     return true;
 }
@@ -78,6 +84,13 @@ static bool put_le(encoder *e, uint64_t value, size_t n)
 
 static bool put_bytes(encoder *e, const void *bytes, size_t len)
 {
+    size_t left = (size_t)(e->end - e->at);
+    if (bytes && left > BUS_VARINT_MAX && len <= left - BUS_VARINT_MAX) { /* the common case: one check for all */
+        e->at = bus_varint_write(e->at, (int64_t)len);
+        memcpy(e->at, bytes, len);
+        e->at += len;
+        return true;
+    }
     if (len > PTRDIFF_MAX)
         return bus_fault_set(&e->fault, BUS_INVALID, "a length of %zu", len);
     if (!bytes && len > 0)
