@@ -95,11 +95,9 @@ bus_status bus_lock_take(const char *base, bus_lock **out, bus_lock **want, bus_
     bus_status status = lock && wish ? bus_file_parents(lock, err) : bus_fail_nomem(err);
     if (status == BUS_OK)
         status = take(lock, out, &holder, err);
-    if (status == BUS_LOCKED && want) {
-        *want = NULL;
-        /* Another may be waiting already; then there is nothing to add to its request. */
+    /* Another may be waiting already; then there is nothing to add to its request. */
+    if (status == BUS_LOCKED && want && !*want)
         (void)take(wish, want, &holder, NULL);
-    }
     free(lock);
     free(wish);
     return status;

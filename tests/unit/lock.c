@@ -40,6 +40,9 @@ static void one_holder(void **state)
     assert_null(again);
     assert_non_null(want);
     assert_true(bus_lock_wanted(base));
+    bus_lock *held = want;
+    assert_int_equal(bus_lock_take(base, &again, &want, &err), BUS_LOCKED);
+    assert_ptr_equal(want, held); /* asked for once */
     assert_int_equal(bus_lock_take(base, &again, &third, &err), BUS_LOCKED); /* the wish is taken already */
     assert_null(third);
     kill(child, SIGKILL);
