@@ -9,6 +9,7 @@
 
 #define DRAIN_MOST 100      /* parked events of one key in a batch */
 #define TIMERS_MOST 1000
+#define SCHEDULE_AGAIN_MS 60000
 #define LANE_LEAST 16       /* records fetched at once, at least */
 
 /* ---- fetching */

@@ -182,7 +182,7 @@ struct bus_shard {
     bus_shard_input *input; size_t input_count;
     bus_shard_lane *lane; size_t lane_count;
     size_t next_lane;               /* round robin */
-    bool claimed, attached;
+    bool raised, claimed, attached;
     bus_map output_partitions;      /* topic -> count + 1, as a pointer */
     char commit_metadata[80];
 

@@ -250,9 +250,9 @@ bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_erro
         (status = check_traces(shard, marks, err)))
         goto out;
     BUS_FAILPOINT("claim-before-raise");
-    if (!shard->claimed && ((status = bus_store_raise(shard->store, NULL, meta->opens + 1, err)) || (status = bus_relay_start(shard, err))))
+    if (!shard->raised && ((status = bus_store_raise(shard->store, NULL, meta->opens + 1, err)) || (status = bus_relay_start(shard, err))))
         goto out;
-    shard->claimed = true;
+    shard->raised = true;
     if ((status = settle_positions(shard, committed, marks, err)))
         goto out;
     BUS_FAILPOINT("claim-before-commit");
@@ -261,6 +261,7 @@ bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_erro
     fill_commits(shard);
     status = transport->ops->commit(transport, shard->commit_list, shard->lane_count, timeout, err);
     BUS_FAILPOINT("claim-after-commit");
+    shard->claimed |= status == BUS_OK;
 out:
     free(committed);
     free(marks);

@@ -246,7 +246,8 @@ static void checkpoint(bus_shard *shard)
 
 int64_t bus_shard_step(bus_shard *shard)
 {
-    if (atomic_load_explicit(&shard->failed, memory_order_relaxed))
+    /* Until the claim nobody knows whether this store is the right one: it must change nothing and send nothing. */
+    if (atomic_load_explicit(&shard->failed, memory_order_relaxed) || !shard->claimed)
         return INT64_MAX;
     shard->now_us = shard->clock->mono_us(shard->clock);
     shard->now_ms = shard->clock->wall_ms(shard->clock);
@@ -289,7 +290,7 @@ void bus_shard_drain(bus_shard *shard)
 
 bool bus_shard_drained(const bus_shard *shard)
 {
-    return atomic_load_explicit(&((bus_shard *)(uintptr_t)shard)->failed, memory_order_relaxed) ||
+    return !shard->claimed || atomic_load_explicit(&((bus_shard *)(uintptr_t)shard)->failed, memory_order_relaxed) ||
            (!atomic_load(&((bus_shard *)(uintptr_t)shard)->calls_waiting) && bus_relay_lowest(shard) == INT64_MAX &&
             shard->relay.acked_count == 0 && bus_offsets_settled(shard));
 }
