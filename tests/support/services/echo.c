@@ -4,9 +4,10 @@
  *
  * A value is "<number>[ <directive>]". Directives: retry:<k> (fails the first k times), always (fails for ever), reject, pause:<ms>
  * (until so long after the process began), crash (kills the process in the handler), sleep:<ms>, sql (breaks a constraint),
- * schedule:<ms> (emits later as well), silent (emits nothing).
+ * schedule:<ms> (emits later as well), plan:<ms> (the same under a name that its key has one of), cancel (what the key has
+ * planned), big:<bytes> (emits that many), silent (emits nothing).
  * Environment: ECHO_NAME (default echo), ECHO_INPUTS (topics, comma separated; default <name>.commands), ECHO_HOLD=1 (a dead event
- * holds its key).
+ * holds its key), ECHO_TYPED (a topic on which it takes echo.Said, and no other type).
  *
  *   effect(event_id, times, key, number, topic, part, pos)   times > 1: applied more than once
  *   last(key, number, count, disorder)                        disorder: numbers of a key that did not rise */
@@ -108,6 +109,19 @@ static bus_verdict obey(bus_tx *tx, const bus_event *event, const char *word, lo
     return BUS_DONE;
 }
 
+static void say(bus_tx *tx, const bus_event *event, const echo_Said *said, size_t big)
+{
+    echo_Said more = *said;
+    bus_emit_options options = { .key = event->key, .key_len = event->key_len };
+    char *filler = big ? malloc(big) : NULL;
+    if (filler) {
+        memset(filler, 'x', big);
+        more.text = (bus_string){ filler, big };
+    }
+    bus_send(tx, &echo_Said_type, &more, &options);
+    free(filler);
+}
+
 static bus_verdict on_text(bus_tx *tx, const bus_event *event, void *shard)
 {
     (void)shard;
@@ -122,12 +136,24 @@ static bus_verdict on_text(bus_tx *tx, const bus_event *event, void *shard)
     if (verdict != BUS_DONE || strcmp(word, "silent") == 0)
         return verdict;
     echo_Said said = { .number = number, .text = { text, len } };
-    bus_emit_options options = { .key = event->key, .key_len = event->key_len };
-    bus_send(tx, &echo_Said_type, &said, &options);
-    if (strcmp(word, "schedule") == 0) {
-        said.number = -number;
+    say(tx, event, &said, strcmp(word, "big") == 0 ? (size_t)amount : 0);
+    said.number = -number;
+    if (strcmp(word, "schedule") == 0)
         bus_schedule(tx, event->id, bus_now(tx) + amount, &echo_Said_type, event->id, &said);
-    }
+    char plan[100];
+    snprintf(plan, sizeof plan, "plan of %.*s", (int)event->key_len, event->key ? (const char *)event->key : "");
+    if (strcmp(word, "plan") == 0)
+        bus_schedule(tx, plan, bus_now(tx) + amount, &echo_Said_type, plan, &said);
+    if (strcmp(word, "cancel") == 0)
+        bus_cancel(tx, plan);
+    return BUS_DONE;
+}
+
+static bus_verdict on_said(bus_tx *tx, const bus_event *event, void *shard)
+{
+    (void)shard;
+    const echo_Said *said = bus_event_body(event, &echo_Said_type);
+    note(tx, event, said->number);
     return BUS_DONE;
 }
 
@@ -135,9 +161,9 @@ static bus_verdict on_text(bus_tx *tx, const bus_event *event, void *shard)
 
 int main(int argc, char **argv)
 {
-    static bus_route routes[17];
+    static bus_route routes[18];
     static char inputs[2000], events[200];
-    const char *name = getenv("ECHO_NAME"), *list = getenv("ECHO_INPUTS"), *hold = getenv("ECHO_HOLD");
+    const char *name = getenv("ECHO_NAME"), *list = getenv("ECHO_INPUTS"), *hold = getenv("ECHO_HOLD"), *typed = getenv("ECHO_TYPED");
     uptime_ms();
     name = name && *name ? name : "echo";
     if (list && *list)
@@ -149,6 +175,8 @@ int main(int argc, char **argv)
     for (char *rest = inputs, *topic; count < 16 && (topic = strtok_r(rest, ",", &rest));)
         routes[count++] = (bus_route){ .topic = topic, .handler = on_text,
                                        .on_dead = hold && *hold == '1' ? BUS_HOLD_KEY : BUS_RELEASE_KEY };
+    if (typed && *typed)
+        routes[count++] = (bus_route){ .topic = typed, .type = &echo_Said_type, .handler = on_said };
     const bus_emits emits[] = { { &echo_Said_type, events }, { 0 } };
     const bus_service service = { .name = name, .routes = routes, .emits = emits, .migrations = migrations };
     return bus_service_main(argc, argv, &service);
