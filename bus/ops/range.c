@@ -37,8 +37,10 @@ bus_status bus_edge_parse(const char *text, int64_t now_ms, bus_edge *out, bus_e
         *out = (bus_edge){ BUS_EDGE_OFFSET, value };
         return BUS_OK;
     }
-    /* bus_time_parse knows relative times with their '@' only, absolute ones without it: offer it both. */
-    if (bus_time_parse(text, now_ms, &value) || (text[0] == '@' && bus_time_parse(text + 1, now_ms, &value))) {
+    /* bus_time_parse knows relative times with their '@' only, absolute ones without it: offer it both. A bare negative number
+     * would be a time before 1970, and is a slip for an offset. */
+    bool slip = text[0] == '-' && !text[1 + strspn(text + 1, "0123456789")];
+    if (!slip && (bus_time_parse(text, now_ms, &value) || (text[0] == '@' && bus_time_parse(text + 1, now_ms, &value)))) {
         *out = (bus_edge){ BUS_EDGE_TIME, value };
         return BUS_OK;
     }

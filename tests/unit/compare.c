@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT
+ * Compare and swap: two stores told apart, table by table, and one put in the other's place. */
+#include "ops/compare.h"
+#include "ops/swap.h"
+#include "store/lock.h"
+#include <sqlite3.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+typedef struct pair { char directory[64], old[100], fresh[100]; bus_arena arena; } pair;
+
+/* As a stopped service leaves it: WAL mode, never checkpointed, rows still in the -wal file. */
+static void make(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    char *why = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;", NULL, NULL, &why) != SQLITE_OK
+        || sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
+        fail_msg("%s", why);
+    sqlite3_close(db);
+}
+
+static int setup(void **state)
+{
+    pair *p = calloc(1, sizeof *p);
+    strcpy(p->directory, "/tmp/bus-compare-XXXXXX");
+    if (!p || !mkdtemp(p->directory))
+        return -1;
+    snprintf(p->old, sizeof p->old, "%s/0.db", p->directory);
+    snprintf(p->fresh, sizeof p->fresh, "%s/new ?#%%.db", p->directory); /* what an URI must not trip over */
+    bus_arena_init(&p->arena, 0);
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    pair *p = *state;
+    char command[200];
+    snprintf(command, sizeof command, "rm -rf '%s'", p->directory);
+    bus_arena_free(&p->arena);
+    int failed = system(command);
+    free(p);
+    return failed;
+}
+
+static bus_comparison compare(pair *p)
+{
+    bus_comparison out = { 0 };
+    bus_error err = { 0 };
+    if (bus_compare(p->old, p->fresh, &p->arena, &out, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    return out;
+}
+
+#define STOCK "CREATE TABLE stock(sku TEXT PRIMARY KEY NOT NULL COLLATE NOCASE, n);"
+
+static void same_rows_in_another_order(void **state)
+{
+    pair *p = *state;
+    make(p->old, STOCK "INSERT INTO stock VALUES('a', 1), ('b', NULL), ('c', x'00ff'), ('d', 0.1); CREATE TABLE bus_mark(x PRIMARY KEY); INSERT INTO bus_mark VALUES(1);");
+    make(p->fresh, STOCK "INSERT INTO stock VALUES('d', 0.1), ('c', x'00ff'), ('b', NULL), ('a', 1); CREATE TABLE bus_mark(x PRIMARY KEY);");
+    bus_comparison c = compare(p);
+    assert_int_equal(c.count, 1); /* bus_mark is the library's */
+    assert_int_equal(c.differing, 0);
+    assert_string_equal(c.table[0].name, "stock");
+    assert_int_equal(c.table[0].old_rows, 4);
+    assert_int_equal(c.table[0].new_rows, 4);
+    assert_true(c.table[0].old_hash == c.table[0].new_hash);
+}
+
+static void rows_that_differ_are_listed(void **state)
+{
+    pair *p = *state;
+    make(p->old, STOCK "INSERT INTO stock VALUES('a', 1), ('b', 2), ('c', 'x');");
+    make(p->fresh, STOCK "INSERT INTO stock VALUES('A', 1), ('b', '2'), ('c', 'x');"); /* case and type count */
+    bus_comparison c = compare(p);
+    assert_int_equal(c.differing, 1);
+    assert_int_equal(c.table[0].verdict, BUS_TABLE_DIFFERS);
+    assert_int_equal(c.table[0].only_old_count, 2);
+    assert_string_equal(c.table[0].only_old[0], "n=1, sku='a'");
+    assert_string_equal(c.table[0].only_old[1], "n=2, sku='b'");
+    assert_string_equal(c.table[0].only_new[1], "n=1, sku='A'");
+    assert_string_equal(c.table[0].only_new[0], "n='2', sku='b'");
+}
+
+static void tables_and_columns_that_differ(void **state)
+{
+    pair *p = *state;
+    make(p->old, "CREATE TABLE gone(x PRIMARY KEY); CREATE TABLE wide(x PRIMARY KEY, y); INSERT INTO gone VALUES(1);");
+    make(p->fresh, "CREATE TABLE come(x PRIMARY KEY); CREATE TABLE wide(x PRIMARY KEY);");
+    bus_comparison c = compare(p);
+    assert_int_equal(c.count, 3);
+    assert_int_equal(c.differing, 3);
+    assert_int_equal(c.table[0].verdict, BUS_TABLE_ONLY_NEW);
+    assert_int_equal(c.table[0].old_rows, -1);
+    assert_int_equal(c.table[1].verdict, BUS_TABLE_ONLY_OLD);
+    assert_int_equal(c.table[1].old_rows, 1);
+    assert_int_equal(c.table[2].verdict, BUS_TABLE_COLUMNS);
+}
+
+static void at_most_ten_rows_a_side(void **state)
+{
+    pair *p = *state;
+    make(p->old, STOCK "WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < 50) INSERT INTO stock SELECT 'k' || i, i FROM k;");
+    make(p->fresh, STOCK);
+    bus_comparison c = compare(p);
+    assert_int_equal(c.table[0].only_old_count, BUS_COMPARE_ROWS);
+    assert_int_equal(c.table[0].only_new_count, 0);
+    assert_int_equal(c.table[0].old_rows, 50);
+}
+
+static void what_is_no_store(void **state)
+{
+    pair *p = *state;
+    bus_comparison out;
+    bus_error err = { 0 };
+    make(p->old, STOCK);
+    assert_int_equal(bus_compare(p->old, "/nonexistent/0.db", &p->arena, &out, &err), BUS_MISSING);
+    assert_non_null(strstr(err.text, "/nonexistent/0.db"));
+    FILE *file = fopen(p->fresh, "w");
+    fputs("this is certainly no database, whatever its name says: it is far too honest a text file for that", file);
+    fclose(file);
+    assert_int_equal(bus_compare(p->old, p->fresh, &p->arena, &out, &err), BUS_CORRUPT);
+}
+
+static int64_t count_rows(const char *path)
+{
+    sqlite3 *db;
+    sqlite3_stmt *stmt;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM stock", -1, &stmt, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+    int64_t rows = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+    return rows;
+}
+
+static void a_swap_moves_each_store_with_its_wal(void **state)
+{
+    pair *p = *state;
+    char kept[512], expected[200];
+    bus_error err = { 0 };
+    make(p->old, STOCK "INSERT INTO stock VALUES('a', 1);");
+    make(p->fresh, STOCK "INSERT INTO stock VALUES('a', 1), ('b', 2);");
+    if (bus_store_swap(p->fresh, p->old, 1234, kept, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    snprintf(expected, sizeof expected, "%s.replaced-1234", p->old);
+    assert_string_equal(kept, expected);
+    assert_int_equal(count_rows(p->old), 2);
+    assert_int_equal(count_rows(kept), 1);
+    assert_int_equal(access(p->fresh, F_OK), -1);
+}
+
+static void a_swap_into_an_empty_place(void **state)
+{
+    pair *p = *state;
+    char kept[512] = "?";
+    make(p->fresh, STOCK "INSERT INTO stock VALUES('a', 1);");
+    assert_int_equal(bus_store_swap(p->fresh, p->old, 1, kept, NULL), BUS_OK);
+    assert_string_equal(kept, "");
+    assert_int_equal(count_rows(p->old), 1);
+    assert_int_equal(bus_store_swap(p->fresh, p->old, 1, kept, NULL), BUS_MISSING);
+    assert_int_equal(count_rows(p->old), 1); /* untouched */
+}
+
+static void a_held_shard_is_not_swapped(void **state)
+{
+    pair *p = *state;
+    char base[100], kept[512];
+    bus_lock *lock = NULL;
+    make(p->old, STOCK "INSERT INTO stock VALUES('a', 1);");
+    make(p->fresh, STOCK);
+    snprintf(base, sizeof base, "%s/0", p->directory);
+    assert_int_equal(bus_lock_take(base, &lock, NULL, NULL), BUS_OK);
+    assert_int_equal(bus_store_swap(p->fresh, p->old, 1, kept, NULL), BUS_LOCKED);
+    bus_lock_free(lock);
+    assert_int_equal(count_rows(p->old), 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = { TEST(same_rows_in_another_order), TEST(rows_that_differ_are_listed), TEST(tables_and_columns_that_differ),
+        TEST(at_most_ten_rows_a_side), TEST(what_is_no_store), TEST(a_swap_moves_each_store_with_its_wal), TEST(a_swap_into_an_empty_place),
+        TEST(a_held_shard_is_not_swapped) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
