@@ -274,6 +274,16 @@ bus_status bus_kafka_partitions(rd_kafka_t *rk, const char *topic, int timeout_m
     return status;
 }
 
+bool bus_kafka_is_mock(rd_kafka_t *rk, int timeout_ms)
+{
+    char *id = rd_kafka_clusterid(rk, timeout_ms);
+    bool mock = id && strncmp(id, "mockCluster", 11) == 0;
+
+    if (id)
+        rd_kafka_mem_free(rk, id);
+    return mock;
+}
+
 void bus_kafka_text(char *out, size_t cap, const char *text, size_t len)
 {
     if (len >= cap)

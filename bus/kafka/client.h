@@ -31,6 +31,10 @@ bus_status bus_kafka_fail(bus_error *err, rd_kafka_resp_err_t code, const char *
 /* Partition count by metadata. BUS_MISSING, BUS_DENIED, BUS_BROKER. */
 bus_status bus_kafka_partitions(rd_kafka_t *rk, const char *topic, int timeout_ms, int32_t *out, bus_error *err);
 
+/* Is it the embedded broker (librdkafka's mock cluster)? It has no admin API and no look-up by time, and a request that
+ * it does not know is answered by silence. false also if nobody answers. */
+bool bus_kafka_is_mock(rd_kafka_t *rk, int timeout_ms);
+
 /* ListOffsets of all partitions at once. Each `offset` is a time, or RD_KAFKA_OFFSET_BEGINNING or _END; it becomes the
  * offset found, RD_KAFKA_OFFSET_END if no record is that young. */
 bus_status bus_kafka_list_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms, bus_error *err);

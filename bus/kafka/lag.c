@@ -37,8 +37,6 @@ static bus_status answer(rd_kafka_queue_t *queue, int timeout_ms, const char *wh
 
     if (!event || rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__TIMED_OUT)
         status = bus_fail(err, BUS_BROKER, "%s: no answer within %d ms; is the broker up?", what, timeout_ms);
-    else if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE)
-        status = bus_fail(err, BUS_REFUSED, "%s: this broker cannot tell (%s)", what, rd_kafka_event_error_string(event));
     else if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
         status = bus_kafka_fail(err, rd_kafka_event_error(event), "%s", what);
     else {
@@ -48,6 +46,11 @@ static bus_status answer(rd_kafka_queue_t *queue, int timeout_ms, const char *wh
     if (event)
         rd_kafka_event_destroy(event);
     return status;
+}
+
+static bus_status refuse_mock(rd_kafka_t *rk, int timeout_ms, const char *what, bus_error *err)
+{
+    return bus_kafka_is_mock(rk, timeout_ms) ? bus_fail(err, BUS_REFUSED, "%s: the embedded broker cannot tell", what) : BUS_OK;
 }
 
 static rd_kafka_AdminOptions_t *options_of(rd_kafka_t *rk, rd_kafka_admin_op_t op, int timeout_ms)
@@ -279,6 +282,12 @@ static bus_status list_groups(const bus_config *config, const char *where, const
 
     if (status != BUS_OK)
         return status;
+    status = refuse_mock(*rk, timeout_ms, "listing consumer groups", err);
+    if (status != BUS_OK) {
+        rd_kafka_destroy(*rk);
+        *rk = NULL;
+        return status;
+    }
     code = rd_kafka_list_groups(*rk, name, out, timeout_ms);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return BUS_OK;
@@ -349,6 +358,9 @@ bus_status bus_kafka_members(const bus_config *config, const char *where, const 
         return status;
     queue = rd_kafka_queue_new(rk);
     options = options_of(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, timeout_ms);
+    status = refuse_mock(rk, timeout_ms, "describing the group", err);
+    if (status != BUS_OK)
+        goto out;
     rd_kafka_DescribeConsumerGroups(rk, &group, 1, options, queue);
     status = answer(queue, timeout_ms, "describing the group", &event, err);
     if (status != BUS_OK)

@@ -214,7 +214,8 @@ static void report_of(const rd_kafka_message_t *message, bus_channel channel, bu
     }
     out->kind = kind_of(message->err);
     out->offset = BUS_OFFSET_NONE;
-    snprintf(out->text, sizeof out->text, "%s", rd_kafka_message_errstr(message));
+    /* Not rd_kafka_message_errstr: of a row that was not answered by a broker it returns the row's value. */
+    snprintf(out->text, sizeof out->text, "%s", rd_kafka_err2str(message->err));
 }
 
 static void on_error(kafka_port *port, kafka_producer *producer, rd_kafka_event_t *event)

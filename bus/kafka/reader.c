@@ -173,16 +173,6 @@ static bus_status start(bus_kafka_reader *r, part *p, bus_error *err)
     return bus_kafka_fail(err, rd_kafka_last_error(), "reading %s/%d", p->span.topic, (int)p->span.partition);
 }
 
-/* librdkafka's mock cluster answers look-ups by time with "none". */
-static bool is_mock(rd_kafka_t *rk, int timeout_ms)
-{
-    char *id = rd_kafka_clusterid(rk, timeout_ms);
-    bool mock = id && strncmp(id, "mockCluster", 11) == 0;
-
-    rd_kafka_mem_free(rk, id);
-    return mock;
-}
-
 static bus_status resolve(bus_kafka_reader *r, const bus_range *ranges, size_t count, bus_error *err)
 {
     bool mock, timed = false;
@@ -194,7 +184,8 @@ static bus_status resolve(bus_kafka_reader *r, const bus_range *ranges, size_t c
     }
     if (status != BUS_OK)
         return status;
-    mock = timed && is_mock(r->rk, bus_kafka_left(r->deadline));
+    /* The embedded broker answers look-ups by time with "none". */
+    mock = timed && bus_kafka_is_mock(r->rk, bus_kafka_left(r->deadline));
     for (size_t i = 0; i < r->part_count; i++)
         r->parts[i].by_time_here = mock;
     for (which what = LOW; what <= UNTIL && status == BUS_OK; what++)
