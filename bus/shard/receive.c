@@ -97,6 +97,31 @@ static bus_taken nomem(bus_shard *shard)
     return BUS_TAKE_REDO;
 }
 
+static bool pauses(const bus_job_slot *slot)
+{
+    return slot->state == BUS_JOB_DONE && slot->verdict == BUS_PAUSE;
+}
+
+/* One pause answers for all steps that asked for it before: else each of a whole window would have its own, long after the
+ * dependency is back. */
+static void use_up_pauses(bus_shard *shard, const bus_shard_input *input)
+{
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        bus_shard_lane *lane = &shard->lane[i];
+        for (size_t k = 0; lane->input == input && lane->job && k < lane->count; k++)
+            if (lane->job[k] && pauses(lane->job[k]))
+                lane->job[k]->used = true;
+    }
+}
+
+/* After a pause, all at once: they are as concurrent as they were the first time. */
+static void prepare_again(bus_shard *shard, bus_shard_lane *lane)
+{
+    for (size_t k = 0; k < lane->count; k++)
+        if (lane->job[k] && lane->job[k]->used && pauses(lane->job[k]))
+            bus_prepare_again(shard, lane->job[k]);
+}
+
 /* Settling and handling go together: what a failed handler takes back is settled anew, beside what was made of it. */
 static bus_taken receive_unsettled(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bus_delivery *delivery,
                                    bus_job_slot *job)
@@ -117,7 +142,7 @@ static bus_taken receive_unsettled(bus_shard *shard, bus_shard_lane *lane, const
         return BUS_TAKE_REDO;
     if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING) {
         if (job)
-            job->used = true;
+            use_up_pauses(shard, lane->input);
         return shard->saved && !bus_delivery_back(shard) ? BUS_TAKE_REDO : BUS_TAKE_WAIT;
     }
     if (shard->saved && !bus_delivery_release(shard))
@@ -131,8 +156,8 @@ static bus_taken receive_event(bus_shard *shard, bus_shard_lane *lane, const bus
 {
     bus_delivery delivery;
     bus_error err = { 0 };
-    if (job && job->state == BUS_JOB_DONE && job->verdict == BUS_PAUSE && lane->input->paused_until_us <= shard->now_us && job->used)
-        bus_prepare_again(shard, job);
+    if (job && pauses(job) && job->used && lane->input->paused_until_us <= shard->now_us)
+        prepare_again(shard, lane);
     if (job && job->state != BUS_JOB_DONE)
         return BUS_TAKE_WAIT;
     if (bus_delivery_read(shard, record, &shard->arena, false, &delivery, &err))
