@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const cli_option options[] = {
     { "program", 0, "PATH", "the service's program, maybe with arguments" },
@@ -23,7 +24,8 @@ static const cli_option options[] = {
 
 typedef struct rebuilt {
     int64_t shard, records, kept;
-    const char *store, *old;
+    const char *store;
+    char old[512];            /* where the service looks for its store; there may be none */
     bus_comparison comparison;
     bool compared, replaced;
     char aside[512];
@@ -37,7 +39,38 @@ typedef struct job {
     size_t count, differing;
 } job;
 
-static bus_status read_report(job *j, const bus_buf *text, bus_error *err)
+/* Where the program keeps its data: as given to it, else as this command has it. */
+static const char *data_directory(const cli *c)
+{
+    const char *found = bus_config_text(c->config, "data.dir");
+    for (int i = 0; i < c->operands; i++)
+        if (!strncmp(c->operand[i], "--data.dir=", 11))
+            found = c->operand[i] + 11;
+    return found;
+}
+
+/* Only the program knows the service's name, by which its stores are found: --version begins with it. */
+static bus_status ask_name(const cli *c, char out[64], bus_error *err)
+{
+    cli_child child;
+    bus_buf text;
+    int code = 0;
+    bus_buf_init(&text, 4096);
+    bus_status status = cli_child_begin(c, cli_value(c, "program"), &child, err);
+    if (status != BUS_OK)
+        return status;
+    status = cli_child_add(&child, "--version", err);
+    if (status == BUS_OK)
+        status = cli_child_run(&child, &text, &code, err);
+    bus_buf_byte(&text, 0);
+    if (status == BUS_OK && (code != 0 || !bus_buf_ok(&text) || sscanf((const char *)text.data, "%63[a-z0-9-] (bus", out) != 1))
+        status = bus_fail(err, BUS_INVALID, "%s does not say with --version which service it is", cli_value(c, "program"));
+    cli_child_free(&child);
+    bus_buf_free(&text);
+    return status;
+}
+
+static bus_status read_report(job *j, const char *name, const bus_buf *text, bus_error *err)
 {
     json_error_t wrong;
     json_t *item;
@@ -50,26 +83,16 @@ static bus_status read_report(job *j, const bus_buf *text, bus_error *err)
         return bus_fail_nomem(err);
     json_array_foreach(list, i, item) {
         rebuilt *at = &j->shards[j->count++];
-        const char *store = json_string_value(json_object_get(item, "store")), *old = json_string_value(json_object_get(item, "old"));
+        const char *store = json_string_value(json_object_get(item, "store"));
         at->shard = json_integer_value(json_object_get(item, "shard"));
         at->records = json_integer_value(json_object_get(item, "records"));
         at->kept = json_integer_value(json_object_get(item, "kept"));
         at->store = store;
-        at->old = old ? old : "";
+        snprintf(at->old, sizeof at->old, "%s/%s/%" PRId64 ".db", data_directory(j->c), name, at->shard);
         if (!store)
             return bus_fail(err, BUS_CORRUPT, "the program's report names no store for shard %" PRId64, at->shard);
     }
     return BUS_OK;
-}
-
-/* Where the program keeps its data, for a directory on the same file system: as given to it, else as this command has it. */
-static const char *data_directory(const cli *c)
-{
-    const char *found = bus_config_text(c->config, "data.dir");
-    for (int i = 0; i < c->operands; i++)
-        if (!strncmp(c->operand[i], "--data.dir=", 11))
-            found = c->operand[i] + 11;
-    return found;
 }
 
 static bus_status run_program(job *j, const char *into, bus_buf *text, int *code, bus_error *err)
@@ -94,13 +117,11 @@ static bus_status compare(job *j, bus_error *err)
     bus_status status = BUS_OK;
     for (size_t i = 0; status == BUS_OK && i < j->count; i++) {
         rebuilt *at = &j->shards[i];
-        if (!*at->old)
-            continue;
+        if (access(at->old, F_OK) != 0)
+            continue; /* the old store is lost: that may be why it was rebuilt */
         status = bus_compare(at->old, at->store, &j->arena, &at->comparison, err);
         at->compared = status == BUS_OK;
         j->differing += at->comparison.differing;
-        if (status == BUS_MISSING)
-            status = BUS_OK; /* the old store is lost: that is why it was rebuilt */
     }
     return status;
 }
@@ -110,8 +131,6 @@ static bus_status replace(job *j, bus_error *err)
     bus_status status = BUS_OK;
     for (size_t i = 0; status == BUS_OK && i < j->count; i++) {
         rebuilt *at = &j->shards[i];
-        if (!*at->old)
-            return bus_fail(err, BUS_MISSING, "the place of shard %" PRId64 " is not known: move %s there by hand, with its -wal", at->shard, at->store);
         status = bus_store_swap(at->store, at->old, cli_now(), at->aside, err);
         at->replaced = status == BUS_OK;
     }
@@ -174,7 +193,7 @@ static cli_table *stores_of(const job *j)
             cli_cell(table, NULL);
         cli_cell_bool(table, at->replaced);
         cli_cell(table, at->replaced ? at->old : at->store);
-        cli_cell(table, at->replaced ? at->aside : *at->old ? at->old : NULL);
+        cli_cell(table, at->replaced ? (*at->aside ? at->aside : NULL) : at->compared ? at->old : NULL);
     }
     return table;
 }
@@ -207,7 +226,7 @@ static int run(cli *c)
     job j = { .c = c };
     bus_error err = { 0 };
     bus_buf text;
-    char fresh[512];
+    char fresh[512], name[64];
     const char *into = cli_value(c, "into");
     int child_code = 0, code;
 
@@ -219,15 +238,18 @@ static int run(cli *c)
     }
     bus_buf_init(&text, 16 << 20);
     bus_arena_init(&j.arena, 0);
-    cli_note(c, "rebuilding into %s", into);
-    bus_status status = run_program(&j, into, &text, &child_code, &err);
+    bus_status status = ask_name(c, name, &err);
+    if (status == BUS_OK)
+        cli_note(c, "rebuilding %s into %s", name, into);
+    if (status == BUS_OK)
+        status = run_program(&j, into, &text, &child_code, &err);
     if (status == BUS_OK && child_code != 0) {
         /* It has said why on stderr, and its exit codes are ours. */
         code = child_code;
         goto out;
     }
     if (status == BUS_OK)
-        status = read_report(&j, &text, &err);
+        status = read_report(&j, name, &text, &err);
     if (status == BUS_OK)
         status = compare(&j, &err);
     if (status == BUS_OK && cli_flag(c, "replace"))
