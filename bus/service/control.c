@@ -201,7 +201,22 @@ static bus_status on_revoked(bus *self, bool lost, bus_error *err)
     return status;
 }
 
-static bus_status on_event(bus *self, const bus_group_event *event, bus_error *err)
+/* A broker that is away ends nothing: lanes fall silent, the client reconnects, stores and bus_transact go on. */
+static bus_status on_error(bus *self, bus_watch *watch, const bus_error *why, bus_error *err)
+{
+    if (why->fatal || (why->status != BUS_BROKER && why->status != BUS_TIMEOUT)) {
+        *err = *why;
+        return bus_fail_in(err, "the group client has failed");
+    }
+    int64_t now = now_us(self);
+    if (!watch->told_us || now - watch->told_us > SAY_AGAIN_US) {
+        watch->told_us = now;
+        bus_log(BUS_WARN, self->name, "broker_away", "%s; going on by itself when it is back", why->text);
+    }
+    return BUS_OK;
+}
+
+static bus_status on_event(bus *self, bus_watch *watch, const bus_group_event *event, bus_error *err)
 {
     switch (event->kind) {
     case BUS_GROUP_NONE:
@@ -213,8 +228,7 @@ static bus_status on_event(bus *self, const bus_group_event *event, bus_error *e
     case BUS_GROUP_LOST:
         return on_revoked(self, true, err);
     case BUS_GROUP_ERROR:
-        *err = event->err;
-        return bus_fail_in(err, "the group client has failed");
+        return on_error(self, watch, &event->err, err);
     }
     return bus_fail(err, BUS_BUG, "unknown group event %d", (int)event->kind);
 }
@@ -247,7 +261,7 @@ static bus_status look_for_failures(bus *self, bus_error *err)
 
 /* One topic a turn, so that a broker that is slow to answer never blocks the loop for long. A topic with other partitions
  * than at the start sends keys to other shards: nothing may be delivered until a person has said that this is meant. */
-static bus_status look_at_growth(bus *self, growth *watch, bus_error *err)
+static bus_status look_at_growth(bus *self, bus_watch *watch, bus_error *err)
 {
     size_t count;
     const bus_input *inputs = bus_router_inputs(self->router, &count);
@@ -276,7 +290,7 @@ static bus_status look_at_growth(bus *self, growth *watch, bus_error *err)
 
 static bus_status serve(bus *self, bus_error *err)
 {
-    growth watch = { .next_us = now_us(self) + SAY_AGAIN_US };
+    bus_watch watch = { .next_us = now_us(self) + SAY_AGAIN_US };
     bus_status status = BUS_OK;
     while (status == BUS_OK && !bus_stopping(self)) {
         bool waiting = false;
@@ -287,7 +301,7 @@ static bus_status serve(bus *self, bus_error *err)
         self->transport->ops->poll(self->transport, waiting ? POLL_DETACHED_MS : POLL_MS, &event);
         if (watch.paused && event.kind == BUS_GROUP_ASSIGNED)
             event.count = 0; /* a member still, so that the group stays quiet, but of nothing */
-        status = on_event(self, &event, err);
+        status = on_event(self, &watch, &event, err);
         if (status == BUS_OK && watch.paused && event.kind == BUS_GROUP_ASSIGNED)
             bus_set_phase(self, BUS_PHASE_PAUSED, "a topic has grown partitions: restart to go on");
         if (status == BUS_OK)

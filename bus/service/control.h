@@ -6,12 +6,13 @@
 #include "service/seat.h"
 #include "service/topics.h"
 
-/* The watch over the inputs' partition counts. */
-typedef struct growth {
+/* What one membership looks at between events: the inputs' partition counts, and what it has said already. */
+typedef struct bus_watch {
     size_t at;          /* which input is looked at next */
     int64_t next_us;
     bool paused;
-} growth;
+    int64_t told_us;    /* that the broker is away */
+} bus_watch;
 
 /* Waits for the broker and for every topic, with messages; finds N, fills bus->partitions and makes the seats. BUS_CANCELLED:
  * bus_stop interrupted it. BUS_REFUSED: a topic does not fit. */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLOSE_MS 2000
+#define CLOSE_MS 1000
 
 struct bus_outlet {
     bus_kafka_publisher *publisher;

@@ -8,7 +8,7 @@
 
 /* The handle's outlet, opened by the first that asks. Any thread. */
 bus_status bus_outlet_of(bus *bus, bus_outlet **out, bus_error *err);
-void bus_outlet_close(bus_outlet *outlet); /* waits two seconds for what is out; NULL is a no-op */
+void bus_outlet_close(bus_outlet *outlet); /* waits a second for what is out; NULL is a no-op */
 
 /* As bus_kafka_publish. Any thread; `done` runs on the outlet's thread or inside bus_outlet_flush. */
 bus_status bus_outlet_publish(bus_outlet *outlet, const bus_row *row, bus_kafka_published done, void *opaque, bus_error *err);

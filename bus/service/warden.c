@@ -88,7 +88,7 @@ static void heard(void *opaque, bus_status status, int32_t partition, int64_t of
     (void)partition;
     (void)offset;
     bus *self = opaque;
-    if (status == BUS_OK)
+    if (status == BUS_OK || bus_stopping(self))
         return;
     static atomic_bool told; /* once a process is enough: it is no service's state that is at stake */
     if (!atomic_exchange(&told, true))
@@ -160,7 +160,7 @@ static void beat_if_due(bus *self, pulse *mine)
         return;
     /* While the broker is away the old ones are still queued: no use in more of them. */
     bus_phase phase = bus_phase_of(self, NULL);
-    if (phase == BUS_PHASE_WAITING && !bus_stopping(self))
+    if (phase == BUS_PHASE_WAITING || (bus_stopping(self) && bus_counter_read(&self->metrics.heartbeats) == 0))
         return;
     mine->next_us = now + every_us;
     bus_error err;
