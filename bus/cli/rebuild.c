@@ -137,6 +137,19 @@ static bus_status replace(job *j, bus_error *err)
     return status;
 }
 
+/* What the build left beside stores that have moved away; a directory that still holds anything else stays. */
+static void remove_build(const job *j, const char *into)
+{
+    static const char *const rests[] = { "lock", "want", "running" };
+    for (size_t i = 0; i < j->count; i++)
+        for (size_t k = 0; k < sizeof rests / sizeof rests[0]; k++) {
+            char path[600];
+            snprintf(path, sizeof path, "%s/%" PRId64 ".%s", into, j->shards[i].shard, rests[k]);
+            unlink(path);
+        }
+    rmdir(into);
+}
+
 static cli_table *tables_of(const job *j)
 {
     static const cli_column columns[] = { { "SHARD", "shard", true }, { "TABLE", "table", false }, { "RESULT", "result", false },
@@ -254,6 +267,8 @@ static int run(cli *c)
         status = compare(&j, &err);
     if (status == BUS_OK && cli_flag(c, "replace"))
         status = replace(&j, &err);
+    if (status == BUS_OK && cli_flag(c, "replace") && into == fresh)
+        remove_build(&j, into);
     code = j.differing ? CLI_PARTIAL : CLI_OK;
     if (j.count)
         code = print(&j, code);
