@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT
+ * A service on the embedded broker: transactions from outside, reads, publishing, request and reply, stop and start again. */
+#include "inventory.h"
+#include "base/config.h"
+#include "kafka/broker.h"
+#include "service/runner.h"
+#include "service/status.h"
+#include "service/topics.h"
+#include <bus/bus.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char data[64];
+static bus_kafka_broker *broker;
+static bus_config *config;
+
+/* ---- the service: notes what it is told, and answers if asked to */
+
+static const bus_migration migrations[] = {
+    { "notes", "CREATE TABLE note(name TEXT NOT NULL PRIMARY KEY, times INTEGER NOT NULL)" }, { 0 }
+};
+
+static void note(bus_tx *tx, const char *name, size_t len)
+{
+    sqlite3_stmt *insert = bus_sql(tx, "INSERT INTO note VALUES(?1, 1) ON CONFLICT(name) DO UPDATE SET times = times + 1");
+    if (insert) {
+        sqlite3_bind_text(insert, 1, name, (int)len, SQLITE_TRANSIENT);
+        sqlite3_step(insert);
+    }
+}
+
+static bus_verdict on_release(bus_tx *tx, const bus_event *event, void *shard)
+{
+    (void)shard;
+    const inventory_ReleaseStock *body = event->body;
+    note(tx, body->sku.at, body->sku.len);
+    if (body->sku.len == 3 && memcmp(body->sku.at, "ask", 3) == 0)
+        bus_reply(tx, &inventory_ReleaseStock_type, &(inventory_ReleaseStock){ .order_id = body->order_id, .sku = bus_str("told") });
+    return BUS_DONE;
+}
+
+static const bus_route routes[] = { { .topic = "desk.commands", .type = &inventory_ReleaseStock_type, .handler = on_release }, { 0 } };
+static const bus_emits emits[] = { { &inventory_ReleaseStock_type, "desk.events" }, { 0 } };
+static const bus_service desk = { .name = "desk", .routes = routes, .emits = emits, .migrations = migrations };
+
+static bus *open_desk(void)
+{
+    bus *self = NULL;
+    bus_error err = { 0 };
+    if (bus_open(&desk, config, &self, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    return self;
+}
+
+/* ---- set up */
+
+static int set_up(void **state)
+{
+    (void)state;
+    bus_router *router = NULL;
+    bus_topic_need *needs = NULL;
+    size_t count;
+    strcpy(data, "/tmp/bus-desk-XXXXXX");
+    if (!mkdtemp(data) || bus_kafka_broker_open(1, &broker, NULL) || bus_router_new(&desk, "1s", 3, &router, NULL) ||
+        bus_topics_of("desk", router, 2, &needs, &count, NULL))
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (bus_kafka_broker_topic(broker, needs[i].name, needs[i].partitions, NULL))
+            return -1;
+    free(needs);
+    bus_router_free(router);
+    config = bus_config_new();
+    return bus_config_set(config, "bootstrap.servers", bus_kafka_broker_address(broker), NULL) ||
+           bus_config_set(config, "data.dir", data, NULL) || bus_config_set(config, "retry.tiers", "1s", NULL) ||
+           bus_config_set(config, "session.timeout.ms", "1s", NULL); /* this broker knows no static members: a restart waits it out */
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    char command[100];
+    bus_config_free(config);
+    bus_kafka_broker_close(broker);
+    snprintf(command, sizeof command, "rm -rf %s", data);
+    return system(command);
+}
+
+/* ---- what callers do */
+
+static bus_verdict write_note(bus_tx *tx, void *name)
+{
+    note(tx, name, strlen(name));
+    bus_emit(tx, &inventory_ReleaseStock_type, name, &(inventory_ReleaseStock){ .order_id = bus_str("o"), .sku = bus_str(name) });
+    return BUS_DONE;
+}
+
+static bus_verdict write_and_regret(bus_tx *tx, void *name)
+{
+    note(tx, name, strlen(name));
+    return bus_reject(tx, "regret");
+}
+
+typedef struct look { const char *name; int times; } look;
+
+static bus_status read_note(sqlite3 *db, void *opaque, bus_error *err)
+{
+    (void)err;
+    look *mine = opaque;
+    sqlite3_stmt *ask = NULL;
+    sqlite3_prepare_v2(db, "SELECT times FROM note WHERE name = ?1", -1, &ask, NULL);
+    sqlite3_bind_text(ask, 1, mine->name, -1, SQLITE_STATIC);
+    mine->times = sqlite3_step(ask) == SQLITE_ROW ? sqlite3_column_int(ask, 0) : 0;
+    return BUS_OK; /* the statement is left open on purpose: the library ends it */
+}
+
+static int times(bus *self, const char *key, const char *name)
+{
+    look mine = { name, -1 };
+    bus_error err = { 0 };
+    if (bus_read(self, key, strlen(key), read_note, &mine, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    return mine.times;
+}
+
+static bus_status write_by_read(sqlite3 *db, void *opaque, bus_error *err)
+{
+    (void)opaque;
+    (void)err;
+    return sqlite3_exec(db, "DELETE FROM note", NULL, NULL, NULL) == SQLITE_OK ? BUS_OK : BUS_DENIED;
+}
+
+static bus_status read_for_ever(sqlite3 *db, void *opaque, bus_error *err)
+{
+    (void)opaque;
+    (void)err;
+    sqlite3_exec(db, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n", NULL, NULL, NULL);
+    return BUS_OK;
+}
+
+static void transactions_are_durable_and_read_back(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    bus *self = open_desk();
+    assert_int_equal(bus_transact(self, "a", 1, write_note, (void *)(uintptr_t)"a", &err), BUS_OK);
+    assert_int_equal(times(self, "a", "a"), 1);
+    assert_int_equal(bus_transact(self, "a", 1, write_and_regret, (void *)(uintptr_t)"a", &err), BUS_REFUSED);
+    assert_non_null(strstr(err.text, "regret"));
+    assert_int_equal(times(self, "a", "a"), 1);
+    assert_int_equal(bus_transact(self, NULL, 0, write_note, (void *)(uintptr_t)"a", &err), BUS_INVALID); /* two shards, which? */
+    assert_int_equal(bus_read(self, "a", 1, write_by_read, NULL, &err), BUS_DENIED);
+    assert_int_equal(times(self, "a", "a"), 1);
+    bus_close(self);
+
+    bus_config_set(config, "store.read.max.ms", "50ms", NULL);
+    self = open_desk();
+    assert_int_equal(bus_transact(self, "b", 1, write_note, (void *)(uintptr_t)"b", &err), BUS_OK); /* waits until it has joined */
+    assert_int_equal(times(self, "a", "a"), 1);
+    assert_int_equal(bus_read(self, "a", 1, read_for_ever, NULL, &err), BUS_TIMEOUT);
+    assert_int_equal(times(self, "a", "a"), 1);
+    bus_close(self);
+    bus_config_set(config, "store.read.max.ms", "5s", NULL);
+}
+
+static void count_done(void *opaque, bus_status status, const bus_error *err)
+{
+    (void)err;
+    assert_int_equal(status, BUS_OK);
+    ++*(int *)opaque;
+}
+
+static bus_verdict write_c(bus_tx *tx, void *done)
+{
+    (void)done; /* shared with the completion */
+    return write_note(tx, (void *)(uintptr_t)"c");
+}
+
+static void completions_come_by_the_descriptor(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    int done = 0;
+    bus *self = open_desk();
+    struct pollfd ready = { .fd = bus_fd(self), .events = POLLIN };
+    assert_int_equal(bus_transact(self, "c", 1, write_note, (void *)(uintptr_t)"c", &err), BUS_OK);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(bus_transact_async(self, "c", 1, write_c, &done, count_done, &err), BUS_OK);
+    inventory_ReleaseStock body = { .order_id = bus_str("o"), .sku = bus_str("published") };
+    assert_int_equal(bus_publish(self, "desk.commands", &inventory_ReleaseStock_type, "c", 1, &body, count_done, &done, &err), BUS_OK);
+    while (done < 101 && poll(&ready, 1, 10000) == 1)
+        bus_dispatch(self);
+    assert_int_equal(done, 101);
+    assert_int_equal(times(self, "c", "c"), 101);
+    for (int i = 0; i < 100 && times(self, "c", "published") == 0; i++)
+        usleep(100000);
+    assert_int_equal(times(self, "c", "published"), 1);
+    bus_close(self);
+}
+
+static void keep_answer(const bus_event *reply, void *opaque)
+{
+    const inventory_ReleaseStock *body = reply->body;
+    snprintf(opaque, 100, "%.*s %.*s", (int)body->order_id.len, body->order_id.at, (int)body->sku.len, body->sku.at);
+}
+
+static void a_request_is_answered(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    char answer[100] = "";
+    bus *self = open_desk();
+    inventory_ReleaseStock body = { .order_id = bus_str("o-7"), .sku = bus_str("ask") };
+    if (bus_request(self, "desk.commands", &inventory_ReleaseStock_type, "o-7", 3, &body, &inventory_ReleaseStock_type, 20000,
+                    keep_answer, answer, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    assert_string_equal(answer, "o-7 told");
+    body.sku = bus_str("silent");
+    assert_int_equal(bus_request(self, "desk.commands", &inventory_ReleaseStock_type, "o-7", 3, &body,
+                                 &inventory_ReleaseStock_type, 500, keep_answer, answer, &err), BUS_TIMEOUT);
+    bus_close(self);
+}
+
+static void readiness_and_metrics_are_told(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    bus_buf body;
+    const char *type;
+    bus *self = open_desk();
+    bus_buf_init(&body, 0);
+    assert_int_equal(bus_status_answer(self, "/readyz", &body, &type), 503); /* nothing is assigned yet */
+    assert_int_equal(bus_transact(self, "a", 1, write_note, (void *)(uintptr_t)"a", &err), BUS_OK);
+    bus_buf_clear(&body);
+    assert_int_equal(bus_status_answer(self, "/readyz", &body, &type), 200);
+    assert_int_equal(bus_status_answer(self, "/healthz", &body, &type), 200);
+    assert_int_equal(bus_status_answer(self, "/else", &body, &type), 404);
+    bus_buf_clear(&body);
+    assert_int_equal(bus_status_answer(self, "/metrics", &body, &type), 200);
+    bus_buf_byte(&body, 0);
+    assert_non_null(strstr((char *)body.data, "bus_process_shards_open{service=\"desk\"} 2"));
+    assert_non_null(strstr((char *)body.data, "shard=\"1\""));
+    bus_buf_free(&body);
+    bus_close(self);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(transactions_are_durable_and_read_back),
+        cmocka_unit_test(completions_come_by_the_descriptor),
+        cmocka_unit_test(a_request_is_answered),
+        cmocka_unit_test(readiness_and_metrics_are_told),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
