@@ -146,7 +146,6 @@ static void die(sim *s, sim_process *process)
     bus_memory_cut(bus_host_transport(process->host));
     s->cut = true;
     s->doomed = NULL;
-    s->crashes++;
 }
 
 static void bury(sim *s, sim_process *process)
@@ -230,7 +229,6 @@ static void rebalance(sim *s, int service)
         const char *name = name_of(s, alive[p], &number);
         sim_note(s, "%s.%d is given %d shards%s", name, number, (int)n, n == 1 ? shards[0] ? ": 1" : ": 0" : "");
     }
-    s->rebalances++;
 }
 
 /* ---- what people do */
@@ -313,10 +311,35 @@ static void operate(sim *s, const sim_letter *letter, void *opaque)
 
 /* ---- chaos */
 
+/* A process starts, dies here or somewhere inside its next steps, or stops. */
+static void upset(sim *s, sim_process *process)
+{
+    if (!process->host) {
+        start(s, process);
+    } else if (sim_chance(s, 300)) {
+        int number;
+        const char *name = name_of(s, process, &number);
+        sim_note(s, "%s.%d dies", name, number);
+        die(s, process);
+        bury(s, process);
+    } else if (sim_chance(s, 300)) {
+        sim_note(s, "stop %s", s->service[(process - &s->process[0][0]) / SIM_PROCESSES].name);
+        bus_host_close(process->host);
+        *process = (sim_process){ 0 };
+    } else {
+        s->doomed = process;
+        s->doomed_after = below(s, 30);
+    }
+}
+
 static void act(sim *s)
 {
     sim_process *process = &s->process[below(s, SIM_SERVICES)][below(s, SIM_PROCESSES)];
     int dice = below(s, 1000), service = below(s, SIM_SERVICES), left = 0;
+    if (sim_chance(s, s->storm)) {
+        upset(s, process);
+        rebalance(s, service);
+    }
     if ((dice -= 600) < 0) {
         step(s, process, below(s, SIM_SHARDS));
     } else if ((dice -= 100) < 0) {
@@ -341,22 +364,7 @@ static void act(sim *s)
     } else if ((dice -= 8) < 0) {
         rebalance(s, service);
     } else if ((dice -= 4) < 0) {
-        if (!process->host) {
-            start(s, process);
-        } else if (sim_chance(s, 300)) {
-            int number;
-            const char *name = name_of(s, process, &number);
-            sim_note(s, "%s.%d dies", name, number);
-            die(s, process);
-            bury(s, process);
-        } else if (sim_chance(s, 300)) {
-            sim_note(s, "stop %s", s->service[(process - &s->process[0][0]) / SIM_PROCESSES].name);
-            bus_host_close(process->host);
-            *process = (sim_process){ 0 };
-        } else {
-            s->doomed = process;
-            s->doomed_after = below(s, 30);
-        }
+        upset(s, process);
     } else if ((dice -= 3) < 0) {
         s->down = !s->down && sim_chance(s, 300);
         sim_note(s, "the broker is %s", s->down ? "away" : "there");
@@ -457,6 +465,10 @@ static void choose_limits(sim *s)
     s->limits.reject_percent = 0;
     s->limits.commit_interval_ms = below(s, 200);
     s->limits.retry_grace_ms = 300;
+    s->limits.outbox_bytes = sim_chance(s, 200) ? 3000 : s->limits.outbox_bytes;
+    s->limits.idle_recheck_ms = sim_chance(s, 300) ? 500 : s->limits.idle_recheck_ms;
+    s->limits.wal_bytes = sim_chance(s, 500) ? 20000 : s->limits.wal_bytes;
+    s->storm = below(s, 3) * 15;
 }
 
 static bool run_seed(uint64_t seed, FILE *history)

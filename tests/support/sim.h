@@ -59,7 +59,7 @@ struct sim {
     bool cut;                            /* it has died; the rest of its step goes nowhere */
     snapshot *snapshot[SIM_SHARDS];
     FILE *history;
-    int crashes, rebalances;
+    int storm;                           /* per mille of actions that also upset a process and a group */
     bool failed;
 };
 
