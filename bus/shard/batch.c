@@ -10,6 +10,7 @@
 #define DRAIN_MOST 100      /* parked events of one key in a batch */
 #define TIMERS_MOST 1000
 #define SCHEDULE_AGAIN_MS 60000
+#define CAREFUL_BATCHES 64  /* with savepoints from the start, after one that had to be run again: failures come in crowds */
 #define LANE_LEAST 16       /* records fetched at once, at least */
 
 /* ---- fetching */
@@ -417,7 +418,8 @@ bool bus_batch_run(bus_shard *shard)
     if (shard->store_retry_at_us > shard->now_us || !work_waits(shard) || atomic_load_explicit(&shard->failed, memory_order_relaxed))
         return false;
     shard->metrics_before = shard->metrics;
-    for (int pass = 0; pass < 2; pass++) {
+    shard->careful -= shard->careful > 0;
+    for (int pass = shard->careful > 0; pass < 2; pass++) {
         begin_pass(shard, pass > 0);
         if (bus_store_begin(shard->store, &err)) {
             store_failed(shard, &err);
@@ -441,6 +443,7 @@ bool bus_batch_run(bus_shard *shard)
             return false;
         if (shard->batch_error.status)
             break;
+        shard->careful = CAREFUL_BATCHES;
         bus_count(&shard->metrics.reruns, 1);
         shard->metrics_before = shard->metrics;
     }

@@ -190,6 +190,7 @@ struct bus_shard {
     bool in_batch, savepoints;
     bool saved;                     /* a save is open around the delivery in hand: settling and handler go together */
     bool one_by_one; int one_by_one_left;
+    int careful;                    /* batches to begin with savepoints */
     bus_error batch_error;          /* why it must be rolled back for good; status BUS_OK: only redo */
     int64_t now_ms, now_us;
     int batch_count;
