@@ -297,7 +297,7 @@ demo: all
 	@BUS_BIN='$(abspath $(B)/bin)' KAFKA='$(KAFKA)' scripts/demo
 
 check: lib $(page)
-	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs
+	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual
 docs: $(page)
 	@mkdir -p docs
 	$(page) > docs/configuration.md
@@ -308,7 +308,7 @@ INSTALL ?= install
 MANDIR  ?= $(PREFIX)/share/man/man1
 COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 man_page := $(firstword $(wildcard docs/bus.1 bus.1))
-completion := $(firstword $(wildcard scripts/bus.bash docs/bus.bash))
+completion := $(firstword $(wildcard completion/bus.bash))
 
 $(B)/bus.pc: bus.pc.in $(B)/flags
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
