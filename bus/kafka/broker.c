@@ -6,6 +6,7 @@
 #include "kafka/client.h"
 #include <librdkafka/rdkafka_mock.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define MOST_NODES 16
 #define MOST_REPLICAS 3
@@ -65,6 +66,9 @@ bus_status bus_kafka_broker_topic(bus_kafka_broker *broker, const char *topic, i
 
     if (partitions < 1)
         return bus_fail(err, BUS_INVALID, "topic %s: %d partitions; at least 1", topic, (int)partitions);
+    /* librdkafka 2.0.2 can lose the wake-up of a second command that comes while its mock thread still serves the first, which
+     * then waits for the thread's next turn, a second later. A moment is enough for it to be back in its poll. */
+    nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     code = rd_kafka_mock_topic_create(broker->mock, topic, (int)partitions, replicas);
     if (code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS || code == RD_KAFKA_RESP_ERR__CONFLICT)
         return bus_fail(err, BUS_EXISTS, "topic %s is there already", topic);
