@@ -20,7 +20,7 @@ void bus_tx_init(bus_tx *tx, bus_shard *shard, const bus_delivery *delivery)
 
 /* ---- verdicts */
 
-static void keep_reason(char out[BUS_REASON], const char *format, va_list args)
+BUS_PRINTF(2, 0) static void keep_reason(char out[BUS_REASON], const char *format, va_list args)
 {
     if (vsnprintf(out, BUS_REASON, format, args) < 0)
         out[0] = 0;
