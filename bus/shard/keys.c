@@ -421,6 +421,7 @@ bus_outcome bus_key_run_head(bus_shard *shard, bus_key *key)
         bus_shard_input *input = bus_shard_input_of(shard, delivery.event.topic);
         bus_input_pause(shard, input, tx.reason, false);
         step_used(shard, job);
+        shard->did |= job != NULL; /* commit, though a draining key has nothing to write: only that gives the step up */
         return defer(shard, key, input);
     }
     if (outcome == BUS_OUT_DONE) {
