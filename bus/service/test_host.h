@@ -19,6 +19,7 @@ typedef struct bus_host_options {
     bus_memory_cluster *cluster;
     const bus_clock *clock;
     bus_catalog *catalog;
+    bus_pool *pool;                /* for prepare steps; NULL: they run inside the step. A shard that closes waits for its jobs */
     const char *vfs, *synchronous; /* of the stores; see store.h */
     bool init;
 } bus_host_options;

@@ -120,6 +120,43 @@ static size_t meter(void *opaque, const char *topic, int32_t partition, size_t r
     return s->calm ? ready : sim_chance(s, 200) ? 0 : (size_t)below(s, (int)ready) + 1;
 }
 
+/* ---- prepare steps */
+
+static void submit(bus_pool *pool, bus_job *job)
+{
+    sim_pool *jobs = (sim_pool *)pool;
+    bus_job **at = &jobs->first;
+    if (jobs->at_once) {
+        job->run(job);
+        job->done(job);
+        return;
+    }
+    while (*at)
+        at = &(*at)->next;
+    job->next = NULL;
+    *at = job;
+}
+
+/* Runs the n-th that waits. */
+static void run_job(sim_pool *jobs, int n)
+{
+    bus_job **at = &jobs->first;
+    while (*at && n--)
+        at = &(*at)->next;
+    bus_job *job = *at;
+    if (!job)
+        return;
+    *at = job->next;
+    job->run(job);
+    job->done(job);
+}
+
+static void run_jobs(sim_pool *jobs)
+{
+    while (jobs->first)
+        run_job(jobs, 0);
+}
+
 /* ---- processes */
 
 static void start(sim *s, sim_process *process)
@@ -127,9 +164,11 @@ static void start(sim *s, sim_process *process)
     int number, service = (int)((process - &s->process[0][0]) / SIM_PROCESSES);
     const char *name = name_of(s, process, &number);
     bus_error err = { 0 };
+    process->jobs = (sim_pool){ .pool = { submit } };
     const bus_host_options options = { .service = &s->service[service], .data = s->data, .shards = SIM_SHARDS,
                                        .retry_tiers = "200ms,1s", .attempts = 3, .limits = s->limits, .cluster = s->cluster,
-                                       .clock = &s->clock.clock, .catalog = s->catalog };
+                                       .clock = &s->clock.clock, .catalog = s->catalog,
+                                       .pool = &process->jobs.pool };
     sim_note(s, "start %s.%d", name, number);
     if (bus_host_open(&options, &process->host, &err))
         sim_fail(s, "start: %s", err.text);
@@ -148,10 +187,26 @@ static void die(sim *s, sim_process *process)
     s->doomed = NULL;
 }
 
-static void bury(sim *s, sim_process *process)
+static void shut(sim_process *process)
 {
+    run_jobs(&process->jobs);
+    process->jobs.at_once = true;
     bus_host_close(process->host);
     process->host = NULL;
+}
+
+/* Reads the group's word; a shard may close at it. */
+static void hear(sim_process *process)
+{
+    run_jobs(&process->jobs);
+    process->jobs.at_once = true;
+    bus_host_group(process->host);
+    process->jobs.at_once = false;
+}
+
+static void bury(sim *s, sim_process *process)
+{
+    shut(process);
     memset(process->gaps_seen, 0, sizeof process->gaps_seen);
     for (int i = 0; i < SIM_SHARDS; i++)
         if (s->snapshot[i] && !snapshot_restore(s->snapshot[i]))
@@ -193,6 +248,10 @@ static bool step(sim *s, sim_process *process, int shard)
 {
     if (!process->host)
         return false;
+    if (s->calm)
+        run_jobs(&process->jobs);
+    else if (sim_chance(s, 500))
+        run_job(&process->jobs, below(s, 3));
     stepping = process;
     bool went = bus_host_step(process->host, shard);
     stepping = NULL;
@@ -324,7 +383,7 @@ static void upset(sim *s, sim_process *process)
         bury(s, process);
     } else if (sim_chance(s, 300)) {
         sim_note(s, "stop %s", s->service[(process - &s->process[0][0]) / SIM_PROCESSES].name);
-        bus_host_close(process->host);
+        shut(process);
         *process = (sim_process){ 0 };
     } else {
         s->doomed = process;
@@ -344,7 +403,7 @@ static void act(sim *s)
         step(s, process, below(s, SIM_SHARDS));
     } else if ((dice -= 100) < 0) {
         if (process->host)
-            bus_host_group(process->host);
+            hear(process);
         for (int i = 0; process->host && i < SIM_SHARDS; i++)
             look(s, process, i);
     } else if ((dice -= 110) < 0) {
@@ -393,9 +452,10 @@ static void come_to_rest(sim *s)
         }
         for (int i = 0; i < SIM_SERVICES * SIM_PROCESSES; i++) {
             sim_process *process = &s->process[0][0] + i;
-            bus_host_group(process->host);
+            hear(process);
             for (int shard = 0; shard < SIM_SHARDS; shard++)
                 step(s, process, shard);
+            run_jobs(&process->jobs);
             int64_t at = bus_host_due(process->host);
             due = at < due ? at : due;
         }
@@ -511,7 +571,7 @@ static bool run_seed(uint64_t seed, FILE *history)
     bool failed = s->failed;
     s->cut = true; /* what callers hear now is of no account */
     for (int i = 0; i < SIM_SERVICES * SIM_PROCESSES; i++)
-        bus_host_close((&s->process[0][0] + i)->host);
+        shut(&s->process[0][0] + i);
     bus_log_to(NULL, NULL, BUS_ERROR);
     bus_memory_cluster_free(s->cluster);
     bus_catalog_free(s->catalog);

@@ -24,8 +24,16 @@ enum { ALPHA, BETA };
 
 typedef struct sim sim;
 
+/* Prepare steps wait here until chance runs one; or run at once while a shard may be closing, which waits for them. */
+typedef struct sim_pool {
+    bus_pool pool;
+    bus_job *first;
+    bool at_once;
+} sim_pool;
+
 typedef struct sim_process {
     bus_host *host;                      /* NULL: not running */
+    sim_pool jobs;
     int64_t gaps_seen[SIM_SHARDS];
 } sim_process;
 

@@ -88,10 +88,26 @@ static int number_of(bus_string text)
     return atoi(digits);
 }
 
+/* What the handler needs, fetched before: now and then that fails. */
+static bus_verdict prepare_alpha(bus_prepare *prepare, const bus_event *event, void *shard)
+{
+    sim *s = shard;
+    int number = number_of(inventory_ReleaseStock_of(event)->order_id);
+    if (!s->calm && sim_chance(s, 20))
+        return bus_prepare_fail(prepare, BUS_RETRY, "fetching for %d failed", number);
+    if (!s->calm && sim_chance(s, 20))
+        return bus_prepare_fail(prepare, BUS_PAUSE, "the provider is away");
+    return bus_prepared(prepare, &number, sizeof number) == BUS_OK ? BUS_DONE : BUS_RETRY;
+}
+
 static bus_verdict on_alpha(bus_tx *tx, const bus_event *event, void *shard)
 {
     const inventory_ReleaseStock *body = inventory_ReleaseStock_of(event);
     int number = number_of(body->order_id);
+    size_t len = 0;
+    const int *prepared = bus_prepared_result(tx, &len);
+    if (!prepared || len != sizeof number || *prepared != number)
+        sim_fail(shard, "event %d is handled with %s", number, prepared ? "what was prepared for another" : "nothing prepared");
     bus_verdict verdict = work(tx, event, shard, number, "effect");
     if (verdict == BUS_DONE && number % 3 == 0) {
         char name[24];
@@ -127,7 +143,8 @@ static bus_status on_open(sqlite3 *db, int shard, void *opaque, void **state, bu
 void sim_services(sim *s)
 {
     static const bus_route alpha[] = { { .topic = "shop.inbox", .handler = on_inbox, .on_dead = BUS_HOLD_KEY }, { 0 } };
-    static const bus_route beta[] = { { .topic = "alpha.events", .type = &inventory_ReleaseStock_type, .handler = on_alpha },
+    static const bus_route beta[] = { { .topic = "alpha.events", .type = &inventory_ReleaseStock_type, .handler = on_alpha,
+                                        .prepare = prepare_alpha },
                                       { .topic = "beta.events", .type = &payment_RefundPayment_type, .handler = on_echo }, { 0 } };
     static const bus_emits alpha_emits[] = { { .type = &inventory_ReleaseStock_type }, { 0 } };
     static const bus_emits beta_emits[] = { { .type = &payment_RefundPayment_type }, { 0 } };
