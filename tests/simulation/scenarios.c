@@ -812,6 +812,49 @@ static void a_pause_burns_no_attempt_and_keeps_order(void **state)
     assert_int_equal(COUNTER(s, dead_lettered), 0);
 }
 
+static void prepare_steps_run_before_their_events_and_again_after_a_pause(void **state)
+{
+    scene *s = *state;
+    s->weather = true;
+    scene_send(s, "steps", "k", "a unready retry=1");
+    scene_send(s, "steps", "k", "b unready");
+    scene_send(s, "steps", "other", "c");
+    scene_pass(s, 20000);
+    assert_int_equal(s->runs, 0);
+    s->weather = false;
+    scene_pass(s, 60000);
+    assert_string_equal(scene_letters(s), "");
+    assert_string_equal(scene_effects(s), "c a b");
+    assert_int_equal(s->runs, 4);
+}
+
+static void a_draining_key_takes_its_prepare_step_up_again_after_a_pause(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "steps", "k", "a retry=1");
+    scene_send(s, "steps", "k", "b unready");
+    scene_run(s);
+    s->weather = true;
+    scene_pass(s, 5000);
+    assert_string_equal(scene_effects(s), "a");
+    s->weather = false;
+    scene_pass(s, 60000);
+    assert_string_equal(scene_effects(s), "a b");
+}
+
+static void a_redriven_event_is_prepared_too(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "steps", "k", "a reject");
+    scene_run(s);
+    assert_string_equal(scene_letters(s), "handler:open:1");
+    s->mended = true;
+    scene_command(s, 0, "redrive", 0);
+    scene_pass(s, 20000);
+    assert_string_equal(scene_effects(s), "a");
+    assert_string_equal(scene_letters(s), "handler:open:1 redriven:1 resolved:1");
+}
+
 static void what_kills_three_times_is_dead_lettered_unrun(void **state)
 {
     scene *s = *state;
@@ -994,6 +1037,9 @@ int main(void)
         TEST(parking_is_bounded_per_store),
         TEST(sticky_errors_undo_the_whole_delivery),
         TEST(a_pause_burns_no_attempt_and_keeps_order),
+        TEST(prepare_steps_run_before_their_events_and_again_after_a_pause),
+        TEST(a_draining_key_takes_its_prepare_step_up_again_after_a_pause),
+        TEST(a_redriven_event_is_prepared_too),
         TEST(what_kills_three_times_is_dead_lettered_unrun),
         TEST(what_kills_twice_runs_the_third_time),
         TEST(a_scheduled_event_leaves_when_it_is_due),

@@ -121,6 +121,26 @@ static bus_verdict on_typed(bus_tx *tx, const bus_event *event, void *shard)
     return play(tx, shard, event, text);
 }
 
+/* Hands the handler the event's own text, so that it can tell whose step was run. */
+static bus_verdict on_prepare(bus_prepare *prepare, const bus_event *event, void *shard)
+{
+    const scene *s = shard;
+    char text[200] = "";
+    memcpy(text, event->value, event->value_len < 199 ? event->value_len : 199);
+    if (told(text, "unready") && s->weather)
+        return bus_prepare_fail(prepare, BUS_PAUSE, "weather");
+    return bus_prepared(prepare, event->value, event->value_len) == BUS_OK ? BUS_DONE : BUS_RETRY;
+}
+
+static bus_verdict on_steps(bus_tx *tx, const bus_event *event, void *shard)
+{
+    size_t len = 0;
+    const void *prepared = bus_prepared_result(tx, &len);
+    if (!prepared || len != event->value_len || memcmp(prepared, event->value, len) != 0)
+        return bus_reject(tx, "unprepared");
+    return on_raw(tx, event, shard);
+}
+
 static bus_verdict on_tombstone(bus_tx *tx, const bus_event *event, void *shard)
 {
     assert_null(event->value);
@@ -155,11 +175,12 @@ int scene_set_up(void **state)
     static const bus_route routes[] = { { .topic = "in", .handler = on_raw },
                                         { .topic = "slow", .handler = on_raw },
                                         { .topic = "held", .handler = on_raw, .on_dead = BUS_HOLD_KEY },
+                                        { .topic = "steps", .handler = on_steps, .prepare = on_prepare },
                                         { .topic = "typed", .type = &inventory_ReleaseStock_type, .handler = on_typed },
                                         { .topic = "typed", .handler = on_tombstone, .tombstone = true },
                                         { 0 } };
     static const bus_emits emits[] = { { &inventory_ReleaseStock_type, NULL }, { &payment_RefundPayment_type, "svc.other" }, { 0 } };
-    static const char *const topics[] = { "in", "slow", "held", "typed", "svc.events", "svc.other", "svc.redrive", "svc.dlq", "svc.retry.1s",
+    static const char *const topics[] = { "in", "slow", "held", "steps", "typed", "svc.events", "svc.other", "svc.redrive", "svc.dlq", "svc.retry.1s",
                                           "svc.retry.10s" };
     scene *s = calloc(1, sizeof *s);
     bus_virtual_clock_init(&s->clock, START_MS);

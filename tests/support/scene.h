@@ -2,9 +2,9 @@
  * Scene: one shard of a small service, `svc`, for tests that play one rule of the protocol. Its handlers do what the events
  * say and leave their words in a table, in order.
  *
- * It reads `in` and `slow` (dead letters release the key), `held` (hold it) and `typed` (inventory.ReleaseStock, its order_id
+ * It reads `in` and `slow` (dead letters release the key), `held` (hold it), `steps` (with a prepare step) and `typed` (inventory.ReleaseStock, its order_id
  * is the text; tombstones too), and emits inventory.ReleaseStock to svc.events and payment.RefundPayment to svc.other. An event's
- * text is a name and instructions: "a retry=2" fails twice, "reject", "pause" (while scene.weather is bad), "die", "emit",
+ * text is a name and instructions: "a retry=2" fails twice, "reject", "pause" (while scene.weather is bad), "unready" (so does its prepare step), "die", "emit",
  * "emit=3", "other", "schedule=500", "due=500" (at 500 ms from the scene's start), "name=x" (of the schedule), "cancel=x", "bad-sql", "write" (effect before
  * the verdict). After scene.mended everything succeeds. */
 #ifndef TESTS_SUPPORT_SCENE_H
