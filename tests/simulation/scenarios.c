@@ -111,6 +111,19 @@ static void an_offset_set_back_by_kafkas_tool_delivers_again(void **state)
     assert_int_equal(COUNTER(s, gaps), 0);
 }
 
+static void an_offset_set_back_delivers_foreign_events_again_too(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a");
+    scene_send(s, "in", "k", "b");
+    scene_send(s, "slow", "k", "c");
+    scene_pass(s, 5000);
+    scene_stop(s);
+    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 1);
+    scene_start(s);
+    assert_string_equal(scene_effects(s), "a b c b");
+}
+
 static void an_offset_set_forward_by_kafkas_tool_skips(void **state)
 {
     scene *s = *state;
@@ -998,6 +1011,7 @@ int main(void)
         TEST(a_store_copied_at_its_last_opening_is_refused_by_its_position),
         TEST(another_store_is_refused_and_none_is_made_beside_it),
         TEST(an_offset_set_back_by_kafkas_tool_delivers_again),
+        TEST(an_offset_set_back_delivers_foreign_events_again_too),
         TEST(an_offset_set_forward_by_kafkas_tool_skips),
         TEST(an_offset_set_while_it_runs_is_taken_over_at_the_next_assignment),
         TEST(a_recreated_topic_halts_by_its_anchor),
