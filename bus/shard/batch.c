@@ -223,10 +223,11 @@ static bus_outcome run_draining(bus_shard *shard)
             shard->draining_after = 0;
             break;
         }
-        shard->draining_after = key->id;
+        int64_t id = key->id;
         bus_outcome outcome = bus_key_drain(shard, key, shard->one_by_one ? 1 : DRAIN_MOST);
-        if (outcome == BUS_OUT_REDO)
+        if (outcome == BUS_OUT_REDO) /* the pass with savepoints must come to this key, too */
             return outcome;
+        shard->draining_after = id;
         shard->batch_count++;
     }
     /* All of them wait for a topic's pause or a prepare step: look again soon, not at once. */
@@ -318,7 +319,9 @@ static void undo_pass(bus_shard *shard)
 {
     bus_store_rollback(shard->store);
     bus_prepare_batch_over(shard, false);
+    bus_counter pauses = shard->metrics.pauses; /* a pause stands although the batch that met it is undone */
     shard->metrics = shard->metrics_before;
+    shard->metrics.pauses = pauses;
     shard->staged_count = 0;
     bus_buf_clear(&shard->staged_bytes);
     for (size_t i = 0; i < shard->lane_count; i++)
