@@ -131,6 +131,7 @@ typedef struct bus_relay {
     size_t waiting;        /* reports outstanding on the main producer */
     bool resetting;        /* main producer fatal: no produce until replaced */
     int64_t retry_at_us;   /* of a reset that failed */
+    int64_t fatal_since_us[BUS_CHANNELS]; /* a fatal producer still owes reports; 0: none does */
 } bus_relay;
 
 /* ---- prepare */

@@ -13,6 +13,7 @@
 #define REPORTS 256
 #define DELETE_AFTER_US 20000 /* an idle shard deletes acknowledged rows after this long, in a transaction of its own */
 #define DELETE_MOST 10000
+#define REPORTS_DUE_US 500000 /* a fatal producer's last reports come at once; so long they are waited for */
 
 typedef bus_relay_destination route;
 
@@ -364,6 +365,22 @@ void bus_relay_reports(bus_shard *shard)
 
 /* ---- replacing a producer that has become fatal */
 
+/* The report that names the row at fault may come just after the fatal state is seen, and would be lost with the producer. */
+static bool reports_due(bus_shard *shard, bus_channel channel)
+{
+    bus_relay *relay = &shard->relay;
+    size_t waiting = channel == BUS_MAIN ? relay->waiting : 0;
+    for (size_t i = 0; i < relay->count && channel == BUS_PROBE; i++)
+        waiting += relay->all[i]->flow == BUS_PROBING ? relay->all[i]->waiting : 0;
+    int64_t *since = &relay->fatal_since_us[channel];
+    if (!*since)
+        *since = shard->now_us;
+    if (waiting && shard->now_us - *since < REPORTS_DUE_US)
+        return true;
+    *since = 0;
+    return false;
+}
+
 static void replace(bus_shard *shard, bus_channel channel)
 {
     bus_relay *relay = &shard->relay;
@@ -371,6 +388,10 @@ static void replace(bus_shard *shard, bus_channel channel)
     if (relay->retry_at_us > shard->now_us)
         return;
     bus_relay_reports(shard); /* what it still knows */
+    if (reports_due(shard, channel)) {
+        relay->resetting |= channel == BUS_MAIN;
+        return;
+    }
     if (shard->port->ops->reset(shard->port, channel, &err)) {
         relay->resetting = channel == BUS_MAIN;
         relay->retry_at_us = shard->now_us + 1000000;
@@ -464,7 +485,14 @@ int64_t bus_relay_wait_us(const bus_shard *shard)
     int64_t wait = INT64_MAX;
     if (relay->acked_count)
         wait = relay->rewound ? 0 : relay->acked_since_us + DELETE_AFTER_US - shard->now_us;
-    if (relay->resetting && relay->retry_at_us - shard->now_us < wait)
+    bool owing = false;
+    for (bus_channel channel = BUS_MAIN; channel < BUS_CHANNELS; channel++) {
+        int64_t due = relay->fatal_since_us[channel] + REPORTS_DUE_US - shard->now_us;
+        owing |= relay->fatal_since_us[channel] != 0;
+        if (relay->fatal_since_us[channel] && due < wait)
+            wait = due;
+    }
+    if (relay->resetting && !owing && relay->retry_at_us - shard->now_us < wait)
         wait = relay->retry_at_us - shard->now_us;
     for (size_t i = 0; i < relay->count && relay->any_behind; i++) {
         const route *r = relay->all[i];
