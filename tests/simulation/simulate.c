@@ -2,7 +2,9 @@
  * Simulation: one seed, one history of random faults; then everything heals, and sim_check.c says whether anything was lost,
  * doubled or out of order. A seed that fails is run again with its history printed.
  *
- *   simulate [--seeds A:B] [--seed N [--verbose]] */
+ *   simulate [--seeds A:B] [--seed N [--verbose]]
+ *
+ * A process dies between two steps, and at any failpoint inside one where the build has them (debug, asan, tsan). */
 #include "support/sim.h"
 
 #include "base/config.h"
@@ -601,6 +603,9 @@ int main(int argc, char **argv)
     }
     unsigned long long failed = 0;
     time_t began = time(NULL);
+#ifndef BUS_FAILPOINTS
+    printf("this build has no failpoints: processes die between steps only\n");
+#endif
     for (unsigned long long seed = first; seed <= last; seed++) {
         bool ok = run_seed(seed, verbose ? stdout : NULL);
         if (!ok && !verbose) {
