@@ -11,13 +11,15 @@
 typedef struct kafka_transport kafka_transport;
 typedef struct kafka_port kafka_port;
 
-/* A fetched record's memory: librdkafka's message and the array of its headers. Kept by the port for reuse. */
+/* A fetched record's memory: librdkafka's message, and its headers copied. Kept by the port for reuse. */
 #define KAFKA_HEADERS_INLINE 16
+#define KAFKA_HEADER_BYTES 640
 typedef struct kafka_fetched {
     struct kafka_fetched *next;
     rd_kafka_message_t *message;
-    bus_header *more;                            /* when there are more than fit */
+    void *more;                                  /* array and bytes, when they are more than fit */
     bus_header headers[KAFKA_HEADERS_INLINE];
+    char bytes[KAFKA_HEADER_BYTES];
 } kafka_fetched;
 
 struct bus_lane {

@@ -106,29 +106,51 @@ static kafka_fetched *take_spare(kafka_port *port)
     return fetched;
 }
 
-/* The headers as an array. librdkafka parses them at the first look and hands out borrowed pointers. false: no memory. */
+/* Copies the list to `array` and `bytes`. */
+static void copy_headers(const rd_kafka_headers_t *list, size_t count, bus_header *array, char *bytes)
+{
+    for (size_t i = 0; i < count; i++) {
+        bus_header h = { 0 };
+
+        rd_kafka_header_get_all(list, i, &h.name, &h.value, &h.len);
+        size_t name = strlen(h.name) + 1;
+
+        array[i].name = memcpy(bytes, h.name, name);
+        array[i].value = h.value ? memcpy(bytes + name, h.value, h.len) : NULL;
+        array[i].len = h.len;
+        bytes += name + h.len;
+    }
+}
+
+/* The headers as an array. librdkafka parses them into a list of as many allocations at the first look. Were the list kept
+ * until the batch has committed, thousands of small blocks would be freed at once, far more than malloc's caches of a thread
+ * take: a tenth of the loop's time. So it is copied and freed on the spot, block after block from the cache. false: no memory. */
 static bool read_headers(kafka_fetched *fetched, bus_record *out)
 {
     rd_kafka_headers_t *list;
     bus_header *array = fetched->headers;
-    size_t count, n = 0;
+    char *bytes = fetched->bytes;
+    size_t count, size = 0, len;
+    const char *name;
+    const void *value;
 
     out->headers = array;
     out->header_count = 0;
-    if (rd_kafka_message_headers(fetched->message, &list) != RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (rd_kafka_message_detach_headers(fetched->message, &list) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return true;
     count = rd_kafka_header_cnt(list);
-    if (count > KAFKA_HEADERS_INLINE) {
-        array = fetched->more = malloc(count * sizeof *array);
-        if (!array)
-            return false;
+    for (size_t i = 0; i < count && rd_kafka_header_get_all(list, i, &name, &value, &len) == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+        size += strlen(name) + 1 + len;
+    if (count > KAFKA_HEADERS_INLINE || size > KAFKA_HEADER_BYTES) {
+        array = fetched->more = malloc(count * sizeof *array + size);
+        bytes = (char *)(array + count);
     }
-    while (n < count && rd_kafka_header_get_all(list, n, &array[n].name, &array[n].value, &array[n].len) ==
-                            RD_KAFKA_RESP_ERR_NO_ERROR)
-        n++;
+    if (array)
+        copy_headers(list, count, array, bytes);
+    rd_kafka_headers_destroy(list);
     out->headers = array;
-    out->header_count = n;
-    return true;
+    out->header_count = array ? count : 0;
+    return array != NULL;
 }
 
 static bool to_record(bus_lane *lane, rd_kafka_message_t *message, bus_record *out)

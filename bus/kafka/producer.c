@@ -209,7 +209,9 @@ static void report_of(const rd_kafka_message_t *message, bus_channel channel, bu
         /* A batch answered "duplicate sequence number" counts as delivered to librdkafka, but has no offset: it can be
          * another one's. */
         out->kind = message->offset >= 0 ? BUS_REPORT_ACKED : BUS_REPORT_UNSURE;
-        snprintf(out->text, sizeof out->text, "%s", out->kind == BUS_REPORT_ACKED ? "" : "acknowledged without an offset");
+        out->text[0] = '\0';
+        if (out->kind == BUS_REPORT_UNSURE)
+            snprintf(out->text, sizeof out->text, "acknowledged without an offset");
         return;
     }
     out->kind = kind_of(message->err);
