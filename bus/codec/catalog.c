@@ -4,13 +4,21 @@
 
 #include "base/error.h"
 #include "base/map.h"
+#include "codec/plan.h"
+#include "codec/wire.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* From one schema to one type; without a plan: why there can be none. */
+typedef struct route { bus_plan *plan; bus_status status; char why[]; } route;
+typedef struct route_key { const bus_schema *writer; const bus_type *reader; } route_key;
+
 struct bus_catalog {
     pthread_rwlock_t lock;
+    bus_map routes;                            /* route_key to route, owned */
     bus_map by_text, by_fingerprint, by_name;  /* to bus_schema; by_text owns nothing either */
     bus_schema **schemas;                      /* owned, in order of arrival */
     size_t count, cap;
@@ -25,16 +33,24 @@ bus_catalog *bus_catalog_new(void)
         free(catalog);
         return NULL;
     }
+    bus_map_init(&catalog->routes);
     bus_map_init(&catalog->by_text);
     bus_map_init(&catalog->by_fingerprint);
     bus_map_init(&catalog->by_name);
     return catalog;
 }
 
+static void free_route(void *value)
+{
+    bus_plan_free(((route *)value)->plan);
+    free(value);
+}
+
 void bus_catalog_free(bus_catalog *catalog)
 {
     if (!catalog)
         return;
+    bus_map_free(&catalog->routes, free_route); /* they borrow from the schemas */
     bus_map_free(&catalog->by_text, NULL);
     bus_map_free(&catalog->by_fingerprint, NULL);
     bus_map_free(&catalog->by_name, NULL);
@@ -135,4 +151,79 @@ uint64_t bus_catalog_version(const bus_catalog *catalog)
     uint64_t version = catalog->count;
     pthread_rwlock_unlock(lock);
     return version;
+}
+
+/* ---- plans */
+
+/* Made outside the lock, as schemas are parsed. */
+static route *make_route(const route_key *key)
+{
+    bus_error err = { .status = BUS_OK };
+    bus_plan *plan = NULL;
+    bus_status status = bus_plan_new(key->writer, key->reader, &plan, &err);
+    if (status == BUS_NOMEM)
+        return NULL;
+    size_t len = plan ? 0 : strlen(err.text);
+    route *made = calloc(1, sizeof *made + len + 1);
+    if (!made) {
+        bus_plan_free(plan);
+        return NULL;
+    }
+    made->plan = plan;
+    made->status = status;
+    if (len > 0)
+        memcpy(made->why, err.text, len);
+    return made;
+}
+
+static const route *add_route(bus_catalog *catalog, const route_key *key)
+{
+    route *made = make_route(key);
+    if (!made)
+        return NULL;
+    pthread_rwlock_wrlock(&catalog->lock);
+    route *found = bus_map_get(&catalog->routes, key, sizeof *key);
+    bool kept = !found && bus_map_put(&catalog->routes, key, sizeof *key, made);
+    pthread_rwlock_unlock(&catalog->lock);
+    if (kept)
+        return made;
+    free_route(made); /* another thread was faster, or there is no memory */
+    return found;
+}
+
+static bus_status decode_by(const route *by, uint64_t fingerprint, const bus_type *type, const void *bytes, size_t len,
+                            bus_arena *arena, const void **body, bus_error *err)
+{
+    if (!by->plan)
+        return bus_fail(err, BUS_SCHEMA, "written with another version of its schema (%016" PRIx64 ") than %s here (%016" PRIx64
+                                         "), and cannot be read: %s", fingerprint, type->name, type->fingerprint, by->why);
+    void *value = bus_arena_alloc(arena, type->shape->size);
+    if (!value)
+        return bus_fail_nomem(err);
+    bus_status status = bus_plan_decode(by->plan, (const uint8_t *)bytes + BUS_WIRE_FRAMING, len - BUS_WIRE_FRAMING,
+                                        BUS_WIRE_FRAMING, arena, value, err);
+    if (status == BUS_OK)
+        *body = value;
+    return status;
+}
+
+bus_status bus_catalog_decode(bus_catalog *catalog, const bus_type *type, const void *bytes, size_t len, bus_arena *arena,
+                              const void **body, bus_error *err)
+{
+    uint64_t fingerprint;
+    if (!bytes || !bus_wire_fingerprint(bytes, len, &fingerprint) || fingerprint == type->fingerprint ||
+        type->layout != BUS_TYPE_LAYOUT)
+        return bus_wire_decode(type, bytes, len, arena, body, err);
+    pthread_rwlock_rdlock(&catalog->lock);
+    route_key key = { bus_map_get(&catalog->by_fingerprint, &fingerprint, sizeof fingerprint), type };
+    const route *found = key.writer ? bus_map_get(&catalog->routes, &key, sizeof key) : NULL;
+    pthread_rwlock_unlock(&catalog->lock);
+    if (!key.writer)
+        return bus_fail(err, BUS_MISSING, "written with schema %016" PRIx64 ", which nobody has announced; %s here is %016" PRIx64,
+                        fingerprint, type->name, type->fingerprint);
+    if (!found)
+        found = add_route(catalog, &key);
+    if (found && !found->plan && found->status != BUS_SCHEMA)
+        return bus_fail(err, found->status, "%s", found->why);
+    return found ? decode_by(found, fingerprint, type, bytes, len, arena, body, err) : bus_fail_nomem(err);
 }

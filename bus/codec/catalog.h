@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Catalog: the schemas this process knows, compiled-in and announced on `bus.schemas`. Any thread. */
+ * Catalog: the schemas this process knows, compiled-in and announced on `bus.schemas`, and the plans from them to the
+ * types it was built with. Any thread. */
 #ifndef BUS_CODEC_CATALOG_H
 #define BUS_CODEC_CATALOG_H
 
+#include "base/arena.h"
 #include "codec/schema.h"
 
 typedef struct bus_catalog bus_catalog;
@@ -18,5 +20,12 @@ const bus_schema *bus_catalog_named(const bus_catalog *catalog, const char *full
 const bus_schema *bus_catalog_at(const bus_catalog *catalog, size_t i);
 /* Grows with each new schema: a paused shard looks again when it changes. */
 uint64_t bus_catalog_version(const bus_catalog *catalog);
+
+/* Decodes a framed body into a struct of `type`, whichever version of the schema wrote it. The plan for a version is made when
+ * it is first met and kept. The struct is in the arena; it borrows from `bytes` and from the catalog. `type` must live as long
+ * as the catalog. BUS_MISSING: a fingerprint that nobody announced; BUS_SCHEMA: a version that cannot be read as `type` (the
+ * text has both names and the field that stops it); else as bus_wire_decode. */
+bus_status bus_catalog_decode(bus_catalog *catalog, const bus_type *type, const void *bytes, size_t len, bus_arena *arena,
+                              const void **body, bus_error *err);
 
 #endif

@@ -1,24 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Decode: Avro's binary encoding into C structs, by the descriptor table. The bytes are hostile; the table is not. */
-#include "codec/body.h"
-#include "codec/reader.h"
-
+#include "codec/decoder.h"
 #include "codec/uuid_text.h"
 
-/* How every generated array and map begins. Copied, never aliased: each has its own C type. */
-typedef struct span { const void *at; size_t len; } span;
+#define decode bus_decoder_value /* the recursion below */
 
-typedef struct decoder {
-    bus_reader in;
-    bus_arena *arena;
-    size_t memory;   /* taken from the arena so far */
-    unsigned depth;
-    bus_fault fault;
-} decoder;
-
-static bool decode(decoder *d, const bus_shape *shape, void *out);
-
-static void *allocate(decoder *d, size_t n)
+void *bus_decoder_allocate(bus_decoder *d, size_t n)
 {
     bus_arena *arena = d->arena;
     if (n > BUS_BODY_MAX_MEMORY - d->memory || (arena->limit && n > arena->limit - arena->used)) {
@@ -35,67 +22,83 @@ static void *allocate(decoder *d, size_t n)
     return memory;
 }
 
-static bool enter(decoder *d)
+bool bus_decoder_enter(bus_decoder *d)
 {
     if (++d->depth > BUS_DEPTH_MAX)
         return bus_reader_fail(&d->in, "nested deeper than %d", BUS_DEPTH_MAX);
     return true;
 }
 
-static bool decode_record(decoder *d, const bus_shape *shape, void *out)
+/* The position is kept at hand as long as values come quickly: in the decoder every store to the struct would make it be
+ * read again. */
+static bool decode_record(bus_decoder *d, const bus_shape *shape, void *out)
 {
-    if (!enter(d))
+    if (!bus_decoder_enter(d))
         return false;
+    const uint8_t *at = d->in.at, *const end = d->in.end;
     const bus_field *field = shape->fields;
-    for (const bus_field *end = field + shape->count; field < end; field++)
-        if (!decode(d, field->shape, (char *)out + field->offset))
-            return bus_fault_field(&d->fault, field->name);
+    for (const bus_field *last = field + shape->count; field < last; field++) {
+        const uint8_t *next = bus_quick_value(field->shape, at, end, (char *)out + field->offset);
+        if (!next) {
+            d->in.at = at;
+            if (!decode(d, field->shape, (char *)out + field->offset))
+                return bus_fault_field(&d->fault, field->name);
+            next = d->in.at;
+        }
+        at = next;
+    }
+    d->in.at = at;
     d->depth--;
     return true;
 }
 
-/* Room for `more` items after the `len` that there are. Blocks after the first double it, so that many small blocks cost
- * no more than one big one. */
-static char *extend(decoder *d, char *items, size_t len, size_t *room, size_t more, size_t stride)
+/* Blocks after the first double the room, so that many small blocks cost no more than one big one. */
+char *bus_decoder_extend(bus_decoder *d, char *items, size_t len, size_t *room, size_t more, size_t stride)
 {
     if (more <= *room - len)
         return items;
     size_t want = *room * 2 > len + more ? *room * 2 : len + more;
     /* No overflow: both are bounded by the message's length, the stride by the size of a C type. */
-    char *memory = allocate(d, want * stride);
+    char *memory = bus_decoder_allocate(d, want * stride);
     if (memory && len > 0)
         memcpy(memory, items, len * stride);
     *room = want;
     return memory;
 }
 
-/* Fixed runs of numbers are most of what arrays hold in practice and need no dispatch for each item. */
-static bool decode_items(decoder *d, const bus_shape *shape, char *items, size_t from, size_t count)
+static bool decode_items(bus_decoder *d, const bus_shape *shape, char *items, size_t from, size_t count)
 {
     const bus_shape *item = shape->item;
-    bool map = shape->kind == BUS_KIND_MAP;
-    size_t value_at = map ? shape->offset : 0;
-    for (size_t i = from; i < from + count; i++) {
-        char *at = items + i * shape->stride;
+    const bool map = shape->kind == BUS_KIND_MAP;
+    const size_t value_at = map ? shape->offset : 0;
+    char *to = items + from * shape->stride;
+    for (size_t i = from; i < from + count; i++, to += shape->stride) {
+        const uint8_t *at = d->in.at, *next;
         if (map) {
-            bus_string *key = (bus_string *)(void *)at;
-            if (!bus_read_string(&d->in, &key->at, &key->len))
+            bus_string *key = (bus_string *)(void *)to;
+            next = bus_quick_string(at, d->in.end, key);
+            if (next)
+                d->in.at = next;
+            else if (!bus_read_string(&d->in, &key->at, &key->len))
                 return bus_fault_index(&d->fault, i);
         }
-        if (!decode(d, item, at + value_at))
+        next = bus_quick_value(item, d->in.at, d->in.end, to + value_at);
+        if (next)
+            d->in.at = next;
+        else if (!decode(d, item, to + value_at))
             return bus_fault_index(&d->fault, i);
     }
     return true;
 }
 
-static bool decode_blocks(decoder *d, const bus_shape *shape, void *out)
+static bool decode_blocks(bus_decoder *d, const bus_shape *shape, void *out)
 {
     /* A map's item has its key's length besides. */
     uint32_t least = shape->item->least + (shape->kind == BUS_KIND_MAP ? 1 : 0);
     char *items = NULL;
     size_t len = 0, room = 0, count;
     const uint8_t *ends;
-    if (!enter(d))
+    if (!bus_decoder_enter(d))
         return false;
     for (;;) {
         if (!bus_read_block(&d->in, least, &count, &ends))
@@ -105,27 +108,27 @@ static bool decode_blocks(decoder *d, const bus_shape *shape, void *out)
                 return false;
             break;
         }
-        items = extend(d, items, len, &room, count, shape->stride);
+        items = bus_decoder_extend(d, items, len, &room, count, shape->stride);
         if (!items || !decode_items(d, shape, items, len, count) || !bus_read_block_end(&d->in, ends))
             return false;
         len += count;
     }
     d->depth--;
-    span result = { items, len };
+    bus_items result = { items, len };
     memcpy(out, &result, sizeof result);
     return true;
 }
 
-static bool decode_pointed(decoder *d, const bus_shape *record, void *out)
+static bool decode_pointed(bus_decoder *d, const bus_shape *record, void *out)
 {
-    void *memory = allocate(d, record->size ? record->size : 1);
+    void *memory = bus_decoder_allocate(d, record->size ? record->size : 1);
     if (!memory || !decode_record(d, record, memory))
         return false;
     memcpy(out, &memory, sizeof memory);
     return true;
 }
 
-static bool decode_pointer(decoder *d, const bus_shape *shape, void *out)
+static bool decode_pointer(bus_decoder *d, const bus_shape *shape, void *out)
 {
     if (shape->null_branch >= 0) {
         uint32_t branch;
@@ -139,7 +142,7 @@ static bool decode_pointer(decoder *d, const bus_shape *shape, void *out)
     return decode_pointed(d, shape->item, out);
 }
 
-static bool decode_optional(decoder *d, const bus_shape *shape, void *out)
+static bool decode_optional(bus_decoder *d, const bus_shape *shape, void *out)
 {
     uint32_t branch;
     if (!bus_read_index(&d->in, "a union's branch", 2, &branch))
@@ -152,7 +155,7 @@ static bool decode_optional(decoder *d, const bus_shape *shape, void *out)
     return decode(d, shape->item, (char *)out + shape->offset);
 }
 
-static bool decode_union(decoder *d, const bus_shape *shape, void *out)
+static bool decode_union(bus_decoder *d, const bus_shape *shape, void *out)
 {
     uint32_t branch;
     if (!bus_read_index(&d->in, "a union's branch", shape->count, &branch))
@@ -160,13 +163,13 @@ static bool decode_union(decoder *d, const bus_shape *shape, void *out)
     memset(out, 0, shape->size);
     memcpy(out, &branch, sizeof branch);
     const bus_field *field = &shape->fields[branch];
-    if (!enter(d) || !decode(d, field->shape, (char *)out + field->offset))
+    if (!bus_decoder_enter(d) || !decode(d, field->shape, (char *)out + field->offset))
         return bus_fault_field(&d->fault, field->name);
     d->depth--;
     return true;
 }
 
-static bool decode_uuid(decoder *d, const bus_shape *shape, uint8_t out[16])
+static bool decode_uuid(bus_decoder *d, const bus_shape *shape, uint8_t out[16])
 {
     const uint8_t *raw;
     const void *text;
@@ -187,7 +190,7 @@ static bool decode_uuid(decoder *d, const bus_shape *shape, uint8_t out[16])
 }
 
 /* Two's complement, most significant byte first; any number of bytes as long as 64 bits can hold the value. */
-static bool decode_decimal(decoder *d, const bus_shape *shape, bus_decimal *out)
+static bool decode_decimal(bus_decoder *d, const bus_shape *shape, bus_decimal *out)
 {
     const void *bytes;
     const uint8_t *at;
@@ -213,7 +216,7 @@ static bool decode_decimal(decoder *d, const bus_shape *shape, bus_decimal *out)
     return true;
 }
 
-static bool decode_duration(decoder *d, bus_duration *out)
+static bool decode_duration(bus_decoder *d, bus_duration *out)
 {
     const uint8_t *at;
     if (!bus_read_raw(&d->in, 12, &at))
@@ -222,7 +225,7 @@ static bool decode_duration(decoder *d, bus_duration *out)
     return true;
 }
 
-static bool decode_float(decoder *d, void *out)
+static bool decode_float(bus_decoder *d, void *out)
 {
     const uint8_t *at;
     if (!bus_read_raw(&d->in, 4, &at))
@@ -232,7 +235,7 @@ static bool decode_float(decoder *d, void *out)
     return true;
 }
 
-static bool decode_double(decoder *d, void *out)
+static bool decode_double(bus_decoder *d, void *out)
 {
     const uint8_t *at;
     if (!bus_read_raw(&d->in, 8, &at))
@@ -242,7 +245,7 @@ static bool decode_double(decoder *d, void *out)
     return true;
 }
 
-static bool decode_fixed(decoder *d, const bus_shape *shape, void *out)
+static bool decode_fixed(bus_decoder *d, const bus_shape *shape, void *out)
 {
     const uint8_t *at;
     if (!bus_read_raw(&d->in, shape->count, &at))
@@ -251,7 +254,7 @@ static bool decode_fixed(decoder *d, const bus_shape *shape, void *out)
     return true;
 }
 
-static bool decode_enum(decoder *d, const bus_shape *shape, void *out)
+static bool decode_enum(bus_decoder *d, const bus_shape *shape, void *out)
 {
     uint32_t symbol;
     if (!bus_read_index(&d->in, "an enum's symbol", shape->count, &symbol))
@@ -260,7 +263,7 @@ static bool decode_enum(decoder *d, const bus_shape *shape, void *out)
     return true;
 }
 
-static bool decode(decoder *d, const bus_shape *shape, void *out)
+bool decode(bus_decoder *d, const bus_shape *shape, void *out)
 {
     switch (shape->kind) {
     case BUS_KIND_STRING: return bus_read_string(&d->in, &((bus_string *)out)->at, &((bus_string *)out)->len);
@@ -286,20 +289,29 @@ static bool decode(decoder *d, const bus_shape *shape, void *out)
     return bus_fault_set(&d->fault, BUS_BUG, "a descriptor of unknown kind %d", (int)shape->kind);
 }
 
+void bus_decoder_begin(bus_decoder *d, const void *bytes, size_t len, size_t skip, bus_arena *arena)
+{
+    const uint8_t *at = bytes;
+    /* Field by field: clearing the fault's texts would cost as much as a small record. */
+    d->in = (bus_reader){ .start = at - skip, .at = at, .end = at + len, .fault = &d->fault };
+    d->arena = arena;
+    d->memory = 0;
+    d->depth = 0;
+    d->fault.status = BUS_OK;
+}
+
+bus_status bus_decoder_end(bus_decoder *d, bool ok, const char *root, bus_error *err)
+{
+    if (ok && d->in.at != d->in.end)
+        (void)bus_reader_fail(&d->in, "%zu bytes are left over", bus_reader_left(&d->in));
+    return d->fault.status == BUS_OK ? BUS_OK : bus_fault_report(&d->fault, root, err);
+}
+
 bus_status bus_body_decode(const bus_shape *shape, const void *bytes, size_t len, size_t skip, bus_arena *arena,
                            void *value, bus_error *err)
 {
-    decoder d;
-    const uint8_t *at = bytes;
-    /* Field by field: clearing the fault's texts would cost as much as a small record. */
-    d.in = (bus_reader){ .start = at - skip, .at = at, .end = at + len, .fault = &d.fault };
-    d.arena = arena;
-    d.memory = 0;
-    d.depth = 0;
-    d.fault.status = BUS_OK;
-    if (decode(&d, shape, value) && d.in.at != d.in.end)
-        (void)bus_reader_fail(&d.in, "%zu bytes are left over", bus_reader_left(&d.in));
-    if (d.fault.status == BUS_OK)
-        return BUS_OK;
-    return bus_fault_report(&d.fault, shape->name ? shape->name : "value", err);
+    bus_decoder d;
+    bus_decoder_begin(&d, bytes, len, skip, arena);
+    bool ok = decode(&d, shape, value);
+    return bus_decoder_end(&d, ok, shape->name ? shape->name : "value", err);
 }

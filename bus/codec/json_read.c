@@ -320,6 +320,9 @@ static int plain_branch(reader *r, const bus_node *node, const json_t *json)
 {
     int best = 0, found = -1;
     size_t objects = 0;
+    for (size_t i = 0; r->preset && i < node->count; i++) /* a default is never wrapped: the first branch that takes it */
+        if (fitness(node->fields[i].type, json) > 0 && would_fit(r, node->fields[i].type, json))
+            return (int)i;
     for (size_t i = 0; i < node->count && json_is_object(json); i++)
         objects += fitness(node->fields[i].type, json) > 0;
     for (size_t i = 0; i < node->count; i++) {
@@ -420,6 +423,18 @@ bus_status bus_json_check_preset(const bus_node *type, const json_t *value, size
     bool ok = read_value(&r, type, value);
     *steps = r.steps;
     return ok ? BUS_OK : bus_fault_report(&r.fault, type->name, err);
+}
+
+bus_status bus_json_encode_preset(const bus_node *type, const json_t *value, bus_buf *out, bus_error *err)
+{
+    reader r;
+    size_t before = out->len;
+    begin(&r, out, 0, PRESET_STEPS_MAX);
+    r.preset = true;
+    if (read_value(&r, type, value))
+        return BUS_OK;
+    out->len = before;
+    return bus_fault_report(&r.fault, type->name, err);
 }
 
 static bus_status read_into(const bus_schema *schema, const json_t *value, bool framed, bus_buf *out, bus_error *err)

@@ -7,7 +7,9 @@
 #include <cmocka.h>
 
 #include "codec/catalog.h"
+#include "codec/wire.h"
 #include "support/alloc_fail.h"
+#include "support/shapes.h"
 #include <string.h>
 
 static const char first[] = "{\"type\":\"record\",\"name\":\"t.R\",\"fields\":[{\"name\":\"f\",\"type\":\"int\",\"default\":1}]}";
@@ -58,8 +60,75 @@ static void survives_failing_allocations(void **state)
     bus_catalog_free(catalog);
 }
 
+static const char now_text[] = "{\"type\":\"record\",\"name\":\"t.R\",\"fields\":[{\"name\":\"g\",\"type\":\"string\",\"default\":\"new\"},"
+                               "{\"name\":\"f\",\"type\":\"long\"}]}";
+static const char alien[] = "{\"type\":\"record\",\"name\":\"t.R\",\"fields\":[]}";
+
+typedef struct now { bus_string g; int64_t f; } now;
+
+/* A type as the schema compiler would make it. */
+static bus_type type_of(const bus_schema *schema, bus_arena *arena)
+{
+    return (bus_type){ .layout = BUS_TYPE_LAYOUT, .name = bus_schema_name(schema), .json = bus_schema_json(schema, NULL),
+                       .canonical = bus_schema_canonical(schema), .fingerprint = bus_schema_fingerprint(schema),
+                       .shape = test_shape_of(bus_schema_root(schema), arena) };
+}
+
+static void frame(const char *json, const char *body, size_t len, uint8_t *out)
+{
+    bus_schema *schema;
+    bus_error err;
+    assert_int_equal(bus_schema_parse(json, strlen(json), &schema, &err), BUS_OK);
+    bus_wire_frame(bus_schema_fingerprint(schema), out);
+    memcpy(out + BUS_WIRE_FRAMING, body, len);
+    bus_schema_free(schema);
+}
+
+static void decodes_every_version(void **state)
+{
+    (void)state;
+    bus_error err;
+    bus_schema *schema;
+    bus_arena arena;
+    bus_arena_init(&arena, 0);
+    uint8_t old[BUS_WIRE_FRAMING + 1], same[BUS_WIRE_FRAMING + 3], other[BUS_WIRE_FRAMING];
+    const void *body = NULL;
+    bus_catalog *catalog = bus_catalog_new();
+    assert_int_equal(bus_schema_parse(now_text, strlen(now_text), &schema, &err), BUS_OK);
+    bus_type type = type_of(schema, &arena);
+    frame(first, "\x0c", 1, old);
+    frame(now_text, "\x02x\x0e", 3, same);
+    frame(alien, "", 0, other);
+    assert_int_equal(bus_catalog_decode(catalog, &type, same, sizeof same, &arena, &body, &err), BUS_OK);
+    assert_int_equal(((const now *)body)->f, 7);
+    assert_int_equal(bus_catalog_decode(catalog, &type, old, sizeof old, &arena, &body, &err), BUS_MISSING);
+    assert_int_equal(bus_catalog_add(catalog, first, strlen(first), &err), BUS_OK);
+    assert_int_equal(bus_catalog_add(catalog, alien, strlen(alien), &err), BUS_OK);
+    for (int i = 0; i < 3; i++) { /* the first time the plan is made, then it is found */
+        assert_int_equal(bus_catalog_decode(catalog, &type, old, sizeof old, &arena, &body, &err), BUS_OK);
+        assert_int_equal(((const now *)body)->f, 6);
+        assert_true(bus_string_is(((const now *)body)->g, "new"));
+        assert_int_equal(bus_catalog_decode(catalog, &type, other, sizeof other, &arena, &body, &err), BUS_SCHEMA);
+        assert_non_null(strstr(err.text, "another version of its schema"));
+        assert_non_null(strstr(err.text, "t.R.f: the writer's t.R has no such field, and it has no default"));
+        assert_int_equal(bus_catalog_decode(catalog, &type, old, sizeof old - 1, &arena, &body, &err), BUS_CORRUPT);
+        assert_string_equal(err.text, "t.R.f: at byte 10: a number is cut off after 0 bytes");
+        assert_int_equal(bus_catalog_decode(catalog, &type, "plain", 5, &arena, &body, &err), BUS_CORRUPT);
+    }
+    /* Once warm, nothing is allocated. */
+    bus_arena_reset(&arena);
+    alloc_fail_at(1, false);
+    bus_status status = bus_catalog_decode(catalog, &type, old, sizeof old, &arena, &body, &err);
+    assert_false(alloc_fail_off());
+    assert_int_equal(status, BUS_OK);
+    bus_catalog_free(catalog);
+    bus_schema_free(schema);
+    bus_arena_free(&arena);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(finds_what_was_added), cmocka_unit_test(survives_failing_allocations) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(finds_what_was_added), cmocka_unit_test(decodes_every_version),
+                                        cmocka_unit_test(survives_failing_allocations) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
