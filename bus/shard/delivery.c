@@ -109,23 +109,16 @@ bus_status bus_delivery_decode(bus_shard *shard, bus_delivery *delivery, bus_are
     if (delivery->undecodable || !delivery->route || !delivery->route->type || event->body)
         return BUS_OK;
     bus_error why = { 0 };
-    bus_status status = bus_wire_decode(delivery->route->type, event->value, event->value_len, arena, &event->body, &why);
+    bus_status status = bus_catalog_decode(shard->options.catalog, delivery->route->type, event->value, event->value_len, arena,
+                                           &event->body, &why);
     if (status == BUS_OK) {
         event->type = delivery->route->type;
         return BUS_OK;
     }
-    if (status == BUS_MISSING) {
-        uint64_t fingerprint;
-        if (bus_wire_fingerprint(event->value, event->value_len, &fingerprint) &&
-            !bus_catalog_find(shard->options.catalog, fingerprint)) {
-            if (err)
-                *err = why;
-            return BUS_MISSING; /* it may yet be announced */
-        }
-        bus_fail(&why, BUS_SCHEMA, "%s was written with another version of its schema (%016llx) than this service was built with (%016llx)",
-                 event->type_name, (unsigned long long)fingerprint,
-                 (unsigned long long)bus_type_fingerprint(delivery->route->type));
-        status = BUS_SCHEMA;
+    if (status == BUS_MISSING) { /* it may yet be announced */
+        if (err)
+            *err = why;
+        return status;
     }
     if (status == BUS_NOMEM) {
         if (err)
