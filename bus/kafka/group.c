@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define DESTROY_MS 1000
 
 static bus_status set_number(rd_kafka_conf_t *conf, const char *name, int value, bus_error *err)
 {
@@ -110,6 +113,31 @@ void kafka_leave(bus_transport *base, int timeout_ms)
     t->left = true;
 }
 
+static void *destroy_main(void *rk)
+{
+    rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    return NULL;
+}
+
+/* Without a coordinator librdkafka keeps a commit that is out, and with it the handle, for as long as a session lasts. Nothing
+ * of ours is in it any more: past its time it ends by itself. */
+static void destroy_bounded(rd_kafka_t *rk)
+{
+    pthread_t thread;
+    struct timespec until;
+
+    if (pthread_create(&thread, NULL, destroy_main, rk) != 0) {
+        destroy_main(rk);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += DESTROY_MS % 1000 * 1000000;
+    until.tv_sec += DESTROY_MS / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    if (pthread_timedjoin_np(thread, NULL, &until) != 0)
+        pthread_detach(thread);
+}
+
 void kafka_group_free(kafka_transport *t)
 {
     if (!t->rk)
@@ -117,7 +145,7 @@ void kafka_group_free(kafka_transport *t)
     if (!t->left)
         drop_lanes(t);
     swap_queue(t, NULL);
-    rd_kafka_destroy_flags(t->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    destroy_bounded(t->rk);
     t->rk = NULL;
 }
 

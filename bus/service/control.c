@@ -17,7 +17,7 @@
 #define POLL_DETACHED_MS 50  /* how late another process's wish for a shard may be noticed */
 #define RETRY_US (200 * 1000)
 #define SAY_AGAIN_US (30 * SECOND_US)
-#define LEAVE_MS 1000
+#define LEAVE_MS 500
 
 static int64_t now_us(const bus *self)
 {
