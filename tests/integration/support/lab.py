@@ -85,9 +85,6 @@ class Kafka:
     def node(self, verb):
         run(self.script, verb, "--dir", self.directory, "--node", "1", timeout=120)
 
-    def down(self):
-        run(self.script, "down", "--dir", self.directory, status=None)
-
     def tool(self, name, *arguments):
         return run(self.script, "tool", name, "--bootstrap-server", self.servers, *arguments)
 
@@ -139,7 +136,7 @@ class Service:
         self.data = os.path.join(lab.work, "data-" + name)
         self.log_file = os.path.join(lab.work, name + ".log")
         self.port = free_port()
-        self.process, self.program, self.prefix = None, ECHO, []
+        self.process, self.program, self.prefix, self.said_before = None, ECHO, [], 0
         self.environment = {**os.environ, "ECHO_NAME": name, **(env or {})}
         self.properties = {"bootstrap.servers": self.kafka.servers if self.kafka else "", "data.dir": self.data,
                            "shards": shards, "status.listen": "127.0.0.1", "retry.tiers": "100ms,300ms",
@@ -162,6 +159,7 @@ class Service:
 
     def start(self, failpoint=None, trace=None, ready=True, **more):
         env = dict(self.environment)
+        self.said_before = len(self.lines())
         if failpoint:
             env["BUS_FAILPOINT"] = failpoint
         if trace:
@@ -224,9 +222,10 @@ class Service:
         return found
 
     def says(self, event, pattern, seconds=15):
-        """Waits for a log line of that event whose message matches."""
+        """Waits for a log line of that event whose message matches, since the last start."""
         def find():
-            return next((line for line in self.lines(event) if re.search(pattern, line["msg"])), None)
+            new = self.lines()[self.said_before:]
+            return next((line for line in new if line.get("event") == event and re.search(pattern, line["msg"])), None)
         return eventually(f"{self.name} logs {event}: {pattern}; {self.last_words()}", seconds, find)["msg"]
 
     def last_words(self):
@@ -323,13 +322,14 @@ class Lab:
     def __init__(self, name, *kafka_arguments, broker=True):
         check(os.path.exists(ECHO), f"{ECHO} is missing: run make VARIANT={os.path.basename(BUILD)}")
         self.work = tempfile.mkdtemp(prefix=f"bus-{name}.")
-        self.lock, self.processes, self.kafkas = threading.Lock(), [], []
+        self.lock, self.starting, self.processes, self.kafkas = threading.Lock(), threading.Lock(), [], []
         self.kafka = self.broker(*kafka_arguments) if broker else None
 
     def broker(self, *arguments, **options):
-        kafka = Kafka(os.path.join(self.work, f"kafka-{len(self.kafkas)}"), *arguments, **options)
-        self.kafkas.append(kafka)
-        return kafka
+        with self.starting: # one after the other: they look for free ports
+            directory = os.path.join(self.work, f"kafka-{len(self.kafkas)}")
+            self.kafkas.append(directory)
+            return Kafka(directory, *arguments, **options)
 
     def own(self, process):
         with self.lock:
@@ -344,8 +344,8 @@ class Lab:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        for kafka in self.kafkas:
-            kafka.down()
+        for directory in self.kafkas:
+            run(os.path.join(PROJECT, "scripts", "kafka"), "down", "--dir", directory, status=None)
         if not keep:
             shutil.rmtree(self.work, ignore_errors=True)
 
