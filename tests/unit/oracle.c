@@ -83,7 +83,7 @@ static void fill(avro_value_t *value)
 {
     avro_value_t child;
     char text[80];
-    size_t size;
+    size_t size = 0;
     switch (avro_value_get_type(value)) {
     case AVRO_NULL: avro_value_set_null(value); break;
     case AVRO_BOOLEAN: avro_value_set_boolean(value, (int)draw(2)); break;
