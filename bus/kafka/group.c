@@ -75,14 +75,16 @@ bus_status kafka_join(bus_transport *base, const bus_membership *membership, bus
     return BUS_OK;
 }
 
-static void drop_lanes(kafka_transport *t)
+static bool drop_lanes(kafka_transport *t)
 {
+    bool any = t->lanes != NULL;
     bus_lane *lane;
 
     while ((lane = t->lanes)) {
         t->lanes = lane->next;
         kafka_lane_close(lane);
     }
+    return any;
 }
 
 void kafka_leave(bus_transport *base, int timeout_ms)
@@ -226,7 +228,12 @@ void kafka_poll(bus_transport *base, int timeout_ms, bus_group_event *out)
     case RD_KAFKA_EVENT_FETCH:
         /* Lanes have queues of their own, so only errors come here: the lead topic is missing or denied. */
         message = rd_kafka_event_message_next(event);
-        if (message && message->err) {
+        if (message && (!message->err || message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)) {
+            /* A lane that has lost its queue would wait for ever for what came here. */
+            out->kind = BUS_GROUP_ERROR;
+            bus_fail(&out->err, BUS_IO, "group %s: %s/%d is not delivered to its shard", t->group,
+                     message->rkt ? rd_kafka_topic_name(message->rkt) : "?", (int)message->partition);
+        } else if (message) {
             out->kind = BUS_GROUP_ERROR;
             bus_kafka_fail(&out->err, message->err, "group %s: topic %s", t->group,
                            message->rkt ? rd_kafka_topic_name(message->rkt) : "?");
@@ -277,8 +284,15 @@ bus_status kafka_assign(bus_transport *base, bus_lane_spec *specs, size_t count,
 
     if (!t->rk || t->left)
         return bus_fail(err, BUS_INVALID, "%s: assign outside of the group", t->where);
-    /* First of all: a partition that comes back has the same queue underneath, and closing would silence it. */
-    drop_lanes(t);
+    /* First of all: a partition that comes back has the same queue underneath, and closing would silence it. And give the former
+     * ones back before the new ones are opened: with them librdkafka (2.0.2) forgets a partition whose topic it does not know
+     * yet, and would go on with a new one, whose queue leads to the consumer's. */
+    if (drop_lanes(t) && count > 0) {
+        list = rd_kafka_topic_partition_list_new(0);
+        rd_kafka_assign(t->rk, list);
+        rd_kafka_topic_partition_list_destroy(list);
+        list = NULL;
+    }
     /* ASSIGNED must be answered by a list, even an empty one: none at all would leave librdkafka waiting. */
     if (count > 0 || t->assigning)
         list = rd_kafka_topic_partition_list_new((int)count);

@@ -115,6 +115,23 @@ static void reassigning_drops_what_was_fetched_ahead(void **state)
     expect(f, lane.lane, 150, 50);
 }
 
+/* The second assignment comes before the client has heard of the topic. */
+static void reassigning_at_once_loses_no_lane(void **state)
+{
+    fixture *f = *state;
+    bus_group_event event;
+    bus_lane_spec lane[2] = { { .port = f->port, .topic = "t", .partition = 0, .offset = 0 },
+                              { .port = f->port, .topic = "u", .partition = 0, .offset = 0 } };
+
+    publish(f, "t", 0, 0, 20);
+    publish(f, "u", 0, 0, 20);
+    support_join(f->transport, NULL, &event);
+    OK(f->transport->ops->assign(f->transport, lane, 1, &err_));
+    OK(f->transport->ops->assign(f->transport, lane, 2, &err_));
+    expect(f, lane[0].lane, 0, 20);
+    expect(f, lane[1].lane, 0, 20);
+}
+
 static void record_survives_whole(void **state)
 {
     fixture *f = *state;
@@ -315,6 +332,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lanes_deliver_from_their_offset, opened, closed),
         cmocka_unit_test_setup_teardown(reassigning_drops_what_was_fetched_ahead, opened, closed),
+        cmocka_unit_test_setup_teardown(reassigning_at_once_loses_no_lane, opened, closed),
         cmocka_unit_test_setup_teardown(record_survives_whole, opened, closed),
         cmocka_unit_test_setup_teardown(offset_outside_the_log_fails_the_lane, opened, closed),
         cmocka_unit_test_setup_teardown(commits_with_metadata, opened, closed),
