@@ -4,6 +4,8 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -62,6 +64,14 @@ void bus_id_of(const bus_part *parts, size_t n, char out[BUS_ID_TEXT])
     }
     name_piece(&name);
     uuid_unparse_lower(name.id, out);
+}
+
+void bus_id_of_place(const char *topic, int32_t partition, int64_t offset, char out[BUS_ID_TEXT])
+{
+    char place[40];
+    int n = snprintf(place, sizeof place, "%" PRId32 "/%" PRId64, partition, offset);
+    bus_part parts[] = { { topic, strlen(topic) }, { place, (size_t)n } };
+    bus_id_of(parts, 2, out);
 }
 
 void bus_token_random(char out[17])

@@ -2,11 +2,12 @@
  * Commands: headers kept, dropped and added. */
 #include "ops/commands.h"
 #include "base/error.h"
+#include "base/id.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define ADDED_MOST 5     /* orig, hop, command, reason, operator */
+#define ADDED_MOST 5     /* orig, and either hop, command, reason, operator or ce_id */
 #define TEXT_MOST 600
 
 typedef struct list {
@@ -132,6 +133,11 @@ bus_status bus_replay_headers(const bus_record *record, const bus_command *comma
     add_orig(&headers, record, keep_orig);
     if (command)
         add_command(&headers, command);
+    else if (!bus_record_header(record, "ce_id").at) { /* its place is its id, and a copy has another place */
+        char id[BUS_ID_TEXT];
+        bus_id_of_place(record->topic, record->partition, record->offset, id);
+        add(&headers, "ce_id", id, strlen(id));
+    }
     if (hop)
         add_hop(&headers, hop);
     return finish(&headers, out, count, err);

@@ -30,7 +30,8 @@ bus_status bus_command_headers(const bus_command *command, const bus_record *let
 
 /* The headers of a copy of `record`: the event's own, `bus-orig` (where it was, and its hop), and, if not NULL, the command and
  * the copy's own hop. A record that is a copy already keeps its `bus-orig` if `keep_orig`, so that the first place is known
- * for ever; a copy for a service names the place it was replayed from, by which the service routes it. */
+ * for ever; a copy for a service names the place it was replayed from, by which the service routes it. An event without ce_id
+ * gets, in a copy for a topic, the one that its place gives it. */
 bus_status bus_replay_headers(const bus_record *record, const bus_command *command, const bus_copy_hop *hop, bool keep_orig,
                             bus_arena *arena, bus_header **out, size_t *count, bus_error *err);
 

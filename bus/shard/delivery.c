@@ -24,15 +24,11 @@ static const char *text_of(bus_arena *arena, bus_slice slice)
     return slice.at && slice.len ? bus_arena_copy(arena, slice.at, slice.len) : "";
 }
 
-/* The id of an event without ce_id: UUIDv5 of topic, partition, offset. */
 static char *id_of_position(bus_arena *arena, const bus_event *event)
 {
-    char text[64];
     char *id = bus_arena_alloc(arena, BUS_ID_TEXT);
-    int n = snprintf(text, sizeof text, "%d/%lld", event->partition, (long long)event->offset);
-    bus_part parts[] = { { event->topic, strlen(event->topic) }, { text, (size_t)n } };
     if (id)
-        bus_id_of(parts, 2, id);
+        bus_id_of_place(event->topic, event->partition, event->offset, id);
     return id;
 }
 

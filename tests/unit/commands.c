@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Commands: which headers a redrive and a replayed copy have. */
+#include "base/id.h"
 #include "ops/commands.h"
 #include <stdio.h>
 #include <setjmp.h>
@@ -91,6 +92,27 @@ static void a_copy_of_a_copy_keeps_its_first_place(void **state)
     assert_null(value(out, count, "bus-command"));
     assert_int_equal(bus_replay_headers(&record, NULL, NULL, false, &arena, &out, &count, NULL), BUS_OK);
     assert_string_equal(value(out, count, "bus-orig"), "order.sample/0/1/9");
+    assert_string_equal(value(out, count, "ce_id"), "e1");
+    bus_arena_free(&arena);
+}
+
+static void a_copy_is_named_as_the_event_was_by_its_place(void **state)
+{
+    (void)state;
+    bus_record record = { .topic = "order.events", .partition = 2, .offset = 5 };
+    bus_copy_hop hop = { .run = "run", .topic = "stock.redrive", .partition = 0, .seq = 1 };
+    bus_command command = { .kind = BUS_COMMAND_REPLAY, .id = "run" };
+    char id[BUS_ID_TEXT];
+    bus_arena arena;
+    bus_header *out;
+    size_t count;
+    bus_id_of_place("order.events", 2, 5, id);
+    bus_arena_init(&arena, 0);
+    assert_int_equal(bus_replay_headers(&record, NULL, NULL, true, &arena, &out, &count, NULL), BUS_OK);
+    assert_string_equal(value(out, count, "ce_id"), id);
+    /* A service finds it by bus-orig. */
+    assert_int_equal(bus_replay_headers(&record, &command, &hop, false, &arena, &out, &count, NULL), BUS_OK);
+    assert_null(value(out, count, "ce_id"));
     bus_arena_free(&arena);
 }
 
@@ -110,6 +132,6 @@ static void no_memory_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(a_redrive_carries_the_event_as_it_came), cmocka_unit_test(a_copy_for_a_service_can_be_received),
-                                        cmocka_unit_test(a_copy_of_a_copy_keeps_its_first_place), cmocka_unit_test(no_memory_is_told) };
+                                        cmocka_unit_test(a_copy_of_a_copy_keeps_its_first_place), cmocka_unit_test(a_copy_is_named_as_the_event_was_by_its_place), cmocka_unit_test(no_memory_is_told) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
