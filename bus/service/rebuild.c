@@ -185,7 +185,10 @@ static bus_status work(rebuild *r, bus_shard *shard, bus_replay *replay, bus_vir
             bus_replay_turn(replay);
             quiet = 0;
         } else if (bus_replay_ended(replay) && quiet > 1) {
-            return BUS_OK;
+            /* What fell due since the last record (a retry, a schedule) had its turn in the old store, too. */
+            if (wait_us / 1000 >= r->at_ms - clock->clock.wall_ms(&clock->clock))
+                return BUS_OK;
+            bus_virtual_clock_advance(clock, wait_us);
         } else if (quiet > 1) {
             if (clock->mono_us - moved_us > STANDSTILL_US || wait_us == INT64_MAX)
                 return bus_fail(err, BUS_TIMEOUT, "shard %d of %s waits for something that does not come after %" PRId64 " records (a paused "
@@ -217,6 +220,7 @@ static bus_status replay_shard(rebuild *r, int p, const bus_kafka_lag *marks, co
     bus_limits_of(r->config, &options.limits);
     options.limits.outbox_bytes = INT64_MAX; /* held rows must not stop the replay */
     options.limits.reject_percent = 0;       /* nor failures that were all right the first time */
+    options.limits.retry_grace_ms = 0;       /* retry records are not read: time alone brings events back */
     status = bus_shard_open(&options, &want, &shard, err);
     bus_lock_free(want);
     if (status == BUS_OK)
