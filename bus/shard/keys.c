@@ -112,6 +112,12 @@ static bus_status send_retry(bus_shard *shard, const bus_delivery *delivery, con
     /* With our headers it no longer fits: the trigger alone will do. */
     emission.value = NULL;
     emission.value_len = 0;
+    if ((status = bus_emit_row(shard, &emission, err)) != BUS_TOO_BIG)
+        return status;
+    emission.key = NULL;
+    emission.key_len = 0;
+    emission.headers = &headers[count - 1]; /* the reason; all others are the original's */
+    emission.header_count = 1;
     return bus_emit_row(shard, &emission, err);
 }
 

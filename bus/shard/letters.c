@@ -134,7 +134,15 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
     if (status != BUS_TOO_BIG)
         return status;
     /* With our headers it no longer fits a record: the letter says where the bytes are. */
-    return publish(shard, &letter, headers, count, &delivery->event, false, err);
+    status = publish(shard, &letter, headers, count, &delivery->event, false, err);
+    if (status != BUS_TOO_BIG)
+        return status;
+    /* Its key or its own headers fill the record: ours alone, which begin with where it came from. */
+    size_t own = 0;
+    while (own < count && strcmp(headers[own].name, "bus-orig") != 0)
+        own++;
+    own = own < count ? own : 0;
+    return publish(shard, &letter, headers + own, count - own, NULL, false, err);
 }
 
 /* Changes an open or redriven letter's state and tells the topic. */

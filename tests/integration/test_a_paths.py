@@ -248,6 +248,21 @@ def too_big(lab):
 
 
 @test
+def too_big_for_its_own_retry(lab):
+    """An event whose headers alone fill a record is retried and given up like any other; the shard does not stand still."""
+    s = lab.service("swollen", message__max__bytes="8k").make_topics().start()
+    commands(s, [("a", "1 retry:1"), ("b", "1 reject")], headers=["note=" + "x" * 9000])
+    commands(s, [("a", "2"), ("b", "2")])
+    s.done(3)
+    s.idle()
+    s.check_exactly_once({"a": [1, 2], "b": [2]})
+    (letter,) = s.letters()
+    equal((letter["key"], letter["size"]), ("", -1), "key and size of a letter that would not fit")
+    equal((letter["headers"]["__dlq.errors.topic"], letter["headers"]["__dlq.errors.message"]), ("swollen.commands", "told to reject"), "what it says")
+    check(letter["headers"]["bus-orig"].startswith("swollen.commands/"), "it says where the event is:", letter["headers"])
+
+
+@test
 def refused_by_the_topic(lab):
     """The broker refuses a row for good (its topic takes less than the service believes): that one alone is set aside."""
     lab.kafka.create("refused.events", 1, max_message_bytes=3000)
