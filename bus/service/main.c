@@ -3,6 +3,7 @@
 #include "base/config.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "kafka/transport.h"
 #include "service/args.h"
 #include "service/rebuild.h"
 #include "service/runner.h"
@@ -157,12 +158,24 @@ static int print_topics(const bus_service *service, const bus_config *config)
     return code;
 }
 
+/* What librdkafka refuses is said before anything is touched. */
+static bus_status check_kafka(const bus_service *service, const bus_config *config, bus_error *err)
+{
+    bus_transport *transport = NULL;
+    bus_status status = bus_kafka_transport_open(config, service->name, &transport, err);
+    if (status == BUS_OK)
+        transport->ops->free(transport);
+    return status;
+}
+
 static int check(const bus_service *service, const bus_config *config)
 {
     bus_router *router = NULL;
     bus_error err = { 0 };
-    if (make_router(service, config, &router, &err) != BUS_OK)
+    if (make_router(service, config, &router, &err) != BUS_OK || check_kafka(service, config, &err) != BUS_OK) {
+        bus_router_free(router);
         return fail(service->name, &err);
+    }
     bus_router_free(router);
     printf("%s: configuration and routes are good\n", service->name);
     return EXIT_OK;
@@ -175,7 +188,9 @@ static int run(const bus_service *service, const bus_config *config, const bus_a
     bus_status_port *port = NULL;
     start_log(config);
     take_signals();
-    bus_status status = bus_open_with(service, config, args->init, &self, &err);
+    bus_status status = check_kafka(service, config, &err);
+    if (status == BUS_OK)
+        status = bus_open_with(service, config, args->init, &self, &err);
     if (status != BUS_OK)
         return fail(service->name, &err);
     atomic_store(&running, self);

@@ -276,6 +276,8 @@ def wrong_configuration(lab):
     check("BUS_SHARDZ" in done.stderr and "did you mean shards" in done.stderr, "the message about the environment:", done.stderr)
     equal(done.returncode, 2, "exit code for a wrong variable")
     del s.environment["BUS_SHARDZ"]
+    done = subprocess.run([lab_echo(), "--check-config", "--kafka.no.such.thing=1"], capture_output=True, text=True, env=s.environment)
+    equal(done.returncode, 2, "exit code for a property that librdkafka does not know")
     done = subprocess.run([lab_echo(), "--check-config"], capture_output=True, text=True, env=s.environment)
     equal((done.returncode, done.stdout), (0, "config: configuration and routes are good\n"), "a right configuration")
     check(not os.path.exists(s.data), "a wrong configuration touches nothing")
