@@ -296,8 +296,8 @@ soak: all
 demo: all
 	@BUS_BIN='$(abspath $(B)/bin)' KAFKA='$(KAFKA)' scripts/demo
 
-check: lib $(page)
-	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual
+check: lib $(page) $(schemac)
+	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-schemas
 docs: $(page)
 	@mkdir -p docs
 	$(page) > docs/configuration.md

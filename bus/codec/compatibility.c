@@ -155,28 +155,42 @@ static bool readable(checker *c, const bus_node *writer, const bus_node *reader)
     return ok;
 }
 
-bus_status bus_compatible_read(const bus_schema *writer, const bus_schema *reader, bus_error *err)
+bus_status bus_compatible_type(const bus_node *writer, const bus_node *reader, bus_error *err)
 {
     bus_error why = { .status = BUS_OK };
     checker c = { .err = &why };
     bus_map_init(&c.seen);
-    snprintf(c.path, sizeof c.path, "%.250s", bus_schema_name(reader));
-    readable(&c, bus_schema_root(writer), bus_schema_root(reader));
+    snprintf(c.path, sizeof c.path, "%.250s", reader->name);
+    readable(&c, writer, reader);
     bus_map_free(&c.seen, NULL);
     if (why.status != BUS_OK && err)
         *err = why;
     return why.status;
 }
 
+bus_status bus_compatible_read(const bus_schema *writer, const bus_schema *reader, bus_error *err)
+{
+    return bus_compatible_type(bus_schema_root(writer), bus_schema_root(reader), err);
+}
+
+bool bus_compatibility_backward(bus_compatibility level)
+{
+    return level == BUS_COMPATIBILITY_BACKWARD || level == BUS_COMPATIBILITY_BACKWARD_TRANSITIVE ||
+           level == BUS_COMPATIBILITY_FULL || level == BUS_COMPATIBILITY_FULL_TRANSITIVE;
+}
+
+bool bus_compatibility_forward(bus_compatibility level)
+{
+    return level != BUS_COMPATIBILITY_NONE && level != BUS_COMPATIBILITY_BACKWARD && level != BUS_COMPATIBILITY_BACKWARD_TRANSITIVE;
+}
+
 static bus_status compare(bus_compatibility level, const bus_schema *next, const bus_schema *before, bus_error *err)
 {
-    bool forward = level == BUS_COMPATIBILITY_FORWARD || level == BUS_COMPATIBILITY_FORWARD_TRANSITIVE;
-    bool full = level == BUS_COMPATIBILITY_FULL || level == BUS_COMPATIBILITY_FULL_TRANSITIVE;
     bus_error why;
-    if (!forward && bus_compatible_read(before, next, &why) != BUS_OK)
+    if (bus_compatibility_backward(level) && bus_compatible_read(before, next, &why) != BUS_OK)
         return bus_fail(err, why.status, "not %s compatible with version %016" PRIx64 ": the new schema cannot read what that wrote: %s",
                         names[level], bus_schema_fingerprint(before), why.text);
-    if ((forward || full) && bus_compatible_read(next, before, &why) != BUS_OK)
+    if (bus_compatibility_forward(level) && bus_compatible_read(next, before, &why) != BUS_OK)
         return bus_fail(err, why.status, "not %s compatible with version %016" PRIx64 ": that cannot read what the new schema writes: %s",
                         names[level], bus_schema_fingerprint(before), why.text);
     return BUS_OK;

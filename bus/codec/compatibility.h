@@ -22,6 +22,13 @@ const char *bus_compatibility_name(bus_compatibility level); /* in small letters
  * no; the text has the path to the first field that stops it, and why. BUS_TOO_BIG, BUS_NOMEM. */
 bus_status bus_compatible_read(const bus_schema *writer, const bus_schema *reader, bus_error *err);
 
+/* The same of two types. */
+bus_status bus_compatible_type(const bus_node *writer, const bus_node *reader, bus_error *err);
+
+/* Which ways a level asks for. */
+bool bus_compatibility_backward(bus_compatibility level);
+bool bus_compatibility_forward(bus_compatibility level);
+
 /* Whether `next` may follow `before`, the oldest first. BUS_SCHEMA: the text says which way and, for several, which version. */
 bus_status bus_compatible(bus_compatibility level, const bus_schema *next, const bus_schema *const *before, size_t count,
                           bus_error *err);

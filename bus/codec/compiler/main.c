@@ -3,6 +3,7 @@
 #include "codec/compiler/compiler.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 static const char help[] =
     "usage: bus-schemac -o DIR FILE.avsc...\n"
+    "       bus-schemac --check RELEASED [--compatibility LEVEL] FILE.avsc...\n"
     "\n"
     "Turns Avro schemas into C: DIR/<namespace>.h and DIR/<namespace>.c for each name space\n"
     "(dots become underscores). A record order.OrderPlaced becomes\n"
@@ -22,10 +24,17 @@ static const char help[] =
     "same output; files that would not change are left alone. See <bus/type.h> for how Avro's\n"
     "types look in C.\n"
     "\n"
+    "With --check nothing is written: each schema in the directory RELEASED must still be among the\n"
+    "FILEs, by its name or an alias, in a version that may follow it.\n"
+    "\n"
     "  -o, --output DIR   where to write; it must exist (default .)\n"
+    "      --check DIR    the schemas as they were released last, one .avsc each\n"
+    "      --compatibility LEVEL\n"
+    "                     backward (default: the new version reads what the old wrote), forward\n"
+    "                     (the old reads what the new writes), full (both) or none\n"
     "  -h, --help         this text\n"
     "\n"
-    "Exit codes: 0 ok, 1 error, 2 usage.\n";
+    "Exit codes: 0 ok, 1 error or incompatible, 2 usage.\n";
 
 static bool unchanged(const char *path, const bus_buf *text)
 {
@@ -83,7 +92,16 @@ static bus_status write_unit(compiler *c, unit *u, const char *directory)
     return status;
 }
 
-static void clean_up(compiler *c)
+void compiler_begin(compiler *c, bus_error *err)
+{
+    *c = (compiler){ .err = err };
+    bus_arena_init(&c->arena, 0);
+    bus_map_init(&c->defines);
+    bus_map_init(&c->units);
+    bus_map_init(&c->identifiers);
+}
+
+void compiler_end(compiler *c)
 {
     for (size_t i = 0; i < c->source_count; i++) {
         bus_schema_free(c->sources[i].schema);
@@ -105,17 +123,14 @@ static void clean_up(compiler *c)
 static int compile(const char *directory, const char *const *paths, size_t count)
 {
     bus_error err = { .status = BUS_OK };
-    compiler c = { .err = &err };
-    bus_arena_init(&c.arena, 0);
-    bus_map_init(&c.defines);
-    bus_map_init(&c.units);
-    bus_map_init(&c.identifiers);
+    compiler c;
+    compiler_begin(&c, &err);
     bus_status status = compiler_load(&c, paths, count);
     if (status == BUS_OK)
         status = compiler_uses(&c);
     for (size_t i = 0; i < c.unit_count && status == BUS_OK; i++)
         status = write_unit(&c, c.order[i], directory);
-    clean_up(&c);
+    compiler_end(&c);
     if (status == BUS_OK)
         return 0;
     fprintf(stderr, "bus-schemac: %s\n", err.text);
@@ -128,32 +143,60 @@ static int usage(const char *what, const char *argument)
     return 2;
 }
 
+typedef struct options { const char *directory, *released, *level; } options;
+
+/* The value that must follow an option; NULL after a complaint. */
+static const char *value_of(int argc, char **argv, int *i)
+{
+    if (*i + 1 < argc)
+        return argv[++*i];
+    usage("a value must follow ", argv[*i]);
+    return NULL;
+}
+
+/* -1: go on; else the exit code. */
+static int read_option(options *o, int argc, char **argv, int *i)
+{
+    static const struct { const char *letter, *name; size_t at; } known[] = {
+        { "-o", "--output", offsetof(options, directory) },
+        { "--check", "--check", offsetof(options, released) },
+        { "--compatibility", "--compatibility", offsetof(options, level) },
+    };
+    const char *argument = argv[*i];
+    if (strcmp(argument, "-h") == 0 || strcmp(argument, "--help") == 0) {
+        fputs(help, stdout);
+        return 0;
+    }
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
+        if (strcmp(argument, known[k].letter) != 0 && strcmp(argument, known[k].name) != 0)
+            continue;
+        const char *value = value_of(argc, argv, i);
+        if (!value)
+            return 2;
+        memcpy((char *)o + known[k].at, &value, sizeof value);
+        return -1;
+    }
+    return usage("there is no option ", argument);
+}
+
 int main(int argc, char **argv)
 {
-    const char *directory = ".";
+    options o = { .directory = ".", .level = "backward" };
     const char **paths = calloc((size_t)argc + 1, sizeof *paths);
     size_t count = 0;
     int code = -1;
     if (!paths)
         return 1;
     for (int i = 1; i < argc && code < 0; i++) {
-        const char *argument = argv[i];
-        if (strcmp(argument, "-h") == 0 || strcmp(argument, "--help") == 0) {
-            fputs(help, stdout);
-            code = 0;
-        } else if (strcmp(argument, "-o") == 0 || strcmp(argument, "--output") == 0) {
-            if (i + 1 == argc)
-                code = usage("a directory must follow ", argument);
-            else
-                directory = argv[++i];
-        } else if (argument[0] == '-' && argument[1]) {
-            code = usage("there is no option ", argument);
-        } else {
-            paths[count++] = argument;
-        }
+        if (argv[i][0] == '-' && argv[i][1])
+            code = read_option(&o, argc, argv, &i);
+        else
+            paths[count++] = argv[i];
     }
+    if (code < 0 && count == 0)
+        code = usage("no schema files given", "");
     if (code < 0)
-        code = count > 0 ? compile(directory, paths, count) : usage("no schema files given", "");
+        code = o.released ? compiler_check(o.released, o.level, paths, count) : compile(o.directory, paths, count);
     free(paths);
     return code;
 }
