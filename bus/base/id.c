@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * UUIDs by libuuid, Kafka's murmur2, and wyhash for tables in memory. */
+ * Ids, Kafka's murmur2, and wyhash for tables in memory. */
 #include "base/id.h"
+#include "base/uuid.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -13,28 +14,26 @@
 
 void bus_id_random(char out[BUS_ID_TEXT])
 {
-    uuid_t id;
-    uuid_generate_random(id);
-    uuid_unparse_lower(id, out);
+    unsigned char id[16];
+    bus_uuid_random(id);
+    bus_uuid_print(id, out);
 }
 
 /* The name space of the bus's own ids; must never change: a rerun has to make the same ids. */
-static const uuid_t name_space = { 0x3b, 0x2e, 0x7c, 0x5a, 0x90, 0x14, 0x4f, 0x6d,
+static const unsigned char name_space[16] = { 0x3b, 0x2e, 0x7c, 0x5a, 0x90, 0x14, 0x4f, 0x6d,
                                    0xa8, 0xd1, 0x5c, 0x07, 0xe9, 0x42, 0xb6, 0x1f };
 
-/* libuuid hashes one piece of memory. A name longer than the piece is hashed piece by piece, each under the id of the
- * one before, so that no length needs an allocation that could fail. */
+/* A name longer than the piece is hashed piece by piece, each under the id of the one before: so it was when these ids were
+ * first made, and so it must stay. */
 typedef struct naming {
-    uuid_t id;
+    unsigned char id[16];
     char piece[1024];
     size_t len;
 } naming;
 
 static void name_piece(naming *n)
 {
-    uuid_t id;
-    uuid_generate_sha1(id, n->id, n->piece, n->len);
-    uuid_copy(n->id, id);
+    bus_uuid_named(n->id, n->id, n->piece, n->len);
     n->len = 0;
 }
 
@@ -55,7 +54,7 @@ static void name_add(naming *n, const void *bytes, size_t len)
 void bus_id_of(const bus_part *parts, size_t n, char out[BUS_ID_TEXT])
 {
     naming name;
-    uuid_copy(name.id, name_space);
+    memcpy(name.id, name_space, sizeof name.id);
     name.len = 0;
     for (size_t i = 0; i < n; i++) {
         if (i)
@@ -63,7 +62,7 @@ void bus_id_of(const bus_part *parts, size_t n, char out[BUS_ID_TEXT])
         name_add(&name, parts[i].bytes, parts[i].len);
     }
     name_piece(&name);
-    uuid_unparse_lower(name.id, out);
+    bus_uuid_print(name.id, out);
 }
 
 void bus_id_of_place(const char *topic, int32_t partition, int64_t offset, char out[BUS_ID_TEXT])

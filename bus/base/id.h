@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Ids: UUIDs by libuuid (RFC 4122), hashes, and the stable random of a process. */
+ * Ids: UUIDs (RFC 9562), hashes, and the stable random of a process. */
 #ifndef BUS_BASE_ID_H
 #define BUS_BASE_ID_H
 
