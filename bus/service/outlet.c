@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define CLOSE_MS 1000
+#define USUAL_EVENT 512 /* bytes */
 
 struct bus_outlet {
     bus_kafka_publisher *publisher;
@@ -18,6 +19,8 @@ struct bus_outlet {
     bool started;
     atomic_bool quit;
     pthread_mutex_t turn;
+    bool compact;
+    size_t message_bytes;
 };
 
 static void wake(void *opaque)
@@ -45,6 +48,8 @@ static bus_status outlet_open(bus *self, bus_outlet **out, bus_error *err)
         return bus_fail_nomem(err);
     }
     pthread_mutex_init(&outlet->turn, NULL);
+    outlet->compact = strcmp(bus_config_text(self->config, "envelope"), "compact") == 0;
+    outlet->message_bytes = (size_t)bus_config_int(self->config, "message.max.bytes");
     bus_status status = bus_kafka_publisher_open(self->config, self->name, wake, outlet->waker, &outlet->publisher, err);
     if (status == BUS_OK) {
         int failed = pthread_create(&outlet->thread, NULL, outlet_main, outlet);
@@ -137,12 +142,9 @@ static void published(void *opaque, bus_status status, int32_t partition, int64_
     free(mine);
 }
 
-static bus_status publish_row(bus *self, const bus_row *row, bus_done done, void *opaque, bus_error *err)
+static bus_status publish_row(bus *self, bus_outlet *outlet, const bus_row *row, bus_done done, void *opaque, bus_error *err)
 {
-    bus_outlet *outlet;
-    bus_status status = bus_outlet_of(self, &outlet, err);
-    if (status != BUS_OK)
-        return status;
+    bus_status status;
     if (!done) /* a failure is told by bus_flush */
         return bus_outlet_publish(outlet, row, NULL, NULL, err);
     publication *mine = malloc(sizeof *mine);
@@ -167,18 +169,23 @@ bus_status bus_publish(bus *self, const char *topic, const bus_type *type, const
         return bus_fail(err, BUS_INVALID, "bus_publish needs a topic, a type and a body");
     if (bus_stopping(self))
         return bus_fail(err, BUS_CLOSED, "the bus is stopping");
+    bus_outlet *outlet;
+    bus_status status = bus_outlet_of(self, &outlet, err);
+    if (status != BUS_OK)
+        return status;
     char id[BUS_ID_TEXT];
     bus_id_random(id);
     bus_header headers[BUS_EVENT_HEADERS];
-    bool compact = strcmp(bus_config_text(self->config, "envelope"), "compact") == 0;
     bus_buf value;
-    bus_buf_init(&value, (size_t)bus_config_int(self->config, "message.max.bytes"));
-    bus_status status = bus_wire_encode(type, body, &value, err);
+    bus_buf_init(&value, outlet->message_bytes);
+    bus_buf_grow(&value, USUAL_EVENT); /* at once, what doubling would come to; if it fails the encoder tells */
+    bus_buf_clear(&value);
+    status = bus_wire_encode(type, body, &value, err);
     if (status == BUS_OK) {
         bus_row row = { .topic = topic, .partition = -1, .key = key, .key_len = key_len, .value = value.data,
                         .value_len = value.len, .headers = headers };
-        row.header_count = bus_event_headers(id, self->name, type, NULL, NULL, compact, headers);
-        status = publish_row(self, &row, done, opaque, err);
+        row.header_count = bus_event_headers(id, self->name, type, NULL, NULL, outlet->compact, headers);
+        status = publish_row(self, outlet, &row, done, opaque, err);
     }
     bus_buf_free(&value);
     return status;
@@ -201,7 +208,9 @@ bus_status bus_publish_raw(bus *self, const bus_raw *record, bus_done done, void
         .header_count = record->header_count,
         .timestamp = record->timestamp,
     };
-    return publish_row(self, &row, done, opaque, err);
+    bus_outlet *outlet;
+    bus_status status = bus_outlet_of(self, &outlet, err);
+    return status == BUS_OK ? publish_row(self, outlet, &row, done, opaque, err) : status;
 }
 
 bus_status bus_flush(bus *self, int timeout_ms, bus_error *err)
