@@ -289,7 +289,8 @@ fuzz:
 	+@$(MAKE) VARIANT=fuzz fuzz
 endif
 bench: all $(bench_bin)
-	@set -e; for b in $(bench_bin); do BUS_BIN='$(abspath $(B)/bin)' $$b; done
+	@set -e; for b in $(filter %/store %/codec,$(bench_bin)); do $$b; done
+	@scripts/bench --bin $(B)/tests/bench --output $(BUILD)/bench.json $(BENCH)
 soak: all
 	@$(RUN) -s soak -t 36000 $(call scripts_in,soak)
 	+@$(MAKE) fuzz FUZZ_SECONDS=600
@@ -345,7 +346,8 @@ help:
 #: make simulate        whole histories on the in-memory transport
 #: make sanitizers      unit, simulate and mock under ASan and UBSan, unit and simulate under TSan
 #: make fuzz            every fuzz target for FUZZ_SECONDS (10)
-#: make interop bench soak
+#: make interop soak
+#: make bench           the bus beside librdkafka alone and SQLite alone    (BENCH="--events 10000000": longer)
 #: make check           layers, headers, exported symbols, generated pages
 #: make demo            orders through three services (KAFKA=local, KAFKA=host:port: not the embedded broker)
 #: make docs            writes docs/configuration.md from the table of properties

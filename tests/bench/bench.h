@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ * What the bench programs share: a clock, an event of 190 bytes, options of the form --name N, percentiles. Each prints one
+ * line of JSON for scripts/bench, and does nothing when called without arguments. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <bus/bus.h>
+#include <bus/type.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define BENCH_SHARDS 4
+#define BENCH_KEYS 1000
+#define BENCH_BATCH 1000
+#define BENCH_UPSERT "INSERT INTO stock(id, n) VALUES (?1, 1) ON CONFLICT(id) DO UPDATE SET n = n + 1"
+#define BENCH_STOCK "CREATE TABLE stock(id INTEGER PRIMARY KEY, n INTEGER NOT NULL)"
+
+static inline double bench_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static inline void bench_sleep(double seconds)
+{
+    struct timespec t = { .tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9) };
+    nanosleep(&t, NULL);
+}
+
+_Noreturn static inline void bench_die(const char *what, const char *why)
+{
+    fprintf(stderr, "bench: %s: %s\n", what, why);
+    exit(1);
+}
+
+static inline int bench_by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorts; share 0.5 is the median. */
+static inline double bench_percentile(double *values, size_t count, double share)
+{
+    if (count == 0)
+        return 0;
+    qsort(values, count, sizeof *values, bench_by_value);
+    size_t at = (size_t)((double)count * share);
+    return values[at < count ? at : count - 1];
+}
+
+/* The number after --name, or `otherwise`. */
+static inline long bench_option(int argc, char **argv, const char *name, long otherwise)
+{
+    for (int i = 0; i + 1 < argc; i++)
+        if (strcmp(argv[i], name) == 0)
+            return strtol(argv[i + 1], NULL, 10);
+    return otherwise;
+}
+
+/* Warnings and errors to stderr: a broken run must not pass for a slow one. */
+static inline void bench_log(void *opaque, bus_level level, const char *line, size_t len)
+{
+    (void)opaque;
+    (void)level;
+    fprintf(stderr, "%.*s\n", (int)len, line);
+}
+
+/* A configuration with every "name=value" of the arguments. */
+static inline bus_config *bench_config(int argc, char **argv)
+{
+    bus_config *config = bus_config_new();
+    bus_error err = { 0 };
+    bus_log_to(bench_log, NULL, BUS_WARN);
+    for (int i = 1; config && i < argc; i++) {
+        char name[100], *eq = strchr(argv[i], '=');
+        if (!eq || strncmp(argv[i], "--", 2) == 0)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)(eq - argv[i]), argv[i]);
+        if (bus_config_set(config, name, eq + 1, &err))
+            bench_die(argv[i], err.text);
+    }
+    if (!config)
+        bench_die("configuration", "no memory");
+    return config;
+}
+
+/* ---- the event: 190 bytes with its framing, as bus-schemac would write it */
+
+typedef struct bench_Event { int64_t number; bus_string text; } bench_Event;
+static char bench_text[176];
+
+static const bus_shape bench_long = { .kind = BUS_KIND_LONG, .wire = BUS_KIND_LONG, .size = sizeof(int64_t), .least = 1 };
+static const bus_shape bench_string = { .kind = BUS_KIND_STRING, .wire = BUS_KIND_STRING, .size = sizeof(bus_string), .least = 1 };
+static const bus_field bench_fields[] = {
+    { "number", &bench_long, offsetof(bench_Event, number) },
+    { "text", &bench_string, offsetof(bench_Event, text) },
+};
+static const bus_shape bench_shape = {
+    .kind = BUS_KIND_RECORD, .wire = BUS_KIND_RECORD, .size = sizeof(bench_Event), .least = 2, .count = 2, .name = "bench.Event",
+    .fields = bench_fields,
+};
+#define BENCH_CANONICAL "{\"name\":\"bench.Event\",\"type\":\"record\",\"fields\":[{\"name\":\"number\",\"type\":\"long\"}," \
+                        "{\"name\":\"text\",\"type\":\"string\"}]}"
+static const bus_type bench_type = {
+    .layout = BUS_TYPE_LAYOUT, .name = "bench.Event", .json = BENCH_CANONICAL, .canonical = BENCH_CANONICAL,
+    .fingerprint = UINT64_C(0x92c3af0ceb90c424), .shape = &bench_shape,
+};
+
+static inline bench_Event bench_event(int64_t number)
+{
+    if (!*bench_text)
+        memset(bench_text, 'e', sizeof bench_text - 1);
+    return (bench_Event){ .number = number, .text = { bench_text, sizeof bench_text - 1 } };
+}
+
+#endif

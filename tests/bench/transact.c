@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT
+ * Transactions from outside, and how soon another process sees what they emit:
+ *
+ *   transact callers --callers C --seconds S name=value ...   C threads, each an upsert and an event at a time
+ *   transact read    --count N --file F name=value ...        handles what `write` emits; notes when. Begin it first
+ *   transact write   --count N --rate R --file F name=value ... R transactions a second; prints how long each took, and how
+ *                                                             long from its commit until it had been handled elsewhere
+ */
+#include "bench/bench.h"
+#include <fcntl.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define TOPIC "till.events"
+#define MOST 1000000
+
+static void must(bus_status status, const bus_error *err, const char *what)
+{
+    if (status)
+        bench_die(what, err->text);
+}
+
+/* ---- the writing service */
+
+typedef struct sale { int64_t number; double done; } sale;
+
+static bus_verdict sell(bus_tx *tx, void *opaque)
+{
+    sale *mine = opaque;
+    char key[24];
+    bench_Event event = bench_event(mine->number);
+    sqlite3_stmt *upsert = bus_sql(tx, BENCH_UPSERT);
+    if (!upsert)
+        return BUS_RETRY;
+    sqlite3_bind_int64(upsert, 1, mine->number * 7919 % BENCH_KEYS);
+    if (sqlite3_step(upsert) != SQLITE_DONE)
+        return bus_retry(tx, "upsert");
+    snprintf(key, sizeof key, "key-%d", (int)(mine->number * 7919 % BENCH_KEYS));
+    bus_emit(tx, &bench_type, key, &event);
+    mine->done = bench_now(); /* all that follows is the commit */
+    return BUS_DONE;
+}
+
+static const bus_migration migrations[] = { { "stock", BENCH_STOCK }, { 0 } };
+static const bus_emits emits[] = { { &bench_type, TOPIC }, { 0 } };
+static const bus_service till = { .name = "till", .emits = emits, .migrations = migrations };
+
+/* ---- callers */
+
+typedef struct caller {
+    bus *handle;
+    pthread_t thread;
+    double until;
+    double *took;
+    size_t count, most;
+    int index;
+} caller;
+
+static void *call(void *opaque)
+{
+    caller *c = opaque;
+    while (c->count < c->most) {
+        bus_error err = { 0 };
+        double before = bench_now();
+        if (before >= c->until)
+            break;
+        sale mine = { .number = (int64_t)c->count * 64 + c->index };
+        bus_status status = bus_transact(c->handle, "till", 4, sell, &mine, &err);
+        if (status == BUS_FULL) {
+            bench_sleep(0.001);
+            continue;
+        }
+        must(status, &err, "bus_transact");
+        c->took[c->count++] = bench_now() - before;
+    }
+    return NULL;
+}
+
+static int callers(bus_config *config, long count, double seconds)
+{
+    caller *all = calloc((size_t)count, sizeof *all);
+    double *took = calloc(MOST, sizeof *took);
+    bus_error err = { 0 };
+    bus *handle;
+    size_t n = 0;
+    sale warm = { 0 };
+    if (!all || !took)
+        bench_die("callers", "no memory");
+    must(bus_open(&till, config, &handle, &err), &err, "callers");
+    must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "callers");
+    bench_sleep(0.5);
+    double start = bench_now();
+    for (long i = 0; i < count; i++) {
+        all[i] = (caller){ .handle = handle, .until = start + seconds, .took = took + MOST / count * i, .most = (size_t)(MOST / count), .index = (int)i };
+        if (pthread_create(&all[i].thread, NULL, call, &all[i]))
+            bench_die("thread", "cannot start");
+    }
+    for (long i = 0; i < count; i++) {
+        pthread_join(all[i].thread, NULL);
+        memmove(took + n, all[i].took, all[i].count * sizeof *took);
+        n += all[i].count;
+    }
+    double ran = bench_now() - start, p50 = bench_percentile(took, n, 0.5), p99 = bench_percentile(took, n, 0.99);
+    printf("{\"what\":\"transact\",\"callers\":%ld,\"per_second\":%.0f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n", count, (double)n / ran, p50 * 1e3,
+           p99 * 1e3);
+    bus_close(handle);
+    free(took);
+    free(all);
+    return 0;
+}
+
+/* ---- latency: what the two processes share is a file of times on the machine's monotonic clock */
+
+typedef struct times { double begun, committing, returned; _Atomic double handled; } times;
+
+static times *map_times(const char *path, long count)
+{
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    size_t size = (size_t)count * sizeof(times);
+    if (fd < 0 || ftruncate(fd, (off_t)size))
+        bench_die(path, "cannot be written");
+    times *all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (all == MAP_FAILED)
+        bench_die(path, "cannot be mapped");
+    memset(all, 0, size); /* no page fault later */
+    return all;
+}
+
+static times *noted;
+static long noted_count;
+static _Atomic long noted_seen;
+
+static bus_verdict on_sale(bus_tx *tx, const bus_event *event, void *shard)
+{
+    const bench_Event *body = bus_event_body(event, &bench_type);
+    sqlite3_stmt *upsert = bus_sql(tx, BENCH_UPSERT);
+    (void)shard;
+    if (!upsert)
+        return BUS_RETRY;
+    sqlite3_bind_int64(upsert, 1, body->number % BENCH_KEYS);
+    if (sqlite3_step(upsert) != SQLITE_DONE)
+        return bus_retry(tx, "upsert");
+    if (body->number >= 0 && body->number < noted_count) {
+        atomic_store(&noted[body->number].handled, bench_now());
+        atomic_fetch_add(&noted_seen, 1);
+    }
+    return BUS_DONE;
+}
+
+static const bus_route routes[] = { { .topic = TOPIC, .type = &bench_type, .handler = on_sale, .start = BUS_FROM_END }, { 0 } };
+static const bus_service book = { .name = "book", .routes = routes, .migrations = migrations };
+
+static int read_times(bus_config *config, const char *path, long count)
+{
+    bus_error err = { 0 };
+    bus *handle;
+    noted = map_times(path, count);
+    noted_count = count;
+    must(bus_open(&book, config, &handle, &err), &err, "read");
+    double until = bench_now() + 120;
+    while (atomic_load(&noted_seen) < count && bench_now() < until)
+        bench_sleep(0.05);
+    bus_close(handle);
+    return atomic_load(&noted_seen) >= count ? 0 : 1;
+}
+
+/* Of the last nine tenths: the first find connections and caches being made. */
+static void print_lag(const char *name, const times *all, long count, int which)
+{
+    double *lag = calloc((size_t)count, sizeof *lag);
+    size_t n = 0;
+    if (!lag)
+        bench_die("write", "no memory");
+    for (long i = count / 10; i < count; i++) {
+        double handled = atomic_load(&all[i].handled);
+        lag[n++] = which == 0 ? all[i].returned - all[i].begun : which == 1 ? handled - all[i].committing : handled - all[i].returned;
+    }
+    double p50 = bench_percentile(lag, n, 0.5), p99 = bench_percentile(lag, n, 0.99);
+    printf(",\"%s_p50_ms\":%.3f,\"%s_p99_ms\":%.3f", name, p50 * 1e3, name, p99 * 1e3);
+    free(lag);
+}
+
+static int write_times(bus_config *config, const char *path, long count, long rate)
+{
+    times *all = map_times(path, count);
+    bus_error err = { 0 };
+    bus *handle;
+    sale warm = { .number = -1 };
+    must(bus_open(&till, config, &handle, &err), &err, "write");
+    must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "write");
+    bench_sleep(3); /* the reader stands at the end of the topic by then */
+    double start = bench_now();
+    for (long i = 0; i < count; i++) {
+        double wait = start + (double)i / (double)rate - bench_now();
+        sale mine = { .number = i };
+        if (wait > 0)
+            bench_sleep(wait);
+        all[i].begun = bench_now();
+        must(bus_transact(handle, "till", 4, sell, &mine, &err), &err, "write");
+        all[i].returned = bench_now();
+        all[i].committing = mine.done;
+    }
+    double until = bench_now() + 20;
+    long missing = count;
+    while (missing > 0 && bench_now() < until) {
+        missing = 0;
+        for (long i = 0; i < count; i++)
+            missing += atomic_load(&all[i].handled) == 0.0;
+        bench_sleep(0.05);
+    }
+    if (missing > 0)
+        bench_die("write", "not every event was handled by the other process within 20 s");
+    printf("{\"what\":\"latency\",\"rate\":%ld,\"count\":%ld", rate, count);
+    print_lag("writer", all, count, 0);
+    print_lag("from_commit_begin", all, count, 1);
+    print_lag("from_commit", all, count, 2);
+    printf("}\n");
+    bus_close(handle);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 1)
+        return 0;
+    bus_config *config = bench_config(argc, argv);
+    const char *file = "/tmp/bench-times";
+    long count = bench_option(argc, argv, "--count", 2000);
+    int result = 2;
+    for (int i = 1; i + 1 < argc; i++)
+        if (strcmp(argv[i], "--file") == 0)
+            file = argv[i + 1];
+    if (strcmp(argv[1], "callers") == 0)
+        result = callers(config, bench_option(argc, argv, "--callers", 1), (double)bench_option(argc, argv, "--seconds", 5));
+    else if (strcmp(argv[1], "read") == 0)
+        result = read_times(config, file, count);
+    else if (strcmp(argv[1], "write") == 0)
+        result = write_times(config, file, count, bench_option(argc, argv, "--rate", 200));
+    bus_config_free(config);
+    return result;
+}
