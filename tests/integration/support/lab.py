@@ -35,7 +35,11 @@ def check(holds, what, *more):
 
 
 def equal(got, wanted, what):
-    check(got == wanted, f"{what}: got {got!r}, expected {wanted!r}")
+    if got == wanted:
+        return
+    if isinstance(got, set) and isinstance(wanted, set):
+        raise Failure(f"{what}: {len(wanted - got)} missing, {len(got - wanted)} too many, as {sorted(got ^ wanted)[:3]!r}")
+    raise Failure(f"{what}: got {repr(got)[:800]}, expected {repr(wanted)[:800]}")
 
 
 def eventually(what, seconds, holds):
