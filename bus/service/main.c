@@ -57,7 +57,7 @@ static bus_level level_of(const bus_config *config)
     return BUS_INFO;
 }
 
-static void start_log(const bus_config *config, bus_level least)
+static void start_log(bus_level least)
 {
     static bool color;
     const char *no_color = getenv("NO_COLOR");
@@ -186,7 +186,7 @@ static int run(const bus_service *service, const bus_config *config, const bus_a
     bus_error err = { 0 };
     bus *self = NULL;
     bus_status_port *port = NULL;
-    start_log(config, level_of(config));
+    start_log(level_of(config));
     take_signals();
     bus_status status = check_kafka(service, config, &err);
     if (status == BUS_OK)
@@ -212,7 +212,7 @@ static int rebuild(const bus_service *service, const bus_config *config, const b
     bus_error err = { 0 };
     bus_rebuild_report report = { 0 };
     /* What failed then fails again now: old news, unless it is asked for. */
-    start_log(config, bus_config_is_set(config, "log.level") ? level_of(config) : BUS_ERROR);
+    start_log(bus_config_is_set(config, "log.level") ? level_of(config) : BUS_ERROR);
     bus_rebuild_options options = { .service = service, .config = config, .into = args->into };
     bus_status status = bus_rebuild(&options, &report, &err);
     if (status != BUS_OK)
