@@ -51,6 +51,9 @@ static const bus_property table[] = {
          "How often the process tells bus.services that it lives, what it reads and writes; 0: never."),
     TIME("schema.announce.interval.ms", "6h", 0, 30 * DAY,
          "How often the schemas of the service are announced again on bus.schemas, beside each start; 0: at start only."),
+    CHOICE("schema.compatibility", "backward", "none|backward|backward-transitive|forward|forward-transitive|full|full-transitive",
+           "How a schema that the service brings must fit those of its name on bus.schemas, or the service ends. backward: it reads "
+           "what the last one wrote; forward: the last one reads what it writes; full: both; transitive: all, not only the last."),
     /* ---- the shard's batch */
     INT("batch.records", "1000", 1, 1000000, "The most deliveries in one transaction of a shard."),
     SIZE("batch.bytes", "8m", K, G, "The most bytes of deliveries in one transaction of a shard."),

@@ -9,6 +9,7 @@
 #include "cli/progress.h"
 #include "ops/watch.h"
 #include <bus/bus.h>
+#include <stdio.h>
 
 /* The exit codes of every subcommand. */
 enum {
@@ -95,13 +96,14 @@ int64_t cli_now(void); /* wall clock, ms */
 /* Every subcommand, ending with NULL; in the order of the help. */
 extern const cli_command *const cli_commands[];
 extern const cli_command cli_publish, cli_consume, cli_lag, cli_services, cli_dlq_list, cli_dlq_show, cli_dlq_redrive,
-    cli_dlq_discard, cli_replay, cli_rebuild, cli_topics_plan, cli_topics_apply, cli_topics_list, cli_broker, cli_config;
+    cli_dlq_discard, cli_replay, cli_rebuild, cli_topics_plan, cli_topics_apply, cli_topics_list, cli_broker, cli_config,
+    cli_schema_list, cli_schema_show, cli_schema_diff, cli_schema_check, cli_schema_register;
 
 /* options.c: the options every subcommand has, parsing into *c, and the help pages. */
 extern const cli_option cli_global_options[];
 /* argv[0] is the command's name. CLI_OK: go on; CLI_USAGE: it has been said what is wrong; -1: help was asked for and given. */
 int cli_parse(cli *c, int argc, char **argv);
 void cli_help(const cli_command *command);
-void cli_overview(void);
+void cli_overview(FILE *to);
 
 #endif

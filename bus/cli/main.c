@@ -19,7 +19,8 @@
 
 const cli_command *const cli_commands[] = {
     &cli_publish, &cli_consume, &cli_lag, &cli_services, &cli_dlq_list, &cli_dlq_show, &cli_dlq_redrive, &cli_dlq_discard,
-    &cli_replay, &cli_rebuild, &cli_topics_plan, &cli_topics_apply, &cli_topics_list, &cli_broker, &cli_config, NULL
+    &cli_replay, &cli_rebuild, &cli_topics_plan, &cli_topics_apply, &cli_topics_list, &cli_schema_list, &cli_schema_show, &cli_schema_diff,
+    &cli_schema_check, &cli_schema_register, &cli_broker, &cli_config, NULL
 };
 
 static volatile sig_atomic_t interrupted;
@@ -258,7 +259,7 @@ int main(int argc, char **argv)
     int words;
 
     if (argc < 2) {
-        cli_overview();
+        cli_overview(stderr);
         return CLI_USAGE;
     }
     if (!strcmp(argv[1], "--version")) {
@@ -270,7 +271,7 @@ int main(int argc, char **argv)
         if (c.command)
             cli_help(c.command);
         else
-            cli_overview();
+            cli_overview(stdout);
         return CLI_OK;
     }
     c.command = find(argc - 1, argv + 1, &words);

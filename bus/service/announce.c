@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "codec/compatibility.h"
 #include "kafka/reader.h"
 #include "service/outlet.h"
 #include <stdlib.h>
@@ -63,18 +64,62 @@ static bus_status read_on(bus_follower *follower, bus_kafka_reader *reader, bus_
     return BUS_OK;
 }
 
+static bool on_topic(const bus_follower *follower, const bus_schema *schema, char key[BUS_ID_TEXT])
+{
+    size_t len;
+    const char *json = bus_schema_json(schema, &len);
+    bus_schema_key(json, len, key);
+    return bus_map_get(&follower->known, key, BUS_ID_TEXT - 1) != NULL;
+}
+
+/* Whether the schema may follow the versions of its name that are on the topic, as schema.compatibility says. */
+static bus_status may_follow(const bus_follower *follower, const bus_schema *schema, bus_error *err)
+{
+    const bus_catalog *catalog = follower->self->catalog;
+    const bus_schema *other, **before = calloc(bus_catalog_version(catalog) + 1, sizeof *before);
+    bus_compatibility level = BUS_COMPATIBILITY_BACKWARD;
+    char key[BUS_ID_TEXT];
+    size_t count = 0;
+    if (!before)
+        return bus_fail_nomem(err);
+    for (size_t i = 0; count < bus_catalog_version(catalog) && (other = bus_catalog_at(catalog, i)); i++)
+        if (strcmp(bus_schema_name(other), bus_schema_name(schema)) == 0 && on_topic(follower, other, key))
+            before[count++] = other;
+    bus_compatibility_of(bus_config_text(follower->self->config, "schema.compatibility"), &level);
+    bus_status status = bus_compatible(level, schema, before, count, err);
+    free(before);
+    if (status != BUS_OK)
+        bus_fail_in(err, "the schema of %s here is refused by those on %s; mend it, or see docs/schemas.md and schema.compatibility",
+                    bus_schema_name(schema), BUS_SCHEMAS_TOPIC);
+    return status;
+}
+
+/* Before any is announced, so that a refused service leaves nothing behind. */
+static bus_status check_own(const bus_follower *follower, bus_error *err)
+{
+    char key[BUS_ID_TEXT];
+    for (size_t i = 0; i < follower->own; i++) {
+        const bus_schema *schema = bus_catalog_at(follower->self->catalog, i);
+        bus_status status = on_topic(follower, schema, key) ? BUS_OK : may_follow(follower, schema, err);
+        if (status != BUS_OK)
+            return status;
+    }
+    return BUS_OK;
+}
+
 static bus_status announce(bus_follower *follower, bus_error *err)
 {
     bus *self = follower->self;
     bus_outlet *outlet;
-    bus_status status = bus_outlet_of(self, &outlet, err);
+    bus_status status = check_own(follower, err);
+    if (status == BUS_OK)
+        status = bus_outlet_of(self, &outlet, err);
     for (size_t i = 0; i < follower->own && status == BUS_OK; i++) {
         const bus_schema *schema = bus_catalog_at(self->catalog, i);
         size_t len;
         const char *json = bus_schema_json(schema, &len);
         char key[BUS_ID_TEXT];
-        bus_schema_key(json, len, key);
-        if (bus_map_get(&follower->known, key, sizeof key - 1))
+        if (on_topic(follower, schema, key))
             continue;
         bus_row row = { .topic = BUS_SCHEMAS_TOPIC, .partition = -1, .key = key, .key_len = sizeof key - 1, .value = json,
                         .value_len = len };
@@ -138,6 +183,11 @@ static void *follower_main(void *arg)
             break;
         if (status == BUS_OK)
             continue;
+        if (status == BUS_SCHEMA) { /* what it would write or read, others cannot: it must not run on */
+            bus_log(BUS_ERROR, self->name, "schema_incompatible", "%s", err.text);
+            bus_end(self, status, &err);
+            break;
+        }
         if (!follower->said && status != BUS_BROKER && status != BUS_TIMEOUT) { /* a broker that is away is told by control */
             follower->said = true;
             bus_log(BUS_WARN, self->name, "schemas_unread", "cannot follow %s, so schemas of others are unknown here; trying on: %s%s",

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT
+ * bus schema: the schemas on bus.schemas and in files; whether one may follow another. */
+#include "cli/cli.h"
+#include "base/error.h"
+#include "codec/compatibility.h"
+#include "ops/schemas.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEVEL { "compatibility", 0, "LEVEL", "none, backward, forward, full, or one with -transitive (default: property schema.compatibility)" }
+
+typedef struct shelf {
+    cli *c;
+    bus_catalog *topic;   /* what is on bus.schemas */
+    bus_catalog *files;   /* what was read from files */
+} shelf;
+
+static bus_status open_shelf(cli *c, shelf *s, bool topic, bus_error *err)
+{
+    *s = (shelf){ c, bus_catalog_new(), bus_catalog_new() };
+    if (!s->topic || !s->files)
+        return bus_fail_nomem(err);
+    return topic ? bus_schemas_load(c->config, c->timeout_ms, s->topic, NULL, NULL, err) : BUS_OK;
+}
+
+static void close_shelf(shelf *s)
+{
+    bus_catalog_free(s->topic);
+    bus_catalog_free(s->files);
+}
+
+static bool is_file(const char *word)
+{
+    size_t len = strlen(word);
+    return strchr(word, '/') || (len > 5 && strcmp(word + len - 5, ".avsc") == 0);
+}
+
+/* By the name of a file, a fingerprint, or a full name: then the version that came last. */
+static bus_status find(shelf *s, const char *word, const bus_schema **out, bus_error *err)
+{
+    char *end;
+    if (is_file(word))
+        return bus_schemas_file(word, s->files, out, err);
+    uint64_t fingerprint = strtoull(word, &end, 16);
+    *out = strlen(word) == 16 && !*end ? bus_catalog_find(s->topic, fingerprint) : bus_catalog_named(s->topic, word);
+    return *out ? BUS_OK : bus_fail(err, BUS_MISSING, "%.200s is no schema on bus.schemas: give a full name, a fingerprint, or a file "
+                                                      "(ending in .avsc); see `bus schema list`", word);
+}
+
+static int finish(shelf *s, bus_status status, const bus_error *err, int code)
+{
+    close_shelf(s);
+    return status == BUS_OK ? code : cli_fail(s->c, err);
+}
+
+/* ---- list, show */
+
+static bool wanted(const cli *c, const char *name)
+{
+    for (int i = 0; i < c->operands; i++)
+        if (strcmp(c->operand[i], name) == 0)
+            return true;
+    return c->operands == 0;
+}
+
+static int run_list(cli *c)
+{
+    static const cli_column columns[] = { { "NAME", "name", false }, { "VERSION", "version", true },
+        { "FINGERPRINT", "fingerprint", false }, { "BYTES", "bytes", true }, { NULL, "schema", false } };
+    shelf s;
+    bus_error err = { 0 };
+    const bus_schema *schema, *other;
+    bus_status status = open_shelf(c, &s, true, &err);
+    cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; table && status == BUS_OK && (schema = bus_catalog_at(s.topic, i)); i++) {
+        size_t len, version = 1;
+        const char *json = bus_schema_json(schema, &len);
+        for (size_t j = 0; j < i && (other = bus_catalog_at(s.topic, j)); j++)
+            version += strcmp(bus_schema_name(other), bus_schema_name(schema)) == 0;
+        if (!wanted(c, bus_schema_name(schema)))
+            continue;
+        cli_cell(table, bus_schema_name(schema));
+        cli_cell_int(table, (int64_t)version);
+        cli_cellf(table, "%016" PRIx64, bus_schema_fingerprint(schema));
+        cli_cell_int(table, (int64_t)len);
+        cli_cell_both(table, "", json);
+    }
+    close_shelf(&s);
+    if (status != BUS_OK) {
+        cli_table_free(table);
+        return cli_fail(c, &err);
+    }
+    return cli_print(c, table, table && cli_table_rows(table) ? CLI_OK : CLI_NOTHING);
+}
+
+static int run_show(cli *c)
+{
+    shelf s;
+    bus_error err = { 0 };
+    const bus_schema *schema;
+    bus_buf out;
+    bus_buf_init(&out, 0);
+    bus_status status = open_shelf(c, &s, !is_file(c->operand[0]), &err);
+    if (status == BUS_OK)
+        status = find(&s, c->operand[0], &schema, &err);
+    if (status == BUS_OK) {
+        bus_buf_text(&out, cli_flag(c, "canonical") ? bus_schema_canonical(schema) : bus_schema_json(schema, NULL));
+        if (out.len > 0 && out.data[out.len - 1] != '\n')
+            bus_buf_byte(&out, '\n');
+        close_shelf(&s);
+        return cli_flush(c, &out, CLI_OK);
+    }
+    bus_buf_free(&out);
+    return finish(&s, status, &err, CLI_OK);
+}
+
+/* ---- diff */
+
+static void difference(cli_table *table, const char *what, const char *field, const char *before, const char *after, cli_colour colour)
+{
+    cli_cell(table, what);
+    cli_paint(table, colour);
+    cli_cell(table, field);
+    cli_cell(table, before);
+    cli_cell(table, after);
+}
+
+/* The fields of two records by name; what lies deeper is told by which way they can be read. */
+static void diff_fields(cli_table *table, const bus_node *before, const bus_node *after)
+{
+    for (size_t i = 0; i < after->count; i++) {
+        const bus_node_field *now = &after->fields[i], *old = NULL;
+        for (size_t j = 0; j < before->count && !old; j++)
+            if (strcmp(before->fields[j].name, now->name) == 0)
+                old = &before->fields[j];
+        if (!old)
+            difference(table, "added", now->name, NULL, now->type->name, now->preset ? CLI_GREEN : CLI_YELLOW);
+        else if (strcmp(old->type->name, now->type->name) != 0)
+            difference(table, "changed", now->name, old->type->name, now->type->name, CLI_YELLOW);
+    }
+    for (size_t j = 0; j < before->count; j++) {
+        bool kept = false;
+        for (size_t i = 0; i < after->count && !kept; i++)
+            kept = strcmp(before->fields[j].name, after->fields[i].name) == 0;
+        if (!kept)
+            difference(table, "removed", before->fields[j].name, before->fields[j].type->name, NULL, CLI_YELLOW);
+    }
+}
+
+static void reads(cli_table *table, const char *what, const bus_schema *writer, const bus_schema *reader)
+{
+    bus_error why = { 0 };
+    bool yes = bus_compatible_read(writer, reader, &why) == BUS_OK;
+    difference(table, what, NULL, NULL, yes ? "yes" : why.text, yes ? CLI_GREEN : CLI_RED);
+}
+
+static int run_diff(cli *c)
+{
+    static const cli_column columns[] = { { "WHAT", "what", false }, { "FIELD", "field", false }, { "OLD", "old", false }, { "NEW", "new", false } };
+    shelf s;
+    bus_error err = { 0 };
+    const bus_schema *before = NULL, *after = NULL;
+    bus_status status = open_shelf(c, &s, !is_file(c->operand[0]) || !is_file(c->operand[1]), &err);
+    if (status == BUS_OK)
+        status = find(&s, c->operand[0], &before, &err);
+    if (status == BUS_OK)
+        status = find(&s, c->operand[1], &after, &err);
+    if (status != BUS_OK)
+        return finish(&s, status, &err, CLI_OK);
+    cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
+    bool same = strcmp(bus_schema_json(before, NULL), bus_schema_json(after, NULL)) == 0;
+    if (table) {
+        const bus_node *old = bus_schema_root(before), *now = bus_schema_root(after);
+        if (old->kind == BUS_KIND_RECORD && now->kind == BUS_KIND_RECORD)
+            diff_fields(table, old, now);
+        reads(table, "new reads old", before, after);
+        reads(table, "old reads new", after, before);
+    }
+    close_shelf(&s);
+    return cli_print(c, table, same ? CLI_OK : CLI_PARTIAL);
+}
+
+/* ---- check, register */
+
+/* Against --against, else the versions of its name on the topic. */
+static bus_status may_follow(shelf *s, bus_compatibility level, const bus_schema *schema, bool *known, bus_error *err)
+{
+    const bus_schema *other = NULL;
+    const char *against = cli_value(s->c, "against");
+    *known = false;
+    if (against) {
+        bus_status status = bus_schemas_file(against, s->files, &other, err);
+        return status == BUS_OK ? bus_compatible(level, schema, &other, 1, err) : status;
+    }
+    const bus_schema **before = calloc(bus_catalog_version(s->topic) + 1, sizeof *before);
+    size_t count = 0;
+    if (!before)
+        return bus_fail_nomem(err);
+    for (size_t i = 0; (other = bus_catalog_at(s->topic, i)); i++) {
+        if (strcmp(bus_schema_name(other), bus_schema_name(schema)) != 0)
+            continue;
+        *known = *known || strcmp(bus_schema_json(other, NULL), bus_schema_json(schema, NULL)) == 0;
+        before[count++] = other;
+    }
+    bus_status status = *known ? BUS_OK : bus_compatible(level, schema, before, count, err);
+    free(before);
+    return status;
+}
+
+static bus_status announce(shelf *s, bus_kafka_publisher **publisher, const bus_schema *schema, bus_error *err)
+{
+    bus_status status = BUS_OK;
+    if (!*publisher)
+        status = bus_kafka_publisher_open(s->c->config, "bus-schema", NULL, NULL, publisher, err);
+    if (status == BUS_OK)
+        status = bus_schemas_announce(*publisher, schema, NULL, NULL, err);
+    return status == BUS_OK ? bus_kafka_publisher_flush(*publisher, s->c->timeout_ms, err) : status;
+}
+
+static int weigh(cli *c, bool put)
+{
+    static const cli_column columns[] = { { "FILE", "file", false }, { "NAME", "name", false }, { "FINGERPRINT", "fingerprint", false },
+        { "RESULT", "result", false }, { "WHY", "why", false } };
+    shelf s;
+    bus_error err = { 0 };
+    bus_compatibility level;
+    bus_kafka_publisher *publisher = NULL;
+    const char *name = cli_value(c, "compatibility");
+    bool all_good = true, known;
+    if (!bus_compatibility_of(name ? name : bus_config_text(c->config, "schema.compatibility"), &level))
+        return cli_failf(c, CLI_USAGE, "there is no level \"%s\": none, backward, forward, full, or one with -transitive", name);
+    bus_status status = open_shelf(c, &s, put || !cli_value(c, "against"), &err);
+    cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
+    for (int i = 0; table && status == BUS_OK && i < c->operands; i++) {
+        const bus_schema *schema = NULL;
+        bus_error why = { 0 };
+        status = bus_schemas_file(c->operand[i], s.files, &schema, &err);
+        if (status != BUS_OK)
+            break;
+        bool good = may_follow(&s, level, schema, &known, &why) == BUS_OK;
+        if (!good && why.status != BUS_SCHEMA) {
+            status = (err = why).status;
+            break;
+        }
+        if (good && put && !known)
+            status = announce(&s, &publisher, schema, &err);
+        cli_cell(table, c->operand[i]);
+        cli_cell(table, bus_schema_name(schema));
+        cli_cellf(table, "%016" PRIx64, bus_schema_fingerprint(schema));
+        cli_cell(table, !good ? "refused" : known ? "known" : put ? "registered" : "good");
+        cli_paint(table, good ? CLI_GREEN : CLI_RED);
+        cli_cell(table, good ? NULL : why.text);
+        all_good = all_good && good;
+    }
+    bus_kafka_publisher_close(publisher, 0);
+    close_shelf(&s);
+    if (status != BUS_OK) {
+        cli_table_free(table);
+        return cli_fail(c, &err);
+    }
+    return cli_print(c, table, all_good ? CLI_OK : put ? CLI_REFUSED : CLI_PARTIAL);
+}
+
+static int run_check(cli *c)
+{
+    return weigh(c, false);
+}
+
+static int run_register(cli *c)
+{
+    return weigh(c, true);
+}
+
+static const cli_option none[] = { { NULL, 0, NULL, NULL } };
+static const cli_option show_options[] = { { "canonical", 0, NULL, "its Parsing Canonical Form, from which the fingerprint is made" },
+                                           { NULL, 0, NULL, NULL } };
+static const cli_option check_options[] = { LEVEL, { "against", 0, "FILE", "compare with this schema, without a broker" },
+                                            { NULL, 0, NULL, NULL } };
+static const cli_option register_options[] = { LEVEL, { NULL, 0, NULL, NULL } };
+
+const cli_command cli_schema_list = {
+    .name = "schema list", .operands = "[NAME...]", .least = 0, .most = -1,
+    .summary = "list the schemas that services and tools have announced",
+    .text = "Versions count from 1 in the order in which they came to bus.schemas.",
+    .options = none, .examples = "  bus schema list\n  bus schema list order.OrderPlaced -o json", .run = run_list
+};
+
+const cli_command cli_schema_show = {
+    .name = "schema show", .operands = "NAME|FINGERPRINT|FILE", .least = 1, .most = 1,
+    .summary = "print a schema",
+    .text = "A full name gives the version that came last.",
+    .options = show_options, .examples = "  bus schema show order.OrderPlaced\n  bus schema show 0123456789abcdef --canonical", .run = run_show
+};
+
+const cli_command cli_schema_diff = {
+    .name = "schema diff", .operands = "OLD NEW", .least = 2, .most = 2,
+    .summary = "compare two schemas, and tell which can read the other",
+    .text = "OLD and NEW are full names, fingerprints or files. The exit code is 3 where they differ.",
+    .options = none, .examples = "  bus schema diff order.OrderPlaced schemas/order.OrderPlaced.avsc", .run = run_diff
+};
+
+const cli_command cli_schema_check = {
+    .name = "schema check", .operands = "FILE...", .least = 1, .most = -1,
+    .summary = "check whether schemas may follow the announced ones",
+    .text = "backward: the new one reads what the last one wrote; forward: the last one reads what the new one writes; full: both;\n"
+            "transitive: all versions, not only the last. The exit code is 3 if one may not.",
+    .options = check_options, .examples = "  bus schema check schemas/*.avsc\n  bus schema check new.avsc --against old.avsc --compatibility full",
+    .run = run_check
+};
+
+const cli_command cli_schema_register = {
+    .name = "schema register", .operands = "FILE...", .least = 1, .most = -1,
+    .summary = "put schemas on bus.schemas, if they may follow those there",
+    .text = "Services do so at their start; this is for events of programs that do not. The exit code is 5 if one may not.",
+    .options = register_options, .examples = "  bus schema register partner.Invoice.avsc", .run = run_register
+};
