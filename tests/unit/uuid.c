@@ -12,9 +12,8 @@
 #include <unistd.h>
 #include <uuid/uuid.h>
 
-static void names_as_libuuid_does(void **state)
+static void names(void)
 {
-    (void)state;
     unsigned char space[16], mine[16], name[300];
     uuid_t theirs;
     for (size_t i = 0; i < sizeof name; i++)
@@ -28,6 +27,15 @@ static void names_as_libuuid_does(void **state)
     uuid_generate_sha1(theirs, space, (const char *)name, 10);
     bus_uuid_named(space, space, name, 10);
     assert_memory_equal(space, theirs, 16);
+}
+
+static void names_as_libuuid_does(void **state)
+{
+    (void)state;
+    names();
+    bus_uuid_plain(true);
+    names();
+    bus_uuid_plain(false);
 }
 
 static void prints_as_libuuid_does(void **state)
