@@ -174,10 +174,13 @@ sqlite3_stmt *bus_statement_of(bus_store *store, bus_statement which, bus_error 
 
 int bus_step(bus_store *store, sqlite3_stmt *stmt)
 {
-    bool inside = store->cage.inside;
-    store->cage.inside = false;
+    bus_tables_cage *cage = &store->cage;
+    bool inside = cage->inside, preparing = cage->preparing;
+    cage->inside = false;
+    cage->preparing = true; /* after a change of the schema SQLite prepares it again here: it is no stranger's */
     int rc = sqlite3_step(stmt);
-    store->cage.inside = inside;
+    cage->inside = inside;
+    cage->preparing = preparing;
     return rc;
 }
 
