@@ -67,6 +67,9 @@ static bool out_push(route *r, int64_t id)
 static bus_relay_out *out_find(route *r, int64_t id)
 {
     size_t lo = 0, hi = r->count;
+    /* Reports come in the order of the rows as a rule, so it is the first without one. */
+    if (r->waiting && r->waiting <= r->count && out_at(r, r->count - r->waiting)->id == id)
+        return out_at(r, r->count - r->waiting);
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
         if (out_at(r, mid)->id < id)
