@@ -5,7 +5,9 @@
 #include "base/config.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "kafka/hush.h"
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -87,14 +89,20 @@ static bus_status set_int(rd_kafka_conf_t *conf, const char *name, int64_t value
     return bus_kafka_set(conf, name, text, err);
 }
 
-static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+/* One for the process: its handles all say the same when a broker is away. */
+static struct { pthread_mutex_t lock; bus_hush hush; } quiet = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void on_log(const rd_kafka_t *rk, int severity, const char *facility, const char *text)
 {
-    /* Which of kafka.* are for consumers and which for producers is not the user's worry, nor what the embedded broker
-     * does not know of creating topics. */
-    if (strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "AUTOCREATE") == 0)
-        level = 7;
-    bus_log(level <= 4 ? BUS_WARN : level <= 6 ? BUS_INFO : BUS_DEBUG, rk ? rd_kafka_name(rk) : "kafka", "librdkafka",
-            "%s: %s", facility, text);
+    unsigned hidden = 0;
+    char more[64] = "";
+
+    (void)pthread_mutex_lock(&quiet.lock);
+    bus_level level = bus_hush_level(&quiet.hush, severity, facility, bus_kafka_now(), &hidden);
+    (void)pthread_mutex_unlock(&quiet.lock);
+    if (hidden)
+        snprintf(more, sizeof more, " (and %u such lines before, at debug level)", hidden);
+    bus_log(level, rk ? rd_kafka_name(rk) : "kafka", "librdkafka", "%s: %s%s", facility, text, more);
 }
 
 static bus_status set_role(rd_kafka_conf_t *conf, const bus_config *config, bus_kafka_role role, bus_error *err)
