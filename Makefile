@@ -297,8 +297,8 @@ soak: all
 demo: all
 	@BUS_BIN='$(abspath $(B)/bin)' KAFKA='$(KAFKA)' scripts/demo
 
-check: lib $(page) $(schemac)
-	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-schemas
+check: lib $(programs) $(page)
+	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas
 docs: $(page)
 	@mkdir -p docs
 	$(page) > docs/configuration.md
@@ -340,16 +340,17 @@ help:
 	@sed -n '/^#:/s/^#: \{0,1\}//p' Makefile
 
 #: make                 the library, the bus command and the services, in build/release
-#: make test            everything that CI does; the last line counts
+#: make test            everything that CI does, about 20 minutes; the last line counts
 #: make unit mock       the tests of parts, and against an embedded broker   (T="buf map": only these)
 #: make integration     on a real Kafka, started and stopped by the tests    (T="test_flow")
 #: make simulate        whole histories on the in-memory transport
 #: make sanitizers      unit, simulate and mock under ASan and UBSan, unit and simulate under TSan
 #: make fuzz            every fuzz target for FUZZ_SECONDS (10)
-#: make interop soak
-#: make bench           the bus beside librdkafka alone and SQLite alone    (BENCH="--events 10000000": longer)
-#: make check           layers, headers, exported symbols, generated pages
-#: make demo            orders through three services (KAFKA=local, KAFKA=host:port: not the embedded broker)
+#: make interop         with foreign clients
+#: make soak            what takes hours
+#: make bench           beside librdkafka and SQLite alone                  (BENCH="--events 10000000")
+#: make check           layers, headers, symbols, pages, help texts, an installed copy
+#: make demo            orders through three services, on an embedded broker (KAFKA=local|host:port)
 #: make docs            writes docs/configuration.md from the table of properties
 #: make install         DESTDIR=, PREFIX=/usr/local; make uninstall
 #: make clean

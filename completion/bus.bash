@@ -8,7 +8,7 @@ _bus_commands()
 
 _bus_options()
 {
-    bus "$@" --help 2>/dev/null | sed -n 's/^  [ -][^ ]\{0,2\} \{0,1\} \{0,1\}\(--[a-z-]\{1,\}\).*/\1/p'
+    bus "$@" --help 2>/dev/null | sed -n 's/^  \(-., \|    \)\(--[a-z-]\{1,\}\).*/\2/p'
 }
 
 _bus()

@@ -153,6 +153,33 @@ int cli_parse(cli *c, int argc, char **argv)
     return CLI_OK;
 }
 
+#define HELP_WIDTH 96
+#define TEXT_COLUMN 32
+
+/* Words in lines of at most HELP_WIDTH; the lines after the first begin at `indent`, where the first one is already. A line break
+ * of the text is a space; two make a paragraph. */
+static void print_wrapped(const char *text, int indent)
+{
+    size_t column = (size_t)indent;
+    while (*text) {
+        size_t word = strcspn(text, " \n"), space = strspn(text + word, " \n");
+        bool paragraph = space > 1 && memchr(text + word, '\n', space);
+        printf("%.*s", (int)word, text);
+        column += word;
+        text += word + space;
+        if (!*text)
+            break;
+        if (paragraph || column + 1 + strcspn(text, " \n") > HELP_WIDTH) {
+            printf("%s\n%*s", paragraph ? "\n" : "", indent, "");
+            column = (size_t)indent;
+        } else {
+            putchar(' ');
+            column++;
+        }
+    }
+    putchar('\n');
+}
+
 static void print_options(const char *title, const cli_option *options)
 {
     if (!options || !options->name)
@@ -162,29 +189,34 @@ static void print_options(const char *title, const cli_option *options)
         char left[80];
         snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', o->letter ? "," : " ",
                  o->name, o->argument ? " " : "", o->argument ? o->argument : "");
-        printf("  %-30s%s%s\n", left, strlen(left) > 29 ? "\n                                " : "", o->text);
+        printf("  %-*s", TEXT_COLUMN - 2, left);
+        if (strlen(left) > TEXT_COLUMN - 3)
+            printf("\n%*s", TEXT_COLUMN, "");
+        print_wrapped(o->text, TEXT_COLUMN);
     }
 }
 
 void cli_help(const cli_command *command)
 {
-    printf("bus %s: %s\n\n  bus %s %s%s[options]\n", command->name, command->summary, command->name, command->operands,
-           *command->operands ? " " : "");
-    if (command->text)
-        printf("\n%s\n", command->text);
+    printf("bus %s: %s\n\n  bus %s [options]%s%s\n", command->name, command->summary, command->name,
+           *command->operands ? " " : "", command->operands);
+    if (command->text) {
+        putchar('\n');
+        print_wrapped(command->text, 0);
+    }
     print_options("Options", command->options);
     print_options("Options of every command", cli_global_options);
     if (command->examples)
         printf("\nExamples:\n%s\n", command->examples);
 }
 
-void cli_overview(void)
+void cli_overview(FILE *to)
 {
-    puts("bus: events over Kafka, seen and steered from a terminal\n\nCommands:");
+    fputs("bus: events over Kafka, seen and steered from a terminal\n\nCommands:\n", to);
     for (const cli_command *const *at = cli_commands; *at; at++)
-        printf("  %-14s %s\n", (*at)->name, (*at)->summary);
-    puts("\nbus COMMAND --help tells the options of each, with examples.\n"
-         "The brokers are named by --bootstrap, by BUS_BOOTSTRAP_SERVERS or in a file (--config).\n\n"
-         "Exit codes: 0 ok, 1 error, 2 usage, 3 partial or mismatch, 4 nothing matched, 5 refused,\n"
-         "6 no broker answers, 130 interrupted.");
+        fprintf(to, "  %-14s %s\n", (*at)->name, (*at)->summary);
+    fputs("\nbus COMMAND --help tells the options of each, with examples.\n"
+          "The brokers are named by --bootstrap, by BUS_BOOTSTRAP_SERVERS or in a file (--config).\n\n"
+          "Exit codes: 0 ok, 1 error, 2 usage, 3 partial or mismatch, 4 nothing matched, 5 refused,\n"
+          "6 no broker answers, 130 interrupted.\n", to);
 }

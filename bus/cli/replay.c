@@ -141,7 +141,7 @@ const cli_command cli_replay = {
             "id, printed at the end and carried by its copies. Ctrl-C stops cleanly and tells how far it got.",
     .options = options,
     .examples = "  bus replay order.events @-1h:end --to-service inventory --dry-run\n"
-                "  bus replay order.events @-1h:end --to-service inventory --rate 500/s --reason \"fixed the stock count\"\n"
+                "  bus replay order.events @-1h:end --to-service inventory --rate 500/s --reason \"count fixed\"\n"
                 "  bus replay order.events 1200:1300 -p 0 --to-topic order.sample",
     .run = run
 };

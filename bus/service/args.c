@@ -15,7 +15,7 @@ typedef struct flag {
 static const flag flags[] = {
     { "config", "FILE", "read properties from FILE, lines \"name = value\" (also by $BUS_CONFIG)" },
     { "set", "NAME=VALUE", "set one property; --NAME=VALUE does the same" },
-    { "topics", NULL, "print, as JSON, the topics that the service reads and writes, for `bus topics plan|apply --service`" },
+    { "topics", NULL, "print, as JSON, the topics that the service reads and writes: what `bus topics apply --file` takes" },
     { "check-config", NULL, "check configuration and routes, touch nothing, exit" },
     { "init", NULL, "start with an empty store although the group's offsets name one (it is lost, and that is accepted)" },
     { "rebuild", NULL, "make the stores again from their topics, service stopped, then exit; see also `bus rebuild`" },
@@ -151,6 +151,8 @@ bus_status bus_args_read(int argc, char **argv, bus_config *config, bus_args *ar
 
 /* ---- help */
 
+#define HELP_WIDTH 96
+
 static void wrap(bus_buf *out, const char *text, size_t indent, size_t width)
 {
     size_t column = width; /* so that the first word starts a line */
@@ -172,23 +174,24 @@ static void wrap(bus_buf *out, const char *text, size_t indent, size_t width)
 
 void bus_args_help(const char *service, bus_buf *out)
 {
-    bus_buf_printf(out, "%s: a service on the bus. Reads its topics, keeps its state in SQLite, applies each event once.\n\n", service);
+    bus_buf_printf(out, "%s: a service on the bus. Reads its topics, keeps its state in SQLite, applies each event\nonce.\n\n", service);
     bus_buf_printf(out, "Usage: %s [argument ...]\n\n", service);
-    bus_buf_printf(out, "First steps:\n  bus broker &                       an embedded broker, if there is no Kafka\n"
-                   "  %s --topics | bus topics apply -   make the topics it needs\n"
-                   "  %s --status.port=8080              run; SIGTERM drains and stops it\n"
-                   "  curl localhost:8080/readyz         is it working?\n\nArguments:\n", service, service);
+    bus_buf_printf(out, "First steps, with the brokers in $BUS_BOOTSTRAP_SERVERS:\n"
+                   "  bus topics apply --program %s\n      make the topics it needs (or `bus broker --program %s`: a broker that has them)\n"
+                   "  %s --status.port=8080\n      run; SIGTERM drains and stops it\n"
+                   "  curl localhost:8080/readyz\n      is it working?\n\nArguments:\n", service, service, service);
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         bus_buf_printf(out, "  --%s%s%s", flags[i].name, flags[i].operand ? "=" : "", flags[i].operand ? flags[i].operand : "");
-        wrap(out, flags[i].text, 6, 100);
+        wrap(out, flags[i].text, 6, HELP_WIDTH);
     }
     bus_buf_text(out, "\nProperties, as --name=value, as \"name = value\" in a file, or in the environment "
-                      "(shards is BUS_SHARDS,\nbootstrap.servers is BUS_BOOTSTRAP_SERVERS). kafka.NAME passes NAME to librdkafka.\n");
+                      "(shards is\nBUS_SHARDS, bootstrap.servers is BUS_BOOTSTRAP_SERVERS). kafka.NAME passes NAME to librdkafka.\n");
     for (const bus_property *each = bus_properties(); each->name; each++) {
-        bus_buf_printf(out, "  --%s=%s%s%s", each->name, each->value, each->choices ? "    one of " : "",
-                       each->choices ? each->choices : "");
-        wrap(out, each->text, 6, 100);
+        bus_buf_printf(out, "  --%s=%s", each->name, each->value);
+        if (each->choices)
+            bus_buf_printf(out, "%s%s", strlen(each->choices) > 40 ? "\n      One of " : "    one of ", each->choices);
+        wrap(out, each->text, 6, HELP_WIDTH);
     }
-    bus_buf_text(out, "\nExit codes: 0 stopped as asked, 1 error, 2 usage or configuration, 5 refused (the message says why and\n"
-                      "what to do), 6 no broker, 130 stopped by a second signal.\n");
+    bus_buf_text(out, "\nExit codes: 0 stopped as asked, 1 error, 2 usage or configuration, 5 refused (the message says why\n"
+                      "and what to do), 6 no broker, 130 stopped by a second signal.\n");
 }
