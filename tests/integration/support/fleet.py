@@ -117,7 +117,7 @@ def bus_says(service, *words, status, stdin=None):
     return done.stderr
 
 
-def refused(service, pattern_event="halted", **more):
+def refused(service, **more):
     """Starts it, expects it to end by itself; (exit code, its last error's text)."""
     service.start(ready=False, **more)
     code = service.ended(30)
@@ -156,3 +156,21 @@ def group_tool(service, *words):
 
 def reset(service, topic, offset):
     group_tool(service, "--reset-offsets", "--topic", topic, "--to-offset", str(offset), "--execute")
+
+
+def records(service, topic):
+    """All records of a topic as kcat's JSON tells them, headers as a list of pairs."""
+    text = run("kcat", "-b", service.kafka.servers, "-C", "-t", topic, "-e", "-q", "-o", "beginning", "-J")
+    out = [json.loads(line) for line in text.splitlines()]
+    for record in out:
+        flat = record.get("headers", [])
+        record["pairs"] = list(zip(flat[0::2], flat[1::2]))
+        record["header"] = dict(record["pairs"])
+    return out
+
+
+def send_again(service, record):
+    """The very same record once more, to the same partition."""
+    headers = [word for name, value in record["pairs"] for word in ("-H", f"{name}={value}")]
+    run("kcat", "-b", service.kafka.servers, "-P", "-t", record["topic"], "-p", str(record["partition"]), "-K", "\t", *headers,
+        stdin=f"{record['key']}\t{record['payload']}\n")

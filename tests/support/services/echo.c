@@ -2,46 +2,25 @@
  * Echo: the service that integration tests run. Reads plain text from its topics, writes what it saw into tables that show
  * lost, doubled and reordered events, and emits one event for each.
  *
- * A value is "<number>[ <directive>]". Directives: retry:<k> (fails the first k times), always (fails for ever), reject, pause:<ms>
- * (until so long after the process began), crash (kills the process in the handler), sleep:<ms>, sql (breaks a constraint),
- * schedule:<ms> (emits later as well), plan:<ms> (the same under a name that its key has one of), cancel (what the key has
- * planned), big:<bytes> (emits that many), silent (emits nothing).
+ * A value is "<number>[ <directive>]". Directives: retry:<k> (fails the first k times), always (fails for ever), broken (rejected
+ * until ECHO_FIXED=1), needs:<n> (rejected until the store has seen number n), reject, pause:<ms> (until so long after the process
+ * began), crash (kills the process in the handler), sleep:<ms>, sql (breaks a constraint), schedule:<ms> (emits later as well),
+ * plan:<ms> (the same under a name that its key has one of), cancel (what the key has planned), big:<bytes> (emits that many),
+ * silent (emits nothing).
  * Environment: ECHO_NAME (default echo), ECHO_INPUTS (topics, comma separated; default <name>.commands), ECHO_HOLD=1 (a dead event
  * holds its key), ECHO_TYPED (a topic on which it takes echo.Said, and no other type).
  *
  *   effect(event_id, times, key, number, topic, part, pos)   times > 1: applied more than once
  *   last(key, number, count, disorder)                        disorder: numbers of a key that did not rise */
+#include "said.h"
 #include <bus/bus.h>
-#include <bus/type.h>
 #include <signal.h>
 #include <sqlite3.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-/* ---- the emitted type, as the schema compiler would write it */
-
-typedef struct echo_Said { int64_t number; bus_string text; } echo_Said;
-
-static const bus_shape shape_long = { .kind = BUS_KIND_LONG, .wire = BUS_KIND_LONG, .size = sizeof(int64_t), .least = 1 };
-static const bus_shape shape_string = { .kind = BUS_KIND_STRING, .wire = BUS_KIND_STRING, .size = sizeof(bus_string), .least = 1 };
-static const bus_field said_fields[] = {
-    { "number", &shape_long, offsetof(echo_Said, number) },
-    { "text", &shape_string, offsetof(echo_Said, text) },
-};
-static const bus_shape said_shape = {
-    .kind = BUS_KIND_RECORD, .wire = BUS_KIND_RECORD, .size = sizeof(echo_Said), .least = 2, .count = 2, .name = "echo.Said",
-    .fields = said_fields,
-};
-#define SAID_CANONICAL "{\"name\":\"echo.Said\",\"type\":\"record\",\"fields\":[{\"name\":\"number\",\"type\":\"long\"}," \
-                       "{\"name\":\"text\",\"type\":\"string\"}]}"
-static const bus_type echo_Said_type = {
-    .layout = BUS_TYPE_LAYOUT, .name = "echo.Said", .json = SAID_CANONICAL, .canonical = SAID_CANONICAL,
-    .fingerprint = UINT64_C(0x7017B0A6DD8E8B2F), .shape = &said_shape,
-};
 
 /* ---- the handler */
 
@@ -90,12 +69,23 @@ static void note(bus_tx *tx, const bus_event *event, long long number)
     run(tx, last);
 }
 
+static bool has_seen(bus_tx *tx, long long number)
+{
+    sqlite3_stmt *ask = bus_sql(tx, "SELECT 1 FROM effect WHERE number = ?1");
+    return ask && sqlite3_bind_int64(ask, 1, number) == SQLITE_OK && sqlite3_step(ask) == SQLITE_ROW;
+}
+
 static bus_verdict obey(bus_tx *tx, const bus_event *event, const char *word, long long amount)
 {
     if (strcmp(word, "retry") == 0 && event->attempt <= amount)
         return bus_retry(tx, "told to fail %lld times, this was attempt %d", amount, event->attempt);
     if (strcmp(word, "always") == 0)
         return bus_retry(tx, "told to fail always");
+    const char *fixed = getenv("ECHO_FIXED");
+    if (strcmp(word, "broken") == 0 && !(fixed && *fixed == '1'))
+        return bus_reject(tx, "not fixed yet");
+    if (strcmp(word, "needs") == 0 && !has_seen(tx, amount))
+        return bus_reject(tx, "%lld has not been seen", amount);
     if (strcmp(word, "reject") == 0)
         return bus_reject(tx, "told to reject");
     if (strcmp(word, "pause") == 0 && uptime_ms() < amount)
