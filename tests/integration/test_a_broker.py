@@ -3,6 +3,7 @@
 """A broker that is killed, away for a minute, absent at the start, or refuses a topic; and a service that is told to stop
 meanwhile."""
 import os
+import random
 import sys
 import time
 
@@ -74,6 +75,32 @@ def killed_mid_flow(lab):
         kafka.node("start")
         count += 800
     s.done(count, 90)
+    s.idle(30)
+    s.check_exactly_once(numbers)
+    equal(s.lines("gap"), [], "gap alarms")
+    s.stop()
+
+
+@test
+def both_killed(lab):
+    """The service is killed at random moments, and the broker, too."""
+    kafka, dice = lab.broker(), random.Random(7)
+    s = lab.service("both", shards=2, kafka=kafka, batch__records=20, retry__grace__ms=1000).make_topics()
+    events, numbers = keyed(KEYS, 3000, word=lambda key, number: " retry:1" if number % 50 == 0 else " sleep:1")
+    commands(s, events)
+    s.start(ready=False)
+    for turn in range(8):
+        time.sleep(1 + dice.random())
+        s.kill()
+        if turn in (2, 5):
+            kafka.node("kill")
+            s.start(ready=False)
+            time.sleep(1)
+            kafka.node("start")
+        else:
+            s.start(ready=False)
+    check(s.effects() < 3000, "they were killed amid the work:", s.effects())
+    s.done(3000, 60)
     s.idle(30)
     s.check_exactly_once(numbers)
     equal(s.lines("gap"), [], "gap alarms")
@@ -196,4 +223,4 @@ def output_denied(lab):
 
 
 if __name__ == "__main__":
-    lab.main("broker", "--acl", at_once=3)
+    lab.main("broker", "--acl", at_once=4)

@@ -85,6 +85,48 @@ def wrong_partition_counts(lab):
 
 
 @test
+def grown_topic(lab):
+    """More partitions move keys to other shards: deliveries pause until every process was restarted."""
+    s = lab.service("grown").make_topics().start()
+    commands(s, [("a", "1")])
+    s.done(1)
+    lab.kafka.tool("kafka-topics", "--alter", "--topic", "grown.commands", "--partitions", "8")
+    said = s.says("topic_grew", "topic grown.commands had 4 partitions and has 8 now", 45)
+    check("Restart every process of grown" in said, "the message says what to do:", said)
+    commands(s, [("a", "2")])
+    eventually("not ready", 5, lambda: s.get("/readyz") is None)
+    equal(s.effects(), 1, "effects while paused")
+    s.stop()
+    s.start()
+    s.done(2)
+    s.idle()
+    s.check_exactly_once({"a": [1, 2]})
+
+
+@test
+def recreated_topic(lab):
+    """An input that ends before what was read of it is another one: refused, with the ways out; the store stays as it is."""
+    s = lab.service("again").make_topics().start()
+    commands(s, [("a", "1"), ("a", "2"), ("a", "3")])
+    s.done(3)
+    s.idle()
+    s.stop()
+    lab.kafka.tool("kafka-topics", "--delete", "--topic", "again.commands")
+    s.make_topics()
+    commands(s, [("a", "4")])
+    refused(s, 5, "again.commands/", "ends at offset 1", "stands at 3", "recreated")
+    equal(s.effects(), 3, "effects after the refusal")
+
+
+@test
+def status_port_taken(lab):
+    s = lab.service("taken").make_topics().start()
+    other = lab.service("taken2")
+    other.port = s.port
+    refused(other, 1, str(s.port), "in use")
+
+
+@test
 def shards_of_the_store_changed(lab):
     """The number of shards is in each store: topics made anew with another number are refused."""
     s = lab.service("resized").make_topics().start()

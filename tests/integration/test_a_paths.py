@@ -299,6 +299,21 @@ def delayed_and_cancelled(lab):
 
 
 @test
+def stuck_handler(lab):
+    """A handler that does not come back is reported with its event, and the process is not ready meanwhile."""
+    s = lab.service("stuck", handler__stuck__timeout__ms=1000).make_topics().start()
+    commands(s, [("a", "1 sleep:4000"), ("a", "2")])
+    said = s.says("handler_stuck", "stuck.commands/. offset 0")
+    check("three such deaths" in said, "the message says what to do:", said)
+    eventually("not ready", 3, lambda: s.get("/readyz") is None)
+    check(s.metric("bus_process_handlers_stuck") == 1, "counted as stuck")
+    s.done(2)
+    s.wait_ready()
+    s.idle()
+    s.check_exactly_once({"a": [1, 2]})
+
+
+@test
 def deadly_event(lab):
     """An event that kills the process three times is dead-lettered unrun; the others go on."""
     s = lab.service("deadly").make_topics()
