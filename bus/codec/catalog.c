@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/map.h"
+#include "codec/body.h"
 #include "codec/plan.h"
 #include "codec/wire.h"
 
@@ -19,7 +20,7 @@ typedef struct route_key { const bus_schema *writer; const bus_type *reader; } r
 struct bus_catalog {
     pthread_rwlock_t lock;
     bus_map routes;                            /* route_key to route, owned */
-    bus_map by_text, by_fingerprint, by_name;  /* to bus_schema; by_text owns nothing either */
+    bus_map by_text, by_fingerprint, by_name, by_reference; /* to bus_schema; by_text owns nothing either */
     bus_schema **schemas;                      /* owned, in order of arrival */
     size_t count, cap;
 };
@@ -37,6 +38,7 @@ bus_catalog *bus_catalog_new(void)
     bus_map_init(&catalog->by_text);
     bus_map_init(&catalog->by_fingerprint);
     bus_map_init(&catalog->by_name);
+    bus_map_init(&catalog->by_reference);
     return catalog;
 }
 
@@ -54,6 +56,7 @@ void bus_catalog_free(bus_catalog *catalog)
     bus_map_free(&catalog->by_text, NULL);
     bus_map_free(&catalog->by_fingerprint, NULL);
     bus_map_free(&catalog->by_name, NULL);
+    bus_map_free(&catalog->by_reference, NULL);
     for (size_t i = 0; i < catalog->count; i++)
         bus_schema_free(catalog->schemas[i]);
     free(catalog->schemas);
@@ -115,6 +118,20 @@ bus_status bus_catalog_add(bus_catalog *catalog, const char *json, size_t len, b
     return status;
 }
 
+bus_status bus_catalog_bind(bus_catalog *catalog, const bus_framing *reference, const char *json, size_t len, bus_error *err)
+{
+    bus_status status = bus_catalog_add(catalog, json, len, err);
+    if (status != BUS_OK)
+        return status;
+    pthread_rwlock_wrlock(&catalog->lock);
+    bus_map *map = &catalog->by_reference;
+    if (!bus_map_get(map, reference->reference, reference->reference_len) &&
+        !bus_map_put(map, reference->reference, reference->reference_len, bus_map_get(&catalog->by_text, json, len)))
+        status = bus_fail_nomem(err);
+    pthread_rwlock_unlock(&catalog->lock);
+    return status;
+}
+
 static const bus_schema *find(const bus_catalog *catalog, const bus_map *map, const void *key, size_t len)
 {
     /* The lock is the one thing that changes when reading. */
@@ -128,6 +145,13 @@ static const bus_schema *find(const bus_catalog *catalog, const bus_map *map, co
 const bus_schema *bus_catalog_find(const bus_catalog *catalog, uint64_t fingerprint)
 {
     return find(catalog, &catalog->by_fingerprint, &fingerprint, sizeof fingerprint);
+}
+
+const bus_schema *bus_catalog_writer(const bus_catalog *catalog, const bus_framing *framing)
+{
+    if (framing->kind == BUS_FRAMED_FINGERPRINT)
+        return bus_catalog_find(catalog, framing->fingerprint);
+    return framing->reference_len ? find(catalog, &catalog->by_reference, framing->reference, framing->reference_len) : NULL;
 }
 
 const bus_schema *bus_catalog_named(const bus_catalog *catalog, const char *full_name)
@@ -148,7 +172,7 @@ uint64_t bus_catalog_version(const bus_catalog *catalog)
 {
     pthread_rwlock_t *lock = &((bus_catalog *)(uintptr_t)catalog)->lock;
     pthread_rwlock_rdlock(lock);
-    uint64_t version = catalog->count;
+    uint64_t version = catalog->count + catalog->by_reference.count;
     pthread_rwlock_unlock(lock);
     return version;
 }
@@ -191,17 +215,18 @@ static const route *add_route(bus_catalog *catalog, const route_key *key)
     return found;
 }
 
-static bus_status decode_by(const route *by, uint64_t fingerprint, const bus_type *type, const void *bytes, size_t len,
+static bus_status decode_by(const route *by, uint64_t fingerprint, size_t skip, const bus_type *type, const void *bytes, size_t len,
                             bus_arena *arena, const void **body, bus_error *err)
 {
+    if (!by->plan && by->status != BUS_SCHEMA)
+        return bus_fail(err, by->status, "%s", by->why);
     if (!by->plan)
         return bus_fail(err, BUS_SCHEMA, "written with another version of its schema (%016" PRIx64 ") than %s here (%016" PRIx64
                                          "), and cannot be read: %s", fingerprint, type->name, type->fingerprint, by->why);
     void *value = bus_arena_alloc(arena, type->shape->size);
     if (!value)
         return bus_fail_nomem(err);
-    bus_status status = bus_plan_decode(by->plan, (const uint8_t *)bytes + BUS_WIRE_FRAMING, len - BUS_WIRE_FRAMING,
-                                        BUS_WIRE_FRAMING, arena, value, err);
+    bus_status status = bus_plan_decode(by->plan, (const uint8_t *)bytes + skip, len - skip, skip, arena, value, err);
     if (status == BUS_OK)
         *body = value;
     return status;
@@ -223,7 +248,43 @@ bus_status bus_catalog_decode(bus_catalog *catalog, const bus_type *type, const 
                         fingerprint, type->name, type->fingerprint);
     if (!found)
         found = add_route(catalog, &key);
-    if (found && !found->plan && found->status != BUS_SCHEMA)
-        return bus_fail(err, found->status, "%s", found->why);
-    return found ? decode_by(found, fingerprint, type, bytes, len, arena, body, err) : bus_fail_nomem(err);
+    return found ? decode_by(found, fingerprint, BUS_WIRE_FRAMING, type, bytes, len, arena, body, err) : bus_fail_nomem(err);
+}
+
+/* By a registry's reference. A schema that is the type's own but for defaults and the like needs no plan. */
+static bus_status decode_referred(bus_catalog *catalog, const bus_framing *framing, const bus_type *type, const void *bytes,
+                                  size_t len, bus_arena *arena, const void **body, bus_error *err)
+{
+    pthread_rwlock_rdlock(&catalog->lock);
+    route_key key = { bus_map_get(&catalog->by_reference, framing->reference, framing->reference_len), type };
+    const route *found = key.writer ? bus_map_get(&catalog->routes, &key, sizeof key) : NULL;
+    pthread_rwlock_unlock(&catalog->lock);
+    if (!key.writer) {
+        char question[BUS_QUESTION];
+        bus_framing_question(framing, question);
+        return bus_fail(err, BUS_MISSING, "written with the schema that a registry calls %s, which is not known here; expected %s",
+                        question, type->name);
+    }
+    uint64_t fingerprint = bus_schema_fingerprint(key.writer);
+    if (fingerprint == type->fingerprint) {
+        void *value = bus_arena_alloc(arena, type->shape->size);
+        if (!value)
+            return bus_fail_nomem(err);
+        bus_status status = bus_body_decode(type->shape, (const uint8_t *)bytes + framing->skip, len - framing->skip, framing->skip,
+                                            arena, value, err);
+        if (status == BUS_OK)
+            *body = value;
+        return status;
+    }
+    if (!found)
+        found = add_route(catalog, &key);
+    return found ? decode_by(found, fingerprint, framing->skip, type, bytes, len, arena, body, err) : bus_fail_nomem(err);
+}
+
+bus_status bus_catalog_decode_framed(bus_catalog *catalog, const bus_framing *framing, const bus_type *type, const void *bytes,
+                                     size_t len, bus_arena *arena, const void **body, bus_error *err)
+{
+    if (!bytes || framing->reference_len == 0 || type->layout != BUS_TYPE_LAYOUT)
+        return bus_catalog_decode(catalog, type, bytes, len, arena, body, err);
+    return decode_referred(catalog, framing, type, bytes, len, arena, body, err);
 }

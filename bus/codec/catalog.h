@@ -5,6 +5,7 @@
 #define BUS_CODEC_CATALOG_H
 
 #include "base/arena.h"
+#include "codec/framing.h"
 #include "codec/schema.h"
 
 typedef struct bus_catalog bus_catalog;
@@ -18,7 +19,11 @@ const bus_schema *bus_catalog_find(const bus_catalog *catalog, uint64_t fingerpr
 const bus_schema *bus_catalog_named(const bus_catalog *catalog, const char *full_name);
 /* The i-th, in order of arrival, for announcing and listing; NULL past the end. */
 const bus_schema *bus_catalog_at(const bus_catalog *catalog, size_t i);
-/* Grows with each new schema: a paused shard looks again when it changes. */
+/* Adds a schema and notes that a registry's reference means it; the first meaning of a reference stays. BUS_SCHEMA; BUS_NOMEM. */
+bus_status bus_catalog_bind(bus_catalog *catalog, const bus_framing *reference, const char *json, size_t len, bus_error *err);
+/* The schema that a framing names; NULL if unknown, or if the framing is none. */
+const bus_schema *bus_catalog_writer(const bus_catalog *catalog, const bus_framing *framing);
+/* Grows with each new schema and reference: a paused shard looks again when it changes. */
 uint64_t bus_catalog_version(const bus_catalog *catalog);
 
 /* Decodes a framed body into a struct of `type`, whichever version of the schema wrote it. The plan for a version is made when
@@ -27,5 +32,8 @@ uint64_t bus_catalog_version(const bus_catalog *catalog);
  * text has both names and the field that stops it); else as bus_wire_decode. */
 bus_status bus_catalog_decode(bus_catalog *catalog, const bus_type *type, const void *bytes, size_t len, bus_arena *arena,
                               const void **body, bus_error *err);
+/* The same for whichever framing the value is in. BUS_MISSING also: a registry's reference that is not known here. */
+bus_status bus_catalog_decode_framed(bus_catalog *catalog, const bus_framing *framing, const bus_type *type, const void *bytes,
+                                     size_t len, bus_arena *arena, const void **body, bus_error *err);
 
 #endif

@@ -159,7 +159,7 @@ static bool read_command(cursor *c, bus_envelope *out)
 
 typedef enum slot {
     SLOT_NONE, SLOT_ID, SLOT_SOURCE, SLOT_TYPE, SLOT_CONTENT_TYPE, SLOT_CORRELATION, SLOT_CAUSATION, SLOT_TRACEPARENT,
-    SLOT_REPLY_TO, SLOT_ERROR_CLASS, SLOT_ERROR_MESSAGE, SLOT_HOP, SLOT_ORIG, SLOT_LETTER, SLOT_COMMAND
+    SLOT_REPLY_TO, SLOT_SCHEMA_ID, SLOT_ERROR_CLASS, SLOT_ERROR_MESSAGE, SLOT_HOP, SLOT_ORIG, SLOT_LETTER, SLOT_COMMAND
 } slot;
 
 static inline slot same(const char *name, const char *known, size_t len, slot found)
@@ -184,6 +184,7 @@ static slot slot_of(const char *name)
     case sizeof(BUS_HEADER_CONTENT_TYPE) - 1:
         return name[0] == 'b' ? SAME(BUS_HEADER_REPLY_TO, SLOT_REPLY_TO) : SAME(BUS_HEADER_CONTENT_TYPE, SLOT_CONTENT_TYPE);
     case sizeof(BUS_HEADER_CAUSATION) - 1: return SAME(BUS_HEADER_CAUSATION, SLOT_CAUSATION);
+    case sizeof(BUS_HEADER_SCHEMA_ID) - 1: return SAME(BUS_HEADER_SCHEMA_ID, SLOT_SCHEMA_ID);
     case sizeof(BUS_HEADER_CORRELATION) - 1: return SAME(BUS_HEADER_CORRELATION, SLOT_CORRELATION);
     case sizeof(BUS_HEADER_ERROR_CLASS) - 1: return SAME(BUS_HEADER_ERROR_CLASS, SLOT_ERROR_CLASS);
     case sizeof(BUS_HEADER_ERROR_MESSAGE) - 1: return SAME(BUS_HEADER_ERROR_MESSAGE, SLOT_ERROR_MESSAGE);
@@ -209,6 +210,7 @@ static const struct { size_t offset, max; } texts[] = {
     [SLOT_CAUSATION] = { offsetof(bus_envelope, causation), ID_MAX },
     [SLOT_TRACEPARENT] = { offsetof(bus_envelope, traceparent), ID_MAX },
     [SLOT_REPLY_TO] = { offsetof(bus_envelope, reply_to), TOPIC_MAX + 12 },
+    [SLOT_SCHEMA_ID] = { offsetof(bus_envelope, schema_id), TEXT_MAX },
     [SLOT_ERROR_CLASS] = { offsetof(bus_envelope, error_class), TEXT_MAX },
     [SLOT_ERROR_MESSAGE] = { offsetof(bus_envelope, error_message), TEXT_MAX },
 };

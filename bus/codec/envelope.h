@@ -28,6 +28,7 @@
 #define BUS_HEADER_LETTER "bus-letter"
 #define BUS_HEADER_COMMAND "bus-command"
 #define BUS_HEADER_REPLY_TO "bus-reply-to"
+#define BUS_HEADER_SCHEMA_ID "__value_schema_id" /* a registry's reference to the value's schema: see codec/framing.h */
 #define BUS_HEADER_ERROR_CLASS "__dlq.errors.class"
 #define BUS_HEADER_ERROR_MESSAGE "__dlq.errors.message"
 
@@ -49,7 +50,7 @@ typedef enum bus_letter_state { BUS_LETTER_NONE, BUS_LETTER_OPEN, BUS_LETTER_RED
 typedef enum bus_command_kind { BUS_COMMAND_NONE, BUS_COMMAND_REDRIVE, BUS_COMMAND_DISCARD, BUS_COMMAND_REPLAY } bus_command_kind;
 
 typedef struct bus_envelope {
-    bus_slice id, source, type, content_type, correlation, causation, traceparent, reply_to;
+    bus_slice id, source, type, content_type, correlation, causation, traceparent, reply_to, schema_id;
     bus_hop hop;
     bus_orig orig;
     bus_slice letter_id; int letter_round; bus_letter_state letter;

@@ -26,15 +26,13 @@ void bus_wire_frame(uint64_t fingerprint, uint8_t out[BUS_WIRE_FRAMING])
         out[i] = (uint8_t)fingerprint;
 }
 
-bus_status bus_wire_encode(const bus_type *type, const void *body, bus_buf *out, bus_error *err)
+bus_status bus_wire_encode_with(const bus_type *type, const void *framing, size_t n, const void *body, bus_buf *out, bus_error *err)
 {
-    uint8_t framing[BUS_WIRE_FRAMING];
     size_t before = out->len;
     bus_status status = check_layout(type, err);
     if (status != BUS_OK)
         return status;
-    bus_wire_frame(type->fingerprint, framing);
-    bus_buf_add(out, framing, sizeof framing);
+    bus_buf_add(out, framing, n);
     if (!bus_buf_ok(out) && out->over)
         return bus_fail(err, BUS_TOO_BIG, "%s: over %zu bytes", type->name, out->limit);
     if (!bus_buf_ok(out))
@@ -43,6 +41,13 @@ bus_status bus_wire_encode(const bus_type *type, const void *body, bus_buf *out,
     if (status != BUS_OK)
         out->len = before;
     return status;
+}
+
+bus_status bus_wire_encode(const bus_type *type, const void *body, bus_buf *out, bus_error *err)
+{
+    uint8_t framing[BUS_WIRE_FRAMING];
+    bus_wire_frame(type->fingerprint, framing);
+    return bus_wire_encode_with(type, framing, sizeof framing, body, out, err);
 }
 
 bool bus_wire_fingerprint(const void *bytes, size_t len, uint64_t *fingerprint)

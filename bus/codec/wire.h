@@ -17,6 +17,9 @@ void bus_wire_frame(uint64_t fingerprint, uint8_t out[BUS_WIRE_FRAMING]);
  * NULL where a value is needed), with the field's path; BUS_NOMEM; BUS_TOO_BIG (the buffer's limit). */
 bus_status bus_wire_encode(const bus_type *type, const void *body, bus_buf *out, bus_error *err);
 
+/* The same with `n` bytes of another framing in front (codec/framing.h). */
+bus_status bus_wire_encode_with(const bus_type *type, const void *framing, size_t n, const void *body, bus_buf *out, bus_error *err);
+
 /* What the framing says; true if it is single-object encoding. */
 bool bus_wire_fingerprint(const void *bytes, size_t len, uint64_t *fingerprint);
 
