@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FORMER_KEPT 1000 /* incarnations whose last numbers are kept */
 #define LEASE 65536 /* ids recorded ahead, so that one batch in many pays for it; the rest is skipped at the next open */
 
 static char *source_text(const bus_store *store, const char *incarnation)
@@ -106,8 +107,12 @@ static bus_status raise_rows(bus_store *store, const char *store_id, int64_t ope
     sqlite3_stmt *add = bus_statement_of(store, BUS_SQL_INCARNATION_ADD, err), *raise = bus_statement_of(store, BUS_SQL_META_RAISE, err);
     sqlite3_stmt *restart = bus_statement_of(store, BUS_SQL_DESTINATION_RESTART, err);
     sqlite3_stmt *prune = bus_statement_of(store, BUS_SQL_INCARNATION_PRUNE, err);
-    if (!add || !raise || !restart || !prune)
+    sqlite3_stmt *keep = bus_statement_of(store, BUS_SQL_FORMER_ADD, err), *forget = bus_statement_of(store, BUS_SQL_FORMER_PRUNE, err);
+    if (!add || !raise || !restart || !prune || !keep || !forget)
         return err->status;
+    sqlite3_bind_int64(keep, 1, store->epoch);
+    bus_bind_text(keep, 2, store->source);
+    sqlite3_bind_int64(forget, 1, epoch - FORMER_KEPT);
     sqlite3_bind_int64(add, 1, epoch);
     bus_bind_text(add, 2, incarnation);
     bus_bind_text(raise, 1, store_id);
@@ -116,6 +121,8 @@ static bus_status raise_rows(bus_store *store, const char *store_id, int64_t ope
     sqlite3_bind_int64(prune, 1, epoch);
     if ((status = bus_run_statement(store, add, "raising the count of opens", err)) != BUS_OK ||
         (status = bus_run_statement(store, raise, "raising the count of opens", err)) != BUS_OK ||
+        (status = bus_run_statement(store, keep, "raising the count of opens", err)) != BUS_OK ||
+        (status = bus_run_statement(store, forget, "raising the count of opens", err)) != BUS_OK ||
         (status = bus_run_statement(store, restart, "raising the count of opens", err)) != BUS_OK)
         return status;
     return bus_run_statement(store, prune, "raising the count of opens", err);

@@ -8,7 +8,11 @@
 #define NUMBER(x) TEXT_OF(x)
 
 /* Rows that are written most stand in rowid tables without a second index. bus_meta(version) keeps its name for ever: it is
- * how an older program knows a newer store. */
+ * how an older program knows a newer store. bus_former is for `bus audit` alone: how far former incarnations had numbered. */
+#define FORMER \
+    "CREATE TABLE IF NOT EXISTS bus_former(epoch INTEGER NOT NULL, source TEXT NOT NULL, destination INTEGER NOT NULL," \
+    " next_seq INTEGER NOT NULL, PRIMARY KEY (epoch, destination)) WITHOUT ROWID;"
+
 static const char tables[] =
     "CREATE TABLE bus_meta(id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, service TEXT NOT NULL,"
     " shard INTEGER NOT NULL, shards INTEGER NOT NULL, store_id TEXT NOT NULL, opens INTEGER NOT NULL, epoch INTEGER NOT NULL,"
@@ -17,6 +21,7 @@ static const char tables[] =
     "CREATE TABLE bus_migration(n INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, at INTEGER NOT NULL);"
     "CREATE TABLE bus_destination(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,"
     " next_seq INTEGER NOT NULL, UNIQUE (topic, partition));"
+    FORMER
     "CREATE TABLE bus_outbox(id INTEGER PRIMARY KEY, destination INTEGER NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
     " state INTEGER NOT NULL, size INTEGER NOT NULL, made INTEGER NOT NULL, at INTEGER NOT NULL, event_id TEXT, key BLOB,"
     " value BLOB, headers BLOB, error TEXT);"
@@ -98,10 +103,14 @@ bus_status bus_schema_check(bus_store *store, bus_error *err)
 
 bus_status bus_schema_apply(bus_store *store, bus_error *err)
 {
-    if (!store->meta.fresh)
-        return BUS_OK;
+    bus_status status;
     store->committing = true;
-    bus_status status = bus_exec(store, "BEGIN IMMEDIATE", "making the store", err);
+    if (!store->meta.fresh) { /* of an earlier build of this version; nothing is written if it is there */
+        status = bus_exec(store, FORMER, "making bus_former", err);
+        store->committing = false;
+        return status;
+    }
+    status = bus_exec(store, "BEGIN IMMEDIATE", "making the store", err);
     if (status == BUS_OK && (status = bus_exec(store, tables, "making the store", err)) == BUS_OK &&
         (status = insert_meta(store, err)) == BUS_OK)
         status = bus_exec(store, "COMMIT", "making the store", err);

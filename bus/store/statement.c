@@ -25,6 +25,9 @@ static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_DESTINATION_PUT] = "INSERT INTO bus_destination(id, topic, partition, next_seq) VALUES (?1, ?2, ?3, ?4)"
                                 " ON CONFLICT(id) DO UPDATE SET next_seq = excluded.next_seq",
     [BUS_SQL_DESTINATION_RESTART] = "UPDATE bus_destination SET next_seq = 1",
+    [BUS_SQL_FORMER_ADD] = "INSERT INTO bus_former(epoch, source, destination, next_seq)"
+                           " SELECT ?1, ?2, id, next_seq FROM bus_destination WHERE next_seq > 1",
+    [BUS_SQL_FORMER_PRUNE] = "DELETE FROM bus_former WHERE epoch < ?1",
     [BUS_SQL_OUTBOX_ADD] = "INSERT INTO bus_outbox(id, destination, epoch, seq, state, size, made, at, event_id, key, value, headers)"
                            " VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     [BUS_SQL_OUTBOX_SUM] = "SELECT count(*), total(size), total(state) FROM bus_outbox WHERE id BETWEEN ?1 AND ?2",
