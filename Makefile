@@ -87,10 +87,11 @@ lib_src      := $(foreach l,$(LAYERS),$(sort $(wildcard bus/$(l)/*.c)))
 schemac_src  := $(sort $(wildcard bus/codec/compiler/*.c))
 tool_src     := $(foreach l,$(filter base codec,$(LAYERS)),$(sort $(wildcard bus/$(l)/*.c)))
 cli_src      := $(sort $(wildcard bus/cli/*.c))
-schemas      := $(if $(schemac_src),$(sort $(wildcard schemas/*.avsc)))
+schemas      := $(if $(schemac_src),$(sort $(wildcard schemas/*.avsc examples/*/*.avsc)))
 # schemas/order.OrderPlaced.avsc belongs to the name space order: one order.h and one order.c
 gen_names    := $(sort $(foreach s,$(notdir $(schemas)),$(firstword $(subst ., ,$(s)))))
 services     := $(sort $(foreach s,$(wildcard services/*/main.c),$(notdir $(patsubst %/,%,$(dir $(s))))))
+examples     := $(sort $(foreach s,$(wildcard examples/*/main.c),$(notdir $(patsubst %/,%,$(dir $(s))))))
 support_src  := $(sort $(wildcard tests/support/*.c))
 # Services that tests run as programs of their own
 test_services := $(patsubst tests/support/services/%.c,%,$(sort $(wildcard tests/support/services/*.c)))
@@ -127,7 +128,7 @@ sim_bin      := $(patsubst %,$(B)/tests/simulation/%,$(sim_stems))
 fuzz_bin     := $(patsubst %,$(B)/tests/fuzz/%,$(fuzz_stems))
 bench_bin    := $(patsubst %,$(B)/tests/bench/%,$(bench_stems))
 
-all: lib $(programs) $(patsubst %,$(B)/tests/services/%,$(test_services))
+all: lib $(programs) $(patsubst %,$(B)/examples/%,$(examples)) $(patsubst %,$(B)/tests/services/%,$(test_services))
 lib: $(lib_a) $(B)/libbus.so
 programs: $(programs)
 gen: $(gen_stamp)
@@ -197,9 +198,15 @@ $(B)/bin/$(1): $(call obj,$(sort $(wildcard services/$(1)/*.c))) $(gen_a) $(lib_
 endef
 $(foreach s,$(services),$(eval $(call service_rules,$(s))))
 
+$(B)/examples/%: $(B)/obj/examples/%/main.o $(gen_a) $(lib_a)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(lib_a) $(PKG_LIBS)
+
 $(B)/tests/services/%: $(B)/obj/tests/support/services/%.o $(gen_a) $(lib_a)
 	@mkdir -p $(@D)
-	$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(lib_a) $(PKG_LIBS)
+	$(call say,LINK)
+	$(Q)$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(lib_a) $(PKG_LIBS)
 
 # The schema compiler that makes the generated code is always the release one, whatever is being built.
 schemac_link = $(patsubst %.c,$(1)/obj/%.o,$(schemac_src) $(tool_src))
@@ -297,7 +304,7 @@ soak: all
 demo: all
 	@BUS_BIN='$(abspath $(B)/bin)' KAFKA='$(KAFKA)' scripts/demo
 
-check: lib $(programs) $(page)
+check: lib $(programs) $(schemac) $(page)
 	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas
 docs: $(page)
 	@mkdir -p docs
