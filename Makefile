@@ -305,7 +305,7 @@ demo: all
 	@BUS_BIN='$(abspath $(B)/bin)' KAFKA='$(KAFKA)' scripts/demo
 
 check: lib $(programs) $(schemac) $(page)
-	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas
+	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas scripts/check-install
 docs: $(page)
 	@mkdir -p docs
 	$(page) > docs/configuration.md
@@ -318,7 +318,8 @@ COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 man_page := $(firstword $(wildcard docs/bus.1 bus.1))
 completion := $(firstword $(wildcard completion/bus.bash))
 
-$(B)/bus.pc: bus.pc.in $(B)/flags
+# PREFIX may differ each time.
+$(B)/bus.pc: bus.pc.in FORCE
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 install: lib $(programs) $(B)/bus.pc
