@@ -305,7 +305,7 @@ demo: all
 	@BUS_BIN='$(abspath $(B)/bin)' KAFKA='$(KAFKA)' scripts/demo
 
 check: lib $(programs) $(schemac) $(page)
-	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas scripts/check-install
+	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas scripts/check-install scripts/check-setup
 docs: $(page)
 	@mkdir -p docs
 	$(page) > docs/configuration.md
