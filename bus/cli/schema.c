@@ -184,11 +184,10 @@ static int run_diff(cli *c)
 
 /* ---- check, register */
 
-/* Against --against, else the versions of its name on the topic. */
-static bus_status may_follow(shelf *s, bus_compatibility level, const bus_schema *schema, bool *known, bus_error *err)
+/* Against that file, else the versions of its name on the topic. */
+static bus_status may_follow(shelf *s, const char *against, bus_compatibility level, const bus_schema *schema, bool *known, bus_error *err)
 {
     const bus_schema *other = NULL;
-    const char *against = cli_value(s->c, "against");
     *known = false;
     if (against) {
         bus_status status = bus_schemas_file(against, s->files, &other, err);
@@ -227,11 +226,11 @@ static int weigh(cli *c, bool put)
     bus_error err = { 0 };
     bus_compatibility level;
     bus_kafka_publisher *publisher = NULL;
-    const char *name = cli_value(c, "compatibility");
+    const char *name = cli_value(c, "compatibility"), *against = put ? NULL : cli_value(c, "against");
     bool all_good = true, known;
     if (!bus_compatibility_of(name ? name : bus_config_text(c->config, "schema.compatibility"), &level))
         return cli_failf(c, CLI_USAGE, "there is no level \"%s\": none, backward, forward, full, or one with -transitive", name);
-    bus_status status = open_shelf(c, &s, put || !cli_value(c, "against"), &err);
+    bus_status status = open_shelf(c, &s, !against, &err);
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
     for (int i = 0; table && status == BUS_OK && i < c->operands; i++) {
         const bus_schema *schema = NULL;
@@ -239,7 +238,7 @@ static int weigh(cli *c, bool put)
         status = bus_schemas_file(c->operand[i], s.files, &schema, &err);
         if (status != BUS_OK)
             break;
-        bool good = may_follow(&s, level, schema, &known, &why) == BUS_OK;
+        bool good = may_follow(&s, against, level, schema, &known, &why) == BUS_OK;
         if (!good && why.status != BUS_SCHEMA) {
             status = (err = why).status;
             break;

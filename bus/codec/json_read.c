@@ -3,13 +3,16 @@
 #include "codec/json.h"
 
 #include "codec/fault.h"
+#include "codec/json_logical.h"
 #include "codec/json_value.h"
 #include "codec/reader.h"
+#include "codec/uuid_text.h"
 #include "codec/varint.h"
 #include "codec/wire.h"
 
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 
 #define STEPS_MAX 4000000         /* values looked at for one body: trying union branches may look several times */
 #define PRESET_STEPS_MAX 100000   /* the same for all defaults of one schema */
@@ -19,7 +22,8 @@ typedef struct reader {
     size_t steps, steps_max;
     size_t nothing;
     unsigned depth;
-    bool preset;         /* reading a default: unions are never wrapped */
+    bool preset;         /* reading a default: unions are never wrapped, logical types are their base type */
+    bool avro;           /* reading Avro's JSON encoding: so they are here */
     bus_fault fault;
 } reader;
 
@@ -92,11 +96,55 @@ static bool count_bytes(const json_t *json, size_t *count)
     return true;
 }
 
+static bool readable_logicals(const reader *r)
+{
+    return !r->preset && !r->avro;
+}
+
+/* The bytes of a logical type's text, of which *len are filled; false: it is no such text. A decimal may be a whole number. */
+static bool meant_bytes(const bus_node *node, const json_t *json, uint8_t out[BUS_DECIMAL_BYTES], size_t *len)
+{
+    char number[32];
+    const char *text = json_is_integer(json) ? number : json_string_value(json);
+    size_t text_len = json_string_length(json);
+    if (json_is_integer(json))
+        text_len = (size_t)snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(json));
+    if (!text || (json_is_integer(json) && node->logical != BUS_LOGICAL_DECIMAL))
+        return false;
+    *len = node->count;
+    if (node->logical == BUS_LOGICAL_UUID && node->kind == BUS_KIND_FIXED)
+        return bus_uuid_from_text(text, text_len, out);
+    if (node->logical == BUS_LOGICAL_DURATION)
+        return bus_duration_read(text, text_len, out);
+    if (node->logical != BUS_LOGICAL_DECIMAL || !bus_decimal_read(text, text_len, node->scale, out, len))
+        return false;
+    if (node->kind == BUS_KIND_BYTES)
+        return true;
+    if (*len > node->count || node->count > BUS_DECIMAL_BYTES)
+        return false;
+    memmove(out + node->count - *len, out, *len);
+    memset(out, out[node->count - *len] & 0x80 ? 0xFF : 0, node->count - *len);
+    *len = node->count;
+    return true;
+}
+
+/* Decimals in digits are not taken for bytes: "12" would be both. */
+static bool must_be_digits(const reader *r, const bus_node *node, const json_t *json)
+{
+    return readable_logicals(r) && node->logical == BUS_LOGICAL_DECIMAL && json_string_length(json) <= BUS_DECIMAL_BYTES;
+}
+
 static bool read_bytes(reader *r, const bus_node *node, const json_t *json)
 {
+    uint8_t meant[BUS_DECIMAL_BYTES];
     size_t count;
+    if (readable_logicals(r) && meant_bytes(node, json, meant, &count))
+        return (node->kind == BUS_KIND_FIXED || put_long(r, (int64_t)count)) && put(r, meant, count);
     if (!json_is_string(json))
         return unfit(r, node, json);
+    if (must_be_digits(r, node, json))
+        return bus_fault_set(&r->fault, BUS_INVALID, "\"%.40s\" is no decimal with at most %d digits after the point that fits: "
+                             "write a string such as \"-12.50\"", json_string_value(json), node->scale);
     if (!count_bytes(json, &count))
         return bus_fault_set(&r->fault, BUS_INVALID, "bytes are written one character a byte, \\u0000 to \\u00ff");
     if (node->kind == BUS_KIND_FIXED && count != node->count)
@@ -133,11 +181,29 @@ static bool read_enum(reader *r, const bus_node *node, const json_t *json)
     return put_long(r, symbol);
 }
 
+static const char *logical_example(bus_logical logical)
+{
+    switch (logical) {
+    case BUS_LOGICAL_DATE: return "date such as 2026-11-21";
+    case BUS_LOGICAL_TIME_MILLIS:
+    case BUS_LOGICAL_TIME_MICROS: return "time such as 13:07:59.042";
+    case BUS_LOGICAL_TIMESTAMP_MILLIS:
+    case BUS_LOGICAL_TIMESTAMP_MICROS: return "timestamp such as 2026-11-21T13:07:59.042Z";
+    default: return "local timestamp such as 2026-11-21T13:07:59.042";
+    }
+}
+
 static bool read_integer(reader *r, const bus_node *node, const json_t *json)
 {
     json_int_t value = json_integer_value(json);
-    if (!json_is_integer(json))
+    int64_t meant;
+    if (json_is_string(json) && readable_logicals(r) && node->logical != BUS_LOGICAL_NONE) {
+        if (!bus_logical_read(node->logical, json_string_value(json), json_string_length(json), &meant))
+            return bus_fault_set(&r->fault, BUS_INVALID, "\"%.60s\" is no %s", json_string_value(json), logical_example(node->logical));
+        value = meant;
+    } else if (!json_is_integer(json)) {
         return unfit(r, node, json);
+    }
     if (node->kind == BUS_KIND_INT && (value < INT32_MIN || value > INT32_MAX))
         return bus_fault_set(&r->fault, BUS_INVALID, "%" JSON_INTEGER_FORMAT " does not fit an int of 32 bits", value);
     return put_long(r, value);
@@ -282,10 +348,18 @@ static bool read_map(reader *r, const bus_node *node, const json_t *json)
 /* ---- unions */
 
 /* How well a plain value fits a branch by its looks: 0 not at all, 1 after conversion, 2 as it is. */
-static int fitness(const bus_node *node, const json_t *json)
+static int fitness(const reader *r, const bus_node *node, const json_t *json)
 {
     size_t count;
     double number;
+    int64_t whole;
+    uint8_t meant[BUS_DECIMAL_BYTES];
+    if (readable_logicals(r) && (node->kind == BUS_KIND_BYTES || node->kind == BUS_KIND_FIXED) && meant_bytes(node, json, meant, &count))
+        return json_is_string(json) ? 2 : 1;
+    if (json_is_string(json) && readable_logicals(r) && (node->kind == BUS_KIND_INT || node->kind == BUS_KIND_LONG))
+        return bus_logical_read(node->logical, json_string_value(json), json_string_length(json), &whole) ? 2 : 0;
+    if (json_is_string(json) && (node->kind == BUS_KIND_BYTES || node->kind == BUS_KIND_FIXED) && must_be_digits(r, node, json))
+        return 0;
     switch (node->kind) {
     case BUS_KIND_NULL: return json_is_null(json) ? 2 : 0;
     case BUS_KIND_BOOLEAN: return json_is_boolean(json) ? 2 : 0;
@@ -321,13 +395,13 @@ static int plain_branch(reader *r, const bus_node *node, const json_t *json)
     int best = 0, found = -1;
     size_t objects = 0;
     for (size_t i = 0; r->preset && i < node->count; i++) /* a default is never wrapped: the first branch that takes it */
-        if (fitness(node->fields[i].type, json) > 0 && would_fit(r, node->fields[i].type, json))
+        if (fitness(r, node->fields[i].type, json) > 0 && would_fit(r, node->fields[i].type, json))
             return (int)i;
     for (size_t i = 0; i < node->count && json_is_object(json); i++)
-        objects += fitness(node->fields[i].type, json) > 0;
+        objects += fitness(r, node->fields[i].type, json) > 0;
     for (size_t i = 0; i < node->count; i++) {
         const bus_node *branch = node->fields[i].type;
-        int fit = fitness(branch, json);
+        int fit = fitness(r, branch, json);
         if (fit == 0 || fit < best || (objects > 1 && !would_fit(r, branch, json)))
             continue;
         found = fit > best ? (int)i : -2;
@@ -413,6 +487,7 @@ static void begin(reader *r, bus_buf *out, size_t steps, size_t steps_max)
     r->nothing = 0;
     r->depth = 0;
     r->preset = out == NULL;
+    r->avro = false;
     r->fault.status = BUS_OK;
 }
 
@@ -437,12 +512,13 @@ bus_status bus_json_encode_preset(const bus_node *type, const json_t *value, bus
     return bus_fault_report(&r.fault, type->name, err);
 }
 
-static bus_status read_into(const bus_schema *schema, const json_t *value, bool framed, bus_buf *out, bus_error *err)
+static bus_status read_into(bus_json_form form, const bus_schema *schema, const json_t *value, bool framed, bus_buf *out, bus_error *err)
 {
     reader r;
     uint8_t framing[BUS_WIRE_FRAMING];
     size_t before = out->len;
     begin(&r, out, 0, STEPS_MAX);
+    r.avro = form == BUS_JSON_AVRO;
     bus_wire_frame(bus_schema_fingerprint(schema), framing);
     if ((!framed || put(&r, framing, sizeof framing)) && read_value(&r, bus_schema_root(schema), value))
         return BUS_OK;
@@ -450,7 +526,7 @@ static bus_status read_into(const bus_schema *schema, const json_t *value, bool 
     return bus_fault_report(&r.fault, bus_schema_name(schema), err);
 }
 
-static bus_status parse_into(const bus_schema *schema, const char *json, size_t len, bool framed, bus_buf *out, bus_error *err)
+static bus_status parse_into(bus_json_form form, const bus_schema *schema, const char *json, size_t len, bool framed, bus_buf *out, bus_error *err)
 {
     json_error_t where;
     json_t *value = json_loadb(json, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
@@ -458,27 +534,33 @@ static bus_status parse_into(const bus_schema *schema, const char *json, size_t 
         return bus_fail_nomem(err);
     if (!value)
         return bus_fail(err, BUS_INVALID, "line %d, column %d: %s", where.line, where.column, where.text);
-    bus_status status = read_into(schema, value, framed, out, err);
+    bus_status status = read_into(form, schema, value, framed, out, err);
     json_decref(value);
     return status;
 }
 
+bus_status bus_json_read_as(bus_json_form form, const bus_schema *schema, const char *json, size_t len, bus_buf *out,
+                            bus_error *err)
+{
+    return parse_into(form, schema, json, len, false, out, err);
+}
+
 bus_status bus_json_read(const bus_schema *schema, const char *json, size_t len, bus_buf *out, bus_error *err)
 {
-    return parse_into(schema, json, len, false, out, err);
+    return parse_into(BUS_JSON_PLAIN, schema, json, len, false, out, err);
 }
 
 bus_status bus_json_read_value(const bus_schema *schema, const json_t *value, bus_buf *out, bus_error *err)
 {
-    return read_into(schema, value, false, out, err);
+    return read_into(BUS_JSON_PLAIN, schema, value, false, out, err);
 }
 
 bus_status bus_json_read_framed(const bus_schema *schema, const char *json, size_t len, bus_buf *out, bus_error *err)
 {
-    return parse_into(schema, json, len, true, out, err);
+    return parse_into(BUS_JSON_PLAIN, schema, json, len, true, out, err);
 }
 
 bus_status bus_json_read_value_framed(const bus_schema *schema, const json_t *value, bus_buf *out, bus_error *err)
 {
-    return read_into(schema, value, true, out, err);
+    return read_into(BUS_JSON_PLAIN, schema, value, true, out, err);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * JSON write: Avro bytes as plain JSON, by the schema alone. The bytes are hostile. */
+ * JSON write: Avro bytes as JSON, by the schema alone. The bytes are hostile. */
 #include "codec/json.h"
 
+#include "codec/json_logical.h"
 #include "codec/reader.h"
+#include "codec/uuid_text.h"
 #include "codec/wire.h"
 
 #include <math.h>
@@ -16,6 +18,7 @@ typedef struct writer {
     bus_reader in;
     bus_buf *out;
     size_t start;    /* of what is written, in out */
+    bus_json_form form;
     unsigned depth;
     bus_fault fault;
 } writer;
@@ -138,13 +141,54 @@ static bool write_blocks(writer *w, const bus_node *node)
     return true;
 }
 
+/* What a branch looks like in the plain form: two that look the same must be told apart. Objects are told by their members. */
+static char looks_of(const bus_node *node)
+{
+    switch (node->kind) {
+    case BUS_KIND_NULL: return '0';
+    case BUS_KIND_BOOLEAN: return 'b';
+    case BUS_KIND_INT:
+    case BUS_KIND_LONG: return node->logical != BUS_LOGICAL_NONE ? '"' : 'i';
+    case BUS_KIND_FLOAT:
+    case BUS_KIND_DOUBLE: return 'r';
+    case BUS_KIND_BYTES:
+    case BUS_KIND_STRING:
+    case BUS_KIND_ENUM:
+    case BUS_KIND_FIXED: return '"';
+    case BUS_KIND_ARRAY: return '[';
+    default: return '{';
+    }
+}
+
+static bool is_wrapped(const writer *w, const bus_node *node, uint32_t branch)
+{
+    char looks = looks_of(node->fields[branch].type);
+    if (looks == '0')
+        return false;
+    if (w->form == BUS_JSON_AVRO)
+        return true;
+    for (size_t i = 0; i < node->count && looks != '{'; i++)
+        if (i != branch && looks_of(node->fields[i].type) == looks)
+            return true;
+    return false;
+}
+
 static bool write_union(writer *w, const bus_node *node)
 {
     uint32_t branch;
     if (!bus_read_index(&w->in, "a union's branch", node->count, &branch) || !enter(w))
         return false;
-    if (!write_value(w, node->fields[branch].type))
+    const bus_node *type = node->fields[branch].type;
+    bool wrapped = is_wrapped(w, node, branch);
+    if (wrapped) {
+        bus_buf_text(w->out, "{\"");
+        bus_buf_text(w->out, type->name);
+        bus_buf_text(w->out, "\":");
+    }
+    if (!write_value(w, type))
         return false;
+    if (wrapped)
+        bus_buf_byte(w->out, '}');
     w->depth--;
     return true;
 }
@@ -168,14 +212,47 @@ static bool write_real(writer *w, bool narrow)
     return true;
 }
 
-static bool write_integer(writer *w, bool narrow)
+static void quote(bus_buf *out, const char *text)
+{
+    bus_buf_byte(out, '"');
+    bus_buf_text(out, text);
+    bus_buf_byte(out, '"');
+}
+
+static bool write_integer(writer *w, const bus_node *node)
 {
     int64_t value = 0;
     int32_t small = 0;
+    char text[BUS_LOGICAL_TEXT];
+    bool narrow = node->kind == BUS_KIND_INT;
     if (narrow ? !bus_read_int(&w->in, &small) : !bus_read_long(&w->in, &value))
         return false;
-    bus_buf_printf(w->out, "%" PRId64, narrow ? small : value);
+    value = narrow ? small : value;
+    if (w->form == BUS_JSON_PLAIN && bus_logical_write(node->logical, value, text))
+        quote(w->out, text);
+    else
+        bus_buf_printf(w->out, "%" PRId64, value);
     return true;
+}
+
+/* Bytes and fixed, as what they mean if the form is for people. */
+static void write_raw(writer *w, const bus_node *node, const uint8_t *bytes, size_t len)
+{
+    char text[BUS_LOGICAL_TEXT] = "";
+    bool plain = w->form == BUS_JSON_PLAIN;
+    if (plain && node->logical == BUS_LOGICAL_DECIMAL && len <= BUS_DECIMAL_BYTES && node->scale <= BUS_DECIMAL_BYTES) {
+        bus_buf_byte(w->out, '"');
+        bus_decimal_write(bytes, len, node->scale, w->out);
+        bus_buf_byte(w->out, '"');
+    } else if (plain && node->logical == BUS_LOGICAL_UUID) {
+        bus_uuid_to_text(bytes, text);
+        quote(w->out, text);
+    } else if (plain && node->logical == BUS_LOGICAL_DURATION) {
+        bus_duration_write(bytes, text);
+        quote(w->out, text);
+    } else {
+        write_bytes(w->out, bytes, len);
+    }
 }
 
 static bool write_text(writer *w, const bus_node *node)
@@ -194,19 +271,17 @@ static bool write_text(writer *w, const bus_node *node)
     case BUS_KIND_BYTES:
         if (!bus_read_bytes(&w->in, &bytes, &len))
             return false;
-        write_bytes(w->out, bytes, len);
+        write_raw(w, node, bytes, len);
         return true;
     case BUS_KIND_FIXED:
         if (!bus_read_raw(&w->in, node->count, &raw))
             return false;
-        write_bytes(w->out, raw, node->count);
+        write_raw(w, node, raw, node->count);
         return true;
     default:
         if (!bus_read_index(&w->in, "an enum's symbol", node->count, &symbol))
             return false;
-        bus_buf_byte(w->out, '"');
-        bus_buf_text(w->out, node->symbols[symbol]);
-        bus_buf_byte(w->out, '"');
+        quote(w->out, node->symbols[symbol]);
         return true;
     }
 }
@@ -223,8 +298,8 @@ static bool write_value(writer *w, const bus_node *node)
             return false;
         bus_buf_text(w->out, boolean ? "true" : "false");
         return true;
-    case BUS_KIND_INT: return write_integer(w, true);
-    case BUS_KIND_LONG: return write_integer(w, false);
+    case BUS_KIND_INT:
+    case BUS_KIND_LONG: return write_integer(w, node);
     case BUS_KIND_FLOAT: return write_real(w, true);
     case BUS_KIND_DOUBLE: return write_real(w, false);
     case BUS_KIND_BYTES:
@@ -239,12 +314,13 @@ static bool write_value(writer *w, const bus_node *node)
     }
 }
 
-static bus_status write_from(const bus_schema *schema, const uint8_t *bytes, size_t len, size_t skip, bus_buf *out, bus_error *err)
+static bus_status write_from(const bus_schema *schema, bus_json_form form, const uint8_t *bytes, size_t len, size_t skip, bus_buf *out, bus_error *err)
 {
     writer w;
     w.in = (bus_reader){ .start = bytes, .at = bytes + skip, .end = bytes + len, .fault = &w.fault };
     w.out = out;
     w.start = out->len;
+    w.form = form;
     w.depth = 0;
     w.fault.status = BUS_OK;
     if (write_value(&w, bus_schema_root(schema)) && fits(&w)) {
@@ -256,9 +332,15 @@ static bus_status write_from(const bus_schema *schema, const uint8_t *bytes, siz
     return bus_fault_report(&w.fault, bus_schema_name(schema), err);
 }
 
+bus_status bus_json_write_as(bus_json_form form, const bus_schema *schema, const void *body, size_t len, bus_buf *out,
+                             bus_error *err)
+{
+    return write_from(schema, form, body ? body : "", body ? len : 0, 0, out, err);
+}
+
 bus_status bus_json_write(const bus_schema *schema, const void *body, size_t len, bus_buf *out, bus_error *err)
 {
-    return write_from(schema, body ? body : "", body ? len : 0, 0, out, err);
+    return bus_json_write_as(BUS_JSON_PLAIN, schema, body, len, out, err);
 }
 
 bus_status bus_json_write_framed(const bus_schema *schema, const void *bytes, size_t len, bus_buf *out, bus_error *err)
@@ -269,5 +351,5 @@ bus_status bus_json_write_framed(const bus_schema *schema, const void *bytes, si
     if (fingerprint != bus_schema_fingerprint(schema))
         return bus_fail(err, BUS_MISSING, "written with schema %016" PRIx64 "; %s here is %016" PRIx64, fingerprint,
                         bus_schema_name(schema), bus_schema_fingerprint(schema));
-    return write_from(schema, bytes, len, BUS_WIRE_FRAMING, out, err);
+    return write_from(schema, BUS_JSON_PLAIN, bytes, len, BUS_WIRE_FRAMING, out, err);
 }

@@ -51,7 +51,7 @@ static void reads_both_forms(void **state)
         { R("[\"null\",\"string\"]"), "{\"f\":null}", NULL },
         { R("[\"long\",\"double\"]"), "{\"f\":5}", NULL },
         { R("[\"long\",\"double\"]"), "{\"f\":5.0}", NULL },
-        { R("[\"string\",\"bytes\"]"), "{\"f\":{\"bytes\":\"x\"}}", "{\"f\":\"x\"}" },
+        { R("[\"string\",\"bytes\"]"), "{\"f\":{\"bytes\":\"x\"}}", NULL },
         { R("[" AB "]"), "{\"f\":{\"a\":1}}", NULL },
         { R("[" AB "]"), "{\"f\":{\"b\":1}}", "{\"f\":{\"b\":1,\"a\":1}}" },
         { R("[" AB "]"), "{\"f\":{\"t.B\":{\"b\":1}}}", "{\"f\":{\"b\":1,\"a\":1}}" },

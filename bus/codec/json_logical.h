@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ * JSON of logical types: the texts that people read and write for them in the plain form.
+ *
+ *   date                          "2026-11-21"
+ *   time-millis, -micros          "13:07:59.042", "13:07:59.042000"
+ *   timestamp-millis, -micros     "2026-11-21T13:07:59.042Z", with six digits
+ *   local-timestamp-...           the same without Z
+ *   decimal                       "-12.50", with as many digits after the point as the scale
+ *   uuid                          "0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55"
+ *   duration                      "P14M3DT7.250S": months, days, seconds with milliseconds
+ *
+ * What has no such text (a year beyond 0000 to 9999, a decimal of more than 1024 bytes) is written as its base type. */
+#ifndef BUS_CODEC_JSON_LOGICAL_H
+#define BUS_CODEC_JSON_LOGICAL_H
+
+#include "base/buf.h"
+#include "codec/schema.h"
+
+#define BUS_LOGICAL_TEXT 64
+#define BUS_DECIMAL_BYTES 1024
+
+/* Those on int and long. false: no text for this value or type; out is untouched. */
+bool bus_logical_write(bus_logical logical, int64_t value, char out[BUS_LOGICAL_TEXT]);
+/* false: not the text of one. */
+bool bus_logical_read(bus_logical logical, const char *text, size_t len, int64_t *out);
+
+/* Two's complement, most significant byte first, at most BUS_DECIMAL_BYTES, as digits. false: no memory, or too long. */
+bool bus_decimal_write(const uint8_t *bytes, size_t len, int32_t scale, bus_buf *out);
+/* The shortest bytes of a text; *len is what they take of `out`. false: no decimal of that scale, or too long. */
+bool bus_decimal_read(const char *text, size_t text_len, int32_t scale, uint8_t out[BUS_DECIMAL_BYTES], size_t *len);
+
+void bus_duration_write(const uint8_t bytes[12], char out[BUS_LOGICAL_TEXT]);
+bool bus_duration_read(const char *text, size_t len, uint8_t out[12]);
+
+#endif
