@@ -230,6 +230,7 @@ static void publish(bus_shard *shard)
     bus_gauge_set(&m->held_keys, keys.held);
     bus_gauge_set(&m->letters_open, bus_letter_open_count(shard->store));
     bus_gauge_set(&m->assigned, shard->attached);
+    bus_gauge_set(&m->wal_bytes, bus_store_wal_bytes(shard->store));
     publish_lag(shard);
     bus_metrics_copy(&shard->published, &shard->metrics, sizeof shard->published);
 }
@@ -237,7 +238,10 @@ static void publish(bus_shard *shard)
 static void checkpoint(bus_shard *shard)
 {
     bus_error err = { 0 };
+    int64_t before = bus_store_wal_bytes(shard->store);
     bus_status status = bus_store_checkpoint(shard->store, shard->options.limits.wal_bytes, &err);
+    if (bus_store_wal_bytes(shard->store) < before)
+        bus_count(&shard->metrics.checkpoints, 1);
     if (status && !shard->store_warned) {
         shard->store_warned = true;
         bus_log(BUS_WARN, shard->where, "checkpoint", "%s; the log grows until it succeeds", err.text);

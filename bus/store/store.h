@@ -56,6 +56,8 @@ bool bus_store_changed(const bus_store *store);  /* any row changed since save, 
 /* Moves the WAL into the database when it is over `bytes`, between transactions, this connection, PASSIVE; a WAL that stays
  * over 4 x bytes is reset with TRUNCATE when no reader holds it. */
 bus_status bus_store_checkpoint(bus_store *store, int64_t bytes, bus_error *err);
+/* What the WAL holds that is not in the database yet, in bytes; 0 until the first commit after a checkpoint of all. */
+int64_t bus_store_wal_bytes(const bus_store *store);
 
 /* ---- the cage: between enter and leave the user's code runs on the connection. The authorizer is installed once and
  * reads a flag. Inside, transaction control, savepoints, ATTACH, PRAGMA, DDL and the library's tables (bus_*) are denied. */

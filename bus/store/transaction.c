@@ -182,6 +182,11 @@ bool bus_store_changed(const bus_store *store)
     return sqlite3_total_changes64(store->db) != store->saved_changes;
 }
 
+int64_t bus_store_wal_bytes(const bus_store *store)
+{
+    return store->wal_bytes;
+}
+
 bus_status bus_store_checkpoint(bus_store *store, int64_t bytes, bus_error *err)
 {
     if (store->active)
