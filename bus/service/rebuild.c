@@ -5,10 +5,9 @@
 #include "base/config.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/map.h"
-#include "codec/envelope.h"
 #include "kafka/reader.h"
 #include "kafka/transport.h"
+#include "service/leftover.h"
 #include "service/replay.h"
 #include "service/runner.h"
 #include "shard/shard.h"
@@ -248,90 +247,6 @@ static bus_status replay_shard(rebuild *r, int p, const bus_kafka_lag *marks, co
 
 /* ---- one shard: its outbox and identity */
 
-typedef struct leftover {
-    bus_map ids;             /* event id -> row id + 1 */
-    bus_map places;          /* "topic\0partition" -> itself */
-    bus_range *ranges;
-    size_t range_count;
-    int64_t *known;          /* ids of rows whose event is in Kafka */
-    size_t known_count;
-    bool nomem;
-} leftover;
-
-static bool note_row(const bus_outbox_row *row, void *opaque)
-{
-    leftover *left = opaque;
-    char place[300];
-    int n = snprintf(place, sizeof place, "%s/%" PRId32, row->destination->topic, row->destination->partition);
-    left->nomem = !bus_map_put(&left->ids, row->event_id, strlen(row->event_id), (void *)(intptr_t)(row->id + 1));
-    if (!left->nomem && !bus_map_get(&left->places, place, (size_t)n)) {
-        bus_range *more = realloc(left->ranges, (left->range_count + 1) * sizeof *more);
-        if (more) {
-            more[left->range_count++] = (bus_range){ .topic = row->destination->topic, .partition = row->destination->partition };
-            left->ranges = more;
-        }
-        left->nomem = !more || !bus_map_put(&left->places, place, (size_t)n, left);
-    }
-    return !left->nomem;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static bus_status find_known(rebuild *r, leftover *left, bus_error *err)
-{
-    bus_kafka_reader *reader;
-    const bus_record *record;
-    left->known = calloc(left->ids.count + 1, sizeof *left->known);
-    if (!left->known)
-        return bus_fail_nomem(err);
-    bus_status status = bus_kafka_reader_open(r->config, "rebuild", left->ranges, left->range_count, BUS_READ_ANY, r->timeout_ms, &reader, err);
-    if (status != BUS_OK)
-        return status;
-    while ((status = bus_kafka_reader_next(reader, r->timeout_ms, &record, err)) == BUS_OK) {
-        bus_envelope envelope;
-        if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK || !envelope.id.at)
-            continue;
-        void *row = bus_map_remove(&left->ids, envelope.id.at, envelope.id.len);
-        if (row)
-            left->known[left->known_count++] = (int64_t)(intptr_t)row - 1;
-    }
-    bus_kafka_reader_close(reader);
-    qsort(left->known, left->known_count, sizeof *left->known, by_value);
-    return status == BUS_CLOSED ? BUS_OK : status;
-}
-
-static bus_status clear_outbox(rebuild *r, bus_store *store, bus_rebuilt *out, bus_error *err)
-{
-    leftover left = { 0 };
-    bus_map_init(&left.ids);
-    bus_map_init(&left.places);
-    bus_status status = bus_outbox_scan(store, 0, NULL, SIZE_MAX, note_row, &left, err);
-    if (status == BUS_OK && left.nomem)
-        status = bus_fail_nomem(err);
-    if (status == BUS_OK && left.range_count > 0)
-        status = find_known(r, &left, err);
-    if (status == BUS_OK && left.known_count > 0) {
-        status = bus_store_begin(store, err);
-        if (status == BUS_OK)
-            status = bus_outbox_delete(store, left.known, left.known_count, err);
-        if (status == BUS_OK)
-            status = bus_store_commit(store, err);
-        else
-            bus_store_rollback(store);
-    }
-    out->dropped += (int64_t)left.known_count;
-    out->kept = bus_outbox_depth_of(store).rows;
-    bus_map_free(&left.ids, NULL);
-    bus_map_free(&left.places, NULL);
-    free(left.ranges);
-    free(left.known);
-    return status;
-}
-
 /* The identity that the group's commits name: "<store id> <opens>" on the lead partition. */
 static bool committed_identity(const bus_kafka_lag *marks, size_t count, const char *lead, char id[37], int64_t *opens)
 {
@@ -351,9 +266,15 @@ static bus_status settle_store(rebuild *r, int p, const bus_kafka_lag *marks, si
     bus_status status = bus_store_open(&options, &store, err);
     if (status != BUS_OK)
         return status;
-    status = clear_outbox(r, store, out, err);
-    if (status == BUS_OK && committed_identity(marks, count, bus_router_lead(r->router), id, &opens))
-        status = bus_store_raise(store, id, opens + 1, err);
+    int64_t known = 0;
+    status = bus_leftover_clear(store, r->config, r->timeout_ms, &known, err);
+    out->dropped += known;
+    bool committed = committed_identity(marks, count, bus_router_lead(r->router), id, &opens);
+    if (status == BUS_OK)
+        status = bus_store_raise(store, committed ? id : NULL, committed ? opens + 1 : 0, err);
+    if (status == BUS_OK)
+        status = bus_leftover_renumber(store, err);
+    out->kept = bus_outbox_depth_of(store).rows;
     if (status == BUS_OK)
         status = bus_store_checkpoint(store, 0, err);
     bus_store_close(store);

@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 from lab import BUS, check, equal, eventually, main, run, test
-from fleet import bus, bus_json, bus_says, make_topics, records, send_again, store
+from fleet import Load, bus, bus_json, bus_says, make_topics, records, send_again, settled, store, total
 
 OK, ERROR, USAGE, PARTIAL, NOTHING, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 
@@ -280,6 +280,37 @@ def rebuild_equals_the_old_store(lab):
         lab.kafka.tool("kafka-delete-records", "--offset-json-file", plan.name)
     text = rebuild_says(service, status=REFUSED)
     check("begins at offset 1" in text and "retention" in text, "refused when the log's start is gone:", text)
+
+
+@test
+def rebuild_after_a_crash_that_took_the_disk(lab):
+    """Sent and not committed, committed and not sent: every event is on its topic once, every letter, too."""
+    service = make_topics(lab.service("ashes", shards=2, reject__ratio__percent=0, commit__interval__ms=700))
+    service.start()
+    load = Load(service, "ashes.commands", [f"k{i}" for i in range(30)], 400, lambda key, n: "reject" if n % 50 == 0 else
+                "retry:1" if n % 37 == 0 else "")
+    eventually("it is under way", 20, lambda: service.effects() > 1000)
+    service.kill()
+    for name in os.listdir(os.path.dirname(store(service))):
+        if ".db" in name:
+            os.remove(os.path.join(os.path.dirname(store(service)), name))
+    time.sleep(0.5)
+    numbers = load.stop()
+    sent = len(records(service, "ashes.events"))
+    told = rebuild(service, "--replace")
+    equal([s["compared"] for s in told["stores"]], [False, False], "nothing to compare with")
+    check(sum(s["to_send"] for s in told["stores"]) > 0, "events after the last commit wait to be sent", told["stores"])
+    equal(len(records(service, "ashes.events")), sent, "a rebuild sends nothing itself")
+    good = {key: [n for n in each if n % 50] for key, each in numbers.items()}
+    service.start()
+    settled([service], total(good))
+    service.idle()
+    service.stop()
+    service.check_exactly_once(good)
+    dead = [r["header"]["bus-letter"] for r in records(service, "ashes.dlq")]
+    equal((len(dead), len(set(dead))), (total(numbers) - total(good),) * 2, "letters, each once")
+    events = records(service, "ashes.events")
+    equal(len(events), total(good), "records on ashes.events")
 
 
 # ---- what the others answer
