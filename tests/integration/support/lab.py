@@ -103,14 +103,14 @@ class Kafka:
         more = [word for header in headers for word in ("-H", header)]
         if partition is not None:
             more += ["-p", str(partition)]
-        run("kcat", "-b", self.servers, "-P", "-t", topic, "-K", "\t", "-X", "topic.partitioner=murmur2_random", *more,
+        run("kcat", "-b", self.servers, "-P", "-t", topic, "-K", "\t", "-X", "topic.partitioner=murmur2_random", "-X", "enable.idempotence=true", *more,
             stdin="".join(f"{key}\t{value}\n" for key, value in events))
 
     def produce_bytes(self, topic, key, value, headers=()):
         """One record of any bytes; None: a tombstone."""
         more = [word for header in headers for word in ("-H", header)]
         if value is None:
-            run("kcat", "-b", self.servers, "-P", "-t", topic, "-K", "\t", "-Z", "-X", "topic.partitioner=murmur2_random", *more,
+            run("kcat", "-b", self.servers, "-P", "-t", topic, "-K", "\t", "-Z", "-X", "topic.partitioner=murmur2_random", "-X", "enable.idempotence=true", *more,
                 stdin=f"{key}\t\n")
             return
         with tempfile.NamedTemporaryFile() as file:
