@@ -254,8 +254,10 @@ static int shard(bus_config *config, long count)
     bus_close(handle);
     rd_kafka_destroy(rk);
     double early = 0, late = 0, cpu = 0;
-    for (size_t i = 0; i < samples; i++) /* caches and queues fill in the first two fifths */
-        *(at[i] < count * 2 / 5 ? &early : &late) = rss[i] > (at[i] < count * 2 / 5 ? early : late) ? rss[i] : (at[i] < count * 2 / 5 ? early : late);
+    for (size_t i = 0; i < samples; i++) { /* caches and queues fill in the first two fifths */
+        double *peak = at[i] < count * 2 / 5 ? &early : &late;
+        *peak = rss[i] > *peak ? rss[i] : *peak;
+    }
     for (int i = 0; i < 2; i++)
         cpu += (i ? 1 : -1) * ((double)used[i].ru_utime.tv_sec + (double)used[i].ru_stime.tv_sec +
                                (double)(used[i].ru_utime.tv_usec + used[i].ru_stime.tv_usec) / 1e6);
