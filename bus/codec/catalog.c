@@ -159,6 +159,11 @@ const bus_schema *bus_catalog_named(const bus_catalog *catalog, const char *full
     return find(catalog, &catalog->by_name, full_name, strlen(full_name));
 }
 
+const bus_schema *bus_catalog_text(const bus_catalog *catalog, const char *json, size_t len)
+{
+    return find(catalog, &catalog->by_text, json, len);
+}
+
 const bus_schema *bus_catalog_at(const bus_catalog *catalog, size_t i)
 {
     pthread_rwlock_t *lock = &((bus_catalog *)(uintptr_t)catalog)->lock;

@@ -17,6 +17,8 @@ bus_status bus_catalog_add(bus_catalog *catalog, const char *json, size_t len, b
 const bus_schema *bus_catalog_find(const bus_catalog *catalog, uint64_t fingerprint);
 /* The schema of this full name added last; NULL if unknown. */
 const bus_schema *bus_catalog_named(const bus_catalog *catalog, const char *full_name);
+/* The schema of exactly this text; NULL if unknown. */
+const bus_schema *bus_catalog_text(const bus_catalog *catalog, const char *json, size_t len);
 /* The i-th, in order of arrival, for announcing and listing; NULL past the end. */
 const bus_schema *bus_catalog_at(const bus_catalog *catalog, size_t i);
 /* Adds a schema and notes that a registry's reference means it; the first meaning of a reference stays. BUS_SCHEMA; BUS_NOMEM. */

@@ -428,18 +428,18 @@ static const bus_move *build(builder *b, const bus_node *writer, const bus_node 
 
 /* ---- the whole */
 
-bus_status bus_plan_between(const bus_schema *writer, const bus_schema *reader, const bus_shape *shape, bus_plan **out,
-                            bus_error *err)
+/* Without a reader all is skipped. */
+static bus_status make(const bus_schema *writer, const bus_schema *reader, const bus_shape *shape, bus_plan **out, bus_error *err)
 {
     bus_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
         return bus_fail_nomem(err);
     bus_arena_init(&plan->arena, MEMORY_MAX);
-    plan->name = bus_schema_name(reader);
+    plan->name = bus_schema_name(reader ? reader : writer);
     builder b = { .plan = plan, .why = { .status = BUS_OK } };
     bus_map_init(&b.records);
     snprintf(b.path, sizeof b.path, "%.250s", plan->name);
-    plan->root = build(&b, bus_schema_root(writer), bus_schema_root(reader), shape);
+    plan->root = reader ? build(&b, bus_schema_root(writer), bus_schema_root(reader), shape) : skip(&b, bus_schema_root(writer));
     bus_map_free(&b.records, NULL);
     if (plan->root) {
         *out = plan;
@@ -447,6 +447,17 @@ bus_status bus_plan_between(const bus_schema *writer, const bus_schema *reader, 
     }
     bus_plan_free(plan);
     return bus_fail(err, b.why.status, "%s", b.why.text);
+}
+
+bus_status bus_plan_between(const bus_schema *writer, const bus_schema *reader, const bus_shape *shape, bus_plan **out,
+                            bus_error *err)
+{
+    return make(writer, reader, shape, out, err);
+}
+
+bus_status bus_plan_check(const bus_schema *writer, bus_plan **out, bus_error *err)
+{
+    return make(writer, NULL, NULL, out, err);
 }
 
 bus_status bus_plan_new(const bus_schema *writer, const bus_type *reader, bus_plan **out, bus_error *err)

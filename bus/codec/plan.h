@@ -16,6 +16,8 @@ bus_status bus_plan_new(const bus_schema *writer, const bus_type *reader, bus_pl
 /* The same where the reader is a schema with its shape at hand; all three must outlive the plan. */
 bus_status bus_plan_between(const bus_schema *writer, const bus_schema *reader, const bus_shape *shape, bus_plan **out,
                             bus_error *err);
+/* A plan that reads nothing: it checks that a body is the writer's. bus_plan_decode then needs neither arena nor value. */
+bus_status bus_plan_check(const bus_schema *writer, bus_plan **out, bus_error *err);
 void bus_plan_free(bus_plan *plan);
 
 /* As bus_body_decode, with its bounds. Defaults borrow from the plan, which must outlive the struct. BUS_CORRUPT too if the
