@@ -105,7 +105,7 @@ static double measure(void (*run)(work *), work *w)
 static void bench(const char *name, const char *json, const char *value, work *w)
 {
     bus_schema *schema;
-    avro_schema_t theirs;
+    avro_schema_t theirs = NULL;
     bus_error err;
     bus_arena shapes;
     bus_arena_init(&shapes, 0);
