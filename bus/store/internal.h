@@ -69,6 +69,11 @@ typedef struct bus_tables_key {
     bus_key_totals totals;        /* parked and parked_bytes staged; the others follow the indexes */
 } bus_tables_key;
 
+typedef struct bus_tables_answer {
+    bus_map known;                /* questions; the value is the interned question */
+    bus_list pending;             /* of this transaction */
+} bus_tables_answer;
+
 typedef struct bus_sql_entry bus_sql_entry;
 typedef struct bus_tables_cage {
     bool inside, migrating;
@@ -84,6 +89,7 @@ struct bus_store {
     sqlite3 *db;
     char *path, *service;
     int shard, shards;
+    int version;                  /* as found; 0: a fresh file */
     const bus_clock *clock;
     int64_t seen_most;
     sqlite3_stmt *stmt[BUS_STATEMENTS];
@@ -111,6 +117,7 @@ struct bus_store {
     bus_tables_mark marks;
     bus_tables_seen seen;
     bus_tables_key keys;
+    bus_tables_answer answers;
     int64_t letters_open;
     int64_t next_due;
     bus_buf scratch;              /* for composed map keys; never shrinks, so composing a name again cannot fail */
@@ -126,7 +133,7 @@ typedef struct bus_group {
     void (*free)(bus_store *store);
 } bus_group;
 extern const bus_group bus_group_meta, bus_group_destination, bus_group_outbox, bus_group_position, bus_group_mark,
-    bus_group_seen, bus_group_key, bus_group_letter, bus_group_schedule;
+    bus_group_seen, bus_group_key, bus_group_letter, bus_group_schedule, bus_group_answer;
 extern const bus_group *const bus_groups[]; /* ends with NULL */
 
 /* ---- statement.c */
@@ -171,7 +178,7 @@ static inline bool bus_note(bus_store *store, void *at, size_t len) { return bus
 
 /* ---- schema.c, migrate.c, cage.c, meta.c, outbox.c */
 bus_status bus_schema_check(bus_store *store, bus_error *err);   /* is it a store that we know, or an empty file? */
-bus_status bus_schema_apply(bus_store *store, bus_error *err);   /* makes the library's tables in an empty file */
+bus_status bus_schema_apply(bus_store *store, bus_error *err);   /* makes the library's tables in an empty file, and what an older store lacks */
 bus_status bus_meta_load(bus_store *store, bus_error *err);
 bus_status bus_migrate(bus_store *store, const bus_migration *migrations, bus_error *err);
 bus_status bus_cage_install(bus_store *store, bus_error *err);

@@ -4,6 +4,8 @@
 #include "base/id.h"
 #include "store/internal.h"
 
+#include <stdio.h>
+
 #define TEXT_OF(x) #x
 #define NUMBER(x) TEXT_OF(x)
 
@@ -12,6 +14,8 @@
 #define FORMER \
     "CREATE TABLE IF NOT EXISTS bus_former(epoch INTEGER NOT NULL, source TEXT NOT NULL, destination INTEGER NOT NULL," \
     " next_seq INTEGER NOT NULL, PRIMARY KEY (epoch, destination)) WITHOUT ROWID;"
+
+#define ANSWER_TABLE "CREATE TABLE bus_answer(question TEXT NOT NULL PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;"
 
 static const char tables[] =
     "CREATE TABLE bus_meta(id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, service TEXT NOT NULL,"
@@ -44,7 +48,11 @@ static const char tables[] =
     "CREATE TABLE bus_schedule(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, due INTEGER NOT NULL, event_id TEXT NOT NULL,"
     " topic TEXT NOT NULL, partition INTEGER NOT NULL, key BLOB, headers BLOB, value BLOB);"
     "CREATE INDEX bus_schedule_due ON bus_schedule(due, id);"
+    ANSWER_TABLE
     "PRAGMA application_id = " NUMBER(BUS_APPLICATION_ID) ";";
+
+/* What makes a store of version n + 1 of one of version n. */
+static const char *const upgrades[BUS_STORE_VERSION] = { [1] = ANSWER_TABLE };
 
 /* One integer, or `absent` if the query has no row. */
 static bus_status number(bus_store *store, const char *sql, int64_t absent, int64_t *out, bus_error *err)
@@ -96,23 +104,33 @@ bus_status bus_schema_check(bus_store *store, bus_error *err)
     if (version > BUS_STORE_VERSION)
         return bus_fail(err, BUS_REFUSED, "%s has store version %lld, made by a newer version of the bus; this one knows up to %d:"
                         " install the newer version", store->path, (long long)version, BUS_STORE_VERSION);
+    store->version = (int)version;
     if (version < 1)
         return bus_fail(err, BUS_CORRUPT, "%s has no valid bus_meta row; rebuild the store from its topics", store->path);
     return BUS_OK;
 }
 
+static bus_status upgrade(bus_store *store, bus_error *err)
+{
+    char sql[80];
+    snprintf(sql, sizeof sql, "UPDATE bus_meta SET version = %d WHERE id = 1", BUS_STORE_VERSION);
+    bus_status status = BUS_OK;
+    for (int i = store->version; i < BUS_STORE_VERSION && status == BUS_OK; i++)
+        status = bus_exec(store, upgrades[i], "upgrading the store", err);
+    return status == BUS_OK ? bus_exec(store, sql, "upgrading the store", err) : status;
+}
+
 bus_status bus_schema_apply(bus_store *store, bus_error *err)
 {
-    bus_status status;
+    if (!store->meta.fresh && store->version == BUS_STORE_VERSION)
+        return BUS_OK;
     store->committing = true;
-    if (!store->meta.fresh) { /* of an earlier build of this version; nothing is written if it is there */
-        status = bus_exec(store, FORMER, "making bus_former", err);
-        store->committing = false;
-        return status;
-    }
-    status = bus_exec(store, "BEGIN IMMEDIATE", "making the store", err);
-    if (status == BUS_OK && (status = bus_exec(store, tables, "making the store", err)) == BUS_OK &&
-        (status = insert_meta(store, err)) == BUS_OK)
+    bus_status status = bus_exec(store, "BEGIN IMMEDIATE", "making the store", err);
+    if (status == BUS_OK && !store->meta.fresh)
+        status = upgrade(store, err);
+    else if (status == BUS_OK && (status = bus_exec(store, tables, "making the store", err)) == BUS_OK)
+        status = insert_meta(store, err);
+    if (status == BUS_OK)
         status = bus_exec(store, "COMMIT", "making the store", err);
     store->committing = false;
     if (status != BUS_OK && !sqlite3_get_autocommit(store->db))

@@ -79,6 +79,9 @@ static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_SCHEDULE_FIRST] = "SELECT id, name, due, event_id, topic, partition, key, headers, value FROM bus_schedule"
                                " WHERE due <= ?1 ORDER BY due, id LIMIT 1",
     [BUS_SQL_SCHEDULE_DELETE] = "DELETE FROM bus_schedule WHERE id = ?1",
+    [BUS_SQL_ANSWER_LOAD] = "SELECT question FROM bus_answer",
+    [BUS_SQL_ANSWER_GET] = "SELECT answer FROM bus_answer WHERE question = ?1",
+    [BUS_SQL_ANSWER_PUT] = "INSERT OR REPLACE INTO bus_answer(question, answer) VALUES (?1, ?2)",
 };
 
 static bool is_full(int e)

@@ -14,7 +14,7 @@
 #include <bus/service.h>
 #include <sqlite3.h>
 
-#define BUS_STORE_VERSION 1 /* of the library's own tables */
+#define BUS_STORE_VERSION 2 /* of the library's own tables */
 
 typedef struct bus_store bus_store;
 
@@ -234,6 +234,14 @@ bool bus_schedule_drop(bus_store *store, const char *name);                     
 int64_t bus_schedule_next_due(const bus_store *store);                                 /* INT64_MAX: none */
 /* Copies the first due at or before `now` into the arena and deletes it; BUS_MISSING if none. In a transaction. */
 bus_status bus_schedule_take(bus_store *store, int64_t now, bus_arena *arena, bus_scheduled *out, bus_error *err);
+
+/* ---- answer(question, answer): what a schema registry said, so that the shard opens without it */
+bool bus_answer_known(const bus_store *store, const char *question);
+/* Keeps it, unless it is known. Inside a transaction. */
+bus_status bus_answer_put(bus_store *store, const char *question, const char *answer, bus_error *err);
+/* Calls `each` for all; the texts are borrowed for the call. */
+typedef void (*bus_answer_each)(const char *question, const char *answer, void *opaque);
+bus_status bus_answers(bus_store *store, bus_answer_each each, void *opaque, bus_error *err);
 
 /* ---- a query-only connection for bus_read; any thread, its own handle. */
 bus_status bus_store_reader(const char *path, sqlite3 **out, bus_error *err); /* PRAGMA query_only; close with sqlite3_close */
