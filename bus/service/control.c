@@ -350,17 +350,21 @@ static void end_membership(bus *self, bool joined)
 {
     if (bus_stopping(self))
         drain(self);
-    if (joined && hold_all(self)) {
+    bool held = joined && hold_all(self);
+    if (held) {
         detach_all(self);
         self->transport->ops->assign(self->transport, NULL, 0, NULL);
     }
     go_all(self);
-    if (joined && !self->leaked)
+    if (held && !self->leaked)
         self->transport->ops->leave(self->transport, LEAVE_MS);
     for (int i = 0; i < self->shards; i++) {
         self->seats[i].assigned = false;
         bus_seat_close(&self->seats[i]);
     }
+    /* Leaving frees the lanes, at which a shard that did not stand still goes on looking until it is closed. */
+    if (joined && !held && !self->leaked)
+        self->transport->ops->leave(self->transport, LEAVE_MS);
     if (!self->leaked) { /* else a shard's port still lives in it */
         self->transport->ops->free(self->transport);
         self->transport = NULL;

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HOLD_GRACE_US 1000000
+
 struct bus_seat_order {
     bus_status (*run)(bus_seat *seat, bus_error *err);
     bus_status status;
@@ -298,7 +300,8 @@ bool bus_seat_hold(bus_seat *seat)
     pthread_mutex_unlock(&seat->lock);
     bus_waker_wake(seat->waker);
     pthread_mutex_lock(&seat->lock);
-    while (!seat->held && !bus_out_of_time(seat->bus, 0))
+    /* The time may be over already when this begins: a shard that is not stuck stands still at once, so give it the chance. */
+    while (!seat->held && !bus_out_of_time(seat->bus, HOLD_GRACE_US))
         wait_change(seat);
     bool held = seat->held;
     pthread_mutex_unlock(&seat->lock);
