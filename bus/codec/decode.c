@@ -36,8 +36,8 @@ static bool decode_record(bus_decoder *d, const bus_shape *shape, void *out)
     if (!bus_decoder_enter(d))
         return false;
     const uint8_t *at = d->in.at, *const end = d->in.end;
-    const bus_field *field = shape->fields;
-    for (const bus_field *last = field + shape->count; field < last; field++) {
+    for (uint32_t i = 0; i < shape->count; i++) {
+        const bus_field *field = &shape->fields[i];
         const uint8_t *next = bus_quick_value(field->shape, at, end, (char *)out + field->offset);
         if (!next) {
             d->in.at = at;

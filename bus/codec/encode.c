@@ -112,14 +112,107 @@ static bool enter(encoder *e)
     return true;
 }
 
+/* ---- the fast way: the end of the written value, or NULL where the careful way must be taken, which checks it all */
+
+#define QUICK static inline __attribute__((always_inline))
+
+/* ASCII of less than 64 bytes: checked while it is copied, in words that overlap. */
+QUICK uint8_t *quick_string(uint8_t *at, const uint8_t *end, const bus_string *string)
+{
+    const size_t n = string->len;
+    const char *from = string->at;
+    uint64_t word, bad = 0;
+    uint32_t half;
+    if (n > 63 || !from || (size_t)(end - at) <= n)
+        return NULL;
+    *at++ = (uint8_t)(n << 1);
+    if (n >= 8) {
+        for (size_t i = 0; i + 8 < n; i += 8) {
+            memcpy(&word, from + i, 8);
+            memcpy(at + i, &word, 8);
+            bad |= word;
+        }
+        memcpy(&word, from + n - 8, 8);
+        memcpy(at + n - 8, &word, 8);
+        bad |= word;
+    } else if (n >= 4) {
+        memcpy(&half, from, 4);
+        memcpy(at, &half, 4);
+        bad = half;
+        memcpy(&half, from + n - 4, 4);
+        memcpy(at + n - 4, &half, 4);
+        bad |= half;
+    } else {
+        for (size_t i = 0; i < n; i++)
+            bad |= at[i] = (uint8_t)from[i];
+    }
+    return bad & 0x8080808080808080u ? NULL : at + n; /* what was written is written over */
+}
+
+QUICK uint8_t *quick_long(uint8_t *at, const uint8_t *end, int64_t value)
+{
+    return end - at < BUS_VARINT_MAX ? NULL : bus_varint_write(at, value);
+}
+
+QUICK uint8_t *quick_scalar(const bus_shape *shape, uint8_t *at, const uint8_t *end, const void *value)
+{
+    switch (shape->kind) {
+    case BUS_KIND_STRING: return quick_string(at, end, value);
+    case BUS_KIND_LONG: return quick_long(at, end, *(const int64_t *)value);
+    case BUS_KIND_INT: return quick_long(at, end, *(const int32_t *)value);
+    case BUS_KIND_BOOLEAN:
+        if (at == end)
+            return NULL;
+        *at = *(const uint8_t *)value != 0; /* as a byte: see encode_boolean */
+        return at + 1;
+    case BUS_KIND_ENUM: {
+        uint32_t symbol;
+        memcpy(&symbol, value, sizeof symbol);
+        return symbol < shape->count ? quick_long(at, end, symbol) : NULL;
+    }
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    case BUS_KIND_DOUBLE:
+        if (end - at < 8)
+            return NULL;
+        memcpy(at, value, 8);
+        return at + 8;
+#endif
+    default: return NULL;
+    }
+}
+
+QUICK uint8_t *quick_value(const bus_shape *shape, uint8_t *at, const uint8_t *end, const void *value)
+{
+    if (shape->kind != BUS_KIND_OPTIONAL)
+        return quick_scalar(shape, at, end, value);
+    const bool present = *(const uint8_t *)value != 0;
+    if (at == end)
+        return NULL;
+    *at = (uint8_t)((present ? 1 - shape->null_branch : shape->null_branch) << 1);
+    return present ? quick_scalar(shape->item, at + 1, end, (const char *)value + shape->offset) : at + 1;
+}
+
+/* The position is kept at hand as long as values go quickly: in the encoder every byte stored would make it be read again. */
 static bool encode_record(encoder *e, const bus_shape *shape, const void *value)
 {
     if (!enter(e))
         return false;
-    const bus_field *field = shape->fields;
-    for (const bus_field *end = field + shape->count; field < end; field++)
-        if (!encode(e, field->shape, (const char *)value + field->offset))
-            return bus_fault_field(&e->fault, field->name);
+    uint8_t *at = e->at;
+    const uint8_t *end = e->end;
+    for (uint32_t i = 0; i < shape->count; i++) {
+        const bus_field *field = &shape->fields[i];
+        const void *from = (const char *)value + field->offset;
+        uint8_t *next = at ? quick_value(field->shape, at, end, from) : NULL;
+        if (!next) {
+            e->at = at;
+            if (!encode(e, field->shape, from))
+                return bus_fault_field(&e->fault, field->name);
+            next = e->at;
+            end = e->end; /* it may have grown */
+        }
+        at = next;
+    }
+    e->at = at;
     e->depth--;
     return true;
 }
@@ -143,6 +236,11 @@ static bool encode_blocks(encoder *e, const bus_shape *shape, const void *value)
         return false;
     for (size_t i = 0; i < items.len; i++) {
         const char *at = (const char *)items.at + i * shape->stride;
+        uint8_t *next = map || !e->at ? NULL : quick_value(shape->item, e->at, e->end, at);
+        if (next) {
+            e->at = next;
+            continue;
+        }
         if ((map && !put_string(e, (const bus_string *)(const void *)at)) ||
             !encode(e, shape->item, map ? at + shape->offset : at))
             return bus_fault_index(&e->fault, i);

@@ -10,8 +10,8 @@ static bool run_record(bus_decoder *d, const bus_move *move, void *out)
 {
     if (!bus_decoder_enter(d))
         return false;
-    const bus_step *step = move->steps;
-    for (const bus_step *last = step + move->count; step < last; step++) {
+    for (uint32_t i = 0; i < move->count; i++) {
+        const bus_step *step = &move->steps[i];
         void *to = out ? (char *)out + step->offset : NULL; /* NULL: all of it is skipped */
         if (step->move->act == BUS_ACT_DIRECT) {
             const uint8_t *next = bus_quick_value(step->move->shape, d->in.at, d->in.end, to);
@@ -23,9 +23,8 @@ static bool run_record(bus_decoder *d, const bus_move *move, void *out)
         if (!run(d, step->move, to))
             return bus_fault_field(&d->fault, step->name);
     }
-    const bus_preset *preset = move->presets;
-    for (const bus_preset *last = preset + move->preset_count; preset < last; preset++)
-        memcpy((char *)out + preset->offset, preset->value, preset->size);
+    for (uint32_t i = 0; i < move->preset_count; i++)
+        memcpy((char *)out + move->presets[i].offset, move->presets[i].value, move->presets[i].size);
     d->depth--;
     return true;
 }
