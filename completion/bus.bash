@@ -20,7 +20,7 @@ _bus()
     --output|-o) COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     --group-by|-g) COMPREPLY=($(compgen -W 'service type error topic service,type,error' -- "$cur")); return ;;
     --state) COMPREPLY=($(compgen -W 'open redriven resolved discarded all' -- "$cur")); return ;;
-    --config|--schema|--file|--program|--address-file|--into) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --config|--schema|--file|--program|--address-file|--into|--invariants) COMPREPLY=($(compgen -f -- "$cur")); return ;;
     esac
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "$(_bus_commands | cut -d' ' -f1 | sort -u) help --help --version" -- "$cur"))

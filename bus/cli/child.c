@@ -106,3 +106,23 @@ bus_status cli_child_run(const cli_child *child, bus_buf *out, int *code, bus_er
     *code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
     return status;
 }
+
+bus_status cli_child_name(const cli *c, const char *line, char out[64], bus_error *err)
+{
+    cli_child child;
+    bus_buf text;
+    int code = 0;
+    bus_buf_init(&text, 4096);
+    bus_status status = cli_child_begin(c, line, &child, err);
+    if (status != BUS_OK)
+        return status;
+    status = cli_child_add(&child, "--version", err);
+    if (status == BUS_OK)
+        status = cli_child_run(&child, &text, &code, err);
+    bus_buf_byte(&text, 0);
+    if (status == BUS_OK && (code != 0 || !bus_buf_ok(&text) || sscanf((const char *)text.data, "%63[a-z0-9-] (bus", out) != 1))
+        status = bus_fail(err, BUS_INVALID, "%s does not say with --version which service it is", line);
+    cli_child_free(&child);
+    bus_buf_free(&text);
+    return status;
+}

@@ -23,4 +23,7 @@ bus_status cli_child_add(cli_child *child, const char *argument, bus_error *err)
 bus_status cli_child_run(const cli_child *child, bus_buf *out, int *code, bus_error *err);
 void cli_child_free(cli_child *child);
 
+/* Only a program knows its service's name, by which its stores are found: --version begins with it. BUS_INVALID: no service. */
+bus_status cli_child_name(const cli *c, const char *line, char out[64], bus_error *err);
+
 #endif

@@ -49,27 +49,6 @@ static const char *data_directory(const cli *c)
     return found;
 }
 
-/* Only the program knows the service's name, by which its stores are found: --version begins with it. */
-static bus_status ask_name(const cli *c, char out[64], bus_error *err)
-{
-    cli_child child;
-    bus_buf text;
-    int code = 0;
-    bus_buf_init(&text, 4096);
-    bus_status status = cli_child_begin(c, cli_value(c, "program"), &child, err);
-    if (status != BUS_OK)
-        return status;
-    status = cli_child_add(&child, "--version", err);
-    if (status == BUS_OK)
-        status = cli_child_run(&child, &text, &code, err);
-    bus_buf_byte(&text, 0);
-    if (status == BUS_OK && (code != 0 || !bus_buf_ok(&text) || sscanf((const char *)text.data, "%63[a-z0-9-] (bus", out) != 1))
-        status = bus_fail(err, BUS_INVALID, "%s does not say with --version which service it is", cli_value(c, "program"));
-    cli_child_free(&child);
-    bus_buf_free(&text);
-    return status;
-}
-
 static bus_status read_report(job *j, const char *name, const bus_buf *text, bus_error *err)
 {
     json_error_t wrong;
@@ -251,7 +230,7 @@ static int run(cli *c)
     }
     bus_buf_init(&text, 16 << 20);
     bus_arena_init(&j.arena, 0);
-    bus_status status = ask_name(c, name, &err);
+    bus_status status = cli_child_name(c, cli_value(c, "program"), name, &err);
     if (status == BUS_OK)
         cli_note(c, "rebuilding %s into %s", name, into);
     if (status == BUS_OK)

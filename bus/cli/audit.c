@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT
+ * bus audit: do stores and topics agree, and do the services' invariants hold? */
+#include "cli/cli.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "cli/child.h"
+#include "ops/audit.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define AGAIN_MS 2000
+
+static const cli_option options[] = {
+    { "program", 0, "PATH", "audit this program's service; may be repeated" },
+    { "service", 0, "NAME", "audit the service of this name; may be repeated (all that have stores)" },
+    { "data", 'd', "DIR", "where the stores are (property data.dir)" },
+    { "invariants", 0, "FILE", "SQL that must find nothing, as a service declares it; may be repeated" },
+    { "watch", 'w', NULL, "look again at what was found, until it is gone or --within has passed" },
+    { "within", 0, "TIME", "how long what was found may be in flight, with --watch (30s)" },
+    { NULL, 0, NULL, NULL }
+};
+
+typedef struct job {
+    cli *c;
+    const char *data;
+    char **path;
+    size_t paths, path_cap;
+    /* of one look */
+    cli_table *findings, *totals;
+    int64_t violated, noted;
+} job;
+
+/* ---- which stores */
+
+static bus_status add_store(job *j, const char *service, const char *file, bus_error *err)
+{
+    size_t cap = strlen(j->data) + strlen(service) + strlen(file) + 3;
+    if (j->paths == j->path_cap) {
+        size_t wider = j->path_cap ? j->path_cap * 2 : 16;
+        char **grown = realloc(j->path, wider * sizeof *grown);
+        if (!grown)
+            return bus_fail_nomem(err);
+        j->path = grown;
+        j->path_cap = wider;
+    }
+    char *path = malloc(cap);
+    if (!path)
+        return bus_fail_nomem(err);
+    snprintf(path, cap, "%s/%s/%s", j->data, service, file);
+    j->path[j->paths++] = path;
+    return BUS_OK;
+}
+
+/* <data>/<service>/<shard>.db and nothing else: a rebuilt store's predecessor lies beside it under another name. */
+static bool is_store(const char *name)
+{
+    size_t digits = strspn(name, "0123456789");
+    return digits > 0 && !strcmp(name + digits, ".db");
+}
+
+static bus_status add_service(job *j, const char *service, bool named, bus_error *err)
+{
+    char directory[4096];
+    size_t before = j->paths;
+    bus_status status = BUS_OK;
+    const struct dirent *entry;
+    snprintf(directory, sizeof directory, "%s/%s", j->data, service);
+    DIR *dir = opendir(directory);
+    if (!dir && named)
+        return bus_fail(err, BUS_MISSING, "%s: %s; name the data directory with --data", directory, strerror(errno));
+    while (status == BUS_OK && dir && (entry = readdir(dir)))
+        if (is_store(entry->d_name))
+            status = add_store(j, service, entry->d_name, err);
+    if (dir)
+        closedir(dir);
+    if (status == BUS_OK && named && j->paths == before)
+        status = bus_fail(err, BUS_MISSING, "%s holds no store of %s; name the data directory with --data", directory, service);
+    return status;
+}
+
+static bus_status add_all(job *j, bus_error *err)
+{
+    bus_status status = BUS_OK;
+    const struct dirent *entry;
+    DIR *dir = opendir(j->data);
+    if (!dir)
+        return bus_fail(err, BUS_MISSING, "%s: %s; name the data directory with --data", j->data, strerror(errno));
+    while (status == BUS_OK && (entry = readdir(dir)))
+        if (entry->d_name[0] != '.' && strncmp(entry->d_name, "rebuild-", 8) != 0)
+            status = add_service(j, entry->d_name, false, err);
+    closedir(dir);
+    if (status == BUS_OK && !j->paths)
+        status = bus_fail(err, BUS_MISSING, "%s holds no stores; name the data directory with --data", j->data);
+    return status;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bus_status find_stores(job *j, bus_error *err)
+{
+    const char *item;
+    char name[64];
+    bus_status status = BUS_OK;
+    for (int i = 0; status == BUS_OK && (item = cli_nth(j->c, "program", i)); i++)
+        if ((status = cli_child_name(j->c, item, name, err)) == BUS_OK)
+            status = add_service(j, name, true, err);
+    for (int i = 0; status == BUS_OK && (item = cli_nth(j->c, "service", i)); i++)
+        status = add_service(j, item, true, err);
+    if (status == BUS_OK && !cli_value(j->c, "program") && !cli_value(j->c, "service"))
+        status = add_all(j, err);
+    if (j->paths)
+        qsort(j->path, j->paths, sizeof *j->path, by_name);
+    size_t kept = 0; /* named twice, by program and by name */
+    for (size_t i = 0; i < j->paths; i++) {
+        if (kept && !strcmp(j->path[kept - 1], j->path[i]))
+            free(j->path[i]);
+        else
+            j->path[kept++] = j->path[i];
+    }
+    j->paths = kept;
+    return status;
+}
+
+/* ---- one look */
+
+static bool found(void *opaque, const bus_finding *finding)
+{
+    job *j = opaque;
+    bool violated = finding->weight == BUS_AUDIT_VIOLATED;
+    if (violated)
+        j->violated++;
+    else
+        j->noted++;
+    cli_cell(j->findings, violated ? "violated" : "noted");
+    cli_paint(j->findings, violated ? CLI_RED : CLI_YELLOW);
+    cli_cell(j->findings, finding->rule);
+    cli_cell(j->findings, finding->where);
+    cli_cell(j->findings, finding->id);
+    cli_cell(j->findings, finding->text);
+    return true;
+}
+
+static bool total(void *opaque, const bus_audit_total *sum)
+{
+    cli_table *table = ((job *)opaque)->totals;
+    cli_cell(table, sum->service);
+    cli_cell(table, sum->topic);
+    cli_cell_int(table, sum->records);
+    cli_cell_int(table, sum->processed);
+    cli_cell_int(table, sum->waiting);
+    cli_cell_int(table, sum->dead);
+    cli_cell_int(table, sum->copies);
+    cli_cell_int(table, sum->unread);
+    return true;
+}
+
+static bus_status read_text(const char *path, char **out, bus_error *err)
+{
+    char chunk[4096];
+    size_t n;
+    bus_buf text;
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return bus_fail(err, BUS_IO, "%s: %s", path, strerror(errno));
+    bus_buf_init(&text, 1 << 20);
+    while ((n = fread(chunk, 1, sizeof chunk, file)) > 0)
+        bus_buf_add(&text, chunk, n);
+    bool whole = !ferror(file) && bus_buf_ok(&text);
+    fclose(file);
+    char *taken = whole ? bus_buf_take(&text) : NULL;
+    bus_buf_free(&text);
+    if (!taken)
+        return bus_fail(err, BUS_IO, "%s cannot be read, or is over 1 MiB", path);
+    *out = taken;
+    return BUS_OK;
+}
+
+static bus_status declared(job *j, bus_audit *audit, bus_error *err)
+{
+    const char *file;
+    bus_status status = BUS_OK;
+    for (int i = 0; status == BUS_OK && (file = cli_nth(j->c, "invariants", i)); i++) {
+        char *text = NULL;
+        status = read_text(file, &text, err);
+        if (status == BUS_OK)
+            status = bus_audit_invariants(audit, file, text, found, j, err);
+        free(text);
+    }
+    return status;
+}
+
+static bus_status look(job *j, bus_error *err)
+{
+    static const cli_column finding_columns[] = { { "STATE", "state", false }, { "RULE", "rule", false }, { "WHERE", "where", false },
+        { "ID", "id", false }, { "WHAT", "what", false } };
+    static const cli_column total_columns[] = { { "SERVICE", "service", false }, { "TOPIC", "topic", false }, { "RECORDS", "records", true },
+        { "PROCESSED", "processed", true }, { "WAITING", "waiting", true }, { "DEAD", "dead", true }, { "COPIES", "copies", true },
+        { "UNREAD", "unread", true } };
+    bus_audit_sources sources = { .paths = (const char *const *)j->path, .count = j->paths, .tables = cli_value(j->c, "invariants") != NULL,
+                                  .timeout_ms = j->c->timeout_ms };
+    bus_audit *audit = NULL;
+    cli_watch watch;
+    cli_table_free(j->findings);
+    cli_table_free(j->totals);
+    j->violated = j->noted = 0;
+    j->findings = cli_table_new(finding_columns, sizeof finding_columns / sizeof *finding_columns);
+    j->totals = cli_table_new(total_columns, sizeof total_columns / sizeof *total_columns);
+    if (!j->findings || !j->totals)
+        return bus_fail_nomem(err);
+    cli_watch_begin(j->c, &watch, "auditing");
+    bus_status status = bus_audit_look(j->c->config, &sources, &watch.watch, &audit, err);
+    cli_watch_end(&watch);
+    if (status == BUS_OK)
+        status = bus_audit_rules(audit, found, j, err);
+    if (status == BUS_OK)
+        status = declared(j, audit, err);
+    if (status == BUS_OK)
+        status = bus_audit_totals(audit, total, j, err);
+    bus_audit_free(audit);
+    return status;
+}
+
+static void rest(int64_t ms)
+{
+    for (; ms > 0 && !cli_interrupted(); ms -= 100)
+        nanosleep(&(struct timespec){ 0, 100000000 }, NULL);
+}
+
+static int print(job *j, int looks, int code)
+{
+    bus_buf out;
+    bus_buf_init(&out, 0);
+    if (j->c->json) {
+        bus_buf_text(&out, "{\"findings\":");
+        cli_table_json(j->findings, &out);
+        bus_buf_text(&out, ",\n\"totals\":");
+        cli_table_json(j->totals, &out);
+        bus_buf_printf(&out, ",\n\"violations\":%" PRId64 ",\"notes\":%" PRId64 ",\"stores\":%zu,\"looks\":%d}\n", j->violated, j->noted, j->paths, looks);
+    } else {
+        cli_table_text(j->totals, j->c->colour, &out);
+        if (cli_table_rows(j->findings))
+            bus_buf_byte(&out, '\n');
+        cli_table_text(j->findings, j->c->colour, &out);
+        bus_buf_printf(&out, "%" PRId64 " violation%s in %zu store%s\n", j->violated, j->violated == 1 ? "" : "s", j->paths, j->paths == 1 ? "" : "s");
+    }
+    return cli_flush(j->c, &out, code);
+}
+
+static int run(cli *c)
+{
+    job j = { .c = c, .data = cli_value(c, "data") };
+    bus_error err = { 0 };
+    int64_t within = 30000, first = 0;
+    int looks = 0, code;
+    const bus_clock *clock = bus_clock_real();
+
+    if (!cli_duration(c, "within", &within))
+        return CLI_USAGE;
+    if (!j.data)
+        j.data = bus_config_text(c->config, "data.dir");
+    int64_t deadline = clock->mono_us(clock) + within * 1000;
+    bus_status status = find_stores(&j, &err);
+    while (status == BUS_OK) {
+        status = look(&j, &err);
+        first = looks++ ? first : j.violated;
+        if (status != BUS_OK || !j.violated || !cli_flag(c, "watch") || clock->mono_us(clock) >= deadline || cli_interrupted())
+            break;
+        rest(AGAIN_MS);
+    }
+    if (status != BUS_OK) {
+        code = cli_fail(c, &err);
+    } else {
+        code = print(&j, looks, cli_interrupted() ? CLI_INTERRUPTED : j.violated ? CLI_PARTIAL : CLI_OK);
+        if (first > j.violated)
+            cli_note(c, "%" PRId64 " were in flight at the first look", first - j.violated);
+    }
+    cli_table_free(j.findings);
+    cli_table_free(j.totals);
+    for (size_t i = 0; i < j.paths; i++)
+        free(j.path[i]);
+    free(j.path);
+    return code;
+}
+
+const cli_command cli_audit = {
+    .name = "audit", .operands = "", .least = 0, .most = 0,
+    .summary = "check that stores and topics agree, and what services declare",
+    .text = "Reads the stores (nothing is written to them, and their services may run) and their topics from the start.\n"
+            "Checks that each event a store has sent is in its topic, and each in the topic had been committed; one\n"
+            "content for each number, in order; no event committed twice; marks never ahead of what was read, and\n"
+            "nothing passed without being settled; letters as the dead-letter topic tells them; read = processed +\n"
+            "waiting + dead. FILEs hold queries, each after a line \"-- name: what must hold\": a row is a violation.\n"
+            "Exit code 3 if anything is violated. Offsets that were reset by hand show as what they are: events\n"
+            "skipped, or committed twice. With --watch what is found must stay found to count.",
+    .options = options,
+    .examples = "  bus audit --data /var/lib/shop\n"
+                "  bus audit --service inventory --invariants services/inventory/invariants.sql\n"
+                "  bus audit --watch --within 10s -o json     while services run",
+    .run = run
+};

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT
+ * Audit: copying stores and records into the sheet. A store is attached read-only, so nothing here can commit or checkpoint it. */
+#include "ops/audit.h"
+#include "base/error.h"
+#include "base/id.h"
+#include "codec/envelope.h"
+#include "ops/audit_sheet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ours: the record's hop names this very place, so that (source, seq) settle it. shard: the source up to '#'. */
+static const char sheet[] =
+    "CREATE TABLE store(path TEXT PRIMARY KEY, service TEXT, shard INTEGER, source TEXT, transacted INTEGER);"
+    "CREATE TABLE sent(path TEXT, source TEXT, topic TEXT, partition INTEGER, next INTEGER, again INTEGER);"
+    "CREATE TABLE outbox(path TEXT, row INTEGER, source TEXT, topic TEXT, partition INTEGER, seq INTEGER, rejected INTEGER,"
+    " event_id TEXT, error TEXT);"
+    "CREATE TABLE position(path TEXT, service TEXT, topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (topic, partition, service));"
+    "CREATE TABLE mark(path TEXT, id INTEGER, source TEXT, shard TEXT, topic TEXT, partition INTEGER, high INTEGER,"
+    " PRIMARY KEY (path, topic, partition, source));"
+    "CREATE TABLE hole(path TEXT, mark INTEGER, lo INTEGER, hi INTEGER, PRIMARY KEY (path, mark, lo));"
+    "CREATE TABLE parked(path TEXT, service TEXT, topic TEXT, partition INTEGER, offset INTEGER, event_id TEXT);"
+    "CREATE TABLE letter(path TEXT, service TEXT, shard INTEGER, id TEXT, event_id TEXT, scope TEXT, round INTEGER, state INTEGER, again INTEGER);"
+    "CREATE TABLE log(topic TEXT, partition INTEGER, low INTEGER, high INTEGER, PRIMARY KEY (topic, partition));"
+    "CREATE TABLE record(topic TEXT, partition INTEGER, offset INTEGER, at INTEGER, ours INTEGER, source TEXT, shard TEXT, seq INTEGER,"
+    " event_id TEXT, type TEXT, key BLOB, content INTEGER);"
+    "CREATE TABLE told(topic TEXT, partition INTEGER, offset INTEGER, id TEXT, event_id TEXT, round INTEGER, state INTEGER);"
+    "CREATE TABLE clock(ms INTEGER);";
+
+static const char record_sql[] = "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+static const char letter_sql[] = "INSERT INTO told VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+bus_status bus_sheet_failed(const bus_audit *audit, const char *what, bus_error *err)
+{
+    int code = sqlite3_errcode(audit->db);
+    bus_status status = code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? BUS_CORRUPT
+                      : code == SQLITE_NOMEM                            ? BUS_NOMEM
+                      : code == SQLITE_FULL || code == SQLITE_IOERR     ? BUS_IO
+                                                                        : BUS_STORE;
+    return bus_fail(err, status, "%s: %s", what, sqlite3_errmsg(audit->db));
+}
+
+bus_status bus_sheet_run(bus_audit *audit, const char *sql, const char *what, bus_error *err)
+{
+    return sqlite3_exec(audit->db, sql, NULL, NULL, NULL) == SQLITE_OK ? BUS_OK : bus_sheet_failed(audit, what, err);
+}
+
+bus_status bus_audit_new(bus_audit **out, bus_error *err)
+{
+    bus_audit *audit = calloc(1, sizeof *audit);
+    if (!audit)
+        return bus_fail_nomem(err);
+    /* The empty name is a temporary file that SQLite keeps in memory as long as it is small. */
+    bus_status status = BUS_OK;
+    if (sqlite3_open_v2("", &audit->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+        status = bus_fail(err, BUS_NOMEM, "no database to audit in: %s", audit->db ? sqlite3_errmsg(audit->db) : "no memory");
+        goto out;
+    }
+    sqlite3_busy_timeout(audit->db, 5000);
+    sqlite3_db_config(audit->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_db_config(audit->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    status = bus_sheet_run(audit, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536", "beginning the audit", err);
+    if (status == BUS_OK)
+        status = bus_sheet_run(audit, sheet, "beginning the audit", err);
+    if (status == BUS_OK && (sqlite3_prepare_v2(audit->db, record_sql, -1, &audit->record, NULL) != SQLITE_OK ||
+                             sqlite3_prepare_v2(audit->db, letter_sql, -1, &audit->letter, NULL) != SQLITE_OK))
+        status = bus_sheet_failed(audit, "beginning the audit", err);
+out:
+    if (status == BUS_OK)
+        *out = audit;
+    else
+        bus_audit_free(audit);
+    return status;
+}
+
+void bus_audit_free(bus_audit *audit)
+{
+    if (!audit)
+        return;
+    sqlite3_finalize(audit->record);
+    sqlite3_finalize(audit->letter);
+    sqlite3_close(audit->db);
+    free(audit);
+}
+
+/* ---- stores */
+
+/* Percent-encoded, so that '?' and '#' in a directory's name stay part of it. A stopped service leaves its WAL behind with
+ * committed rows in it; immutable, which ignores it, is only right where there is none, and then works in a read-only directory. */
+static char *uri_of(const char *path)
+{
+    bus_buf uri;
+    char wal[4096];
+    snprintf(wal, sizeof wal, "%s-wal", path);
+    bus_buf_init(&uri, 0);
+    bus_buf_text(&uri, "file:");
+    for (const char *at = path; *at; at++)
+        if (strchr("%?# ", *at))
+            bus_buf_printf(&uri, "%%%02X", (unsigned)(unsigned char)*at);
+        else
+            bus_buf_byte(&uri, (uint8_t)*at);
+    bus_buf_text(&uri, access(wal, F_OK) == 0 ? "?mode=ro" : "?mode=ro&immutable=1");
+    return bus_buf_take(&uri);
+}
+
+static bus_status attach(bus_audit *audit, const char *path, bus_error *err)
+{
+    bus_status status = BUS_OK;
+    sqlite3_stmt *stmt = NULL;
+    if (access(path, R_OK) != 0)
+        return bus_fail(err, BUS_MISSING, "%s: no store that can be read there", path);
+    char *uri = uri_of(path);
+    if (!uri)
+        return bus_fail_nomem(err);
+    if (sqlite3_prepare_v2(audit->db, "ATTACH ?1 AS s", -1, &stmt, NULL) != SQLITE_OK ||
+        sqlite3_bind_text(stmt, 1, uri, -1, SQLITE_STATIC) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_DONE)
+        status = bus_sheet_failed(audit, path, err);
+    sqlite3_finalize(stmt);
+    free(uri);
+    return status;
+}
+
+/* Runs each of these on the attached store, ?1 being its path. */
+static bus_status copy(bus_audit *audit, const char *path, const char *const *sql, bus_error *err)
+{
+    bus_status status = BUS_OK;
+    for (; status == BUS_OK && *sql; sql++) {
+        sqlite3_stmt *stmt = NULL;
+        if (sqlite3_prepare_v2(audit->db, *sql, -1, &stmt, NULL) != SQLITE_OK ||
+            (sqlite3_bind_parameter_count(stmt) && sqlite3_bind_text(stmt, 1, path, -1, SQLITE_STATIC) != SQLITE_OK) ||
+            sqlite3_step(stmt) != SQLITE_DONE)
+            status = bus_sheet_failed(audit, path, err);
+        sqlite3_finalize(stmt);
+    }
+    return status;
+}
+
+#define SOURCE_NOW "(SELECT m.service || '/' || m.shard || '#' || i.name FROM s.bus_meta m JOIN s.bus_incarnation i ON i.epoch = m.epoch)"
+#define SERVICE "(SELECT service FROM s.bus_meta)"
+#define SHARD "(SELECT shard FROM s.bus_meta)"
+
+static const char *const first_reading[] = {
+    "INSERT INTO store SELECT ?1, m.service, m.shard, " SOURCE_NOW ", m.transacted FROM s.bus_meta m",
+    "INSERT INTO sent SELECT ?1, " SOURCE_NOW ", topic, partition, next_seq, 0 FROM s.bus_destination",
+    "INSERT INTO outbox SELECT ?1, o.id, (SELECT service || '/' || shard FROM s.bus_meta) || '#' || i.name, d.topic, d.partition, o.seq,"
+    " o.state, o.event_id, o.error FROM s.bus_outbox o JOIN s.bus_destination d ON d.id = o.destination"
+    " JOIN s.bus_incarnation i ON i.epoch = o.epoch",
+    "INSERT INTO position SELECT ?1, " SERVICE ", topic, partition, next FROM s.bus_position WHERE next >= 0",
+    "INSERT INTO mark SELECT ?1, id, source, substr(source, 1, instr(source || '#', '#') - 1), topic, partition, high FROM s.bus_mark",
+    "INSERT INTO hole SELECT ?1, mark, lo, hi FROM s.bus_hole",
+    "INSERT INTO parked SELECT ?1, " SERVICE ", topic, partition, offset, event_id FROM s.bus_parked",
+    "INSERT INTO letter SELECT ?1, " SERVICE ", " SHARD ", id, event_id, scope, round, state, 0 FROM s.bus_letter",
+    NULL,
+};
+static const char *const second_reading[] = {
+    "INSERT INTO sent SELECT ?1, " SOURCE_NOW ", topic, partition, next_seq, 1 FROM s.bus_destination",
+    "INSERT INTO letter SELECT ?1, " SERVICE ", " SHARD ", id, event_id, scope, round, state, 1 FROM s.bus_letter",
+    NULL,
+};
+
+static bool has_former(bus_audit *audit)
+{
+    return sqlite3_table_column_metadata(audit->db, "s", "bus_former", NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+static bus_status copy_former(bus_audit *audit, const char *path, int again, bus_error *err)
+{
+    static const char *const readings[][2] = {
+        { "INSERT INTO sent SELECT ?1, f.source, d.topic, d.partition, f.next_seq, 0 FROM s.bus_former f"
+          " JOIN s.bus_destination d ON d.id = f.destination", NULL },
+        { "INSERT INTO sent SELECT ?1, f.source, d.topic, d.partition, f.next_seq, 1 FROM s.bus_former f"
+          " JOIN s.bus_destination d ON d.id = f.destination", NULL },
+    };
+    return has_former(audit) ? copy(audit, path, readings[again], err) : BUS_OK;
+}
+
+/* ---- the service's own tables */
+
+/* The schema that its tables go to; made when its first store is read. */
+static bus_status own_schema(bus_audit *audit, char service[64], int64_t *shard, bus_error *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    bus_status status = BUS_OK;
+    if (sqlite3_prepare_v2(audit->db, "SELECT service, shard FROM s.bus_meta", -1, &stmt, NULL) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_ROW)
+        status = bus_sheet_failed(audit, "reading the store's name", err);
+    if (status == BUS_OK) {
+        snprintf(service, 64, "%s", (const char *)sqlite3_column_text(stmt, 0));
+        *shard = sqlite3_column_int64(stmt, 1);
+    }
+    sqlite3_finalize(stmt);
+    if (status != BUS_OK || sqlite3_db_filename(audit->db, service))
+        return status;
+    char *sql = sqlite3_mprintf("ATTACH '' AS \"%w\"; PRAGMA \"%w\".journal_mode = OFF", service, service);
+    status = sql ? bus_sheet_run(audit, sql, "making room for a service's tables (SQLite attaches about ten databases: name fewer services)", err)
+                 : bus_fail_nomem(err);
+    sqlite3_free(sql);
+    return status;
+}
+
+static bus_status copy_table(bus_audit *audit, const char *service, int64_t shard, const char *table, bus_error *err)
+{
+    bool there = sqlite3_table_column_metadata(audit->db, service, table, NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
+    char *sql = there ? sqlite3_mprintf("INSERT INTO \"%w\".\"%w\" SELECT %lld, * FROM s.\"%w\"", service, table, (long long)shard, table)
+                      : sqlite3_mprintf("CREATE TABLE \"%w\".\"%w\" AS SELECT %lld AS shard, * FROM s.\"%w\"", service, table,
+                                        (long long)shard, table);
+    bus_status status = sql ? bus_sheet_run(audit, sql, table, err) : bus_fail_nomem(err);
+    sqlite3_free(sql);
+    return status;
+}
+
+static bus_status copy_tables(bus_audit *audit, const char *service, int64_t shard, bus_error *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    bus_status status = BUS_OK;
+    int rc = SQLITE_DONE;
+    if (sqlite3_prepare_v2(audit->db, "SELECT name FROM s.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'bus\\_%' ESCAPE '\\'"
+                           " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'", -1, &stmt, NULL) != SQLITE_OK)
+        return bus_sheet_failed(audit, "listing tables", err);
+    while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
+        status = copy_table(audit, service, shard, (const char *)sqlite3_column_text(stmt, 0), err);
+    if (status == BUS_OK && rc != SQLITE_DONE)
+        status = bus_sheet_failed(audit, "listing tables", err);
+    sqlite3_finalize(stmt);
+    return status;
+}
+
+static bus_status read_store(bus_audit *audit, const char *path, int again, bool tables, bus_error *err)
+{
+    char service[64] = "";
+    int64_t shard = 0;
+    bus_status status = attach(audit, path, err);
+    if (status != BUS_OK)
+        return status;
+    if (sqlite3_table_column_metadata(audit->db, "s", "bus_meta", NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK)
+        status = bus_fail(err, BUS_CORRUPT, "%s is no store of the bus: %s", path, sqlite3_errmsg(audit->db));
+    if (status == BUS_OK && tables) /* ATTACH is not allowed inside the transaction */
+        status = own_schema(audit, service, &shard, err);
+    if (status == BUS_OK && (status = bus_sheet_run(audit, "BEGIN", path, err)) == BUS_OK) {
+        status = copy(audit, path, again ? second_reading : first_reading, err);
+        if (status == BUS_OK)
+            status = copy_former(audit, path, again, err);
+        if (status == BUS_OK && tables)
+            status = copy_tables(audit, service, shard, err);
+        sqlite3_exec(audit->db, "COMMIT", NULL, NULL, NULL);
+    }
+    bus_error later;
+    bus_status detached = bus_sheet_run(audit, "DETACH s", path, status == BUS_OK ? err : &later);
+    return status == BUS_OK ? detached : status;
+}
+
+bus_status bus_audit_store(bus_audit *audit, const char *path, bool tables, bus_error *err)
+{
+    return read_store(audit, path, 0, tables, err);
+}
+
+bus_status bus_audit_store_again(bus_audit *audit, const char *path, bus_error *err)
+{
+    return read_store(audit, path, 1, false, err);
+}
+
+/* ---- topics */
+
+bus_status bus_audit_topics(bus_audit *audit, bus_audit_topic_fn each, void *opaque, bus_error *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    bus_status status = BUS_OK;
+    int rc = SQLITE_DONE;
+    if (sqlite3_prepare_v2(audit->db, "SELECT topic FROM position UNION SELECT topic FROM sent UNION SELECT service || '.dlq' FROM store"
+                           " ORDER BY 1", -1, &stmt, NULL) != SQLITE_OK)
+        return bus_sheet_failed(audit, "listing topics", err);
+    while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
+        status = each(opaque, (const char *)sqlite3_column_text(stmt, 0), err);
+    if (status == BUS_OK && rc != SQLITE_DONE)
+        status = bus_sheet_failed(audit, "listing topics", err);
+    sqlite3_finalize(stmt);
+    return status;
+}
+
+bus_status bus_audit_log(bus_audit *audit, const char *topic, int32_t partition, int64_t low, int64_t high, bus_error *err)
+{
+    char *sql = sqlite3_mprintf("INSERT OR REPLACE INTO log VALUES (%Q, %d, %lld, %lld)", topic, partition, (long long)low, (long long)high);
+    bus_status status = sql ? bus_sheet_run(audit, sql, topic, err) : bus_fail_nomem(err);
+    sqlite3_free(sql);
+    return status;
+}
+
+static void bind_slice(sqlite3_stmt *stmt, int at, bus_slice slice)
+{
+    if (slice.at)
+        sqlite3_bind_text(stmt, at, slice.at, (int)slice.len, SQLITE_STATIC);
+    else
+        sqlite3_bind_null(stmt, at);
+}
+
+static bool slice_is(bus_slice slice, const char *text)
+{
+    return slice.at && slice.len == strlen(text) && memcmp(slice.at, text, slice.len) == 0;
+}
+
+static bus_status step(bus_audit *audit, sqlite3_stmt *stmt, bus_error *err)
+{
+    int rc = sqlite3_step(stmt);
+    bus_status status = rc == SQLITE_DONE ? BUS_OK : bus_sheet_failed(audit, "keeping a record", err);
+    sqlite3_reset(stmt);
+    return status;
+}
+
+static bus_status take_letter(bus_audit *audit, const bus_record *record, const bus_envelope *envelope, bus_error *err)
+{
+    sqlite3_stmt *stmt = audit->letter;
+    sqlite3_bind_text(stmt, 1, record->topic, -1, SQLITE_STATIC);
+    sqlite3_bind_int(stmt, 2, record->partition);
+    sqlite3_bind_int64(stmt, 3, record->offset);
+    bind_slice(stmt, 4, envelope->letter_id);
+    bind_slice(stmt, 5, envelope->id);
+    sqlite3_bind_int(stmt, 6, envelope->letter_round);
+    sqlite3_bind_int(stmt, 7, (int)envelope->letter);
+    return step(audit, stmt, err);
+}
+
+bus_status bus_audit_record(bus_audit *audit, const bus_record *record, bus_error *err)
+{
+    bus_envelope envelope = { 0 };
+    char place[BUS_ID_TEXT];
+    sqlite3_stmt *stmt = audit->record;
+    if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK)
+        envelope = (bus_envelope){ 0 }; /* a foreign record, then */
+    const bus_hop *hop = &envelope.hop;
+    const char *sharp = hop->source.at ? memchr(hop->source.at, '#', hop->source.len) : NULL;
+    bus_slice shard = { hop->source.at, sharp ? (size_t)(sharp - hop->source.at) : hop->source.len }, id = envelope.id;
+    if (!id.len) {
+        bus_id_of_place(record->topic, record->partition, record->offset, place);
+        id = (bus_slice){ place, BUS_ID_TEXT - 1 };
+    }
+    uint64_t content = bus_hash(envelope.id.at, envelope.id.len, bus_hash(record->key, record->key ? record->key_len : 0, 1));
+    content = bus_hash(record->value, record->value ? record->value_len : 0, content);
+    sqlite3_bind_text(stmt, 1, record->topic, -1, SQLITE_STATIC);
+    sqlite3_bind_int(stmt, 2, record->partition);
+    sqlite3_bind_int64(stmt, 3, record->offset);
+    sqlite3_bind_int64(stmt, 4, record->timestamp);
+    sqlite3_bind_int(stmt, 5, slice_is(hop->topic, record->topic) && hop->partition == record->partition);
+    bind_slice(stmt, 6, hop->source);
+    bind_slice(stmt, 7, shard);
+    sqlite3_bind_int64(stmt, 8, hop->seq);
+    bind_slice(stmt, 9, id);
+    bind_slice(stmt, 10, envelope.type);
+    sqlite3_bind_blob(stmt, 11, record->key, record->key ? (int)record->key_len : 0, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 12, (sqlite3_int64)content);
+    bus_status status = step(audit, stmt, err);
+    return status == BUS_OK && envelope.letter_id.at ? take_letter(audit, record, &envelope, err) : status;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ * Audit look: the reading in the order that makes an audit of a running system sound: stores, topics, stores again. */
+#include "base/error.h"
+#include "kafka/admin.h"
+#include "kafka/reader.h"
+#include "ops/audit_sheet.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WHERE "bus-audit"
+
+typedef struct look {
+    bus_audit *audit;
+    bus_kafka_admin *admin;
+    bus_kafka_topic *known;
+    size_t known_count;
+    bus_range *ranges;
+    size_t count, cap;
+} look;
+
+/* A topic that is not there cannot be read; the rules say so. */
+static bus_status want(void *opaque, const char *topic, bus_error *err)
+{
+    look *l = opaque;
+    const char *name = NULL;
+    for (size_t i = 0; i < l->known_count; i++)
+        if (!strcmp(l->known[i].name, topic))
+            name = l->known[i].name;
+    if (!name)
+        return BUS_OK;
+    if (l->count == l->cap) {
+        size_t cap = l->cap ? l->cap * 2 : 32;
+        bus_range *grown = realloc(l->ranges, cap * sizeof *grown);
+        if (!grown)
+            return bus_fail_nomem(err);
+        l->ranges = grown;
+        l->cap = cap;
+    }
+    l->ranges[l->count++] = (bus_range){ .topic = name, .partition = -1, .from = { BUS_EDGE_START, 0 }, .to = { BUS_EDGE_END, 0 } };
+    return BUS_OK;
+}
+
+static bus_status keep_spans(look *l, const bus_kafka_reader *reader, bus_error *err)
+{
+    bus_status status = BUS_OK;
+    for (size_t i = 0; status == BUS_OK && i < bus_kafka_reader_span_count(reader); i++) {
+        bus_span span = bus_kafka_reader_span(reader, i);
+        status = bus_audit_log(l->audit, span.topic, span.partition, span.low, span.to, err);
+    }
+    return status;
+}
+
+static bus_status read_topics(look *l, const bus_config *config, int timeout_ms, const bus_watch *watch, bus_error *err)
+{
+    bus_kafka_reader *reader = NULL;
+    const bus_record *record;
+    bus_status status = bus_kafka_admin_open(config, WHERE, &l->admin, err);
+    if (status == BUS_OK)
+        status = bus_kafka_admin_topics(l->admin, NULL, 0, false, timeout_ms, &l->known, &l->known_count, err);
+    if (status == BUS_OK)
+        status = bus_audit_topics(l->audit, want, l, err);
+    if (status != BUS_OK || !l->count)
+        return status;
+    status = bus_kafka_reader_open(config, WHERE, l->ranges, l->count, BUS_READ_ANY, timeout_ms, &reader, err);
+    if (status == BUS_OK && (status = keep_spans(l, reader, err)) == BUS_OK)
+        status = bus_sheet_run(l->audit, "BEGIN", "keeping records", err);
+    while (status == BUS_OK) {
+        bus_read_progress progress;
+        status = bus_kafka_reader_next(reader, 500, &record, err);
+        if (status == BUS_OK)
+            status = bus_audit_record(l->audit, record, err);
+        else if (status == BUS_TIMEOUT)
+            status = BUS_OK;
+        bus_kafka_reader_progress(reader, &progress);
+        bus_watch_step(watch, progress.records, progress.passed, progress.total);
+        if (status == BUS_OK && bus_watch_stop(watch))
+            status = bus_fail(err, BUS_CANCELLED, "interrupted while reading the topics");
+    }
+    if (status == BUS_CLOSED)
+        status = bus_sheet_run(l->audit, "COMMIT", "keeping records", err);
+    bus_kafka_reader_close(reader);
+    return status;
+}
+
+bus_status bus_audit_look(const bus_config *config, const bus_audit_sources *sources, const bus_watch *watch, bus_audit **out, bus_error *err)
+{
+    look l = { 0 };
+    bus_status status = bus_audit_new(&l.audit, err);
+    for (size_t i = 0; status == BUS_OK && i < sources->count; i++)
+        status = bus_audit_store(l.audit, sources->paths[i], sources->tables, err);
+    if (status == BUS_OK)
+        status = read_topics(&l, config, sources->timeout_ms, watch, err);
+    for (size_t i = 0; status == BUS_OK && i < sources->count; i++)
+        status = bus_audit_store_again(l.audit, sources->paths[i], err);
+    if (status == BUS_OK)
+        *out = l.audit;
+    else
+        bus_audit_free(l.audit);
+    bus_kafka_admin_close(l.admin);
+    free(l.known);
+    free(l.ranges);
+    return status;
+}
