@@ -3,7 +3,6 @@
 #ifndef BUS_BASE_UUID_H
 #define BUS_BASE_UUID_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /* Version 5: SHA-1 of the name space's 16 bytes and the name. `space` may be `out`. */
@@ -11,9 +10,6 @@ void bus_uuid_named(unsigned char out[16], const unsigned char space[16], const 
 
 /* Version 4. A child of fork draws others than its parent. */
 void bus_uuid_random(unsigned char out[16]);
-
-/* For tests: SHA-1 without the processor's own instructions. */
-void bus_uuid_plain(bool on);
 
 /* 36 characters in lower case, and a 0. */
 void bus_uuid_print(const unsigned char id[16], char out[37]);
