@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -252,6 +253,22 @@ static void readiness_and_metrics_are_told(void **state)
     bus_close(self);
 }
 
+/* What cannot leave makes the drain run out of time; the shard may still be at its lanes then. The last test: no broker after it. */
+static void a_stop_without_a_broker_ends_in_time(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    bus_config_set(config, "drain.timeout.ms", "300ms", NULL);
+    bus *self = open_desk();
+    assert_int_equal(bus_transact(self, "c", 1, write_note, (void *)(uintptr_t)"c", &err), BUS_OK);
+    bus_kafka_broker_close(broker);
+    broker = NULL;
+    assert_int_equal(bus_transact(self, "c", 1, write_note, (void *)(uintptr_t)"d", &err), BUS_OK);
+    int64_t since = time(NULL);
+    bus_close(self);
+    assert_in_range(time(NULL) - since, 0, 9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +276,7 @@ int main(void)
         cmocka_unit_test(completions_come_by_the_descriptor),
         cmocka_unit_test(a_request_is_answered),
         cmocka_unit_test(readiness_and_metrics_are_told),
+        cmocka_unit_test(a_stop_without_a_broker_ends_in_time),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
