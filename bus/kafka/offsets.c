@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#define LEADER_MS 3000 /* how long a partition without a leader is asked again */
+
 bus_status kafka_partitions(bus_transport *base, const char *topic, int timeout_ms, int32_t *out, bus_error *err)
 {
     return bus_kafka_partitions(kafka_of(base)->tool, topic, timeout_ms, out, err);
@@ -28,13 +30,43 @@ bus_status bus_kafka_first_failure(const rd_kafka_topic_partition_list_t *list, 
     return BUS_OK;
 }
 
+/* A topic that was just made, or whose broker has just gone, has a leader soon. */
+static bool leader_passes(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+}
+
+static rd_kafka_resp_err_t ask_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms)
+{
+    int64_t deadline = bus_kafka_now() + timeout_ms, patience = bus_kafka_now() + LEADER_MS;
+    struct timespec pause = { .tv_nsec = 100 * 1000 * 1000 };
+
+    for (;;) {
+        rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_copy(list); /* answers replace questions */
+        rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(rk, asked, bus_kafka_left(deadline));
+        bool again = leader_passes(code);
+
+        for (int i = 0; i < asked->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+            again = again || leader_passes(asked->elems[i].err);
+        again = again && bus_kafka_left(deadline) > 100 && bus_kafka_left(patience) > 0;
+        for (int i = 0; i < asked->cnt && !again; i++) {
+            list->elems[i].offset = asked->elems[i].offset;
+            list->elems[i].err = asked->elems[i].err;
+        }
+        rd_kafka_topic_partition_list_destroy(asked);
+        if (!again)
+            return code;
+        nanosleep(&pause, NULL);
+    }
+}
+
 bus_status bus_kafka_list_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms, bus_error *err)
 {
     rd_kafka_resp_err_t code;
 
     if (list->cnt == 0)
         return BUS_OK;
-    code = rd_kafka_offsets_for_times(rk, list, timeout_ms);
+    code = ask_offsets(rk, list, timeout_ms);
     if (code == RD_KAFKA_RESP_ERR__TIMED_OUT)
         return bus_fail(err, BUS_BROKER, "no answer to the question for offsets within %d ms; is the broker up?", timeout_ms);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)

@@ -367,9 +367,9 @@ def answers_of_the_other_commands(lab):
                                           row["topic"]} == {("asked.commands", 0), ("asked.redrive", 0)})
     lag = bus_json(service, "lag", "asked")
     equal(sum(row["partitions"] for row in lag if row["topic"] == "asked.commands"), 4, "partitions of the input")
-    process = bus_json(service, "services", "asked")[0]
-    equal((process["service"], process["live"], process["held"], process["shard_count"], process["pid"]),
-          ("asked", True, 2, 2, service.process.pid), "services")
+    eventually("its heartbeat tells both shards", 15, lambda: [(p["service"], p["live"], p["held"], p["shard_count"], p["pid"]) for p in
+                                                              bus_json(service, "services", "asked")]
+               == [("asked", True, 2, 2, service.process.pid)])
     bus_says(service, "lag", "asked", "--max", "0", status=OK)
     service.stop()
     lab.kafka.produce("asked.commands", [(f"k{n}", str(n)) for n in range(10, 40)])
