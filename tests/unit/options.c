@@ -41,6 +41,7 @@ STUB(cli_rebuild, "rebuild");
 STUB(cli_topics_plan, "topics plan");
 STUB(cli_topics_apply, "topics apply");
 STUB(cli_topics_list, "topics list");
+STUB(cli_audit, "audit");
 STUB(cli_broker, "broker");
 STUB(cli_config, "config");
 
