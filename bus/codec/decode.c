@@ -72,6 +72,12 @@ static bool decode_items(bus_decoder *d, const bus_shape *shape, char *items, si
     const bool map = shape->kind == BUS_KIND_MAP;
     const size_t value_at = map ? shape->offset : 0;
     char *to = items + from * shape->stride;
+    if (!map && item->kind == BUS_KIND_RECORD) { /* the usual lines of an order: no choice for each */
+        for (size_t i = from; i < from + count; i++, to += shape->stride)
+            if (!decode_record(d, item, to))
+                return bus_fault_index(&d->fault, i);
+        return true;
+    }
     for (size_t i = from; i < from + count; i++, to += shape->stride) {
         const uint8_t *at = d->in.at, *next;
         if (map) {
@@ -101,6 +107,10 @@ static bool decode_blocks(bus_decoder *d, const bus_shape *shape, void *out)
     if (!bus_decoder_enter(d))
         return false;
     for (;;) {
+        if (d->in.at < d->in.end && *d->in.at == 0) { /* the end, as almost always after one block */
+            d->in.at++;
+            break;
+        }
         if (!bus_read_block(&d->in, least, &count, &ends))
             return false;
         if (count == 0) {
@@ -160,9 +170,14 @@ static bool decode_union(bus_decoder *d, const bus_shape *shape, void *out)
     uint32_t branch;
     if (!bus_read_index(&d->in, "a union's branch", shape->count, &branch))
         return false;
-    memset(out, 0, shape->size);
+    bus_quick_zero(out, shape->size);
     memcpy(out, &branch, sizeof branch);
     const bus_field *field = &shape->fields[branch];
+    const uint8_t *next = bus_quick_scalar(field->shape, d->in.at, d->in.end, (char *)out + field->offset);
+    if (next) {
+        d->in.at = next;
+        return true;
+    }
     if (!bus_decoder_enter(d) || !decode(d, field->shape, (char *)out + field->offset))
         return bus_fault_field(&d->fault, field->name);
     d->depth--;
@@ -312,6 +327,6 @@ bus_status bus_body_decode(const bus_shape *shape, const void *bytes, size_t len
 {
     bus_decoder d;
     bus_decoder_begin(&d, bytes, len, skip, arena);
-    bool ok = decode(&d, shape, value);
+    bool ok = shape->kind == BUS_KIND_RECORD ? decode_record(&d, shape, value) : decode(&d, shape, value);
     return bus_decoder_end(&d, ok, shape->name ? shape->name : "value", err);
 }

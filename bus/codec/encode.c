@@ -234,7 +234,11 @@ static bool encode_blocks(encoder *e, const bus_shape *shape, const void *value)
     }
     if (!enter(e) || (items.len > 0 && !put_long(e, (int64_t)items.len)))
         return false;
-    for (size_t i = 0; i < items.len; i++) {
+    const char *record = items.at;
+    for (size_t i = 0; !map && shape->item->kind == BUS_KIND_RECORD && i < items.len; i++, record += shape->stride)
+        if (!encode_record(e, shape->item, record))
+            return bus_fault_index(&e->fault, i);
+    for (size_t i = 0; (map || shape->item->kind != BUS_KIND_RECORD) && i < items.len; i++) {
         const char *at = (const char *)items.at + i * shape->stride;
         uint8_t *next = map || !e->at ? NULL : quick_value(shape->item, e->at, e->end, at);
         if (next) {

@@ -12,7 +12,8 @@
 #undef string_shape
 #include "data/schemac/zoo.c"
 
-#include "codec/schema.h"
+#include "codec/json.h"
+#include "codec/wire.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,8 +58,8 @@ static void writes_the_same_in_any_order(void **state)
 {
     (void)state;
     char arguments[512], out[2000];
-    const char *const orders[] = { "tests/data/schemac/zoo.Everything.avsc tests/data/schemac/staff.Keeper.avsc",
-                                   "tests/data/schemac/staff.Keeper.avsc tests/data/schemac/zoo.Everything.avsc" };
+    const char *const orders[] = { "tests/data/schemac/zoo.Everything.avsc tests/data/schemac/staff.Keeper.avsc tests/data/schemac/zoo.Preset.avsc",
+                                   "tests/data/schemac/zoo.Preset.avsc tests/data/schemac/staff.Keeper.avsc tests/data/schemac/zoo.Everything.avsc" };
     for (int i = 0; i < 2; i++) {
         snprintf(arguments, sizeof arguments, "-o %s %s", directory, orders[i]);
         if (run(arguments, out, sizeof out) != 0)
@@ -211,6 +212,30 @@ static void encodes_zeros(void **state)
     free(bytes);
 }
 
+/* The constant is what a JSON object without those members becomes. */
+static void starts_from_defaults(void **state)
+{
+    (void)state;
+    bus_error err;
+    bus_schema *schema;
+    bus_buf body;
+    void *bytes;
+    size_t len;
+    zoo_Preset preset = zoo_Preset_defaults;
+    preset.required = BUS_STR("r");
+    bus_buf_init(&body, 0);
+    assert_int_equal(bus_schema_parse(zoo_Preset_type.json, strlen(zoo_Preset_type.json), &schema, &err), BUS_OK);
+    assert_int_equal(bus_json_read_framed(schema, "{\"required\":\"r\"}", 16, &body, &err), BUS_OK);
+    if (bus_encode(&zoo_Preset_type, &preset, &bytes, &len, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(len, body.len);
+    assert_memory_equal(bytes, body.data, len);
+    assert_true(preset.choice.as.int_ == 7 && preset.spot->y == 2 && preset.keeper.role == staff_Role_VET && preset.price.scale == 2);
+    free(bytes);
+    bus_buf_free(&body);
+    bus_schema_free(schema);
+}
+
 #define REFUSED(change, expected)                                                       \
     do {                                                                                \
         zoo_Everything in = everything();                                               \
@@ -299,6 +324,7 @@ int main(void)
         cmocka_unit_test(writes_the_same_in_any_order), cmocka_unit_test(refuses_with_file_and_path),
         cmocka_unit_test(holds_every_type),             cmocka_unit_test(encodes_zeros),
         cmocka_unit_test(refuses_broken_structs),       cmocka_unit_test(tells_about_types),
+        cmocka_unit_test(starts_from_defaults),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

@@ -178,6 +178,8 @@ static void write_constants(writer *w)
         bus_buf_printf(out, "extern const bus_shape %s;\n", t->shape);
         if (t->kind == BUS_KIND_RECORD)
             bus_buf_printf(out, "extern const bus_type %s_type;\n", t->type);
+        if (compiler_has_presets(t))
+            bus_buf_printf(out, "extern const %s %s_defaults; /* zero where the schema has no default */\n", t->type, t->type);
     }
     for (size_t i = 0; i < w->u->count; i++) {
         const use *t = w->u->types[i].use;

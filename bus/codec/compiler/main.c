@@ -18,6 +18,7 @@ static const char help[] =
     "\n"
     "    struct order_OrderPlaced           its fields\n"
     "    order_OrderPlaced_type             its bus_type, for routes and bus_emit\n"
+    "    order_OrderPlaced_defaults         a struct to start from, if any field has a default\n"
     "    order_OrderPlaced_of(event)        the decoded struct, NULL if the event is another type\n"
     "\n"
     "Files may refer to each other's types by full name, in any order. The same input gives the\n"

@@ -207,7 +207,7 @@ static use *named_use(const place *at, const bus_node *node)
     if (made->foreign)
         return needs(at->c, at->u, home) ? made : NULL;
     if (node->kind == BUS_KIND_RECORD) {
-        static const char *const endings[] = { "", "_type", "_of", "_shape", "_fields", NULL };
+        static const char *const endings[] = { "", "_type", "_of", "_shape", "_fields", "_defaults", NULL };
         return claim_all(at, name, endings) && fill_record(at, made) ? made : NULL;
     }
     static const char *const endings[] = { "", "_shape", NULL };

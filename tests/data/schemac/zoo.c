@@ -110,6 +110,10 @@ const bus_type zoo_Tree_type = {
     .shape = &zoo_Tree_shape,
 };
 
+const zoo_Tree zoo_Tree_defaults = {
+    .next = NULL,
+};
+
 const bus_shape zoo_Empty_shape = {
     .kind = BUS_KIND_RECORD, .wire = BUS_KIND_RECORD, .size = sizeof(zoo_Empty), .least = 0,
     .name = "zoo.Empty",
@@ -465,4 +469,147 @@ const bus_type zoo_Everything_type = {
         "{\"name\":\"empty\",\"type\":{\"name\":\"zoo.Empty\",\"type\":\"record\",\"fields\":[]}}]}",
     .fingerprint = 0xee502d3b50f14791,
     .shape = &zoo_Everything_shape,
+};
+
+const zoo_Everything zoo_Everything_defaults = {
+    .maybe_text = { 0 },
+    .maybe_last = { true, INT64_C(5) },
+    .maybe_mood = { 0 },
+    .maybe_spot = NULL,
+    .maybe_spots = { 0 },
+    .maybe_keeper = NULL,
+};
+
+const bus_shape zoo_Pair_shape = {
+    .kind = BUS_KIND_FIXED, .wire = BUS_KIND_FIXED, .size = sizeof(zoo_Pair), .least = 2,
+    .count = 2,
+    .name = "zoo.Pair",
+};
+
+static const bus_shape string_map_shape = {
+    .kind = BUS_KIND_MAP, .wire = BUS_KIND_MAP, .size = sizeof(bus_string_map), .least = 1,
+    .offset = offsetof(bus_string_entry, value), .stride = sizeof(bus_string_entry), .item = &string_shape,
+};
+
+static const bus_shape string_optional_null_last_shape = {
+    .kind = BUS_KIND_OPTIONAL, .wire = BUS_KIND_UNION, .size = sizeof(bus_string_optional), .least = 1, .null_branch = 1,
+    .offset = offsetof(bus_string_optional, value), .item = &string_shape,
+};
+
+static const bus_shape zoo_Spot_ref_null_last_shape = {
+    .kind = BUS_KIND_POINTER, .wire = BUS_KIND_UNION, .size = sizeof(const zoo_Spot *), .least = 1, .null_branch = 1,
+    .item = &zoo_Spot_shape,
+};
+
+static const bus_field zoo_Preset_choice_branches[] = {
+    { "int", &int_shape, offsetof(zoo_Preset_choice, as.int_) },
+    { "string", &string_shape, offsetof(zoo_Preset_choice, as.string) },
+    { "zoo.Spot", &zoo_Spot_branch_shape, offsetof(zoo_Preset_choice, as.Spot) },
+};
+static const bus_shape zoo_Preset_choice_shape = {
+    .kind = BUS_KIND_UNION, .wire = BUS_KIND_UNION, .size = sizeof(zoo_Preset_choice), .least = 1,
+    .count = 3, .fields = zoo_Preset_choice_branches,
+};
+
+static const bus_field zoo_Preset_fields[] = {
+    { "required", &string_shape, offsetof(zoo_Preset, required) },
+    { "flag", &boolean_shape, offsetof(zoo_Preset, flag) },
+    { "int", &int_shape, offsetof(zoo_Preset, int_) },
+    { "big", &long_shape, offsetof(zoo_Preset, big) },
+    { "ratio", &float_shape, offsetof(zoo_Preset, ratio) },
+    { "precise", &double_shape, offsetof(zoo_Preset, precise) },
+    { "nan", &double_shape, offsetof(zoo_Preset, nan) },
+    { "text", &string_shape, offsetof(zoo_Preset, text) },
+    { "raw", &bytes_shape, offsetof(zoo_Preset, raw) },
+    { "mood", &zoo_Mood_shape, offsetof(zoo_Preset, mood) },
+    { "hash", &zoo_Pair_shape, offsetof(zoo_Preset, hash) },
+    { "keeper", &staff_Keeper_shape, offsetof(zoo_Preset, keeper) },
+    { "numbers", &long_array_shape, offsetof(zoo_Preset, numbers) },
+    { "none", &long_array_shape, offsetof(zoo_Preset, none) },
+    { "words", &string_map_shape, offsetof(zoo_Preset, words) },
+    { "maybe", &string_optional_shape, offsetof(zoo_Preset, maybe) },
+    { "some", &string_optional_null_last_shape, offsetof(zoo_Preset, some) },
+    { "spot", &zoo_Spot_ref_null_last_shape, offsetof(zoo_Preset, spot) },
+    { "choice", &zoo_Preset_choice_shape, offsetof(zoo_Preset, choice) },
+    { "day", &date_shape, offsetof(zoo_Preset, day) },
+    { "price", &decimal_9_2_shape, offsetof(zoo_Preset, price) },
+    { "id", &uuid_shape, offsetof(zoo_Preset, id) },
+};
+const bus_shape zoo_Preset_shape = {
+    .kind = BUS_KIND_RECORD, .wire = BUS_KIND_RECORD, .size = sizeof(zoo_Preset), .least = 41,
+    .count = 22, .fields = zoo_Preset_fields,
+    .name = "zoo.Preset",
+};
+
+const bus_type zoo_Preset_type = {
+    .layout = BUS_TYPE_LAYOUT,
+    .name = "zoo.Preset",
+    .json =
+        "{\"type\":\"record\",\"name\":\"Preset\",\"namespace\":\"zoo\",\"doc\":\"A default of every kind.\","
+        "\"fields\":[{\"name\":\"required\",\"type\":\"string\"},{\"name\":\"flag\",\"type\":\"boolean\","
+        "\"default\":true},{\"name\":\"int\",\"type\":\"int\",\"default\":-5},{\"name\":\"big\","
+        "\"type\":\"long\",\"default\":-9223372036854775808},{\"name\":\"ratio\",\"type\":\"float\","
+        "\"default\":0.10000000000000001},{\"name\":\"precise\",\"type\":\"double\",\"default\":3},"
+        "{\"name\":\"nan\",\"type\":\"double\",\"default\":\"NaN\"},{\"name\":\"text\",\"type\":\"string\","
+        "\"default\":\"h\303\251 \\\"?\\\"\"},{\"name\":\"raw\",\"type\":\"bytes\",\"default\":\"\\u0000\303\277\"}"
+        ",{\"name\":\"mood\",\"type\":{\"type\":\"enum\",\"name\":\"Mood\",\"symbols\":[\"CALM\","
+        "\"CROSS\"],\"default\":\"CALM\"},\"default\":\"CROSS\"},{\"name\":\"hash\",\"type\":{\"type\":\"fixed\","
+        "\"name\":\"Pair\",\"size\":2},\"default\":\"\\u0001\\u0002\"},{\"name\":\"keeper\",\"type\":{\"type\":\"re"
+        "cord\",\"name\":\"Keeper\",\"namespace\":\"staff\",\"fields\":[{\"name\":\"name\",\"type\":\"string\"},"
+        "{\"name\":\"role\",\"type\":{\"type\":\"enum\",\"name\":\"Role\",\"symbols\":[\"FEEDER\","
+        "\"VET\"]}}]},\"default\":{\"name\":\"Ann\",\"role\":\"VET\"}},{\"name\":\"numbers\","
+        "\"type\":{\"type\":\"array\",\"items\":\"long\"},\"default\":[1,2]},{\"name\":\"none\","
+        "\"type\":{\"type\":\"array\",\"items\":\"long\"},\"default\":[]},{\"name\":\"words\","
+        "\"type\":{\"type\":\"map\",\"values\":\"string\"},\"default\":{\"a\":\"b\"}},{\"name\":\"maybe\","
+        "\"type\":[\"null\",\"string\"],\"default\":null},{\"name\":\"some\",\"type\":[\"string\","
+        "\"null\"],\"default\":\"yes\"},{\"name\":\"spot\",\"type\":[{\"type\":\"record\",\"name\":\"Spot\","
+        "\"fields\":[{\"name\":\"x\",\"type\":\"int\"},{\"name\":\"y\",\"type\":\"int\"}]},\"null\"],"
+        "\"default\":{\"x\":1,\"y\":2}},{\"name\":\"choice\",\"type\":[\"int\",\"string\",\"zoo.Spot\"],"
+        "\"default\":7},{\"name\":\"day\",\"type\":{\"type\":\"int\",\"logicalType\":\"date\"},"
+        "\"default\":20000},{\"name\":\"price\",\"type\":{\"type\":\"bytes\",\"logicalType\":\"decimal\","
+        "\"precision\":9,\"scale\":2},\"default\":\"\303\277\"},{\"name\":\"id\",\"type\":{\"type\":\"string\","
+        "\"logicalType\":\"uuid\"},\"default\":\"0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55\"}]}",
+    .canonical =
+        "{\"name\":\"zoo.Preset\",\"type\":\"record\",\"fields\":[{\"name\":\"required\",\"type\":\"string\"},"
+        "{\"name\":\"flag\",\"type\":\"boolean\"},{\"name\":\"int\",\"type\":\"int\"},{\"name\":\"big\","
+        "\"type\":\"long\"},{\"name\":\"ratio\",\"type\":\"float\"},{\"name\":\"precise\",\"type\":\"double\"},"
+        "{\"name\":\"nan\",\"type\":\"double\"},{\"name\":\"text\",\"type\":\"string\"},{\"name\":\"raw\","
+        "\"type\":\"bytes\"},{\"name\":\"mood\",\"type\":{\"name\":\"zoo.Mood\",\"type\":\"enum\","
+        "\"symbols\":[\"CALM\",\"CROSS\"]}},{\"name\":\"hash\",\"type\":{\"name\":\"zoo.Pair\","
+        "\"type\":\"fixed\",\"size\":2}},{\"name\":\"keeper\",\"type\":{\"name\":\"staff.Keeper\","
+        "\"type\":\"record\",\"fields\":[{\"name\":\"name\",\"type\":\"string\"},{\"name\":\"role\","
+        "\"type\":{\"name\":\"staff.Role\",\"type\":\"enum\",\"symbols\":[\"FEEDER\",\"VET\"]}}]}},"
+        "{\"name\":\"numbers\",\"type\":{\"type\":\"array\",\"items\":\"long\"}},{\"name\":\"none\","
+        "\"type\":{\"type\":\"array\",\"items\":\"long\"}},{\"name\":\"words\",\"type\":{\"type\":\"map\","
+        "\"values\":\"string\"}},{\"name\":\"maybe\",\"type\":[\"null\",\"string\"]},{\"name\":\"some\","
+        "\"type\":[\"string\",\"null\"]},{\"name\":\"spot\",\"type\":[{\"name\":\"zoo.Spot\","
+        "\"type\":\"record\",\"fields\":[{\"name\":\"x\",\"type\":\"int\"},{\"name\":\"y\",\"type\":\"int\"}]},"
+        "\"null\"]},{\"name\":\"choice\",\"type\":[\"int\",\"string\",\"zoo.Spot\"]},{\"name\":\"day\","
+        "\"type\":\"int\"},{\"name\":\"price\",\"type\":\"bytes\"},{\"name\":\"id\",\"type\":\"string\"}]}",
+    .fingerprint = 0x52b078c2ea01baa6,
+    .shape = &zoo_Preset_shape,
+};
+
+const zoo_Preset zoo_Preset_defaults = {
+    .flag = true,
+    .int_ = -5,
+    .big = INT64_MIN,
+    .ratio = 0.100000001F,
+    .precise = 3.0,
+    .nan = (1e300 * 1e300 * 0.0),
+    .text = { "h\303\251 \"\077\"", 7 },
+    .raw = { "\000\377", 2 },
+    .mood = zoo_Mood_CROSS,
+    .hash = { { 0x01, 0x02 } },
+    .keeper = { .name = { "Ann", 3 }, .role = staff_Role_VET },
+    .numbers = { (const int64_t[]){ INT64_C(1), INT64_C(2) }, 2 },
+    .none = { NULL, 0 },
+    .words = { (const bus_string_entry[]){ { { "a", 1 }, { "b", 1 } } }, 1 },
+    .maybe = { 0 },
+    .some = { true, { "yes", 3 } },
+    .spot = &(const zoo_Spot){ .x = 1, .y = 2 },
+    .choice = { zoo_Preset_choice_int, { .int_ = 7 } },
+    .day = { 20000 },
+    .price = { INT64_C(-1), 2 },
+    .id = { { 0x0b, 0x6c, 0xe1, 0xc8, 0x5f, 0x1d, 0x5d, 0x0c, 0x9a, 0x39, 0x0b, 0x2c, 0x8a, 0x1e, 0x7f, 0x55 } },
 };

@@ -13,6 +13,7 @@ typedef struct zoo_Spot zoo_Spot;
 typedef struct zoo_Tree zoo_Tree;
 typedef struct zoo_Empty zoo_Empty;
 typedef struct zoo_Everything zoo_Everything;
+typedef struct zoo_Preset zoo_Preset;
 
 typedef enum zoo_Mood {
     zoo_Mood_CALM,
@@ -182,16 +183,66 @@ struct zoo_Everything_choices_item {
     } as;
 };
 
+typedef struct zoo_Pair { uint8_t at[2]; } zoo_Pair;
+
+typedef struct zoo_Preset_choice zoo_Preset_choice;
+typedef enum zoo_Preset_choice_tag {
+    zoo_Preset_choice_int,
+    zoo_Preset_choice_string,
+    zoo_Preset_choice_Spot
+} zoo_Preset_choice_tag;
+
+struct zoo_Preset_choice {
+    zoo_Preset_choice_tag tag;
+    union {
+        int32_t int_;
+        bus_string string;
+        const zoo_Spot *Spot;
+    } as;
+};
+
+/* A default of every kind. */
+struct zoo_Preset {
+    bus_string required;
+    bool flag;
+    int32_t int_;
+    int64_t big;
+    float ratio;
+    double precise;
+    double nan;
+    bus_string text;
+    bus_bytes raw;
+    zoo_Mood mood;
+    zoo_Pair hash;
+    staff_Keeper keeper;
+    bus_long_array numbers;
+    bus_long_array none;
+    bus_string_map words;
+    bus_string_optional maybe;
+    bus_string_optional some;
+    const zoo_Spot *spot;
+    zoo_Preset_choice choice;
+    bus_date day;
+    bus_decimal price;
+    bus_uuid id;
+};
+
 extern const bus_shape zoo_Mood_shape;
 extern const bus_shape zoo_Hash_shape;
 extern const bus_shape zoo_Spot_shape;
 extern const bus_type zoo_Spot_type;
 extern const bus_shape zoo_Tree_shape;
 extern const bus_type zoo_Tree_type;
+extern const zoo_Tree zoo_Tree_defaults; /* zero where the schema has no default */
 extern const bus_shape zoo_Empty_shape;
 extern const bus_type zoo_Empty_type;
 extern const bus_shape zoo_Everything_shape;
 extern const bus_type zoo_Everything_type;
+extern const zoo_Everything zoo_Everything_defaults; /* zero where the schema has no default */
+extern const bus_shape zoo_Pair_shape;
+extern const bus_shape zoo_Preset_shape;
+extern const bus_type zoo_Preset_type;
+extern const zoo_Preset zoo_Preset_defaults; /* zero where the schema has no default */
 
 static inline const zoo_Spot *zoo_Spot_of(const bus_event *event)
 {
@@ -211,6 +262,11 @@ static inline const zoo_Empty *zoo_Empty_of(const bus_event *event)
 static inline const zoo_Everything *zoo_Everything_of(const bus_event *event)
 {
     return (const zoo_Everything *)bus_event_body(event, &zoo_Everything_type);
+}
+
+static inline const zoo_Preset *zoo_Preset_of(const bus_event *event)
+{
+    return (const zoo_Preset *)bus_event_body(event, &zoo_Preset_type);
 }
 
 #ifdef __cplusplus

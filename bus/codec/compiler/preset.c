@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT
+ * Preset: the defaults of a record's fields as one constant struct, to start from. Written from the default's Avro bytes, so
+ * that what is left out in a nested default is already filled and a union's branch is chosen as it is when read. */
+#include "codec/compiler/compiler.h"
+
+#include "codec/json_value.h"
+#include "codec/reader.h"
+#include "codec/uuid_text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct writer {
+    compiler *c;
+    bus_buf *out;
+    bus_reader in;     /* our own bytes: reading them does not fail */
+} writer;
+
+static void value(writer *w, const use *t);
+
+/* A record of another name space has its fields in its own unit. */
+static const use *at_home(const compiler *c, const use *t)
+{
+    for (size_t i = 0; t->foreign && t->kind == BUS_KIND_RECORD && i < c->unit_count; i++)
+        for (size_t j = 0; j < c->order[i]->count; j++)
+            if (c->order[i]->types[j].node == t->node)
+                return c->order[i]->types[j].use;
+    return t;
+}
+
+static int64_t whole(writer *w)
+{
+    int64_t number = 0;
+    bus_read_long(&w->in, &number);
+    return number;
+}
+
+static void octets(writer *w, const uint8_t *at, size_t len)
+{
+    bus_buf_byte(w->out, '"');
+    for (size_t i = 0; i < len; i++) {
+        if (at[i] < ' ' || at[i] > '~' || at[i] == '?')
+            bus_buf_printf(w->out, "\\%03o", at[i]);
+        else
+            bus_buf_printf(w->out, at[i] == '"' || at[i] == '\\' ? "\\%c" : "%c", at[i]);
+    }
+    bus_buf_byte(w->out, '"');
+}
+
+/* { "text", 4 } */
+static void slice(writer *w)
+{
+    const void *at = "";
+    size_t len = 0;
+    bus_read_bytes(&w->in, &at, &len);
+    bus_buf_text(w->out, "{ ");
+    octets(w, at, len);
+    bus_buf_printf(w->out, ", %zu }", len);
+}
+
+static void integer(writer *w, const use *t)
+{
+    int64_t number = whole(w);
+    bool wrapped = t->node->logical != BUS_LOGICAL_NONE; /* bus_date and its kin */
+    bus_buf_text(w->out, wrapped ? "{ " : "");
+    if (number == INT64_MIN)
+        bus_buf_text(w->out, "INT64_MIN");
+    else if (t->node->kind == BUS_KIND_LONG)
+        bus_buf_printf(w->out, "INT64_C(%" PRId64 ")", number);
+    else if (number == INT32_MIN)
+        bus_buf_text(w->out, "INT32_MIN");
+    else
+        bus_buf_printf(w->out, "%" PRId64, number);
+    bus_buf_text(w->out, wrapped ? " }" : "");
+}
+
+static void real(writer *w, bool narrow)
+{
+    const uint8_t *at = NULL;
+    char text[40];
+    double number;
+    if (!bus_read_raw(&w->in, narrow ? 4 : 8, &at))
+        return;
+    uint64_t bits = bus_load_le(at, narrow ? 4 : 8);
+    uint32_t low = (uint32_t)bits;
+    float single;
+    memcpy(&single, &low, sizeof single);
+    memcpy(&number, &bits, sizeof number);
+    number = narrow ? (double)single : number;
+    if (isnan(number) || isinf(number)) { /* without <math.h> */
+        bus_buf_printf(w->out, "%s(1e300 * 1e300%s)", narrow ? "(float)" : "", isnan(number) ? " * 0.0" : number < 0 ? " * -1.0" : "");
+        return;
+    }
+    snprintf(text, sizeof text, "%.*g", narrow ? 9 : 17, number);
+    bus_buf_printf(w->out, "%s%s%s", text, strpbrk(text, ".e") ? "" : ".0", narrow ? "F" : "");
+}
+
+static void bytes_of_array(writer *w, const uint8_t *at, size_t len)
+{
+    bus_buf_text(w->out, "{ {");
+    for (size_t i = 0; i < len; i++)
+        bus_buf_printf(w->out, "%s 0x%02x", i > 0 ? "," : "", at[i]);
+    bus_buf_text(w->out, " } }");
+}
+
+static void special(writer *w, const use *t)
+{
+    const void *text;
+    const uint8_t *at = NULL;
+    uint8_t uuid[16] = { 0 };
+    size_t len = t->node->count;
+    if (t->node->kind == BUS_KIND_FIXED) {
+        if (!bus_read_raw(&w->in, len, &at))
+            return;
+    } else if (bus_read_bytes(&w->in, &text, &len)) {
+        at = text;
+    }
+    if (!at)
+        return;
+    if (t->kind == BUS_KIND_UUID) {
+        if (t->node->kind == BUS_KIND_STRING && bus_uuid_from_text((const char *)at, len, uuid))
+            at = uuid;
+        bytes_of_array(w, at, 16);
+    } else if (t->kind == BUS_KIND_DURATION) {
+        bus_buf_printf(w->out, "{ %uu, %uu, %uu }", (unsigned)bus_load_le(at, 4), (unsigned)bus_load_le(at + 4, 4),
+                       (unsigned)bus_load_le(at + 8, 4));
+    } else {
+        uint64_t number = len > 0 && at[0] & 0x80 ? UINT64_MAX : 0;
+        for (size_t i = 0; i < len; i++)
+            number = number << 8 | at[i];
+        bus_buf_printf(w->out, "{ INT64_C(%" PRId64 "), %d }", (int64_t)number, t->node->scale);
+    }
+}
+
+static void items(writer *w, const use *t)
+{
+    bool map = t->kind == BUS_KIND_MAP;
+    const char *item = t->item->kind == BUS_KIND_POINTER ? t->item->stem : t->item->type;
+    int64_t count = whole(w);
+    if (count == 0) {
+        bus_buf_text(w->out, "{ NULL, 0 }");
+        return;
+    }
+    if (map)
+        bus_buf_printf(w->out, "{ (const %.*s_entry[]){ ", (int)(strlen(t->type) - strlen("_map")), t->type);
+    else
+        bus_buf_printf(w->out, "{ (const %s[]){ ", item);
+    for (int64_t i = 0; i < count; i++) {
+        bus_buf_text(w->out, i > 0 ? ", " : "");
+        if (map) {
+            bus_buf_text(w->out, "{ ");
+            slice(w);
+            bus_buf_text(w->out, ", ");
+        }
+        value(w, t->item);
+        bus_buf_text(w->out, map ? " }" : "");
+    }
+    bus_buf_printf(w->out, " }, %" PRId64 " }", count);
+    whole(w); /* the end */
+}
+
+static void pointed(writer *w, const use *record)
+{
+    bus_buf_printf(w->out, "&(const %s)", record->type);
+    value(w, record);
+}
+
+static void choice(writer *w, const use *t)
+{
+    int64_t branch = whole(w);
+    const bus_node *node = t->node->fields[branch].type;
+    if (t->kind == BUS_KIND_UNION) {
+        bus_buf_printf(w->out, "{ %s_%s, { .%s = ", t->type, compiler_simple(node->name), t->members[branch]);
+        if (t->parts[branch]->kind == BUS_KIND_POINTER)
+            pointed(w, t->parts[branch]->item);
+        else
+            value(w, t->parts[branch]);
+        bus_buf_text(w->out, " } }");
+    } else if (node->kind == BUS_KIND_NULL) {
+        bus_buf_text(w->out, t->kind == BUS_KIND_POINTER ? "NULL" : "{ 0 }");
+    } else if (t->kind == BUS_KIND_POINTER) {
+        pointed(w, t->item);
+    } else {
+        bus_buf_text(w->out, "{ true, ");
+        value(w, t->item);
+        bus_buf_text(w->out, " }");
+    }
+}
+
+static void record(writer *w, const use *t)
+{
+    t = at_home(w->c, t);
+    bus_buf_text(w->out, t->node->count > 0 ? "{ " : "{ 0");
+    for (size_t i = 0; i < t->node->count; i++) {
+        bus_buf_printf(w->out, "%s.%s = ", i > 0 ? ", " : "", t->members[i]);
+        value(w, t->parts[i]);
+    }
+    bus_buf_text(w->out, " }");
+}
+
+static void value(writer *w, const use *t)
+{
+    const uint8_t *at;
+    bool flag = false;
+    switch (t->kind) {
+    case BUS_KIND_NULL: bus_buf_text(w->out, "{ 0 }"); break;
+    case BUS_KIND_BOOLEAN:
+        bus_read_boolean(&w->in, &flag);
+        bus_buf_text(w->out, flag ? "true" : "false");
+        break;
+    case BUS_KIND_INT:
+    case BUS_KIND_LONG: integer(w, t); break;
+    case BUS_KIND_FLOAT:
+    case BUS_KIND_DOUBLE: real(w, t->kind == BUS_KIND_FLOAT); break;
+    case BUS_KIND_BYTES:
+    case BUS_KIND_STRING: slice(w); break;
+    case BUS_KIND_RECORD: record(w, t); break;
+    case BUS_KIND_ENUM: bus_buf_printf(w->out, "%s_%s", t->type, t->node->symbols[whole(w)]); break;
+    case BUS_KIND_FIXED:
+        if (bus_read_raw(&w->in, t->node->count, &at))
+            bytes_of_array(w, at, t->node->count);
+        break;
+    case BUS_KIND_ARRAY:
+    case BUS_KIND_MAP: items(w, t); break;
+    case BUS_KIND_UNION:
+    case BUS_KIND_OPTIONAL:
+    case BUS_KIND_POINTER: choice(w, t); break;
+    default: special(w, t); break;
+    }
+}
+
+bool compiler_has_presets(const use *t)
+{
+    for (size_t i = 0; t->kind == BUS_KIND_RECORD && i < t->node->count; i++)
+        if (t->node->fields[i].preset)
+            return true;
+    return false;
+}
+
+bus_status compiler_presets(compiler *c, const use *t, bus_buf *out)
+{
+    bus_status status = BUS_OK;
+    bus_buf bytes;
+    bus_buf_init(&bytes, 0);
+    bus_buf_printf(out, "const %s %s_defaults = {\n", t->type, t->type);
+    for (size_t i = 0; i < t->node->count && status == BUS_OK; i++) {
+        const bus_node_field *field = &t->node->fields[i];
+        if (!field->preset)
+            continue;
+        bus_buf_clear(&bytes);
+        status = bus_json_encode_preset(field->type, field->preset, &bytes, c->err);
+        if (status != BUS_OK)
+            break;
+        bus_fault fault = { .status = BUS_OK };
+        writer w = { c, out, { .start = bytes.data, .at = bytes.data, .end = bytes.data + bytes.len, .fault = &fault } };
+        bus_buf_printf(out, "    .%s = ", t->members[i]);
+        value(&w, t->parts[i]);
+        bus_buf_text(out, ",\n");
+        if (fault.status != BUS_OK)
+            status = bus_fail(c->err, BUS_BUG, "%s.%s: its default: %s", t->node->name, field->name, fault.text);
+    }
+    bus_buf_text(out, "};\n\n");
+    bus_buf_free(&bytes);
+    return status;
+}
