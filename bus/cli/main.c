@@ -67,7 +67,10 @@ int cli_exit_of(bus_status status)
 
 int cli_fail(const cli *c, const bus_error *err)
 {
-    return cli_failf(c, cli_exit_of(err->status), "%s", err->text);
+    int code = cli_exit_of(err->status);
+    if (code == CLI_UNREACHABLE && c->config)
+        return cli_failf(c, code, "%s (bootstrap.servers=%s)", err->text, bus_config_text(c->config, "bootstrap.servers"));
+    return cli_failf(c, code, "%s", err->text);
 }
 
 int cli_failf(const cli *c, int code, const char *format, ...)
