@@ -54,6 +54,25 @@ static const bus_property table[] = {
     CHOICE("schema.compatibility", "backward", "none|backward|backward-transitive|forward|forward-transitive|full|full-transitive",
            "How a schema that the service brings must fit those of its name on bus.schemas, or the service ends. backward: it reads "
            "what the last one wrote; forward: the last one reads what it writes; full: both; transitive: all, not only the last."),
+    /* ---- the schema registry */
+    CHOICE("framing", "single-object", "single-object|confluent",
+           "What stands before the body of an event. single-object: Avro's own, C3 01 and a fingerprint, the schemas on bus.schemas. "
+           "confluent: 00 and the schema's id in the registry, which is needed then. Both are read always."),
+    TEXT("registry.url", "",
+         "The addresses of one schema registry (Confluent's REST API), separated by commas, each tried in turn; empty: none."),
+    TEXT("registry.user", "", "The user of the registry's basic authentication; empty: none."),
+    { .name = "registry.password", .kind = BUS_PROP_TEXT, .value = "", .unit = "", .secret = true, .text = "That user's password." },
+    TEXT("registry.ca.file", "", "PEM file of the authorities that may sign the registry's certificate; empty: the system's."),
+    TEXT("registry.certificate.file", "", "PEM file of the certificate shown to the registry; empty: none."),
+    TEXT("registry.key.file", "", "PEM file of that certificate's private key."),
+    { .name = "registry.key.password", .kind = BUS_PROP_TEXT, .value = "", .unit = "", .secret = true,
+      .text = "The password of that file; empty: none." },
+    CHOICE("registry.subject", "topic-record", "topic|record|topic-record",
+           "Under which subject a schema is registered. topic: <topic>-value, for topics with one type alone; record: the type's full "
+           "name; topic-record: <topic>-<full name>."),
+    BOOL("registry.register", "true", "Register the schemas that the service writes; false: they must be there, and are looked up."),
+    TIME("registry.timeout.ms", "5s", 100, 10 * MINUTE, "Bound of one request to one address of the registry."),
+    TIME("registry.unknown.ms", "30s", 1 * SECOND, DAY, "How long the registry is not asked again for what it does not know."),
     /* ---- the shard's batch */
     INT("batch.records", "1000", 1, 1000000, "The most deliveries in one transaction of a shard."),
     SIZE("batch.bytes", "8m", K, G, "The most bytes of deliveries in one transaction of a shard."),

@@ -162,6 +162,15 @@ static bus_status publish_row(bus *self, bus_outlet *outlet, const bus_row *row,
     return status;
 }
 
+bus_status bus_outlet_encode(bus *self, const char *topic, const bus_type *type, const void *body, bus_buf *out, bus_error *err)
+{
+    const bus_stamp *stamp;
+    bus_status status = bus_asker_stamp(self->asker, topic, type, &stamp, err);
+    if (status != BUS_OK)
+        return status;
+    return stamp ? bus_wire_encode_with(type, stamp->framing, sizeof stamp->framing, body, out, err) : bus_wire_encode(type, body, out, err);
+}
+
 bus_status bus_publish(bus *self, const char *topic, const bus_type *type, const void *key, size_t key_len, const void *body,
                        bus_done done, void *opaque, bus_error *err)
 {
@@ -180,7 +189,7 @@ bus_status bus_publish(bus *self, const char *topic, const bus_type *type, const
     bus_buf_init(&value, outlet->message_bytes);
     bus_buf_grow(&value, USUAL_EVENT); /* at once, what doubling would come to; if it fails the encoder tells */
     bus_buf_clear(&value);
-    status = bus_wire_encode(type, body, &value, err);
+    status = bus_outlet_encode(self, topic, type, body, &value, err);
     if (status == BUS_OK) {
         bus_row row = { .topic = topic, .partition = -1, .key = key, .key_len = key_len, .value = value.data,
                         .value_len = value.len, .headers = headers };

@@ -14,6 +14,10 @@ void bus_outlet_close(bus_outlet *outlet); /* waits a second for what is out; NU
 bus_status bus_outlet_publish(bus_outlet *outlet, const bus_row *row, bus_kafka_published done, void *opaque, bus_error *err);
 bus_status bus_outlet_flush(bus_outlet *outlet, int timeout_ms, bus_error *err);
 
+/* Encodes in the framing that is configured. The first event of a type on a topic waits for the schema registry, if that gives the
+ * framing: see bus_asker_stamp. */
+bus_status bus_outlet_encode(bus *bus, const char *topic, const bus_type *type, const void *body, bus_buf *out, bus_error *err);
+
 /* The headers of an event's first publication, see codec/envelope.h. Values are borrowed. */
 #define BUS_EVENT_HEADERS 8
 size_t bus_event_headers(const char *id, const char *source, const bus_type *type, const char *correlation,

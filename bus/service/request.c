@@ -245,7 +245,7 @@ static bus_status send_request(bus *self, bus_replies *replies, const char *topi
     bus_outlet *outlet;
     bus_status status = bus_outlet_of(self, &outlet, err);
     if (status == BUS_OK)
-        status = bus_wire_encode(type, body, &value, err);
+        status = bus_outlet_encode(self, topic, type, body, &value, err);
     if (status == BUS_OK) {
         bool compact = strcmp(bus_config_text(self->config, "envelope"), "compact") == 0;
         bus_row row = { .topic = topic, .partition = -1, .key = key, .key_len = key_len, .value = value.data,
@@ -258,12 +258,23 @@ static bus_status send_request(bus *self, bus_replies *replies, const char *topi
     return status;
 }
 
-static void answer_with(pending *request, const bus_type *reply_type, bus_answer answer, void *opaque, bus_status *status,
+/* By whichever version of its schema it was written. */
+static bus_status decode_answer(bus *self, pending *request, const bus_type *type, bus_error *err)
+{
+    bus_event *event = &request->event;
+    bus_framing framing;
+    bus_framing_of(event->value, event->value_len, event->headers, event->header_count, &framing);
+    bus_status status = bus_asker_wait(self->asker, &framing, err);
+    return status ? status : bus_catalog_decode_framed(self->catalog, &framing, type, event->value, event->value_len, &request->arena,
+                                                       &event->body, err);
+}
+
+static void answer_with(bus *self, pending *request, const bus_type *reply_type, bus_answer answer, void *opaque, bus_status *status,
                         bus_error *err)
 {
     bus_event *event = &request->event;
     if (reply_type && event->value) {
-        *status = bus_wire_decode(reply_type, event->value, event->value_len, &request->arena, &event->body, err);
+        *status = decode_answer(self, request, reply_type, err);
         if (*status != BUS_OK) {
             bus_fail_in(err, "the answer, %s, is not read as %s", event->type_name, reply_type->name);
             return;
@@ -317,7 +328,7 @@ bus_status bus_request(bus *self, const char *topic, const bus_type *type, const
     if (status == BUS_OK)
         status = await(replies, &request, &until, timeout_ms, err);
     if (status == BUS_OK)
-        answer_with(&request, reply_type, answer, opaque, &status, err);
+        answer_with(self, &request, reply_type, answer, opaque, &status, err);
     pthread_cond_destroy(&request.arrived);
     bus_arena_free(&request.arena);
     return status;

@@ -137,6 +137,34 @@ static bus_status check_types(bus *self, bus_error *err)
     return BUS_OK;
 }
 
+/* ---- the schema registry */
+
+/* Shards sleep while a topic is paused for an unknown schema. */
+static void registry_news(void *opaque)
+{
+    bus *self = opaque;
+    pthread_rwlock_rdlock(&self->seats_lock);
+    for (int i = 0; self->seats && i < self->shards; i++)
+        bus_waker_wake(self->seats[i].waker);
+    pthread_rwlock_unlock(&self->seats_lock);
+}
+
+static void registry_refused(const bus_error *why, void *opaque)
+{
+    bus_end(opaque, BUS_REFUSED, why);
+}
+
+static bus_status open_asker(bus *self, bus_error *err)
+{
+    bus_asker_options options = { .config = self->config, .where = self->name, .catalog = self->catalog, .news = registry_news,
+                                  .refused = registry_refused, .opaque = self };
+    bus_status status = bus_asker_open(&options, &self->asker, err);
+    const bus_emits *emits = self->service ? self->service->emits : NULL;
+    for (; status == BUS_OK && emits && emits->type; emits++)
+        status = bus_asker_expect(self->asker, bus_router_topic_of(self->router, emits->type), emits->type, err);
+    return status;
+}
+
 static bool prepares(const bus_service *service)
 {
     for (const bus_route *route = service->routes; route && route->topic; route++)
@@ -227,6 +255,8 @@ bus_status bus_open_with(const bus_service *service, const bus_config *config, b
         if (service)
             status = open_service(self, err);
     }
+    if (status == BUS_OK)
+        status = open_asker(self, err);
     if (status == BUS_OK && service)
         status = start(self, err);
     if (status != BUS_OK) {
@@ -284,6 +314,7 @@ void bus_close(bus *self)
         bus_log(BUS_ERROR, self->name, "close_incomplete", "closed with a handler still running; end the process");
         return;
     }
+    bus_asker_close(self->asker);
     bus_threads_close(self->pool);
     bus_completions_free(&self->completions);
     bus_seats_free(self->seats, self->shards);

@@ -5,6 +5,7 @@
  *   warden    watchdog for stuck handlers, heartbeats, announcements (warden.c)
  *   outlet    runs the publisher's callbacks (outlet.c), started by the first publish
  *   schemas   follows bus.schemas into the catalog (announce.c)
+ *   asker     asks the schema registry (asker.c), if there is one
  *   replies   reads this process's reply partition (request.c), started by the first request
  * and prepare threads (pool.c). Callers' threads meet shards only through `seats`, under `seats_lock`. */
 #ifndef BUS_SERVICE_RUNNER_H
@@ -12,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/config.h"
+#include "service/asker.h"
 #include "service/completion.h"
 #include "service/slot.h"
 #include "shard/shard.h"
@@ -55,6 +57,7 @@ struct bus {
     bus_limits limits;
     bus_router *router;
     bus_catalog *catalog;
+    bus_asker *asker;                  /* NULL: no schema registry */
     char *directory;                   /* <data.dir>/<service> */
     bus_slot *slot;
     bus_pool *pool;                    /* NULL: no route prepares */

@@ -182,6 +182,7 @@ static bus_status order_open(bus_seat *seat, bus_error *err)
         .transport = self->transport,
         .clock = self->clock,
         .catalog = self->catalog,
+        .ids = bus_asker_ids(self->asker),
         .pool = self->pool,
         .limits = self->limits,
         .cache_bytes = bus_config_int(self->config, "store.cache.bytes"),

@@ -71,28 +71,46 @@ static const char *original_topic(bus_shard *shard, bus_arena *arena, const bus_
 /* The type's name: ce_type, or that of the schema that wrote it, if known. */
 static const char *type_of(bus_shard *shard, bus_arena *arena, const bus_delivery *out)
 {
-    uint64_t fingerprint;
     if (out->envelope.type.len)
         return text_of(arena, out->envelope.type);
-    if (out->event.value && bus_wire_fingerprint(out->event.value, out->event.value_len, &fingerprint)) {
-        const bus_schema *schema = bus_catalog_find(shard->options.catalog, fingerprint);
-        if (schema)
-            return bus_schema_name(schema);
-    }
-    return "";
+    const bus_schema *schema = bus_catalog_writer(shard->options.catalog, &out->framing);
+    return schema ? bus_schema_name(schema) : "";
 }
 
-/* Neither ce_type nor a known schema: if it is framed its schema may yet be announced, else nobody can read it. */
-static bus_status nameless(bus_delivery *delivery, bus_error *err)
+/* The schema is not known: it may yet be announced, or the registry tell it. Without a registry nobody will. */
+static bus_status unknown(bus_shard *shard, bus_delivery *delivery, const bus_error *why, bus_error *err)
+{
+    bus_error local = *why;
+    bus_ids *ids = shard->options.ids;
+    if (!delivery->framing.reference_len || ids) {
+        if (delivery->framing.reference_len)
+            ids->want(ids, &delivery->framing, &local);
+        if (err)
+            *err = local;
+        return BUS_MISSING;
+    }
+    bus_fail_in(&local, "set registry.url");
+    undecodable(delivery, &local);
+    return BUS_OK;
+}
+
+/* Neither ce_type nor a known schema: if it is framed its schema may yet be told, else nobody can read it. */
+static bus_status nameless(bus_shard *shard, bus_delivery *delivery, bus_error *err)
 {
     bus_error why = { 0 };
-    uint64_t fingerprint;
+    char question[BUS_QUESTION];
     if (delivery->undecodable)
         return BUS_OK;
-    if (bus_wire_fingerprint(delivery->event.value, delivery->event.value_len, &fingerprint))
-        return bus_fail(err, BUS_MISSING, "no schema with fingerprint %016llx is known: it should be on bus.schemas",
-                        (unsigned long long)fingerprint);
-    bus_fail(&why, BUS_CORRUPT, "no ce_type header, and the bytes are in no Avro framing");
+    bus_framing_question(&delivery->framing, question);
+    if (delivery->framing.kind == BUS_FRAMED_FINGERPRINT)
+        bus_fail(&why, BUS_MISSING, "no schema with fingerprint %016llx is known: it should be on bus.schemas",
+                 (unsigned long long)delivery->framing.fingerprint);
+    else if (delivery->framing.kind != BUS_FRAMED_NOT)
+        bus_fail(&why, BUS_MISSING, "no ce_type header, and written with the schema that a registry calls %s", question);
+    else
+        bus_fail(&why, BUS_CORRUPT, "no ce_type header, and the bytes are in no Avro framing");
+    if (why.status == BUS_MISSING)
+        return unknown(shard, delivery, &why, err);
     undecodable(delivery, &why);
     return BUS_OK;
 }
@@ -101,21 +119,18 @@ bus_status bus_delivery_decode(bus_shard *shard, bus_delivery *delivery, bus_are
 {
     bus_event *event = &delivery->event;
     if (!delivery->route && !*event->type_name && event->value)
-        return nameless(delivery, err);
+        return nameless(shard, delivery, err);
     if (delivery->undecodable || !delivery->route || !delivery->route->type || event->body)
         return BUS_OK;
     bus_error why = { 0 };
-    bus_status status = bus_catalog_decode(shard->options.catalog, delivery->route->type, event->value, event->value_len, arena,
-                                           &event->body, &why);
+    bus_status status = bus_catalog_decode_framed(shard->options.catalog, &delivery->framing, delivery->route->type, event->value,
+                                                  event->value_len, arena, &event->body, &why);
     if (status == BUS_OK) {
         event->type = delivery->route->type;
         return BUS_OK;
     }
-    if (status == BUS_MISSING) { /* it may yet be announced */
-        if (err)
-            *err = why;
-        return status;
-    }
+    if (status == BUS_MISSING)
+        return unknown(shard, delivery, &why, err);
     if (status == BUS_NOMEM) {
         if (err)
             *err = why;
@@ -123,6 +138,16 @@ bus_status bus_delivery_decode(bus_shard *shard, bus_delivery *delivery, bus_are
     }
     undecodable(delivery, &why);
     return BUS_OK;
+}
+
+bus_status bus_delivery_keep(bus_shard *shard, const bus_delivery *delivery, bus_error *err)
+{
+    char question[BUS_QUESTION];
+    const bus_schema *schema;
+    if (!delivery->framing.reference_len || !(schema = bus_catalog_writer(shard->options.catalog, &delivery->framing)))
+        return BUS_OK;
+    bus_framing_question(&delivery->framing, question);
+    return bus_answer_put(shard->store, question, bus_schema_json(schema, NULL), err);
 }
 
 bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, bus_arena *arena, bool decode, bus_delivery *out, bus_error *err)
@@ -153,6 +178,7 @@ bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, bus_are
     event->correlation = text_of(arena, envelope->correlation);
     event->causation = text_of(arena, envelope->causation);
     event->traceparent = text_of(arena, envelope->traceparent);
+    bus_framing_read(event->value, event->value_len, envelope->schema_id, &out->framing);
     event->type_name = type_of(shard, arena, out);
     out->replay = envelope->command == BUS_COMMAND_REPLAY;
     if (!event->topic || !event->id || !event->source || !event->correlation || !event->causation || !event->traceparent ||

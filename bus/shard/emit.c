@@ -122,6 +122,20 @@ static void add_header(outgoing *out, const char *name, const char *text)
         out->headers[out->header_count++] = (bus_header){ name, text, strlen(text) };
 }
 
+/* In the framing that is configured. What the registry said of the id goes into the store with the first event that has it. */
+static bus_status encode(bus_tx *tx, const char *topic, const bus_type *type, const void *body, bus_error *err)
+{
+    bus_shard *shard = tx->shard;
+    bus_ids *ids = shard->options.ids;
+    const bus_stamp *stamp;
+    if (!ids || !ids->stamp)
+        return bus_wire_encode(type, body, &shard->scratch, err);
+    bus_status status = ids->stamp(ids, topic, type, &stamp, err);
+    if (status == BUS_OK && !tx->discard)
+        status = bus_answer_put(shard->store, stamp->question, stamp->answer, err);
+    return status ? status : bus_wire_encode_with(type, stamp->framing, sizeof stamp->framing, body, &shard->scratch, err);
+}
+
 static bus_status build(bus_tx *tx, const bus_type *type, const void *body, const bus_emit_options *options, outgoing *out,
                         bus_error *err)
 {
@@ -130,7 +144,7 @@ static bus_status build(bus_tx *tx, const bus_type *type, const void *body, cons
     if (!out->topic)
         return bus_fail(err, BUS_INVALID, "%s is not declared in the `emits` of service %s", bus_type_name(type), shard->name);
     bus_buf_clear(&shard->scratch);
-    bus_status status = bus_wire_encode(type, body, &shard->scratch, err);
+    bus_status status = encode(tx, out->topic, type, body, err);
     if (status)
         return status;
     out->value = shard->scratch.data;

@@ -52,6 +52,7 @@ typedef struct bus_shard_lane {
 typedef struct bus_delivery {
     bus_event event;
     bus_envelope envelope;
+    bus_framing framing;                      /* of the value */
     const bus_route *route;
     const char *scope;
     const void *key; size_t key_len;          /* the key it waits by: the record's, or its id */
@@ -275,6 +276,8 @@ uint64_t bus_record_hash(const bus_record *record);
  * a dead letter all the same; BUS_MISSING: unknown schema; BUS_NOMEM. `decode` false: envelope and route only. */
 bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, bus_arena *arena, bool decode, bus_delivery *out, bus_error *err);
 bus_status bus_delivery_decode(bus_shard *shard, bus_delivery *delivery, bus_arena *arena, bus_error *err);
+/* Keeps in the store what the registry said of its schema, so that a restart need not ask. Inside the transaction. */
+bus_status bus_delivery_keep(bus_shard *shard, const bus_delivery *delivery, bus_error *err);
 
 /* handle.c: runs a delivery's handler in the cage. With shard->saved the caller holds a save and releases it after DONE;
  * else the handler gets its own. After any other outcome all since the save is undone and `saved` is false. */

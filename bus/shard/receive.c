@@ -172,6 +172,10 @@ static bus_taken receive_event(bus_shard *shard, bus_shard_lane *lane, const bus
         bus_input_pause(shard, lane->input, err.text, true);
         return BUS_TAKE_WAIT;
     }
+    if (bus_delivery_keep(shard, &delivery, &err)) {
+        bus_shard_redo(shard, &err);
+        return BUS_TAKE_REDO;
+    }
     return receive_unsettled(shard, lane, record, &delivery, job);
 }
 

@@ -29,6 +29,12 @@ static bus_status open_inputs(bus_shard *shard, bus_error *err)
     return BUS_OK;
 }
 
+static void recall(const char *question, const char *answer, void *opaque)
+{
+    bus_ids *ids = opaque;
+    ids->recall(ids, question, answer);
+}
+
 static bus_status open_files(bus_shard *shard, bus_lock **want, bus_error *err)
 {
     const bus_shard_options *o = &shard->options;
@@ -44,6 +50,8 @@ static bus_status open_files(bus_shard *shard, bus_lock **want, bus_error *err)
                                 .migrations = o->service->migrations, .cache_bytes = o->cache_bytes, .seen_most = o->limits.seen_most, .clock = o->clock, .vfs = o->vfs,
                                 .synchronous = o->synchronous };
     if ((status = bus_store_open(&store, &shard->store, err)))
+        return status;
+    if (o->ids && (status = bus_answers(shard->store, recall, o->ids, err)))
         return status;
     shard->crash = bus_crash_open(o->directory, o->index, err);
     return shard->crash ? BUS_OK : err && err->status ? err->status : BUS_IO;

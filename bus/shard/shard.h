@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "codec/catalog.h"
+#include "shard/ids.h"
 #include "shard/metrics.h"
 #include "shard/router.h"
 #include "shard/transport.h"
@@ -51,6 +52,7 @@ typedef struct bus_shard_options {
     bus_transport *transport;
     const bus_clock *clock;
     bus_catalog *catalog;
+    bus_ids *ids;               /* NULL: no schema registry */
     bus_pool *pool;             /* NULL: prepare steps run on the shard's thread */
     bus_limits limits;
     int64_t cache_bytes;

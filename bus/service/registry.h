@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ * Registry: Confluent's schema registry REST API, as Confluent, Karapace, Apicurio (ccompat) and Redpanda serve it. Blocking; any
+ * thread. Nothing is remembered here: see service/asker.h. */
+#ifndef BUS_SERVICE_REGISTRY_H
+#define BUS_SERVICE_REGISTRY_H
+
+#include "base/buf.h"
+#include "base/config.h"
+
+typedef struct bus_registry bus_registry;
+
+/* Under which subject a record's schema stands: the topic and "-value"; the record's full name; both, with a hyphen. */
+typedef enum bus_subject_by { BUS_SUBJECT_TOPIC, BUS_SUBJECT_RECORD, BUS_SUBJECT_TOPIC_RECORD } bus_subject_by;
+
+/* By the registry.* properties; no network. *out is NULL if registry.url is not set. `stop` (may be NULL) as in service/http.h.
+ * BUS_CONFIG, BUS_NOMEM. */
+bus_status bus_registry_open(const bus_config *config, bool (*stop)(void *opaque), void *opaque, bus_registry **out, bus_error *err);
+void bus_registry_close(bus_registry *registry); /* NULL is a no-op */
+
+/* Appends the subject. */
+void bus_registry_subject(const bus_registry *registry, const char *topic, const char *record, bus_buf *out);
+
+/* All that follow: BUS_TIMEOUT or BUS_IO, retriable: no address answers; BUS_DENIED: 401 or 403; BUS_MISSING: no such id, subject
+ * or version; BUS_SCHEMA: the registry calls the schema invalid or incompatible, with its words; BUS_CORRUPT: the answer
+ * makes no sense; BUS_REFUSED: another refusal; BUS_CANCELLED; BUS_TOO_BIG; BUS_NOMEM. */
+
+/* The text behind "schemas/ids/7" or "schemas/guids/<uuid>", appended; what it refers to is fetched and put in. */
+bus_status bus_registry_schema(bus_registry *registry, const char *question, bus_buf *schema, bus_error *err);
+/* The same by subject and version (0: the latest); id and number may be NULL. */
+bus_status bus_registry_version(bus_registry *registry, const char *subject, int version, bus_buf *schema, uint32_t *id, int *number,
+                                bus_error *err);
+/* Registers the schema under the subject, or finds it there; its id. */
+bus_status bus_registry_register(bus_registry *registry, const char *subject, const char *json, uint32_t *id, bus_error *err);
+/* Finds it there only. */
+bus_status bus_registry_find(bus_registry *registry, const char *subject, const char *json, uint32_t *id, bus_error *err);
+/* May it be registered? BUS_SCHEMA: not, and why; BUS_MISSING: there is no such subject yet. */
+bus_status bus_registry_compatible(bus_registry *registry, const char *subject, const char *json, bus_error *err);
+
+#endif
