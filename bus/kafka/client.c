@@ -92,17 +92,27 @@ static bus_status set_int(rd_kafka_conf_t *conf, const char *name, int64_t value
 /* One for the process: its handles all say the same when a broker is away. */
 static struct { pthread_mutex_t lock; bus_hush hush; } quiet = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static void on_log(const rd_kafka_t *rk, int severity, const char *facility, const char *text)
+static void say(const char *where, const char *event, int severity, const char *kind, const char *prefix, const char *text)
 {
     unsigned hidden = 0;
     char more[64] = "";
 
     (void)pthread_mutex_lock(&quiet.lock);
-    bus_level level = bus_hush_level(&quiet.hush, severity, facility, bus_kafka_now(), &hidden);
+    bus_level level = bus_hush_level(&quiet.hush, severity, kind, bus_kafka_now(), &hidden);
     (void)pthread_mutex_unlock(&quiet.lock);
     if (hidden)
         snprintf(more, sizeof more, " (and %u such lines before, at debug level)", hidden);
-    bus_log(level, rk ? rd_kafka_name(rk) : "kafka", "librdkafka", "%s: %s%s", facility, text, more);
+    bus_log(level, where, event, "%s%s%s%s", prefix, *prefix ? ": " : "", text, more);
+}
+
+static void on_log(const rd_kafka_t *rk, int severity, const char *facility, const char *text)
+{
+    say(rk ? rd_kafka_name(rk) : "kafka", "librdkafka", severity, facility, facility, text);
+}
+
+void bus_kafka_warn(const char *where, const char *name, rd_kafka_event_t *error)
+{
+    say(where, name, 4, rd_kafka_err2name(rd_kafka_event_error(error)), "", rd_kafka_event_error_string(error));
 }
 
 static bus_status set_role(rd_kafka_conf_t *conf, const bus_config *config, bus_kafka_role role, bus_error *err)

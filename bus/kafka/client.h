@@ -28,6 +28,9 @@ bus_status bus_kafka_new(rd_kafka_conf_t *conf, bus_kafka_role role, rd_kafka_t 
 bus_status bus_kafka_status(rd_kafka_resp_err_t code);
 bus_status bus_kafka_fail(bus_error *err, rd_kafka_resp_err_t code, const char *what, ...) BUS_PRINTF(3, 4);
 
+/* Logs an error event as a warning, and as one line of an error in half a minute: while a broker is away they come each second. */
+void bus_kafka_warn(const char *where, const char *name, rd_kafka_event_t *error);
+
 /* Partition count by metadata. BUS_MISSING, BUS_DENIED, BUS_BROKER. */
 bus_status bus_kafka_partitions(rd_kafka_t *rk, const char *topic, int timeout_ms, int32_t *out, bus_error *err);
 

@@ -230,7 +230,7 @@ static void on_error(kafka_port *port, kafka_producer *producer, rd_kafka_event_
         bus_log(BUS_WARN, port->name, "producer_fatal", "%s; the producer will be replaced", text);
         return;
     }
-    bus_log(BUS_WARN, port->name, "producer_error", "%s", rd_kafka_event_error_string(event));
+    bus_kafka_warn(port->name, "producer_error", event);
 }
 
 /* The next report of the event in hand or of the queue; NULL: none. */

@@ -140,7 +140,7 @@ static void on_error(bus_kafka_publisher *p, rd_kafka_event_t *event)
     char text[300];
 
     if (!rd_kafka_event_error_is_fatal(event)) {
-        bus_log(BUS_WARN, p->where, "publisher_error", "%s", rd_kafka_event_error_string(event));
+        bus_kafka_warn(p->where, "publisher_error", event);
         return;
     }
     rd_kafka_fatal_error(p->rk, text, sizeof text);
