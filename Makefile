@@ -298,6 +298,8 @@ endif
 bench: all $(bench_bin)
 	@set -e; for b in $(filter %/store %/codec,$(bench_bin)); do $$b; done
 	@scripts/bench --bin $(B)/tests/bench --output $(BUILD)/bench.json $(BENCH)
+mutants:
+	@BUILD='$(BUILD)' scripts/mutants $(M)
 soak: all
 	@$(RUN) -s soak -t 36000 $(call scripts_in,soak)
 	+@$(MAKE) fuzz FUZZ_SECONDS=600
@@ -364,5 +366,5 @@ help:
 #: make clean
 #: VARIANT=release|clang|debug|asan|tsan|fuzz, each in its own directory; BUILD=dir: elsewhere
 
-.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz bench soak demo check docs \
+.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz bench mutants soak demo check docs \
 	install uninstall clean help FORCE
