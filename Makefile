@@ -352,7 +352,7 @@ help:
 #: make                 the library, the bus command and the services, in build/release
 #: make test            everything that CI does, about 20 minutes; the last line counts
 #: make unit mock       the tests of parts, and against an embedded broker   (T="buf map": only these)
-#: make integration     on a real Kafka, started and stopped by the tests    (T="test_flow")
+#: make integration     on a real Kafka, started and stopped by the tests    (T=test_a_paths)
 #: make simulate        whole histories on the in-memory transport
 #: make sanitizers      unit, simulate and mock under ASan and UBSan, unit and simulate under TSan
 #: make fuzz            every fuzz target for FUZZ_SECONDS (10)
