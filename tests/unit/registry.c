@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: MIT
+ * Registry client against a server that behaves and misbehaves: what each bad day says, and that nothing is asked twice. */
+#include "service/asker.h"
+
+#include <jansson.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <cmocka.h>
+
+/* ---- the server: answers by path */
+
+typedef struct page { const char *method, *path; unsigned code; const char *body; int slow_ms; } page;
+
+typedef struct server {
+    struct MHD_Daemon *daemon;
+    const page *pages;
+    const char *user, *password;   /* asked for, if set */
+    atomic_int asked;
+    char last_body[4000];
+    char url[64];
+} server;
+
+typedef struct upload { size_t len; char text[4000]; } upload;
+
+static void nap_ms(long ms)
+{
+    struct timespec span = { ms / 1000, ms % 1000 * 1000000 };
+    nanosleep(&span, NULL);
+}
+
+static enum MHD_Result reply(struct MHD_Connection *connection, unsigned code, const char *body)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(strlen(body), (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
+    enum MHD_Result result = MHD_queue_response(connection, code, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static bool allowed(const server *s, struct MHD_Connection *connection)
+{
+    char *password = NULL;
+    if (!s->user)
+        return true;
+    char *user = MHD_basic_auth_get_username_password(connection, &password);
+    bool good = user && password && strcmp(user, s->user) == 0 && strcmp(password, s->password) == 0;
+    MHD_free(user);
+    MHD_free(password);
+    return good;
+}
+
+static enum MHD_Result handle(void *opaque, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
+                              const char *data, size_t *size, void **state)
+{
+    (void)version;
+    server *s = opaque;
+    if (!*state) {
+        *state = calloc(1, sizeof(upload));
+        return *state ? MHD_YES : MHD_NO;
+    }
+    upload *up = *state;
+    if (*size) {
+        size_t n = *size < sizeof up->text - 1 - up->len ? *size : sizeof up->text - 1 - up->len;
+        memcpy(up->text + up->len, data, n);
+        up->len += n;
+        *size = 0;
+        return MHD_YES;
+    }
+    atomic_fetch_add(&s->asked, 1);
+    memcpy(s->last_body, up->text, sizeof s->last_body);
+    free(up);
+    *state = NULL;
+    if (!allowed(s, connection))
+        return reply(connection, 401, "{\"error_code\":401,\"message\":\"Unauthorized\"}");
+    for (const page *p = s->pages; p->path; p++)
+        if (strcmp(p->path, url) == 0 && strcmp(p->method, method) == 0) {
+            nap_ms(p->slow_ms);
+            return reply(connection, p->code, p->body);
+        }
+    return reply(connection, 404, "{\"error_code\":40403,\"message\":\"Schema not found\"}");
+}
+
+static void start(server *s, const page *pages)
+{
+    *s = (server){ .pages = pages };
+    s->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, 0, NULL, NULL, handle, s, MHD_OPTION_END);
+    assert_non_null(s->daemon);
+    unsigned port = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
+    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%u/", port);
+}
+
+/* ---- fixtures */
+
+static const char long_record[] = "{\"type\":\"record\",\"name\":\"t.R\",\"fields\":[{\"name\":\"f\",\"type\":\"long\"}]}";
+#define ESCAPED "{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"t.R\\\",\\\"fields\\\":[{\\\"name\\\":\\\"f\\\",\\\"type\\\":\\\"long\\\"}]}"
+
+static bus_config *configured(const char *urls, const char *const *more)
+{
+    bus_error err = { 0 };
+    bus_config *config = bus_config_new();
+    assert_int_equal(bus_config_set(config, "registry.url", urls, &err), BUS_OK);
+    for (; more && *more; more += 2)
+        if (bus_config_set(config, more[0], more[1], &err) != BUS_OK)
+            fail_msg("%s", err.text);
+    return config;
+}
+
+static bus_registry *registry_at(const char *urls, const char *const *more)
+{
+    bus_error err = { 0 };
+    bus_registry *registry = NULL;
+    bus_config *config = configured(urls, more);
+    if (bus_registry_open(config, NULL, NULL, &registry, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    bus_config_free(config);
+    return registry;
+}
+
+static bus_status schema_of(bus_registry *registry, const char *question, char text[2000], bus_error *err)
+{
+    bus_buf out;
+    bus_buf_init(&out, 1 << 20);
+    bus_status status = bus_registry_schema(registry, question, &out, err);
+    snprintf(text, 2000, "%.*s", (int)out.len, out.data ? (const char *)out.data : "");
+    bus_buf_free(&out);
+    return status;
+}
+
+/* ---- the API */
+
+static void asks_and_is_answered(void **state)
+{
+    (void)state;
+    static const page pages[] = {
+        { "GET", "/schemas/ids/7", 200, "{\"schema\":\"" ESCAPED "\"}", 0 },
+        { "GET", "/schemas/ids/8", 200, "{\"schema\":\"syntax\",\"schemaType\":\"PROTOBUF\"}", 0 },
+        { "GET", "/subjects/a b/versions/latest", 200, "{\"id\":7,\"version\":3,\"schema\":\"" ESCAPED "\"}", 0 },
+        { "GET", "/subjects/a b/versions/2", 200, "{\"id\":6,\"version\":2,\"schema\":\"\\\"long\\\"\"}", 0 },
+        { "POST", "/subjects/s/versions", 200, "{\"id\":9}", 0 },
+        { "POST", "/subjects/bad/versions", 409, "{\"error_code\":409,\"message\":\"reader lacks a default\"}", 0 },
+        { "POST", "/subjects/odd/versions", 200, "{\"id\":\"nine\"}", 0 },
+        { "POST", "/subjects/s", 200, "{\"subject\":\"s\",\"id\":5,\"version\":1,\"schema\":\"x\"}", 0 },
+        { "POST", "/compatibility/subjects/s/versions/latest", 200, "{\"is_compatible\":true}", 0 },
+        { "POST", "/compatibility/subjects/bad/versions/latest", 200, "{\"is_compatible\":false,\"messages\":[\"f has no default\"]}", 0 },
+        { 0 } };
+    server s;
+    bus_error err = { 0 };
+    char text[2000];
+    uint32_t id = 0;
+    int number = 0;
+    start(&s, pages);
+    bus_registry *registry = registry_at(s.url, NULL);
+    assert_int_equal(schema_of(registry, "schemas/ids/7", text, &err), BUS_OK);
+    assert_string_equal(text, long_record); /* the exact text */
+    assert_int_equal(schema_of(registry, "schemas/ids/8", text, &err), BUS_SCHEMA);
+    assert_string_equal(err.text, "schemas/ids/8 is a PROTOBUF schema in the registry; only Avro is read here");
+    assert_int_equal(schema_of(registry, "schemas/ids/1", text, &err), BUS_MISSING);
+    assert_string_equal(err.text, "the schema registry answered schemas/ids/1 with HTTP status 404: Schema not found");
+    assert_false(err.retriable);
+
+    bus_buf out;
+    bus_buf_init(&out, 0);
+    assert_int_equal(bus_registry_version(registry, "a b", 0, &out, &id, &number, &err), BUS_OK);
+    assert_true(id == 7 && number == 3);
+    assert_int_equal(bus_registry_version(registry, "a b", 2, &out, &id, &number, &err), BUS_OK);
+    assert_true(id == 6 && number == 2);
+    bus_buf_free(&out);
+
+    assert_int_equal(bus_registry_register(registry, "s", long_record, &id, &err), BUS_OK);
+    assert_int_equal(id, 9);
+    json_t *sent = json_loads(s.last_body, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(sent, "schema")), long_record);
+    json_decref(sent);
+    assert_int_equal(bus_registry_register(registry, "bad", long_record, &id, &err), BUS_SCHEMA);
+    assert_non_null(strstr(err.text, "409: reader lacks a default"));
+    assert_int_equal(bus_registry_register(registry, "odd", long_record, &id, &err), BUS_CORRUPT);
+    assert_int_equal(id, 9);
+    assert_int_equal(bus_registry_find(registry, "s", long_record, &id, &err), BUS_OK);
+    assert_int_equal(id, 5);
+    assert_int_equal(bus_registry_compatible(registry, "s", long_record, &err), BUS_OK);
+    assert_int_equal(bus_registry_compatible(registry, "bad", long_record, &err), BUS_SCHEMA);
+    assert_non_null(strstr(err.text, "f has no default"));
+    bus_registry_close(registry);
+    MHD_stop_daemon(s.daemon);
+}
+
+static void puts_references_in(void **state)
+{
+    (void)state;
+    static const page pages[] = {
+        { "GET", "/schemas/ids/1", 200, "{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"Order\\\",\\\"namespace\\\":\\\"shop\\\",\\\"fields\\\":["
+          "{\\\"name\\\":\\\"from\\\",\\\"type\\\":\\\"geo.Place\\\"},{\\\"name\\\":\\\"to\\\",\\\"type\\\":[\\\"null\\\",\\\"geo.Place\\\"]}]}\","
+          "\"references\":[{\"name\":\"geo.Place\",\"subject\":\"place\",\"version\":2}]}", 0 },
+        { "GET", "/subjects/place/versions/2", 200, "{\"id\":3,\"version\":2,\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"geo.Place\\\","
+          "\\\"fields\\\":[{\\\"name\\\":\\\"kind\\\",\\\"type\\\":\\\"Kind\\\"}]}\","
+          "\"references\":[{\"name\":\"geo.Kind\",\"subject\":\"kind\",\"version\":1}]}", 0 },
+        { "GET", "/subjects/kind/versions/1", 200, "{\"id\":2,\"version\":1,\"schema\":\"{\\\"type\\\":\\\"enum\\\",\\\"name\\\":\\\"Kind\\\","
+          "\\\"namespace\\\":\\\"geo\\\",\\\"symbols\\\":[\\\"CITY\\\"]}\"}", 0 },
+        { "GET", "/schemas/ids/2", 200, "{\"schema\":\"\\\"x.Loop\\\"\",\"references\":[{\"name\":\"x.Loop\",\"subject\":\"gone\",\"version\":1}]}", 0 },
+        { 0 } };
+    server s;
+    bus_error err = { 0 };
+    char text[2000];
+    bus_schema *schema;
+    start(&s, pages);
+    bus_registry *registry = registry_at(s.url, NULL);
+    if (schema_of(registry, "schemas/ids/1", text, &err) != BUS_OK || bus_schema_parse(text, strlen(text), &schema, &err) != BUS_OK)
+        fail_msg("%s: %s", text, err.text);
+    assert_string_equal(bus_schema_canonical(schema),
+                        "{\"name\":\"shop.Order\",\"type\":\"record\",\"fields\":[{\"name\":\"from\",\"type\":{\"name\":\"geo.Place\",\"type\":\"record\","
+                        "\"fields\":[{\"name\":\"kind\",\"type\":{\"name\":\"geo.Kind\",\"type\":\"enum\",\"symbols\":[\"CITY\"]}}]}},"
+                        "{\"name\":\"to\",\"type\":[\"null\",\"geo.Place\"]}]}");
+    bus_schema_free(schema);
+    assert_int_equal(schema_of(registry, "schemas/ids/2", text, &err), BUS_MISSING);
+    bus_registry_close(registry);
+    MHD_stop_daemon(s.daemon);
+}
+
+static void survives_bad_days(void **state)
+{
+    (void)state;
+    static const page broken[] = { { "GET", "/schemas/ids/1", 500, "{\"error_code\":50001,\"message\":\"store away\"}", 0 },
+                                   { "GET", "/schemas/ids/2", 200, "<html>Sign in</html>", 0 },
+                                   { "GET", "/schemas/ids/3", 200, "{\"schema\":\"\\\"long\\\"\"}", 1500 },
+                                   { "GET", "/schemas/ids/4", 200, "[]", 0 },
+                                   { "GET", "/schemas/ids/5", 200, "{\"schema\":\"{\"}", 0 }, { 0 } };
+    static const page good[] = { { "GET", "/schemas/ids/1", 200, "{\"schema\":\"\\\"long\\\"\"}", 0 },
+                                 { "GET", "/schemas/ids/2", 200, "{\"schema\":\"\\\"long\\\"\"}", 0 },
+                                 { "GET", "/schemas/ids/3", 200, "{\"schema\":\"\\\"long\\\"\"}", 0 }, { 0 } };
+    static const char *const quick[] = { "registry.timeout.ms", "300", NULL };
+    server bad, other;
+    bus_error err = { 0 };
+    char text[2000], both[200];
+    start(&bad, broken);
+    start(&other, good);
+    bus_registry *registry = registry_at(bad.url, quick);
+    assert_int_equal(schema_of(registry, "schemas/ids/1", text, &err), BUS_IO);
+    assert_true(err.retriable && strstr(err.text, "answered with HTTP status 500"));
+    assert_int_equal(schema_of(registry, "schemas/ids/2", text, &err), BUS_IO);
+    assert_non_null(strstr(err.text, "not JSON"));
+    assert_int_equal(schema_of(registry, "schemas/ids/3", text, &err), BUS_TIMEOUT);
+    assert_true(err.retriable);
+    assert_int_equal(schema_of(registry, "schemas/ids/4", text, &err), BUS_CORRUPT);
+    assert_string_equal(err.text, "the schema registry's answer to schemas/ids/4 has no schema");
+    assert_int_equal(schema_of(registry, "schemas/ids/5", text, &err), BUS_SCHEMA);
+    bus_registry_close(registry);
+
+    /* Another address takes over, and is asked first from then on. A dead one first. */
+    snprintf(both, sizeof both, "http://127.0.0.1:1, %s,%s", bad.url, other.url);
+    registry = registry_at(both, quick);
+    int before = atomic_load(&bad.asked);
+    for (int i = 1; i <= 3; i++) {
+        char question[BUS_QUESTION];
+        snprintf(question, sizeof question, "schemas/ids/%d", i);
+        assert_int_equal(schema_of(registry, question, text, &err), BUS_OK);
+        assert_string_equal(text, "\"long\"");
+    }
+    assert_int_equal(atomic_load(&bad.asked), before + 1);
+    assert_int_equal(schema_of(registry, "schemas/ids/9", text, &err), BUS_MISSING); /* an answer like any other */
+    bus_registry_close(registry);
+    MHD_stop_daemon(bad.daemon);
+    registry = registry_at("http://127.0.0.1:1", quick);
+    assert_int_equal(schema_of(registry, "schemas/ids/1", text, &err), BUS_IO);
+    assert_true(err.retriable);
+    bus_registry_close(registry);
+    MHD_stop_daemon(other.daemon);
+}
+
+static void shows_who_it_is(void **state)
+{
+    (void)state;
+    static const page pages[] = { { "GET", "/schemas/ids/1", 200, "{\"schema\":\"\\\"long\\\"\"}", 0 }, { 0 } };
+    static const char *const right[] = { "registry.user", "ann", "registry.password", "p:w", NULL };
+    static const char *const wrong[] = { "registry.user", "ann", "registry.password", "guess", NULL };
+    server s;
+    bus_error err = { 0 };
+    char text[2000];
+    start(&s, pages);
+    s.user = "ann";
+    s.password = "p:w";
+    bus_registry *registry = registry_at(s.url, right);
+    assert_int_equal(schema_of(registry, "schemas/ids/1", text, &err), BUS_OK);
+    bus_registry_close(registry);
+    registry = registry_at(s.url, wrong);
+    assert_int_equal(schema_of(registry, "schemas/ids/1", text, &err), BUS_DENIED);
+    assert_null(strstr(err.text, "guess"));
+    assert_non_null(strstr(err.text, "see registry.user and registry.password"));
+    bus_registry_close(registry);
+    MHD_stop_daemon(s.daemon);
+
+    bus_config *config = configured("http://ann:guess@localhost", NULL);
+    assert_int_equal(bus_registry_open(config, NULL, NULL, &registry, &err), BUS_CONFIG);
+    assert_null(strstr(err.text, "guess"));
+    bus_config_free(config);
+    config = configured("localhost:8081", NULL);
+    assert_int_equal(bus_registry_open(config, NULL, NULL, &registry, &err), BUS_CONFIG);
+    assert_string_equal(err.text, "registry.url: \"localhost:8081\" is no address: it must begin with http:// or https://");
+    bus_config_free(config);
+}
+
+static void names_subjects(void **state)
+{
+    (void)state;
+    static const char *const by[][2] = { { "topic", "shop.events-value" }, { "record", "shop.Sold" }, { "topic-record", "shop.events-shop.Sold" } };
+    for (size_t i = 0; i < 3; i++) {
+        const char *const more[] = { "registry.subject", by[i][0], NULL };
+        bus_registry *registry = registry_at("http://localhost", more);
+        bus_buf out;
+        bus_buf_init(&out, 0);
+        bus_registry_subject(registry, "shop.events", "shop.Sold", &out);
+        assert_int_equal(out.len, strlen(by[i][1]));
+        assert_memory_equal(out.data, by[i][1], out.len);
+        bus_buf_free(&out);
+        bus_registry_close(registry);
+    }
+}
+
+/* ---- asking in the background */
+
+typedef struct heard { atomic_int news, refused; bus_error why; } heard;
+
+static void on_news(void *opaque)
+{
+    atomic_fetch_add(&((heard *)opaque)->news, 1);
+}
+
+static void on_refused(const bus_error *why, void *opaque)
+{
+    heard *h = opaque;
+    h->why = *why;
+    atomic_fetch_add(&h->refused, 1);
+}
+
+static bus_asker *asker_of(bus_config *config, bus_catalog *catalog, heard *h)
+{
+    bus_error err = { 0 };
+    bus_asker *asker = NULL;
+    bus_asker_options options = { .config = config, .where = "test", .catalog = catalog, .news = on_news, .refused = on_refused, .opaque = h };
+    if (bus_asker_open(&options, &asker, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    return asker;
+}
+
+static bool until(atomic_int *what, int least)
+{
+    for (int i = 0; i < 500 && atomic_load(what) < least; i++)
+        nap_ms(10);
+    return atomic_load(what) >= least;
+}
+
+static void *wait_for_it(void *arg)
+{
+    bus_framing framing;
+    bus_error err = { 0 };
+    bus_framing_of_question("schemas/ids/7", &framing);
+    return (void *)(uintptr_t)bus_asker_wait(arg, &framing, &err);
+}
+
+static void asks_each_question_once(void **state)
+{
+    (void)state;
+    static const page pages[] = { { "GET", "/schemas/ids/7", 200, "{\"schema\":\"" ESCAPED "\"}", 200 }, { 0 } };
+    static const char *const more[] = { "registry.unknown.ms", "1s", NULL };
+    server s;
+    heard h = { .news = 0 };
+    bus_error err = { 0 };
+    bus_framing seven, gone;
+    start(&s, pages);
+    bus_config *config = configured(s.url, more);
+    bus_catalog *catalog = bus_catalog_new();
+    bus_asker *asker = asker_of(config, catalog, &h);
+    bus_ids *ids = bus_asker_ids(asker);
+    assert_true(bus_framing_of_question("schemas/ids/7", &seven) && bus_framing_of_question("schemas/ids/404", &gone));
+
+    /* Many want it while it is being asked for: one request. */
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, wait_for_it, asker);
+    for (int i = 0; i < 50; i++)
+        ids->want(ids, &seven, &err);
+    for (int i = 0; i < 4; i++) {
+        void *status;
+        pthread_join(threads[i], &status);
+        assert_int_equal((uintptr_t)status, BUS_OK);
+    }
+    assert_int_equal(atomic_load(&s.asked), 1);
+    assert_true(until(&h.news, 1));
+    assert_string_equal(bus_schema_json(bus_catalog_writer(catalog, &seven), NULL), long_record);
+    ids->want(ids, &seven, &err);
+    nap_ms(50);
+    assert_int_equal(atomic_load(&s.asked), 1);
+
+    /* Not there: not asked again for a while, then once more. */
+    ids->want(ids, &gone, &err);
+    assert_true(until(&s.asked, 2));
+    for (int i = 0; i < 20; i++) {
+        nap_ms(5);
+        ids->want(ids, &gone, &err);
+    }
+    assert_int_equal(atomic_load(&s.asked), 2);
+    assert_int_equal(err.status, BUS_MISSING);
+    assert_non_null(strstr(err.text, "404: Schema not found"));
+    nap_ms(1100);
+    ids->want(ids, &gone, &err);
+    assert_true(until(&s.asked, 3));
+    assert_int_equal(bus_asker_requests(asker), 3);
+    bus_asker_close(asker);
+    bus_catalog_free(catalog);
+    bus_config_free(config);
+    MHD_stop_daemon(s.daemon);
+}
+
+static void gives_ids_to_write(void **state)
+{
+    (void)state;
+    static const page pages[] = { { "POST", "/subjects/shop.events-t.R/versions", 200, "{\"id\":258}", 0 },
+                                  { "POST", "/subjects/shop.bad-t.R/versions", 409, "{\"error_code\":409,\"message\":\"no\"}", 0 }, { 0 } };
+    static const char *const more[] = { "framing", "confluent", NULL };
+    const bus_type type = { .layout = BUS_TYPE_LAYOUT, .name = "t.R", .json = long_record };
+    server s;
+    heard h = { .news = 0 };
+    bus_error err = { 0 };
+    const bus_stamp *stamp = NULL, *again = NULL;
+    start(&s, pages);
+    bus_config *config = configured(s.url, more);
+    bus_catalog *catalog = bus_catalog_new();
+    bus_asker *asker = asker_of(config, catalog, &h);
+    bus_ids *ids = bus_asker_ids(asker);
+    assert_int_equal(bus_asker_expect(asker, "shop.events", &type, &err), BUS_OK);
+    assert_int_equal(bus_asker_stamp(asker, "shop.events", &type, &stamp, &err), BUS_OK);
+    assert_memory_equal(stamp->framing, "\0\0\0\1\2", 5);
+    assert_string_equal(stamp->answer, "258");
+    assert_int_equal(ids->stamp(ids, "shop.events", &type, &again, &err), BUS_OK);
+    assert_ptr_equal(again, stamp);
+    assert_int_equal(atomic_load(&s.asked), 1);
+    char question[200], answer[20];
+    snprintf(question, sizeof question, "%s", stamp->question);
+    snprintf(answer, sizeof answer, "%s", stamp->answer);
+
+    /* A shard does not wait. */
+    assert_int_equal(ids->stamp(ids, "shop.bad", &type, &again, &err), BUS_MISSING);
+    assert_true(err.retriable);
+    assert_int_equal(bus_asker_stamp(asker, "shop.bad", &type, &again, &err), BUS_SCHEMA);
+    assert_int_equal(atomic_load(&h.refused), 0);
+    assert_int_equal(bus_asker_expect(asker, "other.bad", &type, &err), BUS_OK); /* 404: the registry is odd, but refuses no schema */
+    bus_asker_close(asker);
+
+    /* A service that writes what the registry refuses is told. */
+    asker = asker_of(config, catalog, &h);
+    assert_int_equal(bus_asker_expect(asker, "shop.bad", &type, &err), BUS_OK);
+    assert_true(until(&h.refused, 1));
+    assert_int_equal(h.why.status, BUS_SCHEMA);
+    bus_asker_close(asker);
+    MHD_stop_daemon(s.daemon);
+
+    /* With what a store kept nothing is asked, and the registry may be away. */
+    asker = asker_of(config, catalog, &h);
+    ids = bus_asker_ids(asker);
+    ids->recall(ids, question, answer);
+    ids->recall(ids, "schemas/ids/31", long_record);
+    assert_int_equal(ids->stamp(ids, "shop.events", &type, &stamp, &err), BUS_OK);
+    assert_memory_equal(stamp->framing, "\0\0\0\1\2", 5);
+    bus_framing framing;
+    assert_true(bus_framing_of_question("schemas/ids/31", &framing));
+    assert_int_equal(bus_asker_wait(asker, &framing, &err), BUS_OK);
+    assert_int_equal(bus_asker_requests(asker), 0);
+    bus_asker_close(asker);
+    bus_catalog_free(catalog);
+    bus_config_free(config);
+}
+
+static void comes_back_by_itself(void **state)
+{
+    (void)state;
+    static const page down[] = { { "GET", "/schemas/ids/7", 503, "", 0 }, { 0 } };
+    static const page up[] = { { "GET", "/schemas/ids/7", 200, "{\"schema\":\"" ESCAPED "\"}", 0 }, { 0 } };
+    server s;
+    heard h = { .news = 0 };
+    bus_error err = { 0 };
+    bus_framing seven;
+    start(&s, down);
+    bus_config *config = configured(s.url, NULL);
+    bus_catalog *catalog = bus_catalog_new();
+    bus_asker *asker = asker_of(config, catalog, &h);
+    assert_true(bus_framing_of_question("schemas/ids/7", &seven));
+    bus_ids *ids = bus_asker_ids(asker);
+    ids->want(ids, &seven, &err);
+    assert_true(until(&s.asked, 2)); /* without being wanted anew */
+    ids->want(ids, &seven, &err);
+    assert_non_null(strstr(err.text, "HTTP status 503"));
+    s.pages = up;
+    assert_true(until(&h.news, 1));
+    assert_non_null(bus_catalog_writer(catalog, &seven));
+    bus_asker_close(asker);
+    bus_catalog_free(catalog);
+    bus_config_free(config);
+    MHD_stop_daemon(s.daemon);
+}
+
+static void needs_a_registry_for_its_framing(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    bus_asker *asker = NULL;
+    bus_config *config = bus_config_new();
+    bus_asker_options options = { .config = config, .where = "test" };
+    assert_int_equal(bus_asker_open(&options, &asker, &err), BUS_OK);
+    assert_null(asker);
+    assert_int_equal(bus_config_set(config, "framing", "confluent", &err), BUS_OK);
+    assert_int_equal(bus_asker_open(&options, &asker, &err), BUS_CONFIG);
+    assert_string_equal(err.text, "framing = confluent needs a schema registry, whose ids it writes: set registry.url");
+    bus_config_free(config);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(asks_and_is_answered), cmocka_unit_test(puts_references_in), cmocka_unit_test(survives_bad_days),
+        cmocka_unit_test(shows_who_it_is), cmocka_unit_test(names_subjects), cmocka_unit_test(asks_each_question_once),
+        cmocka_unit_test(gives_ids_to_write), cmocka_unit_test(comes_back_by_itself), cmocka_unit_test(needs_a_registry_for_its_framing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
