@@ -136,6 +136,9 @@ void bus_shard_close(bus_shard *shard)
     bus_crash_close(shard->crash);
     bus_relay_free(shard);
     bus_batch_free(shard);
+    /* A store at rest is one file: an operator who copies only that copies all. */
+    if (shard->store && !bus_store_active(shard->store) && shard->claimed && !atomic_load(&shard->failed))
+        (void)bus_store_checkpoint(shard->store, 1, NULL);
     bus_store_close(shard->store);
     BUS_FAILPOINT("closed");
     bus_lock_free(shard->lock);
