@@ -207,7 +207,7 @@ static void puts_references_in(void **state)
     server s;
     bus_error err = { 0 };
     char text[2000];
-    bus_schema *schema;
+    bus_schema *schema = NULL;
     start(&s, pages);
     bus_registry *registry = registry_at(s.url, NULL);
     if (schema_of(registry, "schemas/ids/1", text, &err) != BUS_OK || bus_schema_parse(text, strlen(text), &schema, &err) != BUS_OK)
