@@ -299,7 +299,7 @@ bench: all $(bench_bin)
 	@set -e; for b in $(filter %/store %/codec,$(bench_bin)); do $$b; done
 	@scripts/bench --bin $(B)/tests/bench --output $(BUILD)/bench.json $(BENCH)
 mutants:
-	@BUILD='$(BUILD)' scripts/mutants $(M)
+	@BUILD='$(BUILD)' LOG='$(abspath $(LOG))' scripts/mutants $(M)
 soak: all
 	@$(RUN) -s soak -t 36000 $(call scripts_in,soak)
 	+@$(MAKE) fuzz FUZZ_SECONDS=600
@@ -307,7 +307,7 @@ demo: all
 	@BUS_BIN='$(abspath $(B)/bin)' KAFKA='$(KAFKA)' scripts/demo
 
 check: lib $(programs) $(schemac) $(page)
-	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas scripts/check-install scripts/check-setup
+	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas scripts/check-install scripts/check-setup scripts/check-mutants
 docs: $(page)
 	@mkdir -p docs
 	$(page) > docs/configuration.md
@@ -357,6 +357,7 @@ help:
 #: make sanitizers      unit, simulate and mock under ASan and UBSan, unit and simulate under TSan
 #: make fuzz            every fuzz target for FUZZ_SECONDS (10)
 #: make interop         with foreign clients
+#: make mutants         the product broken on purpose, line by line (M="3 7"; MUTANTS_TURN=date: a few)
 #: make soak            what takes hours
 #: make bench           beside librdkafka and SQLite alone                  (BENCH="--events 10000000")
 #: make check           layers, headers, symbols, pages, help texts, an installed copy

@@ -52,7 +52,7 @@ static const char tables[] =
     "PRAGMA application_id = " NUMBER(BUS_APPLICATION_ID) ";";
 
 /* What makes a store of version n + 1 of one of version n. */
-static const char *const upgrades[BUS_STORE_VERSION] = { [1] = ANSWER_TABLE };
+static const char *const upgrades[BUS_STORE_VERSION] = { [1] = FORMER ANSWER_TABLE };
 
 /* One integer, or `absent` if the query has no row. */
 static bus_status number(bus_store *store, const char *sql, int64_t absent, int64_t *out, bus_error *err)
