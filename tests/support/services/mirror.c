@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ * Mirror: the service that foreign clients talk to. It reads zoo.Everything, which has a field of every type, from <name>.commands
+ * and says the same on <name>.events. Environment: MIRROR_NAME (default mirror). */
+#define string_shape staff_string_shape /* each generated file has one of its own */
+#include "data/schemac/staff.c"
+#undef string_shape
+#include "data/schemac/zoo.c"
+#include <bus/bus.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static bus_verdict on_everything(bus_tx *tx, const bus_event *event, void *shard)
+{
+    (void)shard;
+    bus_emit_options options = { .key = event->key, .key_len = event->key_len };
+    bus_send(tx, &zoo_Everything_type, zoo_Everything_of(event), &options);
+    return BUS_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    static char commands[200];
+    const char *name = getenv("MIRROR_NAME");
+    name = name && *name ? name : "mirror";
+    snprintf(commands, sizeof commands, "%s.commands", name);
+    const bus_route routes[] = { { .topic = commands, .type = &zoo_Everything_type, .handler = on_everything }, { 0 } };
+    const bus_emits emits[] = { { .type = &zoo_Everything_type }, { 0 } };
+    const bus_service service = { .name = name, .routes = routes, .emits = emits };
+    return bus_service_main(argc, argv, &service);
+}
