@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT
+ * Audit: a store made by the store's own code, records made by hand, and what the rules say of them. Real topics: test_c_audit. */
+#include "ops/audit.h"
+#include "codec/envelope.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "support/temp_store.h"
+
+typedef struct desk {
+    temp_store temp;
+    bus_audit *audit;
+    char found[4000];     /* "rule id" lines of what is violated */
+    char first[64];       /* the source of the first incarnation */
+} desk;
+
+static bool on_found(void *opaque, const bus_finding *finding)
+{
+    desk *d = opaque;
+    size_t len = strlen(d->found);
+    if (finding->weight == BUS_AUDIT_VIOLATED)
+        snprintf(d->found + len, sizeof d->found - len, "%s %s\n", finding->rule, finding->id);
+    return true;
+}
+
+static void emit(desk *d, int count, bool sent)
+{
+    bus_store *store = d->temp.store;
+    OK_(bus_store_begin(store, &d->temp.err), d->temp.err);
+    bus_destination *to = bus_destination_of(store, "out", 0, &d->temp.err);
+    assert_non_null(to);
+    for (int i = 0; i < count; i++) {
+        bus_outbox_row row = { .destination = to, .event_id = "e", .value = "v", .value_len = 1, .headers = "", .headers_len = 0 };
+        OK_(bus_outbox_add(store, &row, &d->temp.err), d->temp.err);
+        if (sent)
+            OK_(bus_outbox_delete(store, &row.id, 1, &d->temp.err), d->temp.err);
+    }
+    OK_(bus_store_commit(store, &d->temp.err), d->temp.err);
+}
+
+/* A record in the log of out/0, of that source and number. */
+static void record(desk *d, const char *source, int64_t seq, int64_t offset, const char *value)
+{
+    char hop[200], id[40];
+    bus_error err = { 0 };
+    snprintf(hop, sizeof hop, "%s out/0/%lld", source, (long long)seq);
+    snprintf(id, sizeof id, "%s-%lld", source + strlen(source) - 4, (long long)seq);
+    bus_header headers[] = { { BUS_HEADER_HOP, hop, strlen(hop) }, { BUS_HEADER_ID, id, strlen(id) } };
+    bus_record out = { .topic = "out", .partition = 0, .offset = offset, .value = value, .value_len = strlen(value), .headers = headers,
+                       .header_count = 2 };
+    OK_(bus_audit_record(d->audit, &out, &err), err);
+}
+
+static const char *judge(desk *d, int64_t low, int64_t high)
+{
+    bus_error err = { 0 };
+    OK_(bus_audit_log(d->audit, "out", 0, low, high, &err), err);
+    OK_(bus_audit_store_again(d->audit, d->temp.path, &err), err);
+    OK_(bus_audit_rules(d->audit, on_found, d, &err), err);
+    return d->found;
+}
+
+static void read_store(desk *d)
+{
+    bus_error err = { 0 };
+    OK_(bus_audit_store(d->audit, d->temp.path, true, &err), err);
+}
+
+static const char *source_now(desk *d)
+{
+    static char source[64];
+    snprintf(source, sizeof source, "inventory/1#%s", bus_store_meta(d->temp.store)->incarnation);
+    return source;
+}
+
+static int setup(void **state)
+{
+    desk *d = calloc(1, sizeof *d);
+    temp_store_init(&d->temp);
+    temp_store_open(&d->temp);
+    OK_(bus_store_raise(d->temp.store, NULL, 0, &d->temp.err), d->temp.err);
+    snprintf(d->first, sizeof d->first, "%s", source_now(d));
+    OK_(bus_audit_new(&d->audit, &d->temp.err), d->temp.err);
+    *state = d;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    desk *d = *state;
+    bus_audit_free(d->audit);
+    temp_store_remove(&d->temp);
+    free(d);
+    return 0;
+}
+
+static void sent_and_waiting_rows_are_well(void **state)
+{
+    desk *d = *state;
+    emit(d, 2, true);
+    emit(d, 1, false);
+    read_store(d);
+    record(d, d->first, 1, 0, "a");
+    record(d, d->first, 2, 1, "b");
+    record(d, d->first, 2, 2, "b"); /* sent twice, dropped by its readers */
+    assert_string_equal(judge(d, 0, 3), "");
+}
+
+static void the_end_of_a_former_incarnation_is_missed(void **state)
+{
+    desk *d = *state;
+    emit(d, 3, true);
+    OK_(bus_store_raise(d->temp.store, NULL, 0, &d->temp.err), d->temp.err);
+    emit(d, 2, true);
+    read_store(d);
+    record(d, d->first, 1, 0, "a");
+    record(d, d->first, 2, 1, "b");
+    record(d, source_now(d), 2, 2, "e");
+    assert_string_equal(judge(d, 0, 3), "lost out/0 seq 1\nlost out/0 seq 3\n");
+}
+
+static void what_has_expired_is_not_missed(void **state)
+{
+    desk *d = *state;
+    emit(d, 3, true);
+    read_store(d);
+    record(d, d->first, 3, 7, "c");
+    assert_string_equal(judge(d, 7, 8), "");
+}
+
+static void a_number_has_one_content_and_its_place(void **state)
+{
+    desk *d = *state;
+    emit(d, 3, true);
+    read_store(d);
+    record(d, d->first, 1, 0, "a");
+    record(d, d->first, 3, 1, "c");
+    record(d, d->first, 2, 2, "b");
+    record(d, d->first, 1, 3, "other");
+    record(d, d->first, 4, 4, "early");
+    assert_string_equal(judge(d, 0, 5), "uncommitted out/0@4 seq 4\ncontent out/0 seq 1\norder out/0 seq 3\n");
+}
+
+static void positions_and_what_waits(void **state)
+{
+    desk *d = *state;
+    read_store(d); /* nothing yet: the second look is of another audit */
+    bus_audit_free(d->audit);
+    temp_store_meddle(&d->temp, "INSERT INTO bus_position VALUES ('out', 0, 9, 8, 0); INSERT INTO bus_parked VALUES (1, 1, 1, 'e', 'out', 0, 9, 0, NULL,"
+                                " NULL, NULL)");
+    OK_(bus_audit_new(&d->audit, &d->temp.err), d->temp.err);
+    read_store(d);
+    assert_string_equal(judge(d, 0, 5), "position out/0\nwaiting out/0@9\nbalance out\n");
+}
+
+static bus_status declare(desk *d, const char *text, bus_error *err)
+{
+    d->found[0] = 0;
+    return bus_audit_invariants(d->audit, "file.sql", text, on_found, d, err);
+}
+
+static void invariants_are_queries_with_names(void **state)
+{
+    desk *d = *state;
+    bus_error err = { 0 };
+    temp_store_meddle(&d->temp, "CREATE TABLE stock(sku TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID; INSERT INTO stock VALUES ('a', 1), ('b', -2)");
+    read_store(d);
+    judge(d, 0, 0);
+    OK_(declare(d, "-- a comment\n\n-- negative: never below 0\nSELECT sku, n\nFROM inventory.stock WHERE n < 0;\n-- shard: as of its store\n"
+                   "SELECT sku FROM inventory.stock WHERE shard <> 1;\n", &err), err);
+    assert_string_equal(d->found, "negative b\n");
+    static const struct { const char *text, *says; } wrong[] = {
+        { "SELECT 1;\n", "file.sql:1: a query needs a line" },
+        { "-- x: y\nSELECT * FROM nowhere;\n", "file.sql:1: x: no such table: nowhere" },
+        { "-- x: y\nDELETE FROM inventory.stock;\n", "file.sql:1: x: not authorized" },
+        { "-- x: y\n", "file.sql:1: no query follows" },
+        { "-- nothing\n", "holds no invariant" },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(declare(d, wrong[i].text, &err), BUS_INVALID);
+        if (!strstr(err.text, wrong[i].says))
+            fail_msg("'%s' does not say '%s'", err.text, wrong[i].says);
+    }
+}
+
+static void what_is_no_store_is_refused(void **state)
+{
+    desk *d = *state;
+    bus_error err = { 0 };
+    char path[100];
+    snprintf(path, sizeof path, "%s/nothing.db", d->temp.directory);
+    assert_int_equal(bus_audit_store(d->audit, path, false, &err), BUS_MISSING);
+    FILE *file = fopen(path, "w");
+    fputs("this is no database, and long enough for one to be told from an empty file ...................................", file);
+    fclose(file);
+    assert_int_equal(bus_audit_store(d->audit, path, false, &err), BUS_CORRUPT);
+    remove(path);
+    assert_string_equal((read_store(d), judge(d, 0, 0)), ""); /* and the sheet is as good as before */
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(sent_and_waiting_rows_are_well),
+        TEST(the_end_of_a_former_incarnation_is_missed),
+        TEST(what_has_expired_is_not_missed),
+        TEST(a_number_has_one_content_and_its_place),
+        TEST(positions_and_what_waits),
+        TEST(invariants_are_queries_with_names),
+        TEST(what_is_no_store_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
