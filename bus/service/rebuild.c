@@ -273,6 +273,8 @@ static bus_status settle_store(rebuild *r, int p, const bus_kafka_lag *marks, si
     if (status == BUS_OK)
         status = bus_store_raise(store, committed ? id : NULL, committed ? opens + 1 : 0, err);
     if (status == BUS_OK)
+        status = bus_store_forget_former(store, err);
+    if (status == BUS_OK)
         status = bus_leftover_renumber(store, err);
     out->kept = bus_outbox_depth_of(store).rows;
     if (status == BUS_OK)

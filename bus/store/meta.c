@@ -181,6 +181,24 @@ bus_status bus_store_raise(bus_store *store, const char *store_id, int64_t opens
     return BUS_OK;
 }
 
+bus_status bus_store_forget_former(bus_store *store, bus_error *err)
+{
+    bus_error local;
+    err = err ? err : &local;
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_FORMER_PRUNE, err);
+    if (!stmt)
+        return err->status;
+    bus_status status = bus_store_begin(store, err);
+    if (status != BUS_OK)
+        return status;
+    sqlite3_bind_int64(stmt, 1, INT64_MAX);
+    status = bus_run_statement(store, stmt, "forgetting former incarnations", err);
+    if (status == BUS_OK)
+        return bus_store_commit(store, err);
+    bus_store_rollback(store);
+    return status;
+}
+
 bus_status bus_store_set_transacted(bus_store *store, bus_error *err)
 {
     bus_error local;

@@ -80,6 +80,8 @@ const bus_meta *bus_store_meta(const bus_store *store);
 /* Sets opens to `opens` (0: one more than now) and store_id (NULL: keep), and draws a fresh incarnation, so that every destination's
  * seq starts at 1 again; in its own committed transaction. */
 bus_status bus_store_raise(bus_store *store, const char *store_id, int64_t opens, bus_error *err);
+/* Forgets how far former incarnations had numbered (see `bus audit`): those of a rebuild sent nothing. In its own transaction. */
+bus_status bus_store_forget_former(bus_store *store, bus_error *err);
 bus_status bus_store_set_transacted(bus_store *store, bus_error *err); /* inside a transaction; cheap when already set */
 
 /* ---- destination(topic, partition, next_seq): who gets the next sequence number */

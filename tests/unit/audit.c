@@ -126,6 +126,16 @@ static void the_end_of_a_former_incarnation_is_missed(void **state)
     assert_string_equal(judge(d, 0, 3), "lost out/0 seq 1\nlost out/0 seq 3\n");
 }
 
+static void what_a_rebuild_numbered_and_dropped_is_not_missed(void **state)
+{
+    desk *d = *state;
+    emit(d, 3, true);
+    OK_(bus_store_raise(d->temp.store, NULL, 0, &d->temp.err), d->temp.err);
+    OK_(bus_store_forget_former(d->temp.store, &d->temp.err), d->temp.err);
+    read_store(d);
+    assert_string_equal(judge(d, 0, 0), "");
+}
+
 static void what_has_expired_is_not_missed(void **state)
 {
     desk *d = *state;
@@ -211,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(sent_and_waiting_rows_are_well),
         TEST(the_end_of_a_former_incarnation_is_missed),
+        TEST(what_a_rebuild_numbered_and_dropped_is_not_missed),
         TEST(what_has_expired_is_not_missed),
         TEST(a_number_has_one_content_and_its_place),
         TEST(positions_and_what_waits),
