@@ -30,7 +30,7 @@ typedef struct entry {
     int64_t due_us;            /* ask not before; of REFUSED: not again before */
     bus_backoff backoff;
     bus_error why;             /* the last answer was none */
-    bus_framing framing;       /* a schema's: what it is bound to */
+    bus_framing framing;       /* a schema's: what it is bound to. Never changed */
     const bus_type *type;      /* an id's; NULL: a schema's */
     char *subject;
     bus_stamp stamp;
@@ -85,6 +85,7 @@ static entry *entry_of(bus_asker *asker, const char *question)
     if (!made)
         return NULL;
     memcpy(made->question, question, n);
+    bus_framing_of_question(question, &made->framing);
     bus_backoff_init(&made->backoff, AGAIN_FIRST_MS, AGAIN_MOST_MS, n);
     if (!bus_map_put(&asker->entries, question, n, made)) {
         free(made);
@@ -183,7 +184,6 @@ static void want(bus_ids *ids, const bus_framing *framing, bus_error *err)
     pthread_mutex_lock(&asker->lock);
     entry *e = entry_of(asker, question);
     if (e) {
-        e->framing = *framing;
         renew(asker, e);
         if (e->state != ENTRY_KNOWN)
             not_yet(e, err);
@@ -459,8 +459,6 @@ bus_status bus_asker_wait(bus_asker *asker, const bus_framing *framing, bus_erro
     bus_framing_question(framing, question);
     pthread_mutex_lock(&asker->lock);
     entry *e = entry_of(asker, question);
-    if (e)
-        e->framing = *framing;
     bus_status status = e ? await(asker, e, err) : bus_fail_nomem(err);
     pthread_mutex_unlock(&asker->lock);
     return status;

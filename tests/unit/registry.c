@@ -20,7 +20,8 @@ typedef struct page { const char *method, *path; unsigned code; const char *body
 
 typedef struct server {
     struct MHD_Daemon *daemon;
-    const page *pages;
+    const page *_Atomic pages;
+    pthread_mutex_t lock;          /* last_body */
     const char *user, *password;   /* asked for, if set */
     atomic_int asked;
     char last_body[4000];
@@ -73,7 +74,9 @@ static enum MHD_Result handle(void *opaque, struct MHD_Connection *connection, c
         return MHD_YES;
     }
     atomic_fetch_add(&s->asked, 1);
+    pthread_mutex_lock(&s->lock);
     memcpy(s->last_body, up->text, sizeof s->last_body);
+    pthread_mutex_unlock(&s->lock);
     free(up);
     *state = NULL;
     if (!allowed(s, connection))
@@ -89,6 +92,7 @@ static enum MHD_Result handle(void *opaque, struct MHD_Connection *connection, c
 static void start(server *s, const page *pages)
 {
     *s = (server){ .pages = pages };
+    pthread_mutex_init(&s->lock, NULL);
     s->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, 0, NULL, NULL, handle, s, MHD_OPTION_END);
     assert_non_null(s->daemon);
     unsigned port = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
@@ -174,7 +178,9 @@ static void asks_and_is_answered(void **state)
 
     assert_int_equal(bus_registry_register(registry, "s", long_record, &id, &err), BUS_OK);
     assert_int_equal(id, 9);
+    pthread_mutex_lock(&s.lock);
     json_t *sent = json_loads(s.last_body, 0, NULL);
+    pthread_mutex_unlock(&s.lock);
     assert_string_equal(json_string_value(json_object_get(sent, "schema")), long_record);
     json_decref(sent);
     assert_int_equal(bus_registry_register(registry, "bad", long_record, &id, &err), BUS_SCHEMA);
