@@ -174,7 +174,36 @@ static bus_status not_yet(const entry *e, bus_error *err)
     return refused;
 }
 
+static void wait_until(bus_asker *asker, int64_t until_us)
+{
+    struct timespec until = { .tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000 };
+    pthread_cond_timedwait(&asker->changed, &asker->lock, &until);
+}
+
+/* With the lock: until it is known or refused, or time is up. */
+static bus_status await(bus_asker *asker, entry *e, bus_error *err)
+{
+    int64_t until_us = now_us() + asker->wait_us;
+    renew(asker, e);
+    while (e->state == ENTRY_DUE && !atomic_load(&asker->quit) && now_us() < until_us)
+        wait_until(asker, until_us);
+    return e->state == ENTRY_KNOWN ? BUS_OK : not_yet(e, err);
+}
+
 /* ---- what shards call */
+
+static bus_status consider(bus_asker *asker, entry *e, bus_error *err)
+{
+    if (e->state == ENTRY_KNOWN)
+        return BUS_OK;
+    if (asker->options.patient) {
+        bus_status status = await(asker, e, err);
+        asker->options.patient = status == BUS_OK;
+        return status;
+    }
+    renew(asker, e);
+    return not_yet(e, err);
+}
 
 static void want(bus_ids *ids, const bus_framing *framing, bus_error *err)
 {
@@ -183,28 +212,19 @@ static void want(bus_ids *ids, const bus_framing *framing, bus_error *err)
     bus_framing_question(framing, question);
     pthread_mutex_lock(&asker->lock);
     entry *e = entry_of(asker, question);
-    if (e) {
-        renew(asker, e);
-        if (e->state != ENTRY_KNOWN)
-            not_yet(e, err);
-    }
+    if (e)
+        consider(asker, e, err);
     pthread_mutex_unlock(&asker->lock);
 }
 
 static bus_status stamp(bus_ids *ids, const char *topic, const bus_type *type, const bus_stamp **out, bus_error *err)
 {
     bus_asker *asker = (bus_asker *)ids;
-    bus_status status = BUS_OK;
     pthread_mutex_lock(&asker->lock);
     entry *e = stamp_of(asker, topic, type);
-    if (!e) {
-        status = bus_fail_nomem(err);
-    } else if (e->state != ENTRY_KNOWN) {
-        renew(asker, e);
-        status = not_yet(e, err);
-    } else {
+    bus_status status = e ? consider(asker, e, err) : bus_fail_nomem(err);
+    if (status == BUS_OK)
         *out = &e->stamp;
-    }
     pthread_mutex_unlock(&asker->lock);
     return status;
 }
@@ -314,12 +334,6 @@ static entry *next_due(bus_asker *asker)
     return first;
 }
 
-static void wait_until(bus_asker *asker, int64_t until_us)
-{
-    struct timespec until = { .tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000 };
-    pthread_cond_timedwait(&asker->changed, &asker->lock, &until);
-}
-
 static void *asker_main(void *arg)
 {
     bus_asker *asker = arg;
@@ -424,16 +438,6 @@ bus_status bus_asker_expect(bus_asker *asker, const char *topic, const bus_type 
     pthread_cond_broadcast(&asker->changed);
     pthread_mutex_unlock(&asker->lock);
     return e ? BUS_OK : bus_fail_nomem(err);
-}
-
-/* With the lock: until it is known or refused, or time is up. */
-static bus_status await(bus_asker *asker, entry *e, bus_error *err)
-{
-    int64_t until_us = now_us() + asker->wait_us;
-    renew(asker, e);
-    while (e->state == ENTRY_DUE && !atomic_load(&asker->quit) && now_us() < until_us)
-        wait_until(asker, until_us);
-    return e->state == ENTRY_KNOWN ? BUS_OK : not_yet(e, err);
 }
 
 bus_status bus_asker_stamp(bus_asker *asker, const char *topic, const bus_type *type, const bus_stamp **out, bus_error *err)

@@ -18,6 +18,7 @@ typedef struct bus_asker_options {
     void (*news)(void *opaque);                             /* may be NULL: an answer came; on the asker's thread */
     void (*refused)(const bus_error *why, void *opaque);    /* may be NULL: a type of bus_asker_expect was refused */
     void *opaque;
+    bool patient;   /* what shards ask is waited for, until that fails once: where time is not real, as in a rebuild */
 } bus_asker_options;
 
 /* *out is NULL if registry.url is not set. What `options` points to must outlive the asker. BUS_CONFIG: an address that is none, or

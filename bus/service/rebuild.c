@@ -33,6 +33,7 @@ typedef struct rebuild {
     int timeout_ms;
     bus_router *router;
     bus_catalog *catalog;
+    bus_asker *asker;
     bus_transport *metadata;
     int shards;
     int32_t *partitions;            /* of each input */
@@ -213,7 +214,7 @@ static bus_status replay_shard(rebuild *r, int p, const bus_kafka_lag *marks, co
         return status;
     bus_shard_options options = {
         .service = r->service, .router = r->router, .index = p, .count = r->shards, .directory = r->build,
-        .transport = bus_replay_transport(replay), .clock = &clock.clock, .catalog = r->catalog,
+        .transport = bus_replay_transport(replay), .clock = &clock.clock, .catalog = r->catalog, .ids = bus_asker_ids(r->asker),
         .cache_bytes = bus_config_int(r->config, "store.cache.bytes"), .init = true,
     };
     bus_limits_of(r->config, &options.limits);
@@ -380,6 +381,9 @@ static bus_status prepare(rebuild *r, bus_error *err)
         status = bus_fail_nomem(err);
     if (status == BUS_OK)
         status = learn_schemas(r, err);
+    bus_asker_options registry = { .config = r->config, .where = "rebuild", .catalog = r->catalog, .patient = true };
+    if (status == BUS_OK)
+        status = bus_asker_open(&registry, &r->asker, err);
     if (status == BUS_OK && mkdir(r->build, 0700) != 0 && (errno != EEXIST || r->in_place))
         status = bus_fail(err, BUS_IO, "cannot make %s: %s", r->build, strerror(errno));
     if (status == BUS_OK && !(r->report->shard = calloc((size_t)r->shards, sizeof(bus_rebuilt))))
@@ -414,6 +418,7 @@ bus_status bus_rebuild(const bus_rebuild_options *options, bus_rebuild_report *o
     free(r.locks);
     if (r.metadata)
         r.metadata->ops->free(r.metadata);
+    bus_asker_close(r.asker);
     bus_catalog_free(r.catalog);
     bus_router_free(r.router);
     bus_slot_free(slot);

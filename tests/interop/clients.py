@@ -351,6 +351,27 @@ def registry_away(lab_):
 
 
 @test
+def rebuild(lab_):
+    """A lost store is made again from topics in Confluent's framing, and what it would emit is known to be sent."""
+    registry = Registry(lab_)
+    service = mirror(lab_, "rebuilt", registry, framing="confluent").make_topics().start()
+    write = serializer(registry)
+    produce(service, [(f"k{n}", *serialized(service, write, value(n), cloud_headers(n))) for n in range(COUNT)])
+    consume(service, COUNT)
+    eventually("the outbox is empty", 10, lambda: not service.sql("SELECT 1 FROM bus_outbox"))
+    service.stop()
+    os.remove(os.path.join(service.data, service.name, "0.db"))
+    said = run(service.program, "--rebuild", *service.arguments(), env=service.environment)
+    check(f"{COUNT} emitted events were sent before, 0 are left to send" in said, said)
+    service.start()
+    produce(service, [("more", *serialized(service, write, value(1), cloud_headers(COUNT)))])
+    found = consume(service, COUNT + 1)
+    equal(len(found), COUNT + 1, "events")
+    equal(service.letters(), [], "dead letters")
+    service.stop()
+
+
+@test
 def unknown_to_the_registry(lab_):
     """An id that nobody registered pauses its topic; without a registry it is a dead letter that says what to set."""
     registry = Registry(lab_)
