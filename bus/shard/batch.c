@@ -4,6 +4,7 @@
 #include "shard/internal.h"
 
 #include "base/error.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,26 +12,30 @@
 #define TIMERS_MOST 1000
 #define SCHEDULE_AGAIN_MS 60000
 #define CAREFUL_BATCHES 64  /* with savepoints from the start, after one that had to be run again: failures come in crowds */
+#define LANE_AGAIN_US (INT64_C(5) * 1000 * 1000)
 #define LANE_LEAST 16       /* records fetched at once, at least */
 
 /* ---- fetching */
 
 static bool lane_resting(const bus_shard *shard, const bus_shard_lane *lane)
 {
-    return lane->failed || lane->blocked_until_us > shard->now_us || lane->input->paused_until_us > shard->now_us;
+    return lane->blocked_until_us > shard->now_us || lane->input->paused_until_us > shard->now_us;
 }
 
 static void lane_failed(bus_shard *shard, bus_shard_lane *lane, const bus_error *err)
 {
-    lane->failed = true;
-    if (err->status != BUS_CORRUPT) {
-        bus_log(BUS_ERROR, shard->where, "lane_failed", "%s/%d: %s; this partition stops until the next assignment",
-                lane->input->declared->topic, lane->partition, err->text);
+    bus_error why = *err;
+    if (err->status != BUS_CORRUPT && err->status != BUS_NOMEM) {
+        /* Access may be granted again, the topic made again: the fetcher goes on by itself, and so must we. */
+        bus_log(lane->failed ? BUS_DEBUG : BUS_ERROR, shard->where, "lane_failed", "%s/%d: %s; looked at again every %lld s",
+                lane->input->declared->topic, lane->partition, err->text, (long long)(LANE_AGAIN_US / 1000000));
+        lane->failed = true;
+        lane->blocked_until_us = shard->now_us + LANE_AGAIN_US;
         return;
     }
-    bus_error why = *err;
     bus_fail_in(&why, "%s/%d", lane->input->declared->topic, lane->partition);
-    why.status = BUS_REFUSED;
+    /* Without memory a record was lost on its way here: only a new membership reads it again. */
+    why.status = err->status == BUS_NOMEM ? BUS_NOMEM : BUS_REFUSED;
     bus_shard_halt(shard, &why);
 }
 
@@ -94,6 +99,10 @@ static void lane_fetch(bus_shard *shard, bus_shard_lane *lane)
         return;
     }
     lane->count += n;
+    if (lane->failed && n) {
+        lane->failed = false;
+        bus_log(BUS_INFO, shard->where, "lane_well", "%s/%d is read again", lane->input->declared->topic, lane->partition);
+    }
     if (from == 0 && n) {
         lane_pass_anchor(shard, lane);
         n = lane->count;
@@ -160,6 +169,15 @@ static bool full(const bus_shard *shard)
            shard->batch_bytes >= shard->options.limits.batch_bytes;
 }
 
+/* What cannot leave now (its topic is declared no more, or the limit was lowered) waits, and holds up nobody. */
+static bus_status schedule_again(bus_shard *shard, bus_scheduled *event, const bus_error *why, bus_error *err)
+{
+    bus_log(BUS_ERROR, shard->where, "schedule_waits", "scheduled event '%.80s': %s; tried again in %d s", event->name, why->text,
+            SCHEDULE_AGAIN_MS / 1000);
+    event->due = shard->now_ms + SCHEDULE_AGAIN_MS;
+    return bus_schedule_put(shard->store, event, err);
+}
+
 static bus_outcome run_schedule(bus_shard *shard)
 {
     for (int i = 0; i < TIMERS_MOST && bus_schedule_next_due(shard->store) <= shard->now_ms; i++) {
@@ -169,18 +187,43 @@ static bus_outcome run_schedule(bus_shard *shard)
         bus_status status = bus_schedule_take(shard->store, shard->now_ms, &shard->arena, &event, &err);
         if (status == BUS_MISSING)
             return BUS_OUT_DONE;
-        if (status || (status = bus_emit_scheduled(shard, &event, &err)))
+        if (status)
+            return bus_shard_redo(shard, &err);
+        status = bus_emit_scheduled(shard, &event, &err);
+        bool waits = status == BUS_MISSING || status == BUS_TOO_BIG;
+        if (waits) {
+            bus_error why = err;
+            status = schedule_again(shard, &event, &why, &err);
+        }
+        if (status)
             return bus_shard_redo(shard, &err);
         BUS_FAILPOINT("scheduled");
-        bus_count(&shard->metrics.scheduled, 1);
+        bus_count(&shard->metrics.scheduled, !waits);
         shard->did = true;
     }
     return BUS_OUT_DONE;
 }
 
-static bool key_due(bus_shard *shard, const bus_key *key)
+/* No wait is longer than this; one that seems so is a wall clock that was set back. */
+static int64_t longest_wait_ms(const bus_shard *shard)
 {
-    return key && key->due + shard->options.limits.retry_grace_ms <= shard->now_ms;
+    const bus_input *tier = bus_router_tier(shard->options.router, INT_MAX);
+    int64_t longest = BUS_HEAD_LEASE_MS;
+    if (tier && tier->delay_ms > longest)
+        longest = tier->delay_ms;
+    return shard->options.limits.pause_most_ms > longest ? shard->options.limits.pause_most_ms : longest;
+}
+
+/* How long until the head runs by its timer; 0: now. */
+static int64_t key_wait_ms(const bus_shard *shard, const bus_key *key)
+{
+    int64_t grace = shard->options.limits.retry_grace_ms, wait = key->due + grace - shard->now_ms;
+    return wait <= 0 || wait - grace > longest_wait_ms(shard) + 1000 ? 0 : wait;
+}
+
+static bool key_due(const bus_shard *shard, const bus_key *key)
+{
+    return key && key_wait_ms(shard, key) == 0;
 }
 
 static bus_outcome run_waiting(bus_shard *shard)
@@ -224,11 +267,11 @@ static bus_outcome run_draining(bus_shard *shard)
             break;
         }
         int64_t id = key->id;
+        /* It counts what it ran: a key whose topic is paused must not use the batch up. */
         bus_outcome outcome = bus_key_drain(shard, key, shard->one_by_one ? 1 : DRAIN_MOST);
         if (outcome == BUS_OUT_REDO) /* the pass with savepoints must come to this key, too */
             return outcome;
         shard->draining_after = id;
-        shard->batch_count++;
     }
     /* All of them wait for a topic's pause or a prepare step: look again soon, not at once. */
     shard->draining_at_us = shard->did ? 0 : shard->now_us + 50000;
@@ -474,7 +517,7 @@ int64_t bus_batch_wait_us(bus_shard *shard)
     if (due != INT64_MAX)
         sooner(&wait, (due - shard->now_ms) * 1000);
     if (key)
-        sooner(&wait, (key->due + shard->options.limits.retry_grace_ms - shard->now_ms) * 1000 + 1000);
+        sooner(&wait, key_wait_ms(shard, key) * 1000 + 1000);
     if (bus_key_totals_of(shard->store).draining)
         sooner(&wait, shard->draining_at_us - shard->now_us);
     for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {

@@ -83,6 +83,8 @@ bus_outcome bus_calls_run(bus_shard *shard)
     bool wrote = false;
     for (size_t i = 0; i < shard->result_count; i++) {
         bus_tx tx;
+        shard->results[i].status = BUS_OK; /* a batch run again asks again */
+        shard->results[i].text[0] = 0;
         int64_t changes = sqlite3_total_changes64(bus_store_db(shard->store));
         bus_outcome outcome = bus_handle_call(shard, shard->results[i].call, &tx);
         if (outcome == BUS_OUT_REDO)

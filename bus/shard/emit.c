@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HOP_REST 96 /* of bus-hop, beside the names of service and topic */
 #define CONTENT_TYPE "application/avro"
 
 int32_t bus_partitions_of(bus_shard *shard, const char *topic)
@@ -102,8 +103,11 @@ static void event_id_of(bus_tx *tx, char out[BUS_ID_TEXT])
     const char *cause = tx->delivery ? tx->delivery->event.id : tx->cause;
     const char *route = tx->delivery ? tx->delivery->scope : "";
     bus_part parts[] = { { cause, strlen(cause) }, { tx->shard->name, strlen(tx->shard->name) }, { route, strlen(route) },
-                         { index, (size_t)n } };
-    bus_id_of(parts, 4, out);
+                         { index, (size_t)n }, { tx->delivery ? tx->delivery->event.source : "", 0 } };
+    size_t count = 4;
+    if (tx->delivery && bus_delivery_foreign(tx->delivery) && *tx->delivery->event.source)
+        parts[count++].len = strlen(tx->delivery->event.source); /* other producers may use the same id */
+    bus_id_of(parts, count, out);
 }
 
 typedef struct outgoing {
@@ -267,6 +271,11 @@ bus_status bus_schedule(bus_tx *tx, const char *name, int64_t due, const bus_typ
     bus_headers_pack(out.headers, out.header_count, packed);
     if (!bus_buf_ok(packed))
         return stick(tx, bus_fail_nomem(&tx->error));
+    /* What the hop header will add is counted at its most, so that nothing is planned that could not leave. */
+    int64_t size = (int64_t)(out.key_len + out.value_len + packed->len + strlen(out.topic) + strlen(tx->shard->name) + HOP_REST);
+    if (size > tx->shard->options.limits.message_bytes)
+        return stick(tx, bus_fail(&tx->error, BUS_TOO_BIG, "scheduled event '%.80s' for %s would have %lld bytes, over message.max.bytes "
+                                  "(%lld)", name, out.topic, (long long)size, (long long)tx->shard->options.limits.message_bytes));
     bus_scheduled event = { .name = name, .due = due, .event_id = out.id, .topic = out.topic, .partition = -1, .key = out.key,
                             .key_len = out.key_len, .value = out.value, .value_len = out.value_len, .headers = packed->data,
                             .headers_len = packed->len };

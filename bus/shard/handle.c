@@ -191,6 +191,8 @@ static bus_outcome caged(bus_shard *shard, bus_tx *tx, bus_verdict (*fn)(bus_tx 
     bus_verdict verdict = fn(tx, arg);
     inside = false;
     bus_store_cage(shard->store, false);
+    if (!tx->error.status)
+        bus_store_disabled(shard->store, &tx->error); /* a statement whose failure nobody looked at */
     bus_outcome outcome = outcome_of(tx, verdict);
     if (bus_store_standing(shard->store, &err)) {
         /* SQLite itself gave the transaction up (a full disk may do that), or a foreign key is left dangling. */
@@ -214,7 +216,9 @@ static bus_verdict call_handler(bus_tx *tx, void *arg)
 
 static void watch(bus_shard *shard, const bus_event *event)
 {
-    atomic_store_explicit(&shard->handler_topic, event->topic, memory_order_relaxed);
+    /* The watchdog may read it when the event's own memory is gone: the router's copy stays. */
+    const bus_shard_input *input = bus_shard_input_of(shard, event->topic);
+    atomic_store_explicit(&shard->handler_topic, input ? input->declared->topic : "a topic no longer read", memory_order_relaxed);
     atomic_store_explicit(&shard->handler_partition, event->partition, memory_order_relaxed);
     atomic_store_explicit(&shard->handler_offset, event->offset, memory_order_relaxed);
     atomic_store_explicit(&shard->handler_since, shard->clock->mono_us(shard->clock), memory_order_release);

@@ -43,7 +43,7 @@ typedef struct bus_shard_lane {
     size_t cap, count, at, batch_at;
     int64_t blocked_until_us;      /* a retry record's not-before */
     bool check_anchor;
-    bool failed;
+    bool failed;                   /* said so already; looked at again and again */
     bus_job_slot **job;            /* prepare steps by record, parallel to `record`; NULL if the topic has none */
 } bus_shard_lane;
 
@@ -275,6 +275,12 @@ uint64_t bus_record_hash(const bus_record *record);
 /* Builds what a handler sees, from a record; the strings are in the arena. BUS_CORRUPT: undecodable, delivery usable for
  * a dead letter all the same; BUS_MISSING: unknown schema; BUS_NOMEM. `decode` false: envelope and route only. */
 bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, bus_arena *arena, bool decode, bus_delivery *out, bus_error *err);
+/* Was the event made by a producer other than the bus? Then its id names it only together with its source (CloudEvents). */
+static inline bool bus_delivery_foreign(const bus_delivery *delivery)
+{
+    const bus_envelope *envelope = &delivery->envelope;
+    return envelope->orig.topic.at ? !envelope->orig.hop.at : !envelope->hop.source.at;
+}
 bus_status bus_delivery_decode(bus_shard *shard, bus_delivery *delivery, bus_arena *arena, bus_error *err);
 /* Keeps in the store what the registry said of its schema, so that a restart need not ask. Inside the transaction. */
 bus_status bus_delivery_keep(bus_shard *shard, const bus_delivery *delivery, bus_error *err);
@@ -316,7 +322,7 @@ const bus_key *bus_key_of_token(bus_shard *shard, const bus_slice *token);
 /* letters.c: dead letters and the commands about them. */
 bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const bus_tx *why, int attempts, bus_key *holding, bus_error *err);
 bus_status bus_letter_settle(bus_shard *shard, const char *id, bus_letter_state state, bus_error *err);
-bool bus_letter_is_open(bus_shard *shard, const bus_delivery *delivery);
+bus_status bus_letter_is_open(bus_shard *shard, const bus_delivery *delivery, bool *open, bus_error *err);
 void bus_letter_id_of(const bus_shard *shard, const bus_delivery *delivery, char out[BUS_ID_TEXT]);
 bus_outcome bus_command_run(bus_shard *shard, const bus_record *record);
 

@@ -170,7 +170,8 @@ static bus_key *seize(bus_shard *shard, const bus_delivery *delivery, bus_error 
 static bus_outcome arrive_behind(bus_shard *shard, bus_key *key, const bus_delivery *delivery)
 {
     bus_error err = { 0 };
-    if (bus_key_holds(shard->store, key, delivery->event.id)) {
+    const char *source = bus_delivery_foreign(delivery) ? delivery->event.source : NULL;
+    if (bus_key_holds(shard->store, key, delivery->event.id, source)) {
         bus_count(&shard->metrics.duplicates, 1);
         return BUS_OUT_DONE;
     }
@@ -233,15 +234,20 @@ static bus_outcome run_as_head(bus_shard *shard, bus_delivery *delivery, const b
 
 bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job)
 {
-    bus_key *key = bus_key_find(shard->store, delivery->scope, delivery->key, delivery->key_len);
-    if (key && key->state != BUS_KEY_FREE)
+    bus_tx tx;
+    bus_error err = { 0 };
+    bus_key *key;
+    bool open = false;
+    if (bus_key_look(shard->store, delivery->scope, delivery->key, delivery->key_len, &key, &err))
+        return store_failed(shard, &err);
+    if (key)
         return arrive_behind(shard, key, delivery);
-    if (!delivery->letter_id[0] && bus_letter_open_count(shard->store) > 0 && bus_letter_is_open(shard, delivery)) {
+    if (!delivery->letter_id[0] && bus_letter_open_count(shard->store) > 0 && bus_letter_is_open(shard, delivery, &open, &err))
+        return store_failed(shard, &err);
+    if (open) {
         bus_count(&shard->metrics.duplicates, 1);
         return BUS_OUT_DONE;
     }
-    bus_tx tx;
-    bus_error err = { 0 };
     bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
     if (!job && delivery->route && delivery->route->prepare && !delivery->undecodable)
         return run_as_head(shard, delivery, NULL);
@@ -451,6 +457,7 @@ bus_outcome bus_key_drain(bus_shard *shard, bus_key *key, int most)
         outcome = bus_key_run_head(shard, key);
         if (outcome == BUS_OUT_REDO || outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)
             return outcome;
+        shard->batch_count++;
     }
     return BUS_OUT_DONE;
 }

@@ -12,8 +12,8 @@ void bus_letter_id_of(const bus_shard *shard, const bus_delivery *delivery, char
 {
     const bus_event *event = &delivery->event;
     bus_part parts[] = { { "letter", 6 }, { shard->name, strlen(shard->name) }, { event->topic, strlen(event->topic) },
-                         { event->id, strlen(event->id) } };
-    bus_id_of(parts, 4, out);
+                         { event->id, strlen(event->id) }, { event->source, strlen(event->source) } };
+    bus_id_of(parts, bus_delivery_foreign(delivery) && *event->source ? 5 : 4, out);
 }
 
 static bus_status fetch(bus_shard *shard, const char *id, bus_letter *out, bool *found, bus_error *err)
@@ -23,14 +23,16 @@ static bus_status fetch(bus_shard *shard, const char *id, bus_letter *out, bool 
     return status == BUS_MISSING ? BUS_OK : status;
 }
 
-bool bus_letter_is_open(bus_shard *shard, const bus_delivery *delivery)
+bus_status bus_letter_is_open(bus_shard *shard, const bus_delivery *delivery, bool *open, bus_error *err)
 {
     char id[BUS_ID_TEXT];
     bus_letter letter;
     bool found;
     bus_letter_id_of(shard, delivery, id);
-    return fetch(shard, id, &letter, &found, NULL) == BUS_OK && found &&
-           (letter.state == BUS_LETTER_OPEN || letter.state == BUS_LETTER_REDRIVEN);
+    bus_status status = fetch(shard, id, &letter, &found, err);
+    if (status == BUS_OK)
+        *open = found && (letter.state == BUS_LETTER_OPEN || letter.state == BUS_LETTER_REDRIVEN);
+    return status;
 }
 
 /* ---- records on the dead-letter topic */

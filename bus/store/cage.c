@@ -107,17 +107,45 @@ static void reset_strangers(bus_store *store)
             sqlite3_reset(stmt);
 }
 
+/* Resetting says how the last step ended. What the statement itself did wrong is the handler's business. */
+static void reset(bus_store *store, sqlite3_stmt *stmt)
+{
+    int rc = sqlite3_reset(stmt);
+    switch (rc & 0xff) {
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+    case SQLITE_NOMEM:
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+        if (store->cage.disabled.status == BUS_OK)
+            bus_store_fail(store, rc, "running the handler's SQL", &store->cage.disabled);
+        break;
+    default:
+        break;
+    }
+}
+
+bus_status bus_store_disabled(bus_store *store, bus_error *err)
+{
+    if (store->cage.disabled.status != BUS_OK && err)
+        *err = store->cage.disabled;
+    return store->cage.disabled.status;
+}
+
 void bus_store_cage(bus_store *store, bool inside)
 {
     bus_tables_cage *cage = &store->cage;
     cage->inside = inside;
     if (inside) {
         cage->denied = NULL;
+        cage->disabled.status = BUS_OK;
         return;
     }
     for (size_t i = 0; i < cage->used.count; i++) {
         bus_sql_entry *entry = cage->used.at[i];
-        sqlite3_reset(entry->stmt);
+        reset(store, entry->stmt);
         entry->used = false;
     }
     cage->used.count = 0;
@@ -230,7 +258,7 @@ sqlite3_stmt *bus_store_sql(bus_store *store, const char *sql, bus_error *err)
         return NULL;
     entry->last = ++cage->clock;
     if (entry->used) {
-        sqlite3_reset(entry->stmt);
+        reset(store, entry->stmt);
     } else {
         entry->used = true;
         bus_list_add(&cage->used, entry);

@@ -80,6 +80,7 @@ typedef struct bus_tables_cage {
     bool preparing;               /* the statement being prepared is one of ours or of the cache */
     bool strangers;               /* somebody prepared statements that we do not know */
     const char *denied;           /* what the authorizer last refused */
+    bus_error disabled;           /* the first step that failed for want of disk or memory */
     bus_map by_text;
     bus_list all, used;
     uint64_t clock;

@@ -72,6 +72,17 @@ bus_key *bus_key_find(bus_store *store, const char *scope, const void *key, size
     return entry && entry->pub.state != BUS_KEY_FREE ? &entry->pub : NULL;
 }
 
+bus_status bus_key_look(bus_store *store, const char *scope, const void *key, size_t key_len, bus_key **out, bus_error *err)
+{
+    bus_key_entry *entry = NULL;
+    if (store->keys.all.count && !compose(store, scope, key, key_len))
+        return bus_fail_nomem(err);
+    if (store->keys.all.count)
+        entry = bus_map_get(&store->keys.by_name, store->scratch.data, store->scratch.len);
+    *out = entry && entry->pub.state != BUS_KEY_FREE ? &entry->pub : NULL;
+    return BUS_OK;
+}
+
 bus_key *bus_key_by_id(bus_store *store, int64_t id)
 {
     bus_key_entry *entry = bus_map_get(&store->keys.by_id, &id, sizeof id);

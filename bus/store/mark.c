@@ -219,7 +219,10 @@ bus_receipt bus_mark_settle(bus_store *store, const char *source, size_t source_
         *gap = 0;
     if (seq < 1)
         return BUS_RECEIPT_FAILED;
-    mark *m = find(store, source, source_len, topic, partition);
+    /* Not find(): a mark that is not found for want of memory must not be made a second time. */
+    if (!bus_store_compose(store, source, source_len, topic, partition))
+        return BUS_RECEIPT_FAILED;
+    mark *m = bus_map_get(&store->marks.by_name, store->scratch.data, store->scratch.len);
     if (!m && !(m = make(store, store->marks.next_id, source, source_len, topic, partition)))
         return BUS_RECEIPT_FAILED;
     if (seq <= m->high) {

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Parked: records that wait behind, or as, the head of their key. Bodies stay in the table. */
 #include "base/error.h"
+#include "codec/envelope.h"
 #include "store/key.h"
 
 #include <string.h>
+
+#define PARKED_HEADERS 128 /* looked through for the source */
 
 /* parked and parked_bytes belong to what bus_key_touch notes. */
 static bool touch(bus_store *store, bus_key *key)
@@ -116,7 +119,19 @@ bus_status bus_key_pop(bus_store *store, bus_key *key, bus_error *err)
     return status;
 }
 
-bool bus_key_holds(bus_store *store, const bus_key *key, const char *event_id)
+static bool from_source(sqlite3_stmt *row, const char *source)
+{
+    size_t len, wanted = strlen(source);
+    const void *packed = bus_column_bytes(row, 0, &len);
+    bus_header headers[PARKED_HEADERS];
+    size_t count = bus_headers_unpack(packed, len, headers, PARKED_HEADERS);
+    for (size_t i = 0; count != SIZE_MAX && i < count; i++)
+        if (strcmp(headers[i].name, "ce_source") == 0)
+            return headers[i].len == wanted && memcmp(headers[i].value, source, wanted) == 0;
+    return wanted == 0;
+}
+
+bool bus_key_holds(bus_store *store, const bus_key *key, const char *event_id, const char *source)
 {
     bus_error err;
     if (!key->parked)
@@ -128,7 +143,9 @@ bool bus_key_holds(bus_store *store, const bus_key *key, const char *event_id)
     }
     sqlite3_bind_int64(stmt, 1, key->id);
     bus_bind_text(stmt, 2, event_id);
-    int rc = bus_step(store, stmt);
+    int rc;
+    while ((rc = bus_step(store, stmt)) == SQLITE_ROW && source && !from_source(stmt, source))
+        continue;
     if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
         bus_store_fail(store, rc, "looking for a parked event", &err);
         bus_store_doom(store, &err);

@@ -65,7 +65,7 @@ static const char *const texts[BUS_STATEMENTS] = {
                             " WHERE key_id = ?1 ORDER BY n LIMIT 1",
     [BUS_SQL_PARKED_FIRST] = "SELECT n, size FROM bus_parked WHERE key_id = ?1 ORDER BY n LIMIT 1",
     [BUS_SQL_PARKED_DELETE] = "DELETE FROM bus_parked WHERE key_id = ?1 AND n = ?2",
-    [BUS_SQL_PARKED_HOLDS] = "SELECT 1 FROM bus_parked WHERE key_id = ?1 AND event_id = ?2 LIMIT 1",
+    [BUS_SQL_PARKED_HOLDS] = "SELECT headers FROM bus_parked WHERE key_id = ?1 AND event_id = ?2",
     [BUS_SQL_LETTER_COUNT] = "SELECT count(*) FROM bus_letter WHERE state IN (1, 2)",
     [BUS_SQL_LETTER_GET] = "SELECT event_id, scope, key_id, round, state, first_failed FROM bus_letter WHERE id = ?1",
     [BUS_SQL_LETTER_PUT] = "INSERT INTO bus_letter(id, event_id, scope, key_id, round, state, first_failed, at)"

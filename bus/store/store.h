@@ -64,6 +64,9 @@ int64_t bus_store_wal_bytes(const bus_store *store);
 void bus_store_cage(bus_store *store, bool inside);
 /* After a handler: does the transaction still stand (autocommit off, no deferred foreign key violated)? */
 bus_status bus_store_standing(bus_store *store, bus_error *err);
+/* Did a step of a statement of bus_store_sql fail, since the cage was entered, for a reason that is not its own (disk full or broken,
+ * no memory)? Told once the cage is left; BUS_OK if none did. What it would have written is missing. */
+bus_status bus_store_disabled(bus_store *store, bus_error *err);
 /* The user's statement by its text, from a cache of 128; resets those used when the cage is left. NULL: see err. */
 sqlite3_stmt *bus_store_sql(bus_store *store, const char *sql, bus_error *err);
 
@@ -179,6 +182,8 @@ typedef struct bus_key {
 } bus_key;
 /* NULL: free. Stable address until the commit that freed it. */
 bus_key *bus_key_find(bus_store *store, const char *scope, const void *key, size_t key_len);
+/* The same where "free" must not be said for want of memory: BUS_NOMEM, or BUS_OK and *out, NULL if free. */
+bus_status bus_key_look(bus_store *store, const char *scope, const void *key, size_t key_len, bus_key **out, bus_error *err);
 bus_key *bus_key_by_id(bus_store *store, int64_t id);
 /* Makes it (must be absent or free), WAITING. NULL: see err. */
 bus_key *bus_key_make(bus_store *store, const char *scope, const void *key, size_t key_len, bus_error *err);
@@ -199,7 +204,8 @@ bus_status bus_key_park(bus_store *store, bus_key *key, const bus_parked *record
 /* Copies the head (lowest n) into the arena; BUS_MISSING if none. */
 bus_status bus_key_head(bus_store *store, bus_key *key, bus_arena *arena, bus_parked *out, bus_error *err);
 bus_status bus_key_pop(bus_store *store, bus_key *key, bus_error *err); /* deletes the head */
-bool bus_key_holds(bus_store *store, const bus_key *key, const char *event_id); /* parked already? */
+/* Is it parked already? With `source`: by this ce_source; NULL: by any. */
+bool bus_key_holds(bus_store *store, const bus_key *key, const char *event_id, const char *source);
 /* Next key by state for timers: the WAITING one with the least due (NULL: none), and any DRAINING one after `after_id`. */
 bus_key *bus_key_next_due(bus_store *store);
 bus_key *bus_key_next_draining(bus_store *store, int64_t after_id);

@@ -140,6 +140,28 @@ static void statements_are_cached(void **state)
     }
 }
 
+static void a_write_that_found_no_room_is_noticed_though_nobody_looked(void **state)
+{
+    temp_store *temp = *state;
+    char pragma[64];
+    snprintf(pragma, sizeof pragma, "PRAGMA max_page_count = %lld", (long long)temp_store_number(temp, "PRAGMA page_count") + 2);
+    assert_int_equal(sqlite3_exec(bus_store_db(temp->store), pragma, NULL, NULL, NULL), SQLITE_OK);
+    OK_(bus_store_begin(temp->store, &temp->err), temp->err);
+    bus_store_cage(temp->store, true);
+    sqlite3_step(bus_store_sql(temp->store, "INSERT INTO a VALUES (1, zeroblob(1000000))", &temp->err));
+    sqlite3_step(bus_store_sql(temp->store, "INSERT INTO a VALUES (2, 2)", &temp->err));
+    bus_store_cage(temp->store, false);
+    assert_int_equal(bus_store_disabled(temp->store, &temp->err), BUS_FULL);
+    bus_store_rollback(temp->store);
+    /* a constraint is the handler's business */
+    OK_(bus_store_begin(temp->store, &temp->err), temp->err);
+    bus_store_cage(temp->store, true);
+    for (int i = 0; i < 2; i++)
+        sqlite3_step(bus_store_sql(temp->store, "INSERT INTO a VALUES (3, 3)", &temp->err));
+    bus_store_cage(temp->store, false);
+    assert_int_equal(bus_store_disabled(temp->store, &temp->err), BUS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +169,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_lost_transaction_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(unfinished_statements_count, setup, teardown),
         cmocka_unit_test_setup_teardown(statements_are_cached, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_write_that_found_no_room_is_noticed_though_nobody_looked, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT
+ * Edges of the protocol's rules, each with what went wrong there: a key, a lane or a shard that never went on, an event taken
+ * for another, a caller told the wrong thing. */
+#include "support/scene.h"
+
+#include "payment.h"
+#include "shard/internal.h"
+#include <bus/type.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define COUNTER(scene, name) ((int)bus_counter_read(&scene_metrics(scene)->name))
+
+static void send_from(scene *s, const char *source, const char *key, const char *id, const char *text)
+{
+    const bus_header headers[] = { { "ce_specversion", "1.0", 3 }, { "ce_source", source, strlen(source) }, { "ce_id", id, strlen(id) },
+                                   { "ce_type", "test.Text", 9 } };
+    const bus_row row = { .key = key, .key_len = strlen(key), .value = text, .value_len = strlen(text), .headers = headers, .header_count = 4 };
+    assert_true(bus_memory_append(s->cluster, "in", 0, &row) >= 0);
+}
+
+/* ---- CloudEvents: source and id together name an event */
+
+static void two_producers_may_use_one_id_behind_a_waiting_key(void **state)
+{
+    scene *s = *state;
+    send_from(s, "left", "k", "1", "a retry=1");
+    send_from(s, "right", "k", "1", "b");
+    send_from(s, "right", "k", "1", "b");
+    scene_pass(s, 60000);
+    assert_string_equal(scene_effects(s), "a b");
+    assert_int_equal(COUNTER(s, duplicates), 1);
+}
+
+static void two_producers_may_use_one_id_beside_an_open_letter(void **state)
+{
+    scene *s = *state;
+    send_from(s, "left", "k", "1", "a reject");
+    scene_run(s);
+    send_from(s, "right", "k", "1", "b emit");
+    send_from(s, "middle", "k", "1", "c reject");
+    scene_run(s);
+    assert_string_equal(scene_effects(s), "b");
+    assert_string_equal(scene_letters(s), "handler:open:1 handler:open:1");
+    s->mended = true;
+    scene_command(s, 0, "redrive", 0);
+    scene_command(s, 1, "redrive", 0);
+    scene_run(s);
+    assert_string_equal(scene_effects(s), "b a c");
+}
+
+static void one_id_from_two_producers_causes_two_events(void **state)
+{
+    scene *s = *state;
+    bus_record record;
+    char id[2][64] = { "", "" };
+    send_from(s, "left", "k", "1", "a emit");
+    send_from(s, "right", "k", "1", "b emit");
+    scene_pass(s, 1000);
+    for (int64_t i = 0; i < 2; i++) {
+        assert_true(bus_memory_read(s->cluster, "svc.events", 0, i, &record));
+        for (size_t k = 0; k < record.header_count; k++)
+            if (strcmp(record.headers[k].name, "ce_id") == 0)
+                memcpy(id[i], record.headers[k].value, record.headers[k].len);
+    }
+    assert_true(id[0][0] && id[1][0]);
+    assert_string_not_equal(id[0], id[1]);
+}
+
+/* ---- schedules that cannot leave must not stop the shard */
+
+static void a_schedule_whose_topic_is_no_longer_declared_waits_for_it(void **state)
+{
+    static const bus_emits fewer[] = { { &payment_RefundPayment_type, "svc.other" }, { 0 } };
+    scene *s = *state;
+    const bus_emits *all = s->service.emits;
+    scene_send(s, "in", "k", "a schedule=500");
+    scene_run(s);
+    scene_stop(s);
+    s->service.emits = fewer;
+    scene_start(s);
+    scene_pass(s, 5000);
+    scene_send(s, "in", "k", "b");
+    scene_pass(s, 5000);
+    assert_string_equal(scene_effects(s), "a b");
+    assert_int_equal(COUNTER(s, rollbacks), 0);
+    scene_stop(s);
+    s->service.emits = all;
+    scene_start(s);
+    scene_pass(s, 120000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a");
+}
+
+static void a_schedule_over_a_lowered_limit_waits_until_it_is_raised(void **state)
+{
+    scene *s = *state;
+    int64_t limit = s->options.limits.message_bytes;
+    scene_send(s, "in", "k", "a schedule=500");
+    scene_run(s);
+    scene_stop(s);
+    s->options.limits.message_bytes = 20;
+    scene_start(s);
+    scene_pass(s, 5000);
+    scene_send(s, "in", "k", "b");
+    scene_pass(s, 5000);
+    assert_string_equal(scene_effects(s), "a b");
+    scene_stop(s);
+    s->options.limits.message_bytes = limit;
+    scene_start(s);
+    scene_pass(s, 120000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a");
+}
+
+static void what_is_too_big_to_leave_is_not_scheduled(void **state)
+{
+    scene *s = *state;
+    scene_stop(s);
+    s->options.limits.message_bytes = 190;
+    scene_start(s);
+    scene_send(s, "in", "k", "a schedule=500");
+    scene_run(s);
+    assert_string_equal(scene_effects(s), "");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_schedule"), 0);
+    assert_int_equal(COUNTER(s, retried), 1);
+}
+
+/* ---- a lane that failed goes on by itself */
+
+static struct bus_port_ops denied_ops;
+static const struct bus_port_ops *true_ops;
+static bus_status denial;
+static int denied_fetches;
+
+static size_t denied_fetch(bus_port *port, bus_lane *lane, bus_record *out, size_t max, bus_error *err)
+{
+    if (!denial)
+        return true_ops->fetch(port, lane, out, max, err);
+    denied_fetches++;
+    err->status = denial;
+    snprintf(err->text, sizeof err->text, "not authorized");
+    return 0;
+}
+
+static void a_lane_that_was_denied_goes_on_when_it_is_allowed_again(void **state)
+{
+    scene *s = *state;
+    bus_port *port = bus_host_shard(s->host, 0)->port;
+    true_ops = port->ops;
+    denied_ops = *port->ops;
+    denied_ops.fetch = denied_fetch;
+    denial = BUS_DENIED;
+    denied_fetches = 0;
+    port->ops = &denied_ops;
+    scene_send(s, "in", "k", "a");
+    scene_pass(s, 60000);
+    assert_string_equal(scene_effects(s), "");
+    assert_in_range(denied_fetches, 2, 200); /* for five lanes and more: neither given up nor spinning */
+    denial = BUS_OK;
+    scene_pass(s, 60000);
+    assert_string_equal(scene_effects(s), "a");
+    port->ops = true_ops;
+}
+
+static void a_lane_without_memory_halts_so_that_the_process_joins_anew(void **state)
+{
+    scene *s = *state;
+    bus_port *port = bus_host_shard(s->host, 0)->port;
+    true_ops = port->ops;
+    denied_ops = *port->ops;
+    denied_ops.fetch = denied_fetch;
+    denial = BUS_NOMEM;
+    port->ops = &denied_ops;
+    scene_send(s, "in", "k", "a");
+    scene_run(s);
+    port->ops = true_ops;
+    assert_int_equal(scene_failure(s), BUS_NOMEM);
+}
+
+/* ---- nobody starves */
+
+static void draining_keys_of_a_paused_topic_do_not_starve_the_others(void **state)
+{
+    scene *s = *state;
+    s->weather = true;
+    scene_send(s, "in", "k", "a retry=1");
+    scene_send(s, "in", "k", "b pause");
+    scene_pass(s, 2000);
+    assert_string_equal(scene_effects(s), "a");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_key WHERE state = 3"), 1);
+    bus_shard *shard = bus_host_shard(s->host, 0);
+    shard->one_by_one = true; /* as after a death in a handler */
+    shard->one_by_one_left = 1000;
+    shard->input[1].paused_until_us = s->clock.mono_us + 60000000;
+    bus_virtual_clock_advance(&s->clock, 100000);
+    for (int i = 0; i < 5; i++)
+        scene_send(s, "slow", "x", (const char *const[]){ "c", "d", "e", "f", "g" }[i]);
+    scene_run(s);
+    assert_string_equal(scene_effects(s), "a c d e f g");
+}
+
+/* ---- a wall clock set back holds nobody for as long as the step */
+
+static void a_clock_set_back_does_not_hold_a_key(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a retry=1 pause");
+    scene_run(s);
+    s->weather = true;
+    scene_pass(s, 1500); /* its retry record has come and gone: only a timer brings it back */
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_key"), 1);
+    s->weather = false;
+    bus_virtual_clock_step(&s->clock, -24 * 3600 * 1000);
+    scene_pass(s, 15 * 60 * 1000);
+    assert_string_equal(scene_effects(s), "a");
+}
+
+/* ---- callers are told what became of the transaction that was committed */
+
+static int call_runs;
+static bus_status call_end;
+
+static bus_verdict second_time(bus_tx *tx, void *opaque)
+{
+    (void)opaque;
+    if (call_runs++ == 0)
+        return bus_reject(tx, "not yet");
+    sqlite3_step(bus_sql(tx, "INSERT INTO effect(name) VALUES ('call')"));
+    return BUS_DONE;
+}
+
+static void call_done(bus_call *call, bus_status status, const bus_error *err)
+{
+    (void)call;
+    (void)err;
+    call_end = status;
+}
+
+static void a_call_that_is_run_again_is_told_of_the_last_run(void **state)
+{
+    scene *s = *state;
+    bus_call call = { .fn = second_time, .done = call_done };
+    call_runs = 0;
+    call_end = BUS_BUG;
+    assert_int_equal(bus_shard_call(bus_host_shard(s->host, 0), &call, NULL), BUS_OK);
+    scene_send(s, "in", "k", "a write reject"); /* what it wrote makes the batch run again with savepoints */
+    scene_run(s);
+    assert_int_equal(call_runs, 2);
+    assert_int_equal(call_end, scene_ask(s, "SELECT count(*) FROM effect WHERE name = 'call'") ? BUS_OK : BUS_REFUSED);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(two_producers_may_use_one_id_behind_a_waiting_key),
+        TEST(two_producers_may_use_one_id_beside_an_open_letter),
+        TEST(one_id_from_two_producers_causes_two_events),
+        TEST(a_schedule_whose_topic_is_no_longer_declared_waits_for_it),
+        TEST(a_schedule_over_a_lowered_limit_waits_until_it_is_raised),
+        TEST(what_is_too_big_to_leave_is_not_scheduled),
+        TEST(a_lane_that_was_denied_goes_on_when_it_is_allowed_again),
+        TEST(a_lane_without_memory_halts_so_that_the_process_joins_anew),
+        TEST(draining_keys_of_a_paused_topic_do_not_starve_the_others),
+        TEST(a_clock_set_back_does_not_hold_a_key),
+        TEST(a_call_that_is_run_again_is_told_of_the_last_run),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
