@@ -116,6 +116,10 @@ static bus_status start(bus_test *test, bus_error *err)
         bus_memory_assign(bus_host_transport(test->host), shards, (size_t)test->options.shards);
         status = bus_test_run(test, err);
     }
+    /* Without memory the group's word may have got lost. */
+    for (int i = 0; !status && i < test->options.shards; i++)
+        if (!bus_host_shard(test->host, i) || !bus_shard_attached(bus_host_shard(test->host, i)))
+            status = bus_fail_nomem(err);
     free(shards);
     return status;
 }

@@ -13,6 +13,7 @@
 #define SCHEDULE_AGAIN_MS 60000
 #define CAREFUL_BATCHES 64  /* with savepoints from the start, after one that had to be run again: failures come in crowds */
 #define LANE_AGAIN_US (INT64_C(5) * 1000 * 1000)
+#define NO_MEMORY_US (INT64_C(100) * 1000)
 #define LANE_LEAST 16       /* records fetched at once, at least */
 
 /* ---- fetching */
@@ -88,8 +89,10 @@ static void lane_fetch(bus_shard *shard, bus_shard_lane *lane)
 {
     if (lane->at < lane->count && (!lane->job || lane->count - lane->at > lane->cap / 2))
         return;
-    if (!lane_room(shard, lane))
+    if (!lane_room(shard, lane)) {
+        lane->blocked_until_us = shard->now_us + NO_MEMORY_US; /* nobody wakes us for what is there already */
         return;
+    }
     lane_compact(shard, lane);
     bus_error err = { 0 };
     size_t from = lane->count;

@@ -46,6 +46,8 @@ bus_status bus_emit_row(bus_shard *shard, const bus_emission *emission, bus_erro
 {
     bus_destination *destination = emission->destination;
     char hop_text[640];
+    if (!bus_relay_expect(shard, destination))
+        return bus_fail_nomem(err);
     bus_hop hop = { .source = { destination->source, strlen(destination->source) },
                     .topic = { destination->topic, strlen(destination->topic) },
                     .partition = destination->partition,
@@ -81,9 +83,7 @@ bus_status bus_emit_row(bus_shard *shard, const bus_emission *emission, bus_erro
     bus_status status = bus_outbox_add(shard->store, &row, err);
     if (status)
         return status;
-    if (!stage_row(shard, &row))
-        return bus_fail_nomem(err);
-    return BUS_OK;
+    return stage_row(shard, &row) ? BUS_OK : bus_fail_nomem(err);
 }
 
 /* ---- the handler's calls */

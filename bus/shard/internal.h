@@ -328,6 +328,8 @@ bus_outcome bus_command_run(bus_shard *shard, const bus_record *record);
 
 /* relay.c */
 void bus_relay_reports(bus_shard *shard);
+/* Before a row for it is written: what is committed must find its way, and without memory a later row would overtake it. */
+bool bus_relay_expect(bus_shard *shard, bus_destination *destination);
 void bus_relay_committed(bus_shard *shard);        /* the staged rows are durable: send them */
 void bus_relay_pump(bus_shard *shard);             /* rows that are behind, probes, resets */
 bus_status bus_relay_delete_acked(bus_shard *shard, bus_error *err); /* inside a transaction */

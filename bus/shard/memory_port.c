@@ -28,8 +28,10 @@ static size_t fetch(bus_port *p, bus_lane *lane, bus_record *out, size_t max, bu
     while (count < max && count < most && lane->at < lane->end) {
         const memory_record *stored = log->at[lane->at - log->low];
         memory_record *copy = stored->control ? NULL : memory_record_copy(&stored->record);
-        if (!stored->control && !copy)
-            break; /* no memory now: it is there at the next fetch */
+        if (!stored->control && !copy) {
+            port_wake(port_of(p)); /* no memory now: it is there at the next fetch */
+            break;
+        }
         lane->at++;
         if (copy)
             out[count++] = copy->record;

@@ -46,17 +46,20 @@ static bus_status list_lanes(bus_shard *shard, const int32_t *partitions, bus_er
     }
     shard->lane = calloc(total, sizeof *shard->lane);
     shard->commit_list = calloc(total, sizeof *shard->commit_list);
-    if (!shard->lane || !shard->commit_list)
-        return bus_fail_nomem(err);
-    for (size_t i = 0; i < inputs; i++) {
+    bus_status status = shard->lane && shard->commit_list ? BUS_OK : bus_fail_nomem(err);
+    for (size_t i = 0; i < inputs && !status; i++) {
         shard->input[i].partitions = partitions[i];
-        for (int32_t q = p; q < partitions[i]; q += n) {
-            bus_status status = add_lane(shard, &shard->input[i], q, err);
-            if (status)
-                return status;
-        }
+        for (int32_t q = p; q < partitions[i] && !status; q += n)
+            status = add_lane(shard, &shard->input[i], q, err);
     }
-    return BUS_OK;
+    if (status) { /* all or nothing: the next claim must not take half a list for the whole */
+        free(shard->lane);
+        free(shard->commit_list);
+        shard->lane = NULL;
+        shard->commit_list = NULL;
+        shard->lane_count = 0;
+    }
+    return status;
 }
 
 static bus_status learn_outputs(bus_shard *shard, bus_error *err)

@@ -135,15 +135,13 @@ static void destination_idle(bus_shard *shard, route *r)
         r->lone = true;
 }
 
+bool bus_relay_expect(bus_shard *shard, bus_destination *destination) { return route_of(shard, destination) != NULL; }
+
 void bus_relay_committed(bus_shard *shard)
 {
     for (size_t i = 0; i < shard->staged_count; i++) {
         const bus_staged *staged = &shard->staged[i];
-        route *r = route_of(shard, staged->destination);
-        if (!r) { /* no memory: the next start finds it; until then the outbox bound guards */
-            shard->relay.any_behind = true;
-            continue;
-        }
+        route *r = staged->destination->relay; /* there since the row was written */
         destination_idle(shard, r);
         if (r->behind)
             continue;
