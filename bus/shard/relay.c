@@ -486,6 +486,9 @@ int64_t bus_relay_wait_us(const bus_shard *shard)
     int64_t wait = INT64_MAX;
     if (relay->acked_count)
         wait = relay->rewound ? 0 : relay->acked_since_us + DELETE_AFTER_US - shard->now_us;
+    /* They are deleted by a transaction, and none begins before the store is tried again. */
+    if (relay->acked_count && wait < shard->store_retry_at_us - shard->now_us)
+        wait = shard->store_retry_at_us - shard->now_us;
     bool owing = false;
     for (bus_channel channel = BUS_MAIN; channel < BUS_CHANNELS; channel++) {
         int64_t due = relay->fatal_since_us[channel] + REPORTS_DUE_US - shard->now_us;
