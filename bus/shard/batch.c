@@ -141,7 +141,13 @@ static bool deliveries_allowed(bus_shard *shard, const bus_shard_lane *lane)
     }
     shard->outbox_full_warned = false;
     bool input = !lane->input->declared->retry_tier && !lane->input->declared->lead;
-    return !input || bus_key_totals_of(shard->store).parked_bytes < shard->options.limits.parked_bytes;
+    int64_t parked = input ? bus_key_totals_of(shard->store).parked_bytes : 0;
+    bool room = parked < shard->options.limits.parked_bytes;
+    if (!room && !shard->parked_full_warned)
+        bus_log(BUS_WARN, shard->where, "parked_full", "%lld bytes of events wait behind failed ones (parked.max.bytes): deliveries stop until "
+                "some are through; redrive or discard the dead letters that hold keys", (long long)parked);
+    shard->parked_full_warned = input ? !room : shard->parked_full_warned;
+    return room;
 }
 
 static bool fetch_all(bus_shard *shard)

@@ -207,7 +207,7 @@ struct bus_shard {
     bool did;                       /* the batch has something to commit */
     int64_t store_retry_at_us;      /* after a failed commit */
     bus_backoff store_backoff;
-    bool store_warned, outbox_full_warned, misplaced_warned;
+    bool store_warned, outbox_full_warned, parked_full_warned, misplaced_warned;
     int64_t draining_after;         /* key id, round robin */
     int64_t draining_at_us;         /* nothing could be drained: look again then */
     bus_job_slot *jobs_settled;     /* heads settled by the batch in hand */

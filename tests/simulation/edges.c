@@ -253,6 +253,43 @@ static void a_call_that_is_run_again_is_told_of_the_last_run(void **state)
     assert_int_equal(call_end, scene_ask(s, "SELECT count(*) FROM effect WHERE name = 'call'") ? BUS_OK : BUS_REFUSED);
 }
 
+/* ---- limits and settings */
+
+static void a_bad_deploy_does_not_drain_a_topic_into_the_dead_letters(void **state)
+{
+    scene *s = *state;
+    char key[16], text[32];
+    scene_stop(s);
+    s->options.limits.reject_percent = 50;
+    scene_start(s);
+    for (int i = 0; i < 300; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        snprintf(text, sizeof text, "e%d reject", i);
+        scene_send(s, "in", key, text);
+    }
+    scene_pass(s, 60000);
+    assert_in_range(COUNTER(s, dead_lettered), 50, 100); /* what it takes to judge, and one a pause */
+    s->mended = true;
+    scene_pass(s, 10 * 60000);
+    assert_int_equal(COUNTER(s, dead_lettered) + (int)scene_ask(s, "SELECT count(*) FROM effect"), 300);
+}
+
+static void the_compact_envelope_is_three_headers(void **state)
+{
+    scene *s = *state;
+    bus_record record;
+    scene_stop(s);
+    s->options.limits.compact_envelope = true;
+    scene_start(s);
+    scene_send(s, "in", "k", "a emit");
+    scene_run(s);
+    assert_true(bus_memory_read(s->cluster, "svc.events", 0, 0, &record));
+    assert_int_equal(record.header_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        if (strcmp(record.headers[i].name, "bus-hop") != 0 && strcmp(record.headers[i].name, "ce_id") != 0)
+            assert_string_equal(record.headers[i].name, "ce_type");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
 
 int main(void)
@@ -269,6 +306,8 @@ int main(void)
         TEST(draining_keys_of_a_paused_topic_do_not_starve_the_others),
         TEST(a_clock_set_back_does_not_hold_a_key),
         TEST(a_call_that_is_run_again_is_told_of_the_last_run),
+        TEST(a_bad_deploy_does_not_drain_a_topic_into_the_dead_letters),
+        TEST(the_compact_envelope_is_three_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
