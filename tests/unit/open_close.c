@@ -72,29 +72,6 @@ static void closing_needs_no_memory(void **state)
     }
 }
 
-static void a_publisher_is_opened_or_says_why(void **state)
-{
-    (void)state;
-    for (long n = 1;; n++) {
-        bus *publisher = NULL;
-        bus_error err = { 0 };
-        bus_config *config = bus_config_new();
-        assert_int_equal(bus_config_set(config, "bootstrap.servers", "127.0.0.1:1", &err), BUS_OK);
-        alloc_fail_at(n, false);
-        bus_status status = bus_open(NULL, config, &publisher, &err);
-        if (status == BUS_OK)
-            status = bus_publish(publisher, "in", &inventory_ReleaseStock_type, "k", 1, &(inventory_ReleaseStock){ .order_id = BUS_STR("o") },
-                                 NULL, NULL, &err);
-        bool hit = alloc_fail_off();
-        if (status && (status != BUS_NOMEM || !hit))
-            fail_msg("allocation %ld: %s: %s", n, bus_status_name(status), err.text);
-        bus_close(publisher);
-        bus_config_free(config);
-        if (!hit)
-            break;
-    }
-}
-
 /* ---- the loop: every rule at once, and one allocation that fails: the n-th of ours, or if n < 0 of SQLite */
 
 static void play(scene *s, long n)
@@ -176,7 +153,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opening_says_that_there_is_no_memory),
         cmocka_unit_test(closing_needs_no_memory),
-        cmocka_unit_test(a_publisher_is_opened_or_says_why),
         cmocka_unit_test(one_failed_allocation_changes_nothing),
         cmocka_unit_test(one_failed_allocation_of_sqlite_changes_nothing),
     };
