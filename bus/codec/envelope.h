@@ -69,6 +69,9 @@ size_t bus_orig_write(const bus_orig *orig, char *out, size_t cap);
 const char *bus_letter_state_name(bus_letter_state state);      /* "open" ... */
 const char *bus_command_name(bus_command_kind command);
 
+/* Does a header go with a copy of its event? Not those of one hop, one letter or one command. */
+bool bus_header_travels(const char *name);
+
 /* Headers as one blob, for the store: well-known names take one byte. Order is kept. */
 void bus_headers_pack(const bus_header *headers, size_t count, bus_buf *out);
 /* Unpacks into out[max] (borrowing from blob); returns the count, or SIZE_MAX if the blob is malformed or over max. */

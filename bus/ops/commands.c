@@ -17,22 +17,6 @@ typedef struct list {
     bool failed;
 } list;
 
-static bool starts(const char *name, const char *prefix)
-{
-    return !strncmp(name, prefix, strlen(prefix));
-}
-
-/* Does it belong to the event, whatever way it went? */
-static bool of_event(const char *name)
-{
-    static const char *const ours[] = { "bus-hop", "bus-orig", "bus-letter", "bus-command", BUS_HEADER_HELD,
-                                        BUS_HEADER_REASON, BUS_HEADER_OPERATOR };
-    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
-        if (!strcmp(name, ours[i]))
-            return false;
-    return !starts(name, "__dlq.");
-}
-
 static bool begin(list *headers, const bus_record *record, bus_arena *arena)
 {
     *headers = (list){ .arena = arena };
@@ -40,7 +24,7 @@ static bool begin(list *headers, const bus_record *record, bus_arena *arena)
     if (!headers->at)
         return false;
     for (size_t i = 0; i < record->header_count; i++)
-        if (of_event(record->headers[i].name))
+        if (bus_header_travels(record->headers[i].name))
             headers->at[headers->count++] = record->headers[i];
     return true;
 }

@@ -57,25 +57,13 @@ static bool may_die(bus_shard *shard, bus_shard_input *input)
 
 /* ---- waiting */
 
-/* Headers of a copy: the original's, less those that belong to one hop or one state. */
-static size_t copy_headers(const bus_event *event, bus_header *out, size_t most)
-{
-    static const char *const hop[] = { "bus-hop", "bus-orig", "bus-letter", "bus-command", "bus-reason", "bus-operator" };
-    size_t count = 0;
-    for (size_t i = 0; i < event->header_count && count < most; i++) {
-        bool skip = strncmp(event->headers[i].name, "__dlq.", 6) == 0;
-        for (size_t k = 0; k < sizeof hop / sizeof *hop && !skip; k++)
-            skip = strcmp(event->headers[i].name, hop[k]) == 0;
-        if (!skip)
-            out[count++] = event->headers[i];
-    }
-    return count;
-}
-
 size_t bus_copy_headers(const bus_delivery *delivery, bus_header *out, size_t most, char orig_text[BUS_ORIG_TEXT])
 {
     const bus_event *event = &delivery->event;
-    size_t count = copy_headers(event, out, most - 1);
+    size_t count = 0;
+    for (size_t i = 0; i < event->header_count && count < most - 1; i++)
+        if (bus_header_travels(event->headers[i].name))
+            out[count++] = event->headers[i];
     bus_orig orig = { .topic = { event->topic, strlen(event->topic) }, .partition = event->partition, .offset = event->offset,
                       .timestamp = delivery->timestamp };
     bus_slice hop = delivery->envelope.orig.topic.at ? delivery->envelope.orig.hop : (bus_slice){ 0 };
