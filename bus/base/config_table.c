@@ -119,7 +119,8 @@ static const bus_property table[] = {
     SIZE("wal.max.bytes", "64m", 64 * K, 64 * G, "When a store's WAL is longer it is moved into the database."),
     /* ---- requests and publishing without a store */
     TEXT("replies.topic", "",
-         "The topic on which bus_request waits for answers; default <service>.replies. A program without a service must name one."),
+         "The topic on which bus_request waits for answers; default <service>.replies. A program without a service must name one; its "
+         "name ends with .replies."),
     INT("publish.queue.records", "100000", 1, 10000000, "The most records of bus_publish that wait for their acknowledgement."),
     SIZE("publish.queue.bytes", "64m", 64 * K, 64 * G, "The same in bytes; above it bus_publish answers BUS_FULL."),
     TIME("publish.timeout.ms", "5m", 1 * SECOND, 7 * DAY,

@@ -7,7 +7,7 @@
  *   bus-orig:    <topic>/<partition>/<offset>/<timestamp ms>[ <the original bus-hop>]
  *   bus-letter:  <letter id> <round> <open|redriven|resolved|discarded>
  *   bus-command: <redrive|discard|replay> <letter id or run id> <round>
- *   bus-reply-to: <topic>/<partition>
+ *   bus-reply-to: <topic>/<partition>, where <topic> ends with BUS_REPLIES_SUFFIX
  */
 #ifndef BUS_CODEC_ENVELOPE_H
 #define BUS_CODEC_ENVELOPE_H
@@ -28,6 +28,7 @@
 #define BUS_HEADER_LETTER "bus-letter"
 #define BUS_HEADER_COMMAND "bus-command"
 #define BUS_HEADER_REPLY_TO "bus-reply-to"
+#define BUS_REPLIES_SUFFIX ".replies"
 #define BUS_HEADER_SCHEMA_ID "__value_schema_id" /* a registry's reference to the value's schema: see codec/framing.h */
 #define BUS_HEADER_ERROR_CLASS "__dlq.errors.class"
 #define BUS_HEADER_ERROR_MESSAGE "__dlq.errors.message"

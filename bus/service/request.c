@@ -158,9 +158,13 @@ static bus_status replies_open(bus *self, bus_replies **out, bus_error *err)
     if (named && *named)
         snprintf(replies->topic, sizeof replies->topic, "%s", named);
     else if (self->service)
-        snprintf(replies->topic, sizeof replies->topic, "%s.replies", self->name);
+        snprintf(replies->topic, sizeof replies->topic, "%s" BUS_REPLIES_SUFFIX, self->name);
     else
         status = bus_fail(err, BUS_INVALID, "a program without a service must set replies.topic, where answers shall come");
+    size_t len = strlen(replies->topic), suffix = strlen(BUS_REPLIES_SUFFIX);
+    if (status == BUS_OK && (len < suffix || strcmp(replies->topic + len - suffix, BUS_REPLIES_SUFFIX) != 0))
+        status = bus_fail(err, BUS_INVALID, "replies.topic is '%s': its name must end with " BUS_REPLIES_SUFFIX ", services answer nowhere else",
+                          replies->topic);
     if (status == BUS_OK)
         status = choose_partition(replies, err);
     bus_range range = { .topic = replies->topic, .partition = replies->partition, .from = { BUS_EDGE_END, 0 },

@@ -12,19 +12,21 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAGIC 0x3145544f4e535542u /* "BUSNOTE1" */
+#define MAGIC 0x3245544f4e535542u /* "BUSNOTE2" */
 #define FATAL_DEATHS 3
+#define STEPS 128 /* prepare steps noted at a time; a pool larger than that runs the rest unnoted */
 
 typedef struct note_page {
     uint64_t magic;
     volatile uint64_t running;   /* hash of the delivery in a handler, 0: none */
     uint64_t suspect;            /* the delivery of the last death */
     uint64_t deaths;             /* in a row, of the suspect */
+    _Atomic uint64_t step[STEPS]; /* hashes of the deliveries in prepare steps, 0: a free place */
 } note_page;
 
 struct bus_crash_note {
     note_page *page;
-    bool died;
+    bool died, died_in_step;
 };
 
 static uint64_t hash_of(const bus_delivery *delivery)
@@ -32,6 +34,33 @@ static uint64_t hash_of(const bus_delivery *delivery)
     uint64_t seed = (uint64_t)delivery->event.offset ^ ((uint64_t)(uint32_t)delivery->event.partition << 48);
     uint64_t hash = bus_hash(delivery->event.topic, strlen(delivery->event.topic), seed);
     return hash ? hash : 1;
+}
+
+static void blame(note_page *page, uint64_t hash)
+{
+    page->deaths = page->suspect == hash ? page->deaths + 1 : 1;
+    page->suspect = hash;
+}
+
+/* A handler runs alone and is the one to blame. Of several steps that ran together nobody knows which it was: none is blamed,
+ * but from now on they run alone, so that the next death tells. */
+static void read_deaths(bus_crash_note *note)
+{
+    note_page *page = note->page;
+    uint64_t only = 0;
+    int steps = 0;
+    for (size_t i = 0; i < STEPS; i++) {
+        uint64_t hash = atomic_exchange(&page->step[i], 0);
+        if (hash && steps++ == 0)
+            only = hash;
+    }
+    note->died = page->running != 0;
+    note->died_in_step = !note->died && steps > 0;
+    if (note->died)
+        blame(page, page->running);
+    else if (steps == 1)
+        blame(page, only);
+    page->running = 0;
 }
 
 bus_crash_note *bus_crash_open(const char *directory, int shard, bus_error *err)
@@ -63,15 +92,11 @@ bus_crash_note *bus_crash_open(const char *directory, int shard, bus_error *err)
         goto out;
     }
     note->page = page;
-    if (note->page->magic != MAGIC)
-        *note->page = (note_page){ .magic = MAGIC };
-    uint64_t running = note->page->running;
-    if (running) {
-        note->died = true;
-        note->page->deaths = note->page->suspect == running ? note->page->deaths + 1 : 1;
-        note->page->suspect = running;
-        note->page->running = 0;
+    if (note->page->magic != MAGIC) {
+        memset(page, 0, sizeof(note_page));
+        note->page->magic = MAGIC;
     }
+    read_deaths(note);
 out:
     if (!note && page != MAP_FAILED)
         munmap(page, sizeof(note_page));
@@ -92,6 +117,23 @@ void bus_crash_enter(bus_crash_note *note, const bus_delivery *delivery) { note-
 
 void bus_crash_leave(bus_crash_note *note) { note->page->running = 0; }
 
+size_t bus_crash_enter_step(bus_crash_note *note, const bus_delivery *delivery)
+{
+    uint64_t hash = hash_of(delivery);
+    for (size_t i = 0; i < STEPS; i++) {
+        uint64_t free_place = 0;
+        if (atomic_compare_exchange_strong(&note->page->step[i], &free_place, hash))
+            return i;
+    }
+    return STEPS;
+}
+
+void bus_crash_leave_step(bus_crash_note *note, size_t place)
+{
+    if (place < STEPS)
+        atomic_store(&note->page->step[place], 0);
+}
+
 bool bus_crash_suspect(const bus_crash_note *note, const bus_delivery *delivery)
 {
     return note->page->deaths >= FATAL_DEATHS && note->page->suspect == hash_of(delivery);
@@ -100,3 +142,5 @@ bool bus_crash_suspect(const bus_crash_note *note, const bus_delivery *delivery)
 void bus_crash_forgive(bus_crash_note *note) { note->page->deaths = 0; }
 
 bool bus_crash_died(const bus_crash_note *note) { return note->died; }
+
+bool bus_crash_died_in_step(const bus_crash_note *note) { return note->died_in_step; }

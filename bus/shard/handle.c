@@ -234,7 +234,7 @@ bus_outcome bus_handle(bus_shard *shard, bus_delivery *delivery, bus_job_slot *j
     }
     if (bus_crash_suspect(shard->crash, delivery)) {
         tx->error_class = "crash";
-        snprintf(tx->reason, sizeof tx->reason, "the process died three times in its handler; it was not run again");
+        snprintf(tx->reason, sizeof tx->reason, "the process died three times in its handler or prepare step; it was not run again");
         return BUS_OUT_DEAD;
     }
     if (job) {

@@ -146,6 +146,7 @@ struct bus_job_slot {
     bool abandoned;                 /* its lane was detached: free when done */
     bool used;                      /* its verdict has paused the topic: the step runs again */
     bool settled;                   /* its event is settled in the batch in hand */
+    bool suspect;                   /* has killed the process three times: its step is not run */
     bus_delivery delivery;
     bus_record record;
     bus_arena arena;
@@ -236,6 +237,7 @@ struct bus_shard {
     bus_job_slot *jobs_free;
     bus_map jobs_by_key, heads;
     size_t jobs_out;
+    int steps_alone;                /* so many more steps run one at a time: some of them has killed the process */
     bool heads_ready;               /* a head's step is done: run it */
 
     /* watchdog */
@@ -365,8 +367,12 @@ bus_crash_note *bus_crash_open(const char *directory, int shard, bus_error *err)
 void bus_crash_close(bus_crash_note *note);
 void bus_crash_enter(bus_crash_note *note, const bus_delivery *delivery);
 void bus_crash_leave(bus_crash_note *note);
+/* The same around a prepare step, on any thread; `place` is what enter gave. */
+size_t bus_crash_enter_step(bus_crash_note *note, const bus_delivery *delivery);
+void bus_crash_leave_step(bus_crash_note *note, size_t place);
 bool bus_crash_suspect(const bus_crash_note *note, const bus_delivery *delivery); /* has killed the process three times */
 void bus_crash_forgive(bus_crash_note *note);      /* an operator redrives: what killed may run, and die, again */
 bool bus_crash_died(const bus_crash_note *note);   /* the process died in a handler before this open */
+bool bus_crash_died_in_step(const bus_crash_note *note); /* or in prepare steps; if it was one, that one is blamed */
 
 #endif

@@ -47,9 +47,13 @@ static void run(bus_job *job)
 {
     bus_job_slot *slot = (bus_job_slot *)job;
     bus_prepare prepare = { slot };
+    if (slot->suspect)
+        return;
+    size_t place = bus_crash_enter_step(slot->shard->crash, &slot->delivery);
     slot->verdict = slot->delivery.route->prepare(&prepare, &slot->delivery.event, slot->shard->state);
     if (slot->verdict == BUS_DONE && !bus_buf_ok(&slot->result))
         slot->verdict = bus_prepare_fail(&prepare, BUS_RETRY, "the prepared result could not be kept");
+    bus_crash_leave_step(slot->shard->crash, place);
 }
 
 static void done(bus_job *job)
@@ -100,9 +104,14 @@ static void slot_give(bus_shard *shard, bus_job_slot *slot)
     shard->jobs_free = slot;
 }
 
+/* After a death in a step it may have to wait until it can run alone: see start_waiting. */
 static void start(bus_shard *shard, bus_job_slot *slot)
 {
+    slot->state = BUS_JOB_QUEUED;
+    if (shard->steps_alone > 0 && shard->options.pool && shard->jobs_out)
+        return;
     slot->state = BUS_JOB_RUNNING;
+    slot->suspect = bus_crash_suspect(shard->crash, &slot->delivery);
     shard->jobs_out++;
     if (shard->options.pool) {
         shard->options.pool->submit(shard->options.pool, &slot->job);
@@ -110,6 +119,17 @@ static void start(bus_shard *shard, bus_job_slot *slot)
     }
     run(&slot->job);
     done(&slot->job);
+}
+
+/* A step has ended: starts those that had to wait for it. */
+static void start_waiting(bus_shard *shard)
+{
+    size_t at = 0, len;
+    const void *name;
+    void *value;
+    while (bus_map_next(&shard->jobs_by_key, &at, &name, &len, &value) && !(shard->steps_alone > 0 && shard->jobs_out))
+        if (((busy_key *)value)->first->state == BUS_JOB_QUEUED)
+            start(shard, ((busy_key *)value)->first);
 }
 
 void bus_prepare_again(bus_shard *shard, bus_job_slot *slot)
@@ -218,9 +238,11 @@ void bus_prepare_collect(bus_shard *shard)
     shard->jobs_completed = NULL;
     atomic_store(&shard->jobs_waiting, false);
     pthread_mutex_unlock(&shard->job_lock);
+    bool alone = shard->steps_alone > 0 && slot;
     while (slot) {
         bus_job_slot *next = slot->completed;
         shard->jobs_out--;
+        shard->steps_alone -= alone;
         slot->state = BUS_JOB_DONE;
         if (slot->abandoned)
             slot_give(shard, slot);
@@ -228,6 +250,8 @@ void bus_prepare_collect(bus_shard *shard)
             shard->heads_ready = true;
         slot = next;
     }
+    if (alone)
+        start_waiting(shard);
 }
 
 /* ---- lanes and heads */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define ARENA_MOST (256u << 20)
-#define ONE_BY_ONE 1000 /* deliveries committed one by one after a death in a handler */
+#define ONE_BY_ONE 1000 /* deliveries committed one by one after a death in a handler; steps run one at a time after a death in one */
 
 /* ---- open */
 
@@ -113,6 +113,10 @@ bus_status bus_shard_open(const bus_shard_options *options, bus_lock **want, bus
         shard->one_by_one = true;
         shard->one_by_one_left = ONE_BY_ONE;
         bus_log(BUS_WARN, shard->where, "died_in_handler", "the last process died inside a handler: the next %d deliveries commit one by one",
+                ONE_BY_ONE);
+    } else if (bus_crash_died_in_step(shard->crash)) {
+        shard->steps_alone = ONE_BY_ONE;
+        bus_log(BUS_WARN, shard->where, "died_in_step", "the last process died while prepare steps ran: the next %d of this shard run one at a time",
                 ONE_BY_ONE);
     }
     *out = shard;

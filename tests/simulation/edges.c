@@ -290,6 +290,105 @@ static void the_compact_envelope_is_three_headers(void **state)
             assert_string_equal(record.headers[i].name, "ce_type");
 }
 
+/* ---- prepare steps that kill the process */
+
+static void what_kills_in_its_prepare_step_is_dead_lettered_unrun(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "steps", "k", "before");
+    scene_send(s, "steps", "k", "a die-preparing");
+    scene_send(s, "steps", "k", "after");
+    scene_pass(s, 60000);
+    assert_string_equal(scene_letters(s), "crash:open:1");
+    assert_string_equal(scene_effects(s), "before after");
+    s->mended = true;
+    scene_command(s, 0, "redrive", 0);
+    scene_pass(s, 1000);
+    assert_string_equal(scene_effects(s), "before after a");
+}
+
+/* A pool whose jobs end when the test says so. */
+typedef struct held_pool { bus_pool pool; bus_job *job[16]; size_t count, most; } held_pool;
+
+static void hold(bus_pool *pool, bus_job *job)
+{
+    held_pool *held = (held_pool *)pool;
+    assert_true(held->count < 16);
+    held->job[held->count++] = job;
+    held->most = held->count > held->most ? held->count : held->most;
+}
+
+static void end_one(held_pool *held)
+{
+    bus_job *job = held->job[0];
+    memmove(held->job, held->job + 1, --held->count * sizeof *held->job);
+    job->run(job);
+    job->done(job);
+}
+
+/* How many of four events' steps ran at a time. */
+static size_t most_at_a_time(scene *s, const char *prefix)
+{
+    held_pool held = { .pool = { hold } };
+    char text[8], key[8];
+    s->options.pool = &held.pool;
+    scene_start(s);
+    for (int i = 0; i < 4; i++) {
+        snprintf(text, sizeof text, "%s%d", prefix, i);
+        snprintf(key, sizeof key, "k%d", i);
+        scene_send(s, "steps", key, text);
+    }
+    for (scene_run(s); held.count; scene_run(s))
+        end_one(&held);
+    scene_stop(s);
+    return held.most;
+}
+
+static void steps_run_alone_after_a_death_among_several(void **state)
+{
+    scene *s = *state;
+    char directory[80];
+    bus_error err = { 0 };
+    scene_stop(s);
+    assert_int_equal(most_at_a_time(s, "a"), 4);
+    snprintf(directory, sizeof directory, "%s/svc", s->data);
+    bus_crash_note *note = bus_crash_open(directory, 0, &err);
+    assert_non_null(note);
+    for (int64_t offset = 0; offset < 2; offset++)
+        bus_crash_enter_step(note, &(bus_delivery){ .event = { .topic = "steps", .offset = offset } });
+    bus_crash_close(note);
+    assert_int_equal(most_at_a_time(s, "b"), 1);
+    assert_int_equal(most_at_a_time(s, "c"), 4);
+    s->options.pool = NULL;
+    scene_start(s);
+    assert_string_equal(scene_effects(s), "a0 a1 a2 a3 b0 b1 b2 b3 c0 c1 c2 c3");
+}
+
+/* ---- replies */
+
+static void ask_from(scene *s, const char *key, const char *text, const char *reply_to)
+{
+    const bus_header headers[] = { { "ce_specversion", "1.0", 3 }, { "ce_source", "far", 3 }, { "ce_id", key, strlen(key) },
+                                   { "ce_type", "test.Text", 9 }, { "bus-reply-to", reply_to, strlen(reply_to) } };
+    const bus_row row = { .key = key, .key_len = strlen(key), .value = text, .value_len = strlen(text), .headers = headers, .header_count = 5 };
+    assert_true(bus_memory_append(s->cluster, "in", 0, &row) >= 0);
+}
+
+static void who_asks_cannot_have_the_answer_written_anywhere(void **state)
+{
+    scene *s = *state;
+    assert_int_equal(bus_memory_topic(s->cluster, "far.replies", 1), BUS_OK);
+    assert_int_equal(bus_memory_topic(s->cluster, "payment.commands", 1), BUS_OK);
+    ask_from(s, "k1", "a answer", "far.replies/0");
+    ask_from(s, "k2", "b answer", "payment.commands/0");
+    ask_from(s, "k3", "c answer", "payment.commands");
+    scene_pass(s, 60000);
+    assert_string_equal(scene_topic(s, "far.replies"), "answer");
+    assert_string_equal(scene_topic(s, "payment.commands"), "");
+    assert_string_equal(scene_effects(s), "a");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter WHERE state = 1"), 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
 
 int main(void)
@@ -308,6 +407,9 @@ int main(void)
         TEST(a_call_that_is_run_again_is_told_of_the_last_run),
         TEST(a_bad_deploy_does_not_drain_a_topic_into_the_dead_letters),
         TEST(the_compact_envelope_is_three_headers),
+        TEST(what_kills_in_its_prepare_step_is_dead_lettered_unrun),
+        TEST(steps_run_alone_after_a_death_among_several),
+        TEST(who_asks_cannot_have_the_answer_written_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,16 @@ static void emit_all(bus_tx *tx, const char *text, const char *key)
     }
 }
 
+/* The process is dead: what its files are now is what the next one finds, and nothing of it reaches the cluster any more. */
+static void die(scene *s)
+{
+    char directory[80];
+    snprintf(directory, sizeof directory, "%s/svc", s->data);
+    s->files = snapshot_take(directory, 0);
+    bus_memory_cut(bus_host_transport(s->host));
+    s->dying = true;
+}
+
 static bus_verdict play(bus_tx *tx, scene *s, const bus_event *event, const char *text)
 {
     char word[32], key[16] = "";
@@ -76,13 +86,8 @@ static bus_verdict play(bus_tx *tx, scene *s, const bus_event *event, const char
         memcpy(key, event->key, event->key_len < 15 ? event->key_len : 15);
     if (told(text, "write"))
         effect(tx, text);
-    if (told(text, "die") && !s->mended && !s->dying) {
-        char directory[80];
-        snprintf(directory, sizeof directory, "%s/svc", s->data);
-        s->files = snapshot_take(directory, 0);
-        bus_memory_cut(bus_host_transport(s->host));
-        s->dying = true;
-    }
+    if (told(text, "die") && !s->mended && !s->dying)
+        die(s);
     if (told(text, "bad-sql") && !s->mended)
         bus_sql(tx, "SELECT 1 FROM nowhere");
     if (told(text, "pause") && s->weather)
@@ -99,6 +104,8 @@ static bus_verdict play(bus_tx *tx, scene *s, const bus_event *event, const char
         bus_schedule(tx, word_of(text, "name=", "timer", name), due, &inventory_ReleaseStock_type, key,
                      &(inventory_ReleaseStock){ .order_id = bus_str(word) });
     }
+    if (told(text, "answer"))
+        bus_reply(tx, &inventory_ReleaseStock_type, &(inventory_ReleaseStock){ .order_id = bus_str("answer") });
     if (told(text, "cancel"))
         s->cancelled = bus_cancel(tx, word_of(text, "cancel=", "timer", word));
     if (!told(text, "write"))
@@ -124,9 +131,11 @@ static bus_verdict on_typed(bus_tx *tx, const bus_event *event, void *shard)
 /* Hands the handler the event's own text, so that it can tell whose step was run. */
 static bus_verdict on_prepare(bus_prepare *prepare, const bus_event *event, void *shard)
 {
-    const scene *s = shard;
+    scene *s = shard;
     char text[200] = "";
     memcpy(text, event->value, event->value_len < 199 ? event->value_len : 199);
+    if (told(text, "die-preparing") && !s->mended && !s->dying)
+        die(s);
     if (told(text, "unready") && s->weather)
         return bus_prepare_fail(prepare, BUS_PAUSE, "weather");
     return bus_prepared(prepare, event->value, event->value_len) == BUS_OK ? BUS_DONE : BUS_RETRY;

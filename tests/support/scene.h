@@ -4,8 +4,8 @@
  *
  * It reads `in` and `slow` (dead letters release the key), `held` (hold it), `steps` (with a prepare step) and `typed` (inventory.ReleaseStock, its order_id
  * is the text; tombstones too), and emits inventory.ReleaseStock to svc.events and payment.RefundPayment to svc.other. An event's
- * text is a name and instructions: "a retry=2" fails twice, "reject", "pause" (while scene.weather is bad), "unready" (so does its prepare step), "die", "emit",
- * "emit=3", "other", "schedule=500", "due=500" (at 500 ms from the scene's start), "name=x" (of the schedule), "cancel=x", "bad-sql", "write" (effect before
+ * text is a name and instructions: "a retry=2" fails twice, "reject", "pause" (while scene.weather is bad), "unready" (so does its prepare step), "die", "die-preparing", "emit",
+ * "emit=3", "other", "schedule=500", "due=500" (at 500 ms from the scene's start), "name=x" (of the schedule), "cancel=x", "bad-sql", "answer" (see bus_reply), "write" (effect before
  * the verdict). After scene.mended everything succeeds. */
 #ifndef TESTS_SUPPORT_SCENE_H
 #define TESTS_SUPPORT_SCENE_H

@@ -58,7 +58,7 @@ typedef struct bus_emit_options {
 bus_status bus_send(bus_tx *tx, const bus_type *type, const void *body, const bus_emit_options *options);
 
 /* Answers the event being handled, to the partition its requester named (see bus_request). BUS_INVALID
- * if the event asks for no reply. Sticky. */
+ * if the event asks for no reply, or for one on a topic whose name does not end with ".replies". Sticky. */
 bus_status bus_reply(bus_tx *tx, const bus_type *type, const void *body);
 
 /* Emits `body` at `due` (ms since the epoch, compare bus_now) unless cancelled. `name` identifies it

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ * Crash notes: what died in a handler or a prepare step is known to the next open; a note closed without leaving is a death. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "shard/internal.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char directory[64], path[96];
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(directory, sizeof directory, "/tmp/bus-crash-XXXXXX");
+    if (!mkdtemp(directory))
+        return -1;
+    snprintf(path, sizeof path, "%s/0.running", directory);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    unlink(path);
+    return rmdir(directory);
+}
+
+static bus_crash_note *opened(void)
+{
+    bus_error err = { 0 };
+    bus_crash_note *note = bus_crash_open(directory, 0, &err);
+    if (!note)
+        fail_msg("%s", err.text);
+    return note;
+}
+
+static bus_delivery at(int64_t offset)
+{
+    return (bus_delivery){ .event = { .topic = "in", .partition = 3, .offset = offset } };
+}
+
+static void die_handling(int64_t offset)
+{
+    bus_crash_note *note = opened();
+    bus_delivery delivery = at(offset);
+    bus_crash_enter(note, &delivery);
+    bus_crash_close(note);
+}
+
+/* The process dies while the steps of these offsets run, after one that had ended. */
+static void die_preparing(int64_t first, int64_t last)
+{
+    bus_crash_note *note = opened();
+    bus_delivery ended = at(99);
+    size_t place = bus_crash_enter_step(note, &ended);
+    for (int64_t offset = first; offset <= last; offset++) {
+        bus_delivery delivery = at(offset);
+        bus_crash_enter_step(note, &delivery);
+    }
+    bus_crash_leave_step(note, place);
+    bus_crash_close(note);
+}
+
+static bool suspect(int64_t offset)
+{
+    bus_crash_note *note = opened();
+    bus_delivery delivery = at(offset);
+    bool is = bus_crash_suspect(note, &delivery);
+    bus_crash_close(note);
+    return is;
+}
+
+static void three_deaths_in_a_row_make_a_suspect(void **state)
+{
+    (void)state;
+    die_handling(7);
+    die_handling(7);
+    assert_false(suspect(7));
+    die_handling(7);
+    assert_true(suspect(7));
+    assert_false(suspect(8));
+    die_handling(8); /* another one's death: the row is broken */
+    assert_false(suspect(7));
+}
+
+static void a_step_that_ran_alone_is_blamed_like_a_handler(void **state)
+{
+    (void)state;
+    die_preparing(7, 7);
+    die_handling(7); /* deaths of one event count together, wherever it died */
+    die_preparing(7, 7);
+    bus_crash_note *note = opened();
+    bus_delivery delivery = at(7);
+    assert_true(bus_crash_suspect(note, &delivery));
+    assert_true(bus_crash_died_in_step(note));
+    assert_false(bus_crash_died(note));
+    bus_crash_forgive(note);
+    assert_false(bus_crash_suspect(note, &delivery));
+    bus_crash_close(note);
+    note = opened();
+    assert_false(bus_crash_died_in_step(note)); /* told once */
+    bus_crash_close(note);
+}
+
+static void of_several_steps_none_is_blamed(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        die_preparing(1, 5);
+    bus_crash_note *note = opened();
+    assert_true(bus_crash_died_in_step(note));
+    for (int64_t offset = 1; offset <= 5; offset++) {
+        bus_delivery delivery = at(offset);
+        assert_false(bus_crash_suspect(note, &delivery));
+    }
+    bus_crash_close(note);
+}
+
+static void a_death_in_a_handler_is_the_handlers_whatever_is_prepared(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        bus_crash_note *note = opened();
+        bus_delivery handled = at(7), prepared = at(8);
+        bus_crash_enter_step(note, &prepared);
+        bus_crash_enter(note, &handled);
+        bus_crash_close(note);
+    }
+    bus_crash_note *note = opened();
+    assert_true(bus_crash_died(note));
+    assert_false(bus_crash_died_in_step(note));
+    bus_crash_close(note);
+    assert_true(suspect(7));
+    assert_false(suspect(8));
+}
+
+static void more_steps_than_places_run_unnoted(void **state)
+{
+    (void)state;
+    die_preparing(100, 400);
+    bus_crash_note *note = opened();
+    assert_true(bus_crash_died_in_step(note));
+    bus_crash_close(note);
+}
+
+static void a_page_of_another_make_is_begun_anew(void **state)
+{
+    (void)state;
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    uint64_t former[4] = { 0x3145544f4e535542u, 17, 17, 9 };
+    assert_int_equal(write(fd, former, sizeof former), sizeof former);
+    close(fd);
+    bus_crash_note *note = opened();
+    assert_false(bus_crash_died(note));
+    assert_false(bus_crash_died_in_step(note));
+    bus_crash_close(note);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(three_deaths_in_a_row_make_a_suspect),
+        TEST(a_step_that_ran_alone_is_blamed_like_a_handler),
+        TEST(of_several_steps_none_is_blamed),
+        TEST(a_death_in_a_handler_is_the_handlers_whatever_is_prepared),
+        TEST(more_steps_than_places_run_unnoted),
+        TEST(a_page_of_another_make_is_begun_anew),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
