@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * Simulation: a small topology under random faults, from one seed.
+ * Simulation: a small topology under random faults; a plan says which, and is played exactly.
  *
  *   shop.inbox (foreign, 4 partitions) -> alpha (2 shards, holds dead keys) -> alpha.events (4) -> beta (2 shards, releases
  *   dead keys; schedules events to itself on beta.events)
  *
  * Each service has two processes on one data directory. Every event carries its number; every handler leaves one row per run
- * that counts, in tables without a unique key on it, so that a doubled effect shows. */
+ * that counts, in tables without a unique key on it, so that a doubled effect shows.
+ *
+ * A history is a number of steps, each of which draws its chances from (seed, step): a step that is left out changes nothing
+ * of what the others draw. That is what lets sim_shrink.c find the few that matter. */
 #ifndef TESTS_SUPPORT_SIM_H
 #define TESTS_SUPPORT_SIM_H
 
 #include "service/test_host.h"
 #include "shard/virtual_clock.h"
+#include "support/sim_plan.h"
 #include "support/snapshot.h"
 #include <stdio.h>
 
@@ -35,6 +39,7 @@ typedef struct sim_process {
     bus_host *host;                      /* NULL: not running */
     sim_pool jobs;
     int64_t gaps_seen[SIM_SHARDS];
+    int service, number;
 } sim_process;
 
 /* A transaction from outside, and what its caller was told. */
@@ -47,42 +52,81 @@ typedef struct sim_call {
 } sim_call;
 
 struct sim {
-    uint64_t seed, random;
+    const sim_plan *plan;
+    sim_result *result;
+    uint64_t random;                     /* the state of the step's chances */
+    FILE *history;
+    bool calm;                           /* no faults any more */
+    bool mended;                         /* handlers no longer fail */
+
     bus_virtual_clock clock;
     bus_memory_cluster *cluster;
     bus_catalog *catalog;
-    char data[64];
     bus_service service[SIM_SERVICES];
     bus_limits limits;
+    char data[64];
     sim_process process[SIM_SERVICES][SIM_PROCESSES];
-    bool calm;                           /* no faults any more */
-    bool mended;                         /* handlers no longer fail */
-    bool down;
+    int storm;                           /* per mille of steps that also upset a process and a group */
+    bool down;                           /* the broker is away */
     int sent, sent_most;                 /* events of the inbox */
     sim_call *call[64];
     int calls;
-    /* the process that is to die inside a step */
-    sim_process *doomed;
+
+    /* a death */
+    sim_process *acting;                 /* whose code runs */
+    sim_process *doomed;                 /* who is to die while it runs */
     int doomed_after;                    /* failpoints to pass */
-    bool cut;                            /* it has died; the rest of its step goes nowhere */
+    bool cut;                            /* who acts has died: what it still does goes nowhere */
     snapshot *snapshot[SIM_SHARDS];
-    FILE *history;
-    int storm;                           /* per mille of actions that also upset a process and a group */
-    bool failed;
 };
 
-uint64_t sim_random(sim *s);
+/* ---- sim_world.c: chance, history, and the life of processes */
+
+/* From here on chances are those of `stream`: a step's number, or one of those below. */
+enum { SIM_START = 1 << 24, SIM_HEAL };
+void sim_draw_from(sim *s, uint64_t stream);
+int sim_below(sim *s, int n);
 bool sim_chance(sim *s, int per_mille);
+/* May this fault strike? Counts it if so: the plan can leave it out. Ask after all chances are drawn. */
+bool sim_strikes(sim *s, sim_fault fault);
 /* One line of history, with the virtual time. */
 void sim_note(sim *s, const char *format, ...) BUS_PRINTF(2, 3);
-/* As sim_note; the seed has failed. */
+/* As sim_note; the history has failed. The format names the check. */
 void sim_fail(sim *s, const char *format, ...) BUS_PRINTF(2, 3);
 
-/* sim_service.c: fills s->service. */
+void sim_start(sim *s, sim_process *process);
+void sim_stop(sim *s, sim_process *process);
+void sim_kill(sim *s, sim_process *process);
+/* Runs prepare steps that wait: the n-th; all. */
+void sim_run_job(sim_process *process, int n);
+void sim_run_jobs(sim_process *process);
+/* Reads the group's word; a shard may open or close at it. */
+void sim_hear(sim *s, sim_process *process);
+/* One turn of a shard's loop; true if it had anything to do. */
+bool sim_turn(sim *s, sim_process *process, int shard);
+/* The coordinator deals the shards of a service to its living processes. */
+void sim_rebalance(sim *s, int service);
+#ifdef BUS_FAILPOINTS
+void sim_on_failpoint(const char *point, void *sim);
+#endif
+
+/* ---- sim_steps.c: what may happen, and how it ends */
+
+void sim_step(sim *s);
+/* Everything heals and comes to rest; letters are redriven until none is left. */
+void sim_heal(sim *s);
+
+/* ---- sim_cluster.c: the topics and their faults */
+
+bool sim_cluster_make(sim *s);
+
+/* ---- sim_service.c: fills s->service. */
+
 void sim_services(sim *s);
 bus_verdict sim_transaction(bus_tx *tx, void *call);
 
-/* sim_check.c */
+/* ---- sim_check.c: what must hold at the end */
+
 void sim_check(sim *s);
 /* What the dead-letter topic of a service says about each letter last. */
 typedef struct sim_letter {

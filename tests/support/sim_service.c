@@ -32,19 +32,19 @@ static bus_verdict mood(bus_tx *tx, sim *s, int number, int attempt)
 {
     if (s->mended)
         return BUS_DONE;
-    uint64_t fate = ((uint64_t)number * 0x9E3779B97F4A7C15u ^ s->seed * 0xD1B54A32D192ED03u) >> 32;
+    uint64_t fate = ((uint64_t)number * 0x9E3779B97F4A7C15u ^ s->plan->seed * 0xD1B54A32D192ED03u) >> 32;
     int kind = (int)(fate % 20);
-    if (kind < 4 && attempt <= 1 + kind / 2)
+    if (kind < 4 && attempt <= 1 + kind / 2 && sim_strikes(s, SIM_RETRY))
         return bus_retry(tx, "event %d fails %d times", number, 1 + kind / 2);
-    if (kind == 4)
+    if (kind == 4 && sim_strikes(s, SIM_REJECT))
         return bus_reject(tx, "event %d is poison", number);
-    if (kind == 5)
+    if (kind == 5 && sim_strikes(s, SIM_RETRY))
         return bus_retry(tx, "event %d always fails", number);
-    if (!s->calm && sim_chance(s, 20))
+    if (!s->calm && sim_chance(s, 20) && sim_strikes(s, SIM_PAUSE))
         return bus_pause(tx, "weather");
-    if (!s->calm && sim_chance(s, 20))
+    if (!s->calm && sim_chance(s, 20) && sim_strikes(s, SIM_RETRY))
         return bus_retry(tx, "bad luck");
-    if (!s->calm && sim_chance(s, 10)) {
+    if (!s->calm && sim_chance(s, 10) && sim_strikes(s, SIM_STICKY)) {
         bus_sql(tx, "SELECT nonsense FROM nowhere"); /* sticky */
         return BUS_DONE;
     }
@@ -93,9 +93,9 @@ static bus_verdict prepare_alpha(bus_prepare *prepare, const bus_event *event, v
 {
     sim *s = shard;
     int number = number_of(inventory_ReleaseStock_of(event)->order_id);
-    if (!s->calm && sim_chance(s, 20))
+    if (!s->calm && sim_chance(s, 20) && sim_strikes(s, SIM_PREPARE_RETRY))
         return bus_prepare_fail(prepare, BUS_RETRY, "fetching for %d failed", number);
-    if (!s->calm && sim_chance(s, 20))
+    if (!s->calm && sim_chance(s, 20) && sim_strikes(s, SIM_PREPARE_PAUSE))
         return bus_prepare_fail(prepare, BUS_PAUSE, "the provider is away");
     return bus_prepared(prepare, &number, sizeof number) == BUS_OK ? BUS_DONE : BUS_RETRY;
 }

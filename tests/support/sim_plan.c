@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ * Plans as text: the options of `simulate`. */
+#include "support/sim_plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const names[SIM_FAULTS] = {
+    [SIM_HELD] = "held", [SIM_LOST_ACK] = "lost-ack", [SIM_DUPLICATE] = "duplicate", [SIM_FALSE_ACK] = "false-ack",
+    [SIM_UNSURE] = "unsure-ack", [SIM_FAILED] = "failed", [SIM_TOPIC] = "topic-fault", [SIM_RECORD] = "record-fault",
+    [SIM_FATAL] = "fatal-producer", [SIM_SHORT_FETCH] = "short-fetch", [SIM_AWAY] = "broker-away",
+    [SIM_COMMIT_REFUSED] = "commit-refused", [SIM_ZOMBIE] = "zombie", [SIM_REBALANCE] = "rebalance", [SIM_LOST] = "membership-lost",
+    [SIM_CLOCK_FORWARD] = "clock-forward", [SIM_CLOCK_BACK] = "clock-back", [SIM_DEATH] = "death", [SIM_DEATH_INSIDE] = "death-inside",
+    [SIM_STOP] = "stop", [SIM_REPEAT] = "foreign-repeat", [SIM_REDRIVE] = "redrive", [SIM_DISCARD] = "discard",
+    [SIM_COMMAND_TWICE] = "command-twice", [SIM_CALL] = "transaction", [SIM_RETRY] = "handler-retry", [SIM_REJECT] = "handler-reject",
+    [SIM_PAUSE] = "handler-pause", [SIM_STICKY] = "handler-error", [SIM_PREPARE_RETRY] = "prepare-retry",
+    [SIM_PREPARE_PAUSE] = "prepare-pause",
+};
+
+const char *sim_fault_name(sim_fault fault)
+{
+    return names[fault];
+}
+
+void sim_plan_init(sim_plan *plan, uint64_t seed)
+{
+    *plan = (sim_plan){ .seed = seed, .processes = 2 };
+}
+
+/* ---- to text */
+
+static void print_steps(const sim_plan *plan, FILE *out)
+{
+    const char *before = " --steps ";
+    int kept = 0;
+    for (int i = 0, end; i < SIM_STEPS; i = end) {
+        for (end = i + 1; end < SIM_STEPS && sim_plan_has(plan, end) == sim_plan_has(plan, i);)
+            end++;
+        if (!sim_plan_has(plan, i))
+            continue;
+        if (i == 0 && end == SIM_STEPS)
+            return; /* all of them */
+        fprintf(out, end == i + 1 ? "%s%d" : "%s%d-%d", before, i, end - 1);
+        before = ",";
+        kept++;
+    }
+    if (!kept)
+        fputs(" --steps none", out);
+}
+
+void sim_plan_print(const sim_plan *plan, FILE *out)
+{
+    fprintf(out, "--seed %llu", (unsigned long long)plan->seed);
+    if (plan->processes != 2)
+        fprintf(out, " --processes %d", plan->processes);
+    const char *before = " --without ";
+    for (int i = 0; i < SIM_FAULTS; i++)
+        if (plan->without >> i & 1) {
+            fprintf(out, "%s%s", before, names[i]);
+            before = ",";
+        }
+    print_steps(plan, out);
+}
+
+/* ---- from text */
+
+static bool take_steps(sim_plan *plan, const char *text)
+{
+    memset(plan->left_out, 0xFF, sizeof plan->left_out);
+    if (strcmp(text, "none") == 0)
+        return true;
+    for (char *end; *text; text = *end ? end + 1 : end) {
+        long from = strtol(text, &end, 10), to = from;
+        if (end != text && *end == '-')
+            to = strtol(text = end + 1, &end, 10);
+        if (end == text || (*end && *end != ',') || from < 0 || to >= SIM_STEPS)
+            return false;
+        for (; from <= to; from++)
+            plan->left_out[from / 64] &= ~(UINT64_C(1) << (from % 64));
+    }
+    return true;
+}
+
+static bool take_faults(sim_plan *plan, const char *text)
+{
+    for (size_t len; *text; text += len + (text[len] == ',')) {
+        len = strcspn(text, ",");
+        int i = 0;
+        while (i < SIM_FAULTS && (strlen(names[i]) != len || memcmp(names[i], text, len) != 0))
+            i++;
+        if (i == SIM_FAULTS)
+            return false;
+        plan->without |= UINT64_C(1) << i;
+    }
+    return true;
+}
+
+static bool take_number(const char *text, uint64_t most, uint64_t *out)
+{
+    char *end;
+    *out = strtoull(text, &end, 10);
+    return end != text && !*end && *out <= most;
+}
+
+bool sim_plan_option(sim_plan *plan, const char *name, const char *value)
+{
+    uint64_t number = 0;
+    bool ok = false;
+    if (strcmp(name, "--seed") == 0) {
+        ok = take_number(value, UINT64_MAX, &plan->seed);
+    } else if (strcmp(name, "--steps") == 0) {
+        ok = take_steps(plan, value);
+    } else if (strcmp(name, "--without") == 0) {
+        ok = take_faults(plan, value);
+    } else if (strcmp(name, "--processes") == 0) {
+        ok = take_number(value, 2, &number) && number > 0;
+        plan->processes = ok ? (int)number : plan->processes;
+    }
+    return ok;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ * One history, from its first start to the verdict. */
+#include "support/sim.h"
+
+#include "base/config.h"
+#include "base/failpoint.h"
+#include <bus/bus.h>
+#include <dirent.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define START_MS 1767225600000
+
+static void remove_tree(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (const struct dirent *entry; dir && (entry = readdir(dir));) {
+        char inner[1024];
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        if (unlink(inner) != 0)
+            remove_tree(inner);
+    }
+    if (dir)
+        closedir(dir);
+    rmdir(path);
+}
+
+static void choose_limits(sim *s)
+{
+    static const int batches[] = { 1, 3, 20, 500 }, flights[] = { 1, 2, 10, 1000 };
+    bus_config *config = bus_config_new();
+    bus_limits_of(config, &s->limits);
+    bus_config_free(config);
+    s->limits.batch_records = batches[sim_below(s, 4)];
+    s->limits.in_flight = flights[sim_below(s, 4)];
+    s->limits.compact_envelope = sim_chance(s, 200);
+    s->limits.reject_percent = 0;
+    s->limits.commit_interval_ms = sim_below(s, 200);
+    s->limits.retry_grace_ms = 300;
+    s->limits.outbox_bytes = sim_chance(s, 200) ? 3000 : s->limits.outbox_bytes;
+    s->limits.idle_recheck_ms = sim_chance(s, 300) ? 500 : s->limits.idle_recheck_ms;
+    s->limits.wal_bytes = sim_chance(s, 500) ? 20000 : s->limits.wal_bytes;
+    s->storm = sim_below(s, 3) * 15;
+}
+
+static void on_log(void *opaque, bus_level level, const char *text, size_t len)
+{
+    sim_note(opaque, "    log %d %.*s", (int)level, (int)len, text);
+}
+
+static bool make(sim *s)
+{
+    bus_virtual_clock_init(&s->clock, START_MS);
+    sim_draw_from(s, SIM_START);
+    choose_limits(s);
+    s->sent_most = 40;
+    s->catalog = bus_catalog_new();
+    snprintf(s->data, sizeof s->data, "%s/bus-sim-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    if (!s->catalog || !sim_cluster_make(s) || !mkdtemp(s->data)) {
+        sim_fail(s, "no memory, or no temporary directory");
+        return false;
+    }
+    sim_services(s);
+    for (int i = 0; i < SIM_SERVICES; i++)
+        for (int p = 0; p < SIM_PROCESSES; p++) {
+            s->process[i][p] = (sim_process){ .service = i, .number = p };
+            if (p < s->plan->processes)
+                sim_start(s, &s->process[i][p]);
+        }
+    return !s->result->failed;
+}
+
+static void unmake(sim *s)
+{
+    s->cut = true; /* what callers hear now is of no account */
+    s->doomed = NULL;
+    for (int i = 0; i < SIM_SERVICES * SIM_PROCESSES; i++) {
+        sim_process *process = &s->process[0][0] + i;
+        sim_run_jobs(process);
+        process->jobs.at_once = true;
+        bus_host_close(process->host);
+    }
+    bus_memory_cluster_free(s->cluster);
+    bus_catalog_free(s->catalog);
+    remove_tree(s->data);
+    for (int i = 0; i < s->calls; i++)
+        free(s->call[i]);
+    free(s);
+}
+
+void sim_run(const sim_plan *plan, FILE *history, bool library, sim_result *result)
+{
+    sim *s = calloc(1, sizeof *s);
+    *result = (sim_result){ .failed = !s };
+    if (!s)
+        return;
+    s->plan = plan;
+    s->result = result;
+    s->history = history;
+    bus_log_to(history && library ? on_log : NULL, s, BUS_DEBUG);
+#ifdef BUS_FAILPOINTS
+    bus_failpoint_to(sim_on_failpoint, s);
+#endif
+    if (make(s))
+        for (int i = 0; i < SIM_SERVICES; i++)
+            sim_rebalance(s, i);
+    for (int i = 0; i < SIM_STEPS && !result->failed; i++)
+        if (sim_plan_has(plan, i)) {
+            sim_draw_from(s, (uint64_t)i);
+            sim_step(s);
+        }
+    if (!result->failed)
+        sim_heal(s);
+    if (!result->failed)
+        sim_check(s);
+    bus_log_to(NULL, NULL, BUS_ERROR);
+    unmake(s);
+}

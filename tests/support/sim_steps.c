@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT
+ * The steps of a history, each drawn from its own chances, and the healing at its end. */
+#include "support/sim.h"
+
+#include "base/id.h"
+#include <bus/bus.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define QUIET_MS 120000  /* virtual time to come to rest in */
+
+/* ---- what people do */
+
+static void send_number(sim *s, int number)
+{
+    char id[24], key[8], text[16];
+    int value = snprintf(text, sizeof text, "%d", number);
+    snprintf(id, sizeof id, "inbox-%d", number);
+    int dice = (int)(bus_hash(&number, sizeof number, s->plan->seed) % 11);
+    snprintf(key, sizeof key, "k%d", dice % SIM_KEYS);
+    bool keyless = dice == 10;
+    const bus_header headers[] = { { "ce_specversion", "1.0", 3 }, { "ce_id", id, strlen(id) }, { "ce_source", "shop", 4 },
+                                   { "ce_type", "shop.Thing", 10 } };
+    const bus_row row = { .key = keyless ? NULL : key, .key_len = keyless ? 0 : strlen(key), .value = text, .value_len = (size_t)value,
+                          .headers = headers, .header_count = 4 };
+    int32_t partition = keyless ? number % 4 : bus_partition_of(key, strlen(key), 4);
+    sim_note(s, "send %d, key %s, to shop.inbox/%d", number, keyless ? "none" : key, (int)partition);
+    bus_memory_append(s->cluster, "shop.inbox", partition, &row);
+}
+
+static void on_call(bus_call *done, bus_status status, const bus_error *err)
+{
+    sim_call *call = (sim_call *)done;
+    (void)err;
+    call->end = call->sim->cut ? CALL_UNKNOWN : status == BUS_OK ? CALL_DONE : CALL_FAILED;
+}
+
+static void transact(sim *s)
+{
+    sim_process *process = &s->process[ALPHA][sim_below(s, SIM_PROCESSES)];
+    int key = sim_below(s, SIM_KEYS);
+    if (s->calls == (int)(sizeof s->call / sizeof *s->call) || !process->host || !sim_strikes(s, SIM_CALL))
+        return;
+    sim_call *call = calloc(1, sizeof *call);
+    call->call = (bus_call){ .fn = sim_transaction, .opaque = call, .done = on_call };
+    call->sim = s;
+    call->number = SIM_CALLS + s->calls;
+    snprintf(call->key, sizeof call->key, "k%d", key);
+    bus_shard *shard = bus_host_shard(process->host, bus_partition_of(call->key, strlen(call->key), SIM_SHARDS));
+    if (!shard || bus_shard_call(shard, &call->call, NULL)) {
+        free(call);
+        return;
+    }
+    sim_note(s, "transaction %d, key %s", call->number, call->key);
+    s->call[s->calls++] = call;
+}
+
+/* What `bus dlq redrive` and `discard` write: the event's bytes and headers, and the command. */
+static void command(sim *s, const sim_letter *letter, const char *word)
+{
+    char text[80], topic[64];
+    bus_header headers[40];
+    size_t count = 0;
+    int n = snprintf(text, sizeof text, "%s %s %d", word, letter->id, letter->round);
+    snprintf(topic, sizeof topic, "%s.redrive", s->service[letter->service].name);
+    sim_note(s, "operator: %s/%d: %s, event %d", topic, (int)letter->partition, text, letter->number);
+    for (size_t i = 0; i < letter->record.header_count && count < 39; i++) {
+        const bus_header *header = &letter->record.headers[i];
+        if (strcmp(header->name, "bus-hop") != 0 && strcmp(header->name, "bus-letter") != 0 && strncmp(header->name, "__dlq.", 6) != 0)
+            headers[count++] = *header;
+    }
+    headers[count++] = (bus_header){ "bus-command", text, (size_t)n };
+    const bus_row row = { .key = letter->record.key, .key_len = letter->record.key_len, .value = letter->record.value,
+                          .value_len = letter->record.value_len, .headers = headers, .header_count = count };
+    bus_memory_append(s->cluster, topic, letter->partition, &row);
+}
+
+/* Somebody goes through the letters and redrives or discards some, or, once calm, all that are open. */
+static void operate(sim *s, const sim_letter *letter, void *opaque)
+{
+    int *left = opaque;
+    if (letter->state != BUS_LETTER_OPEN && letter->state != BUS_LETTER_REDRIVEN)
+        return;
+    ++*left;
+    if (letter->state != BUS_LETTER_OPEN)
+        return;
+    bool skipped = sim_chance(s, 700), twice = sim_chance(s, 200);
+    if (skipped && !s->calm)
+        return;
+    for (int again = twice && sim_strikes(s, SIM_COMMAND_TWICE) ? 2 : 1; again; again--) {
+        bool discard = sim_chance(s, 200) && sim_strikes(s, SIM_DISCARD);
+        if (discard || s->calm || sim_strikes(s, SIM_REDRIVE))
+            command(s, letter, discard ? "discard" : "redrive");
+    }
+}
+
+/* ---- what happens to processes and brokers */
+
+/* A process starts, dies here or somewhere inside what it does next, or stops. */
+static void upset(sim *s, sim_process *process)
+{
+    bool dies = sim_chance(s, 300), stops = sim_chance(s, 300);
+    int after = sim_below(s, 30);
+    if (process->number >= s->plan->processes) {
+        return;
+    } else if (!process->host) {
+        sim_start(s, process);
+    } else if (dies) {
+        if (sim_strikes(s, SIM_DEATH))
+            sim_kill(s, process);
+    } else if (stops) {
+        if (sim_strikes(s, SIM_STOP))
+            sim_stop(s, process);
+    } else {
+        s->doomed = process;
+        s->doomed_after = after;
+    }
+}
+
+static void rebalance(sim *s, int service)
+{
+    if (sim_strikes(s, SIM_REBALANCE))
+        sim_rebalance(s, service);
+}
+
+static void send(sim *s)
+{
+    bool again = sim_chance(s, 60);
+    if (s->sent && again) {
+        int number = sim_below(s, s->sent) + 1;
+        if (sim_strikes(s, SIM_REPEAT))
+            send_number(s, number);
+    } else if (s->sent < s->sent_most) {
+        send_number(s, ++s->sent);
+    }
+}
+
+static void set_broker(sim *s)
+{
+    bool down = !s->down && sim_chance(s, 300);
+    if (down && !sim_strikes(s, SIM_AWAY))
+        return;
+    if (down != s->down)
+        sim_note(s, "the broker is %s", down ? "away" : "there");
+    s->down = down;
+    bus_memory_down(s->cluster, down);
+}
+
+static void set_clock(sim *s)
+{
+    int ms = sim_below(s, 4000) - 2000;
+    if (!sim_strikes(s, ms < 0 ? SIM_CLOCK_BACK : SIM_CLOCK_FORWARD))
+        return;
+    sim_note(s, "the wall clock steps by %d ms", ms);
+    bus_virtual_clock_step(&s->clock, ms);
+}
+
+static void set_commits(sim *s)
+{
+    bool fail = sim_chance(s, 300);
+    if (fail && !sim_strikes(s, SIM_COMMIT_REFUSED))
+        return;
+    bus_memory_commits_fail(s->cluster, fail);
+}
+
+static void zombie(sim *s)
+{
+    bool lands = sim_chance(s, 700);
+    if (bus_memory_zombie_next(s->cluster, lands && sim_strikes(s, SIM_ZOMBIE)))
+        sim_note(s, "a row of a producer that is gone %s", lands ? "lands" : "is dropped");
+}
+
+static void pass_time(sim *s)
+{
+    bool long_time = sim_chance(s, 50);
+    bus_virtual_clock_advance(&s->clock, sim_below(s, long_time ? 5000000 : 40000));
+}
+
+void sim_step(sim *s)
+{
+    sim_process *process = &s->process[sim_below(s, SIM_SERVICES)][sim_below(s, SIM_PROCESSES)];
+    int dice = sim_below(s, 1000), service = sim_below(s, SIM_SERVICES), left = 0;
+    if (sim_chance(s, s->storm)) {
+        upset(s, process);
+        rebalance(s, service);
+    }
+    if ((dice -= 600) < 0) {
+        sim_turn(s, process, sim_below(s, SIM_SHARDS));
+    } else if ((dice -= 100) < 0) {
+        sim_hear(s, process);
+    } else if ((dice -= 110) < 0) {
+        pass_time(s);
+    } else if ((dice -= 80) < 0) {
+        if (process->host)
+            bus_memory_deliver_some(bus_host_transport(process->host), (size_t)sim_below(s, 8) + 1);
+    } else if ((dice -= 60) < 0) {
+        send(s);
+    } else if ((dice -= 10) < 0) {
+        zombie(s);
+    } else if ((dice -= 10) < 0) {
+        transact(s);
+    } else if ((dice -= 8) < 0) {
+        rebalance(s, service);
+    } else if ((dice -= 4) < 0) {
+        upset(s, process);
+    } else if ((dice -= 3) < 0) {
+        set_broker(s);
+    } else if ((dice -= 3) < 0) {
+        set_clock(s);
+    } else if ((dice -= 2) < 0) {
+        set_commits(s);
+    } else if ((dice -= 3) < 0) {
+        sim_letters(s, service, operate, &left);
+    }
+}
+
+/* ---- healing */
+
+static void come_to_rest(sim *s)
+{
+    int64_t end = s->clock.mono_us + QUIET_MS * 1000;
+    for (int turns = 0; !s->result->failed; turns++) {
+        int64_t due = INT64_MAX;
+        if (turns == 200000) {
+            sim_fail(s, "it does not come to rest");
+            return;
+        }
+        for (int i = 0; i < SIM_SERVICES * SIM_PROCESSES; i++) {
+            sim_process *process = &s->process[0][0] + i;
+            if (!process->host)
+                continue;
+            sim_hear(s, process);
+            for (int shard = 0; shard < SIM_SHARDS; shard++)
+                sim_turn(s, process, shard);
+            sim_run_jobs(process);
+            int64_t at = bus_host_due(process->host);
+            due = at < due ? at : due;
+        }
+        if (due > end)
+            break;
+        if (due > s->clock.mono_us)
+            bus_virtual_clock_advance(&s->clock, due - s->clock.mono_us);
+    }
+}
+
+void sim_heal(sim *s)
+{
+    sim_note(s, "---- everything heals");
+    sim_draw_from(s, SIM_HEAL);
+    s->calm = true;
+    s->doomed = NULL;
+    bus_memory_down(s->cluster, false);
+    bus_memory_commits_fail(s->cluster, false);
+    for (int i = 0; i < SIM_SERVICES * SIM_PROCESSES; i++) {
+        sim_process *process = &s->process[0][0] + i;
+        if (process->host)
+            bus_memory_deliver(bus_host_transport(process->host), BUS_FATE_ACK);
+        else if (process->number < s->plan->processes)
+            sim_start(s, process);
+    }
+    while (bus_memory_zombie_next(s->cluster, true))
+        ;
+    for (int i = 0; i < SIM_SERVICES && !s->result->failed; i++)
+        sim_rebalance(s, i);
+    come_to_rest(s);
+    sim_note(s, "---- handlers are mended");
+    s->mended = true;
+    for (int round = 0, left = 1; left && round < 6 && !s->result->failed; round++) {
+        left = 0;
+        for (int i = 0; i < SIM_SERVICES; i++)
+            sim_letters(s, i, operate, &left);
+        come_to_rest(s);
+    }
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT
+ * The simulated world: chance, history, and processes that start, run, stop and die. */
+#include "support/sim.h"
+
+#include <bus/bus.h>
+#include <stdarg.h>
+#include <string.h>
+
+/* ---- chance: splitmix64 */
+
+static uint64_t mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+void sim_draw_from(sim *s, uint64_t stream)
+{
+    s->random = mix(mix(s->plan->seed + 0x9E3779B97F4A7C15u) + stream);
+}
+
+int sim_below(sim *s, int n)
+{
+    return (int)(mix(s->random += 0x9E3779B97F4A7C15u) % (uint64_t)n);
+}
+
+bool sim_chance(sim *s, int per_mille)
+{
+    return sim_below(s, 1000) < per_mille;
+}
+
+bool sim_strikes(sim *s, sim_fault fault)
+{
+    if (s->plan->without >> fault & 1)
+        return false;
+    s->result->count[fault]++;
+    return true;
+}
+
+/* ---- history */
+
+__attribute__((format(printf, 3, 0))) static void line(sim *s, const char *mark, const char *format, va_list args)
+{
+    if (!s->history)
+        return;
+    fprintf(s->history, "%10.3f %s", (double)(s->clock.mono_us - 1000000) / 1000, mark);
+    vfprintf(s->history, format, args);
+    fputc('\n', s->history);
+}
+
+void sim_note(sim *s, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    line(s, "  ", format, args);
+    va_end(args);
+}
+
+void sim_fail(sim *s, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    line(s, "! ", format, args);
+    va_end(args);
+    va_start(args, format);
+    if (!s->result->failed) {
+        snprintf(s->result->check, sizeof s->result->check, "%s", format);
+        vsnprintf(s->result->text, sizeof s->result->text, format, args);
+    }
+    va_end(args);
+    s->result->failed = true;
+}
+
+/* ---- prepare steps */
+
+static void submit(bus_pool *pool, bus_job *job)
+{
+    sim_pool *jobs = (sim_pool *)pool;
+    bus_job **at = &jobs->first;
+    if (jobs->at_once) {
+        job->run(job);
+        job->done(job);
+        return;
+    }
+    while (*at)
+        at = &(*at)->next;
+    job->next = NULL;
+    *at = job;
+}
+
+void sim_run_job(sim_process *process, int n)
+{
+    bus_job **at = &process->jobs.first;
+    while (*at && n--)
+        at = &(*at)->next;
+    bus_job *job = *at;
+    if (!job)
+        return;
+    *at = job->next;
+    job->run(job);
+    job->done(job);
+}
+
+void sim_run_jobs(sim_process *process)
+{
+    while (process->jobs.first)
+        sim_run_job(process, 0);
+}
+
+/* ---- life and death */
+
+void sim_start(sim *s, sim_process *process)
+{
+    bus_error err = { 0 };
+    process->jobs = (sim_pool){ .pool = { submit } };
+    memset(process->gaps_seen, 0, sizeof process->gaps_seen);
+    const bus_host_options options = { .service = &s->service[process->service], .data = s->data, .shards = SIM_SHARDS,
+                                       .retry_tiers = "200ms,1s", .attempts = 3, .limits = s->limits, .cluster = s->cluster,
+                                       .clock = &s->clock.clock, .catalog = s->catalog,
+                                       .pool = &process->jobs.pool };
+    sim_note(s, "%s.%d starts", s->service[process->service].name, process->number);
+    if (bus_host_open(&options, &process->host, &err))
+        sim_fail(s, "start: %s", err.text);
+}
+
+/* Is the shard another process's? Then its files are not what a death of this one leaves behind. */
+static bool held_elsewhere(sim *s, const sim_process *process, int shard)
+{
+    for (int p = 0; p < s->plan->processes; p++) {
+        const sim_process *other = &s->process[process->service][p];
+        if (other != process && other->host && bus_host_shard(other->host, shard))
+            return true;
+    }
+    return false;
+}
+
+/* Keeps the files of a process as they are: what it does from now on is not to be. */
+static void die(sim *s, sim_process *process)
+{
+    char directory[128];
+    snprintf(directory, sizeof directory, "%s/%s", s->data, s->service[process->service].name);
+    for (int i = 0; i < SIM_SHARDS; i++)
+        s->snapshot[i] = held_elsewhere(s, process, i) ? NULL : snapshot_take(directory, i);
+    bus_memory_cut(bus_host_transport(process->host));
+    s->cut = true;
+    s->doomed = NULL;
+}
+
+static void shut(sim_process *process)
+{
+    sim_run_jobs(process);
+    process->jobs.at_once = true;
+    bus_host_close(process->host);
+    process->host = NULL;
+}
+
+static void bury(sim *s, sim_process *process)
+{
+    if (process->host)
+        shut(process);
+    for (int i = 0; i < SIM_SHARDS; i++)
+        if (s->snapshot[i] && !snapshot_restore(s->snapshot[i]))
+            sim_fail(s, "a store's files could not be put back");
+    memset(s->snapshot, 0, sizeof s->snapshot);
+    s->cut = false;
+}
+
+#ifdef BUS_FAILPOINTS
+void sim_on_failpoint(const char *point, void *opaque)
+{
+    sim *s = opaque;
+    if (!s->doomed || s->doomed != s->acting || s->doomed_after-- > 0)
+        return;
+    if (!sim_strikes(s, SIM_DEATH_INSIDE)) {
+        s->doomed = NULL;
+        return;
+    }
+    sim_note(s, "%s.%d dies at %s", s->service[s->doomed->service].name, s->doomed->number, point);
+    die(s, s->doomed);
+}
+#endif
+
+/* Ends what a process does; true if it has died meanwhile. */
+static bool acted(sim *s, sim_process *process)
+{
+    s->acting = NULL;
+    if (!s->cut)
+        return false;
+    bury(s, process);
+    return true;
+}
+
+void sim_kill(sim *s, sim_process *process)
+{
+    sim_note(s, "%s.%d dies", s->service[process->service].name, process->number);
+    die(s, process);
+    bury(s, process);
+}
+
+void sim_stop(sim *s, sim_process *process)
+{
+    sim_note(s, "%s.%d stops", s->service[process->service].name, process->number);
+    s->acting = process;
+    shut(process);
+    acted(s, process);
+}
+
+/* Is anything wrong with a shard that no fault of ours explains? */
+static void look(sim *s, sim_process *process, int shard)
+{
+    bus_error err = { 0 };
+    const char *name = s->service[process->service].name;
+    bus_status status = bus_host_failure(process->host, shard, &err);
+    if (status && status != BUS_LOCKED && status != BUS_BROKER && status != BUS_TIMEOUT)
+        sim_fail(s, "%s.%d: shard %d: %s: %s", name, process->number, shard, bus_status_name(status), err.text);
+    bus_shard *open = bus_host_shard(process->host, shard);
+    int64_t gaps = open ? (int64_t)bus_counter_read(&bus_shard_metrics_of(open)->gaps) : 0;
+    if (gaps > process->gaps_seen[shard])
+        sim_fail(s, "%s.%d: shard %d: gap alarm", name, process->number, shard);
+    process->gaps_seen[shard] = gaps;
+}
+
+void sim_hear(sim *s, sim_process *process)
+{
+    if (!process->host)
+        return;
+    sim_run_jobs(process);
+    process->jobs.at_once = true;
+    s->acting = process;
+    bus_host_group(process->host);
+    process->jobs.at_once = false;
+    if (acted(s, process))
+        return;
+    for (int i = 0; i < SIM_SHARDS; i++)
+        look(s, process, i);
+}
+
+bool sim_turn(sim *s, sim_process *process, int shard)
+{
+    if (!process->host)
+        return false;
+    if (s->calm)
+        sim_run_jobs(process);
+    else if (sim_chance(s, 500))
+        sim_run_job(process, sim_below(s, 3));
+    s->acting = process;
+    bool went = bus_host_step(process->host, shard);
+    if (acted(s, process))
+        return true;
+    look(s, process, shard);
+    return went;
+}
+
+void sim_rebalance(sim *s, int service)
+{
+    sim_process *alive[SIM_PROCESSES];
+    int count = 0, owner[SIM_SHARDS];
+    for (int p = 0; p < s->plan->processes; p++)
+        if (s->process[service][p].host)
+            alive[count++] = &s->process[service][p];
+    for (int i = 0; count && i < SIM_SHARDS; i++)
+        owner[i] = sim_below(s, count);
+    for (int p = 0; p < count; p++) {
+        int32_t shards[SIM_SHARDS];
+        size_t n = 0;
+        for (int i = 0; i < SIM_SHARDS; i++)
+            if (owner[i] == p)
+                shards[n++] = i;
+        bool lost = !s->calm && sim_chance(s, 200) && sim_strikes(s, SIM_LOST);
+        if (lost)
+            bus_memory_lose(bus_host_transport(alive[p]->host));
+        else
+            bus_memory_revoke(bus_host_transport(alive[p]->host));
+        bus_memory_assign(bus_host_transport(alive[p]->host), shards, n);
+        sim_note(s, "%s.%d %sis given %d shards%s", s->service[service].name, alive[p]->number, lost ? "is forgotten, " : "", (int)n,
+                 n == 1 ? shards[0] ? ": 1" : ": 0" : "");
+    }
+}
