@@ -20,7 +20,10 @@ _bus()
     --output|-o) COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
     --group-by|-g) COMPREPLY=($(compgen -W 'service type error topic service,type,error' -- "$cur")); return ;;
     --state) COMPREPLY=($(compgen -W 'open redriven resolved discarded all' -- "$cur")); return ;;
-    --config|--schema|--file|--program|--address-file|--into|--invariants) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --json) COMPREPLY=($(compgen -W 'plain avro' -- "$cur")); return ;;
+    --framing) COMPREPLY=($(compgen -W 'single-object confluent' -- "$cur")); return ;;
+    --compatibility) COMPREPLY=($(compgen -W 'none backward forward full backward-transitive forward-transitive full-transitive' -- "$cur")); return ;;
+    --config|--schema|--against|--file|--program|--address-file|--into|--invariants) COMPREPLY=($(compgen -f -- "$cur")); return ;;
     esac
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "$(_bus_commands | cut -d' ' -f1 | sort -u) help --help --version" -- "$cur"))

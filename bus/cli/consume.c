@@ -3,9 +3,9 @@
 #include "cli/cli.h"
 #include "base/error.h"
 #include "cli/render.h"
+#include "cli/translate.h"
 #include "ops/headers.h"
 #include "ops/range.h"
-#include "ops/schemas.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,17 +20,17 @@ static const cli_option options[] = {
     { "type", 't', "NAME", "only events of this type (ce_type)" },
     { "limit", 'n', "N", "stop after N events" },
     { "schema", 's', "FILE", "decode with this .avsc too; may be repeated" },
+    CLI_JSON_OPTION,
     { "raw", 0, NULL, "do not decode" },
     { NULL, 0, NULL, NULL }
 };
 
 typedef struct consumer {
     const cli *c;
-    bus_catalog *catalog;
+    bus_translator *translator; /* NULL: raw */
     bus_range range;
     const char *key, *type;
     int64_t limit, shown;
-    bool raw;
 } consumer;
 
 static int parse(consumer *k, bus_error *err)
@@ -43,7 +43,6 @@ static int parse(consumer *k, bus_error *err)
     k->range = (bus_range){ .topic = c->operand[0], .from = { BUS_EDGE_START, 0 }, .to = { BUS_EDGE_END, 0 } };
     k->key = cli_value(c, "key");
     k->type = cli_value(c, "type");
-    k->raw = cli_flag(c, "raw");
     if (!cli_int(c, "partition", 0, INT32_MAX, &partition) || !cli_int(c, "limit", 1, INT64_MAX, &k->limit))
         return CLI_USAGE;
     k->range.partition = (int32_t)partition;
@@ -79,9 +78,9 @@ static bus_status show(consumer *k, const bus_record *record, bus_buf *out, bus_
 {
     bus_buf_clear(out);
     if (k->c->json)
-        cli_record_json(record, k->catalog, k->raw, out);
+        cli_record_json(record, k->translator, out);
     else
-        cli_record_text(record, k->catalog, k->raw, k->c->colour, out);
+        cli_record_text(record, k->translator, k->c->colour, out);
     if (!bus_buf_ok(out))
         return bus_fail_nomem(err);
     if (fwrite(out->data, 1, out->len, stdout) != out->len)
@@ -115,20 +114,6 @@ static bus_status walk(consumer *k, bus_error *err)
     return status == BUS_CLOSED ? BUS_OK : status;
 }
 
-static bus_status load_schemas(consumer *k, bus_error *err)
-{
-    const bus_schema *schema;
-    const char *path;
-    bus_status status = BUS_OK;
-    if (!(k->catalog = bus_catalog_new()))
-        return bus_fail_nomem(err);
-    if (!k->raw)
-        status = bus_schemas_load(k->c->config, k->c->timeout_ms, k->catalog, NULL, NULL, err);
-    for (int i = 0; status == BUS_OK && (path = cli_nth(k->c, "schema", i)); i++)
-        status = bus_schemas_file(path, k->catalog, &schema, err);
-    return status;
-}
-
 static int run(cli *c)
 {
     consumer k = { .c = c };
@@ -136,7 +121,7 @@ static int run(cli *c)
     int code = parse(&k, &err);
     if (code != CLI_OK)
         return code;
-    bus_status status = load_schemas(&k, &err);
+    bus_status status = cli_translator_load(c, &k.translator, &err);
     if (status == BUS_OK)
         status = walk(&k, &err);
     if (status == BUS_CANCELLED && cli_flag(c, "follow") && cli_interrupted_by() == 2)
@@ -149,7 +134,7 @@ static int run(cli *c)
         code = CLI_NOTHING;
     else if (status == BUS_CANCELLED)
         code = CLI_INTERRUPTED;
-    bus_catalog_free(k.catalog);
+    bus_translator_close(k.translator);
     return code;
 }
 
@@ -157,8 +142,9 @@ const cli_command cli_consume = {
     .name = "consume", .operands = "TOPIC [FROM:TO]", .least = 1, .most = 2,
     .summary = "show the events of a topic, decoded",
     .text = "Reads without joining a group: nothing is committed, nobody is disturbed. Partitions are merged\n"
-            "by time. Values are decoded by the schemas that services announced on bus.schemas. With\n"
-            "--output json each event is one line. FROM and TO are offsets, times or nothing.",
+            "by time. Values in any framing are decoded: by the schemas that services announced on bus.schemas,\n"
+            "and by those of the schema registry if registry.url is set. With --output json each event is one line.\n"
+            "FROM and TO are offsets, times or nothing.",
     .options = options,
     .examples = "  bus consume order.events @-1h:end          the last hour\n"
                 "  bus consume order.events 120:180 -p 0      offsets 120 to 179 of partition 0\n"

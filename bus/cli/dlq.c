@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "cli/render.h"
 #include "cli/select.h"
-#include "ops/schemas.h"
+#include "cli/translate.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -183,11 +183,12 @@ const cli_command cli_dlq_list = {
 static const cli_option show_options[] = {
     { "service", 's', "NAME", "look only here; may be repeated" },
     { "schema", 0, "FILE", "decode with this .avsc too; may be repeated" },
+    CLI_JSON_OPTION,
     { "raw", 0, NULL, "do not decode" },
     { NULL, 0, NULL, NULL }
 };
 
-typedef struct showing { const cli *c; bus_catalog *catalog; bus_buf *out; bool found; } showing;
+typedef struct showing { const cli *c; bus_translator *translator; bus_buf *out; bool found; } showing;
 
 static void history_json(const bus_dead *dead, bus_buf *out)
 {
@@ -278,11 +279,11 @@ static bus_status show_record(void *opaque, bus_dead *dead, const bus_record *re
     s->found = true;
     if (s->c->json) {
         bus_buf_text(s->out, ",\"record\":");
-        cli_record_json(record, s->catalog, cli_flag(s->c, "raw"), s->out);
+        cli_record_json(record, s->translator, s->out);
         if (bus_buf_ok(s->out))
             s->out->len--; /* its newline: the object goes on */
     } else {
-        cli_record_text(record, s->catalog, cli_flag(s->c, "raw"), s->c->colour, s->out);
+        cli_record_text(record, s->translator, s->c->colour, s->out);
     }
     return BUS_OK;
 }
@@ -291,14 +292,9 @@ static int show(cli *c, bus_dlq *dlq, bus_dead *dead)
 {
     bus_buf out;
     bus_error err = { 0 };
-    const bus_schema *schema;
-    const char *path;
-    showing s = { .c = c, .catalog = bus_catalog_new(), .out = &out };
-    bus_status status = s.catalog ? bus_schemas_load(c->config, c->timeout_ms, s.catalog, NULL, NULL, &err) : bus_fail_nomem(&err);
-
+    showing s = { .c = c, .out = &out };
     bus_buf_init(&out, 0);
-    for (int i = 0; status == BUS_OK && (path = cli_nth(c, "schema", i)); i++)
-        status = bus_schemas_file(path, s.catalog, &schema, &err);
+    bus_status status = cli_translator_load(c, &s.translator, &err);
     if (status == BUS_OK) {
         if (c->json)
             letter_json(dead, &out);
@@ -308,7 +304,7 @@ static int show(cli *c, bus_dlq *dlq, bus_dead *dead)
     }
     if (status == BUS_OK && c->json)
         bus_buf_text(&out, "}\n");
-    bus_catalog_free(s.catalog);
+    bus_translator_close(s.translator);
     if (status != BUS_OK) {
         bus_buf_free(&out);
         return cli_fail(c, &err);

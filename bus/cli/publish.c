@@ -3,7 +3,7 @@
 #include "cli/cli.h"
 #include "base/error.h"
 #include "base/id.h"
-#include "codec/json.h"
+#include "cli/translate.h"
 #include "kafka/admin.h"
 #include "ops/schemas.h"
 
@@ -19,7 +19,9 @@
 
 static const cli_option options[] = {
     { "type", 't', "NAME", "the events' type, a schema's full name; default: the schema of --schema" },
-    { "schema", 's', "FILE", "an .avsc file, announced on bus.schemas; default: what is announced there" },
+    { "schema", 's', "FILE", "an .avsc file, announced on bus.schemas; default: what is announced there, else the registry's latest" },
+    { "framing", 0, "FRAMING", "what says which schema wrote it: single-object or confluent (property framing)" },
+    CLI_JSON_OPTION,
     { "key-field", 'K', "FIELD", "the key is this field of each event" },
     { "key", 'k', "KEY", "one key for all" },
     { "id-field", 0, "FIELD", "ce_id is this field of each event; default: a random id" },
@@ -31,8 +33,10 @@ static const cli_option options[] = {
 
 typedef struct publication {
     cli *c;
-    bus_catalog *catalog;
+    bus_translator *translator;
     const bus_schema *schema;
+    bus_prefix prefix;
+    bool announce;                     /* the schema is not on bus.schemas yet */
     bus_kafka_publisher *publisher;
     int32_t partitions;
     bus_header fixed[HEADERS_MOST];    /* the same for all; ce_id is put before them */
@@ -68,16 +72,41 @@ static void published(void *opaque, bus_status status, int32_t partition, int64_
     free(t);
 }
 
-/* A field as key or id: text as it is, numbers and booleans as JSON writes them. False: no such field, or a structure. */
-static bool field_text(const json_t *event, const char *field, char **out)
+/* A value as key or id: text as it is, numbers and booleans as JSON writes them. False: there is none, it is a structure, or there is no
+ * memory. */
+static bool text_of(const json_t *value, char **out)
 {
-    const json_t *value = json_object_get(event, field);
-    if (json_is_string(value)) {
-        *out = strdup(json_string_value(value));
-        return *out != NULL;
-    }
-    *out = value && !json_is_object(value) && !json_is_array(value) && !json_is_null(value) ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    if (json_is_string(value))
+        *out = strlen(json_string_value(value)) == json_string_length(value) ? strdup(json_string_value(value)) : NULL;
+    else
+        *out = value && !json_is_object(value) && !json_is_array(value) && !json_is_null(value) ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
     return *out != NULL;
+}
+
+/* What is to be the key or the id: that field of the event, NULL without a field. */
+static bus_status field_text(const json_t *event, const char *field, const char *what, char **out, bus_error *err)
+{
+    json_t *value = json_object_get(event, field);
+    if (json_object_size(value) == 1) /* a union in Avro's JSON encoding */
+        value = json_object_iter_value(json_object_iter(value));
+    if (!field || text_of(value, out))
+        return BUS_OK;
+    return bus_fail(err, BUS_INVALID, "no text or number in field \"%s\", which is to be the %s", field, what);
+}
+
+static bus_status fields_of(const publication *p, const char *text, size_t len, char **key, char **id, bus_error *err)
+{
+    const char *key_field = cli_value(p->c, "key-field"), *id_field = cli_value(p->c, "id-field");
+    if (!key_field && !id_field)
+        return BUS_OK;
+    json_t *event = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    bus_status status = event ? field_text(event, key_field, "key", key, err) : bus_fail_nomem(err); /* it has been read before */
+    if (status == BUS_OK)
+        status = field_text(event, id_field, "id", id, err);
+    if (status == BUS_OK && *id && (!**id || strlen(*id) > 255))
+        status = bus_fail(err, BUS_INVALID, "an id has 1 to 255 bytes");
+    json_decref(event);
+    return status;
 }
 
 static bus_status send_event(publication *p, int64_t line, const char *key, const char *id, bus_error *err)
@@ -108,31 +137,18 @@ static bus_status send_event(publication *p, int64_t line, const char *key, cons
 /* One line. What is wrong with it is in *err. */
 static bus_status take_event(publication *p, const char *text, size_t len, int64_t line, bus_error *err)
 {
-    const cli *c = p->c;
-    const char *key_field = cli_value(c, "key-field"), *id_field = cli_value(c, "id-field"), *key = cli_value(c, "key");
-    char random_id[BUS_ID_TEXT], *key_text = NULL, *id_text = NULL;
-    json_error_t wrong;
-    json_t *event = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &wrong);
-    bus_status status;
-
-    if (!event)
-        return bus_fail(err, BUS_INVALID, "no JSON: column %d: %s", wrong.column, wrong.text);
+    char random_id[BUS_ID_TEXT], *key = NULL, *id = NULL;
     bus_buf_clear(&p->body);
-    status = bus_json_read_value_framed(p->schema, event, &p->body, err);
-    if (status == BUS_OK && key_field && !field_text(event, key_field, &key_text))
-        status = bus_fail(err, BUS_INVALID, "no text or number in field \"%s\", which is to be the key", key_field);
-    if (status == BUS_OK && id_field && !field_text(event, id_field, &id_text))
-        status = bus_fail(err, BUS_INVALID, "no text or number in field \"%s\", which is to be the id", id_field);
-    if (status == BUS_OK && id_text && (!*id_text || strlen(id_text) > 255))
-        status = bus_fail(err, BUS_INVALID, "an id has 1 to 255 bytes");
+    bus_status status = bus_translator_write(p->translator, &p->prefix, p->schema, text, len, &p->body, err);
+    if (status == BUS_OK)
+        status = fields_of(p, text, len, &key, &id, err);
     if (status == BUS_OK && !p->dry) {
-        if (!id_text)
+        if (!id)
             bus_id_random(random_id);
-        status = send_event(p, line, key_field ? key_text : key, id_text ? id_text : random_id, err);
+        status = send_event(p, line, key ? key : cli_value(p->c, "key"), id ? id : random_id, err);
     }
-    free(key_text);
-    free(id_text);
-    json_decref(event);
+    free(key);
+    free(id);
     return status;
 }
 
@@ -234,25 +250,25 @@ static int make_headers(publication *p)
     return CLI_OK;
 }
 
+/* From its file, else from bus.schemas, else from the registry. */
 static bus_status find_schema(publication *p, bus_error *err)
 {
     const cli *c = p->c;
     const char *type = cli_value(c, "type"), *file = cli_value(c, "schema");
-    bus_status status = BUS_OK;
-    if (!(p->catalog = bus_catalog_new()))
-        return bus_fail_nomem(err);
     if (!type && !file)
         return bus_fail(err, BUS_INVALID, "say what the events are: --type NAME, --schema FILE, or both");
-    if (file)
-        status = bus_schemas_file(file, p->catalog, &p->schema, err);
-    else
-        status = bus_schemas_load(c->config, c->timeout_ms, p->catalog, NULL, NULL, err);
-    if (status == BUS_OK && type && (!p->schema || strcmp(bus_schema_name(p->schema), type) != 0)) {
-        p->schema = file ? NULL : bus_catalog_named(p->catalog, type);
-        if (!p->schema)
-            status = bus_fail(err, BUS_MISSING, file ? "%s is not what %s defines" : "nobody has announced a schema %s%s: give its file with --schema",
-                              type, file ? file : "");
+    bus_catalog *catalog = bus_translator_catalog(p->translator);
+    bus_status status = file ? bus_schemas_file(file, catalog, &p->schema, err) : bus_schemas_load(c->config, c->timeout_ms, catalog, NULL, NULL, err);
+    if (status == BUS_OK && !file)
+        p->schema = bus_catalog_named(catalog, type);
+    p->announce = !p->schema || file;
+    if (status == BUS_OK && !p->schema) {
+        status = bus_translator_latest(p->translator, c->operand[0], type, &p->schema, err);
+        if (status == BUS_MISSING)
+            bus_fail_in(err, "nobody has announced a schema %s: give its file with --schema", type);
     }
+    if (status == BUS_OK && type && strcmp(bus_schema_name(p->schema), type) != 0)
+        status = bus_fail(err, BUS_MISSING, "%s is not what %s defines", type, file ? file : "the registry's latest version");
     return status;
 }
 
@@ -299,9 +315,9 @@ static bus_status send_all(publication *p, FILE *in, bus_error *err)
     bus_status status = bus_kafka_publisher_open(p->c->config, "bus-publish", NULL, NULL, &p->publisher, err);
     if (status != BUS_OK)
         return status;
-    if (cli_value(p->c, "schema")) /* before the events, so that nobody meets one whose schema is unknown */
+    if (p->announce) /* before the events, so that nobody meets one whose schema is unknown */
         status = bus_schemas_announce(p->publisher, p->schema, NULL, NULL, err);
-    if (status == BUS_OK && cli_value(p->c, "schema") && bus_kafka_publisher_flush(p->publisher, p->c->timeout_ms, &late) != BUS_OK) {
+    if (status == BUS_OK && p->announce && bus_kafka_publisher_flush(p->publisher, p->c->timeout_ms, &late) != BUS_OK) {
         late.text[300] = 0;
         status = bus_fail(err, late.status, "announcing the schema on bus.schemas: %s", late.text);
     }
@@ -326,9 +342,17 @@ static int run(cli *c)
         return cli_failf(c, CLI_USAGE, "give --key or --key-field, not both");
     if (!(in = strcmp(path, "-") ? fopen(path, "r") : stdin))
         return cli_failf(c, CLI_ERROR, "%s: %s", path, strerror(errno));
-    bus_status status = find_schema(&p, &err);
+    bus_status status = BUS_OK;
+    if (cli_value(c, "framing"))
+        status = bus_config_set(c->config, "framing", cli_value(c, "framing"), &err);
+    if (status == BUS_OK)
+        status = cli_translator_open(c, &p.translator, &err);
+    if (status == BUS_OK)
+        status = find_schema(&p, &err);
     if (status == BUS_OK)
         status = find_topic(&p, &err);
+    if (status == BUS_OK) /* may register the schema: after all that can be wrong with the command */
+        status = bus_translator_prefix(p.translator, c->operand[0], p.schema, &p.prefix, &err);
     if (status != BUS_OK) {
         code = cli_fail(c, &err);
         goto out;
@@ -346,19 +370,21 @@ out:
     if (in != stdin)
         fclose(in);
     bus_buf_free(&p.body);
-    bus_catalog_free(p.catalog);
+    bus_translator_close(p.translator);
     return code;
 }
 
 const cli_command cli_publish = {
     .name = "publish", .operands = "TOPIC [FILE|-]", .least = 1, .most = 2,
     .summary = "send events given as lines of JSON",
-    .text = "Each line is one event. It is checked against its schema, written as Avro (single-object encoding) with\n"
-            "CloudEvents headers, and goes to the partition that its key has for the services too. A line that does not\n"
-            "fit is told with its number and left out (exit code 3); with --strict nothing is sent then (exit code 1).",
+    .text = "Each line is one event. It is checked against its schema, written as Avro with CloudEvents headers, and goes to\n"
+            "the partition that its key has for the services too. A line that does not fit is told with its number and left\n"
+            "out (exit code 3); with --strict nothing is sent then (exit code 1). In the framing confluent the schema gets its\n"
+            "id from the registry (registry.url, registry.subject, registry.register).",
     .options = options,
     .examples = "  bus publish order.commands -t order.PlaceOrder -K order_id orders.jsonl\n"
                 "  echo '{\"sku\":\"A-1\",\"quantity\":5}' | bus publish inventory.commands -s Restock.avsc -K sku\n"
-                "  bus publish order.commands -t order.PlaceOrder --id-field order_id --strict - < orders.jsonl",
+                "  bus publish order.commands -t order.PlaceOrder --id-field order_id --strict - < orders.jsonl\n"
+                "  bus publish order.commands -t order.PlaceOrder --framing confluent --config registry.conf",
     .run = run
 };

@@ -2,9 +2,7 @@
  * Render: records made readable. */
 #include "cli/render.h"
 #include "base/clock.h"
-#include "base/error.h"
 #include "ops/headers.h"
-#include "ops/schemas.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -50,7 +48,7 @@ static void line(bus_buf *out, bool colour, const char *name, const void *value,
     bus_buf_byte(out, '\n');
 }
 
-static void value_text(const bus_record *record, const bus_catalog *catalog, bool raw, bool colour, bus_buf *out)
+static void value_text(const bus_record *record, bus_translator *translator, bool colour, bus_buf *out)
 {
     bus_error err = { 0 };
     bus_buf_text(out, "  ");
@@ -59,8 +57,8 @@ static void value_text(const bus_record *record, const bus_catalog *catalog, boo
         return;
     }
     size_t before = out->len;
-    if (raw || bus_schemas_render(catalog, record->value, record->value_len, out, &err) != BUS_OK) {
-        if (!raw)
+    if (!translator || bus_translator_read(translator, record, out, &err) != BUS_OK) {
+        if (translator)
             bus_buf_printf(out, "%s(%zu bytes, undecodable: %s)%s ", cli_colour_start(CLI_RED, colour), record->value_len, err.text,
                            cli_colour_end(colour));
         cli_clean(out, record->value, record->value_len);
@@ -73,7 +71,7 @@ static void value_text(const bus_record *record, const bus_catalog *catalog, boo
     bus_buf_byte(out, '\n');
 }
 
-void cli_record_text(const bus_record *record, const bus_catalog *catalog, bool raw, bool colour, bus_buf *out)
+void cli_record_text(const bus_record *record, bus_translator *translator, bool colour, bus_buf *out)
 {
     char time[32];
     bus_slice type = bus_record_header(record, "ce_type");
@@ -88,7 +86,7 @@ void cli_record_text(const bus_record *record, const bus_catalog *catalog, bool 
     bus_buf_printf(out, "%s\n", cli_colour_end(colour));
     for (size_t i = 0; i < record->header_count; i++)
         line(out, colour, record->headers[i].name, record->headers[i].value, record->headers[i].len);
-    value_text(record, catalog, raw, colour, out);
+    value_text(record, translator, colour, out);
 }
 
 static void member(bus_buf *out, const char *name, const void *bytes, size_t len)
@@ -105,7 +103,7 @@ static void member(bus_buf *out, const char *name, const void *bytes, size_t len
     }
 }
 
-void cli_value_json(const bus_record *record, const bus_catalog *catalog, bool raw, bus_buf *out)
+static void value_json(const bus_record *record, bus_translator *translator, bus_buf *out)
 {
     bus_error err = { 0 };
     size_t before = out->len;
@@ -114,14 +112,14 @@ void cli_value_json(const bus_record *record, const bus_catalog *catalog, bool r
         return;
     }
     bus_buf_text(out, ",\"value\":");
-    if (!raw && bus_schemas_render(catalog, record->value, record->value_len, out, &err) == BUS_OK)
+    if (translator && bus_translator_read(translator, record, out, &err) == BUS_OK)
         return;
     if (!out->failed)
         out->len = before;
     bus_buf_text(out, ",\"value_base64\":\"");
     cli_base64(record->value, record->value_len, out);
     bus_buf_byte(out, '"');
-    if (!raw)
+    if (translator)
         member(out, "undecodable", err.text, strlen(err.text));
 }
 
@@ -149,7 +147,7 @@ static void headers_json(const bus_record *record, bus_buf *out)
     bus_buf_byte(out, '}');
 }
 
-void cli_record_json(const bus_record *record, const bus_catalog *catalog, bool raw, bus_buf *out)
+void cli_record_json(const bus_record *record, bus_translator *translator, bus_buf *out)
 {
     char time[32];
     bus_slice type = bus_record_header(record, "ce_type"), id = bus_record_header(record, "ce_id");
@@ -163,6 +161,6 @@ void cli_record_json(const bus_record *record, const bus_catalog *catalog, bool 
     member(out, "type", type.at, type.len);
     member(out, "id", id.at, id.len);
     headers_json(record, out);
-    cli_value_json(record, catalog, raw, out);
+    value_json(record, translator, out);
     bus_buf_text(out, "}\n");
 }

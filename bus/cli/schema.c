@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * bus schema: the schemas on bus.schemas and in files; whether one may follow another. */
+ * bus schema list, show, diff: the schemas on bus.schemas and in files. */
 #include "cli/cli.h"
 #include "base/error.h"
 #include "codec/compatibility.h"
@@ -8,8 +8,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define LEVEL { "compatibility", 0, "LEVEL", "none, backward, forward, full, or one with -transitive (default: property schema.compatibility)" }
 
 typedef struct shelf {
     cli *c;
@@ -182,102 +180,9 @@ static int run_diff(cli *c)
     return cli_print(c, table, same ? CLI_OK : CLI_PARTIAL);
 }
 
-/* ---- check, register */
-
-/* Against that file, else the versions of its name on the topic. */
-static bus_status may_follow(shelf *s, const char *against, bus_compatibility level, const bus_schema *schema, bool *known, bus_error *err)
-{
-    const bus_schema *other = NULL;
-    *known = false;
-    if (against) {
-        bus_status status = bus_schemas_file(against, s->files, &other, err);
-        return status == BUS_OK ? bus_compatible(level, schema, &other, 1, err) : status;
-    }
-    const bus_schema **before = calloc(bus_catalog_version(s->topic) + 1, sizeof *before);
-    size_t count = 0;
-    if (!before)
-        return bus_fail_nomem(err);
-    for (size_t i = 0; (other = bus_catalog_at(s->topic, i)); i++) {
-        if (strcmp(bus_schema_name(other), bus_schema_name(schema)) != 0)
-            continue;
-        *known = *known || strcmp(bus_schema_json(other, NULL), bus_schema_json(schema, NULL)) == 0;
-        before[count++] = other;
-    }
-    bus_status status = *known ? BUS_OK : bus_compatible(level, schema, before, count, err);
-    free(before);
-    return status;
-}
-
-static bus_status announce(shelf *s, bus_kafka_publisher **publisher, const bus_schema *schema, bus_error *err)
-{
-    bus_status status = BUS_OK;
-    if (!*publisher)
-        status = bus_kafka_publisher_open(s->c->config, "bus-schema", NULL, NULL, publisher, err);
-    if (status == BUS_OK)
-        status = bus_schemas_announce(*publisher, schema, NULL, NULL, err);
-    return status == BUS_OK ? bus_kafka_publisher_flush(*publisher, s->c->timeout_ms, err) : status;
-}
-
-static int weigh(cli *c, bool put)
-{
-    static const cli_column columns[] = { { "FILE", "file", false }, { "NAME", "name", false }, { "FINGERPRINT", "fingerprint", false },
-        { "RESULT", "result", false }, { "WHY", "why", false } };
-    shelf s;
-    bus_error err = { 0 };
-    bus_compatibility level;
-    bus_kafka_publisher *publisher = NULL;
-    const char *name = cli_value(c, "compatibility"), *against = put ? NULL : cli_value(c, "against");
-    bool all_good = true, known;
-    if (!bus_compatibility_of(name ? name : bus_config_text(c->config, "schema.compatibility"), &level))
-        return cli_failf(c, CLI_USAGE, "there is no level \"%s\": none, backward, forward, full, or one with -transitive", name);
-    bus_status status = open_shelf(c, &s, !against, &err);
-    cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
-    for (int i = 0; table && status == BUS_OK && i < c->operands; i++) {
-        const bus_schema *schema = NULL;
-        bus_error why = { 0 };
-        status = bus_schemas_file(c->operand[i], s.files, &schema, &err);
-        if (status != BUS_OK)
-            break;
-        bool good = may_follow(&s, against, level, schema, &known, &why) == BUS_OK;
-        if (!good && why.status != BUS_SCHEMA) {
-            status = (err = why).status;
-            break;
-        }
-        if (good && put && !known)
-            status = announce(&s, &publisher, schema, &err);
-        cli_cell(table, c->operand[i]);
-        cli_cell(table, bus_schema_name(schema));
-        cli_cellf(table, "%016" PRIx64, bus_schema_fingerprint(schema));
-        cli_cell(table, !good ? "refused" : known ? "known" : put ? "registered" : "good");
-        cli_paint(table, good ? CLI_GREEN : CLI_RED);
-        cli_cell(table, good ? NULL : why.text);
-        all_good = all_good && good;
-    }
-    bus_kafka_publisher_close(publisher, 0);
-    close_shelf(&s);
-    if (status != BUS_OK) {
-        cli_table_free(table);
-        return cli_fail(c, &err);
-    }
-    return cli_print(c, table, all_good ? CLI_OK : put ? CLI_REFUSED : CLI_PARTIAL);
-}
-
-static int run_check(cli *c)
-{
-    return weigh(c, false);
-}
-
-static int run_register(cli *c)
-{
-    return weigh(c, true);
-}
-
 static const cli_option none[] = { { NULL, 0, NULL, NULL } };
 static const cli_option show_options[] = { { "canonical", 0, NULL, "its Parsing Canonical Form, from which the fingerprint is made" },
                                            { NULL, 0, NULL, NULL } };
-static const cli_option check_options[] = { LEVEL, { "against", 0, "FILE", "compare with this schema, without a broker" },
-                                            { NULL, 0, NULL, NULL } };
-static const cli_option register_options[] = { LEVEL, { NULL, 0, NULL, NULL } };
 
 const cli_command cli_schema_list = {
     .name = "schema list", .operands = "[NAME...]", .least = 0, .most = -1,
@@ -298,20 +203,4 @@ const cli_command cli_schema_diff = {
     .summary = "compare two schemas, and tell which can read the other",
     .text = "OLD and NEW are full names, fingerprints or files. The exit code is 3 where they differ.",
     .options = none, .examples = "  bus schema diff order.OrderPlaced schemas/order.OrderPlaced.avsc", .run = run_diff
-};
-
-const cli_command cli_schema_check = {
-    .name = "schema check", .operands = "FILE...", .least = 1, .most = -1,
-    .summary = "check whether schemas may follow the announced ones",
-    .text = "backward: the new one reads what the last one wrote; forward: the last one reads what the new one writes; full: both;\n"
-            "transitive: all versions, not only the last. The exit code is 3 if one may not.",
-    .options = check_options, .examples = "  bus schema check schemas/*.avsc\n  bus schema check new.avsc --against old.avsc --compatibility full",
-    .run = run_check
-};
-
-const cli_command cli_schema_register = {
-    .name = "schema register", .operands = "FILE...", .least = 1, .most = -1,
-    .summary = "put schemas on bus.schemas, if they may follow those there",
-    .text = "Services do so at their start; this is for events of programs that do not. The exit code is 5 if one may not.",
-    .options = register_options, .examples = "  bus schema register partner.Invoice.avsc", .run = run_register
 };

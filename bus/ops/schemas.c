@@ -2,14 +2,10 @@
  * Schemas: from the topic, from files, and back. */
 #include "ops/schemas.h"
 #include "base/error.h"
-#include "codec/json.h"
-#include "codec/wire.h"
 #include "kafka/reader.h"
 #include "service/announce.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +18,7 @@ bus_status bus_schemas_load(const bus_config *config, int timeout_ms, bus_catalo
     const bus_record *record;
     size_t known = 0;
     bus_error why = { 0 };
-    bus_status status = bus_kafka_reader_open(config, "bus-schemas", &range, 1, BUS_READ_ANY, timeout_ms, &reader, &why);
+    bus_status status = bus_kafka_reader_open(config, "bus-schemas", &range, 1, BUS_READ_BY_TIME, timeout_ms, &reader, &why);
 
     if (status == BUS_MISSING)
         status = BUS_CLOSED;
@@ -94,31 +90,4 @@ bus_status bus_schemas_announce(bus_kafka_publisher *publisher, const bus_schema
     bus_schema_key(json, len, key);
     bus_row row = { .topic = BUS_SCHEMAS_TOPIC, .partition = -1, .key = key, .key_len = sizeof key - 1, .value = json, .value_len = len };
     return bus_kafka_publish(publisher, &row, done, opaque, err);
-}
-
-static bool append_json(const void *value, size_t len, bus_buf *out)
-{
-    json_t *json = json_loadb(value, len, 0, NULL); /* objects and arrays only */
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    if (text)
-        bus_buf_text(out, text);
-    bool is_json = text != NULL;
-    free(text);
-    json_decref(json);
-    return is_json;
-}
-
-bus_status bus_schemas_render(const bus_catalog *catalog, const void *value, size_t len, bus_buf *out, bus_error *err)
-{
-    uint64_t fingerprint;
-    bool framed = bus_wire_fingerprint(value, len, &fingerprint);
-    if (!framed && append_json(value, len, out)) /* the bus's own topics hold JSON */
-        return BUS_OK;
-    if (!framed)
-        return bus_fail(err, BUS_CORRUPT, "not an Avro single-object: the first bytes are not C3 01 and a fingerprint");
-    const bus_schema *schema = bus_catalog_find(catalog, fingerprint);
-    if (!schema)
-        return bus_fail(err, BUS_MISSING, "written by a schema nobody announced, fingerprint %016" PRIx64
-                        ": give its file with --schema", fingerprint);
-    return bus_json_write_framed(schema, value, len, out, err);
 }

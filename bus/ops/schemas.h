@@ -21,9 +21,4 @@ bus_status bus_schemas_file(const char *path, bus_catalog *catalog, const bus_sc
 bus_status bus_schemas_announce(bus_kafka_publisher *publisher, const bus_schema *schema, bus_kafka_published done,
                                 void *opaque, bus_error *err);
 
-/* Appends the value of an event as JSON, by whichever schema of the catalog it names; what is JSON already goes
- * through. BUS_MISSING: unknown fingerprint (in the
- * text); BUS_CORRUPT: not framed, or not what its schema says. */
-bus_status bus_schemas_render(const bus_catalog *catalog, const void *value, size_t len, bus_buf *out, bus_error *err);
-
 #endif

@@ -276,7 +276,7 @@ static bus_status ask_id(bus_asker *asker, const entry *e, uint32_t *id, bus_err
 static void tell(bus_asker *asker, const entry *e, bus_status status)
 {
     const char *where = asker->options.where;
-    bool away = status == BUS_IO || status == BUS_TIMEOUT;
+    bool away = status == BUS_IO;
     if (away && !asker->away)
         bus_log(BUS_WARN, where, "registry_away", "%s; asking on, and what is known already goes on", e->why.text);
     else if (!away && status != BUS_OK && status != BUS_CANCELLED)

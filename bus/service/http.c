@@ -5,11 +5,13 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include <curl/curl.h>
+#include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ANSWER_MOST (8u << 20)
 #define REDIRECTS_MOST 3
@@ -39,16 +41,35 @@ static char *copy(char **at, const char *text)
     return mine;
 }
 
-static bus_status check_url(char *url, bus_error *err)
+static bus_status check_url(const char *properties, char *url, bus_error *err)
 {
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-        return bus_fail(err, BUS_CONFIG, "\"%.100s\" is no address: it must begin with http:// or https://", url);
+        return bus_fail(err, BUS_CONFIG, "%surl: \"%.100s\" is no address: it must begin with http:// or https://", properties, url);
     if (strchr(url, '@'))
-        return bus_fail(err, BUS_CONFIG, "an address holds a user or password: set them as properties of their own, so that they are not logged");
+        return bus_fail(err, BUS_CONFIG, "%surl: an address holds a user or password: set them as properties of their own, so that they are not logged", properties);
     size_t n = strlen(url);
     while (n > 0 && url[n - 1] == '/')
         url[--n] = 0;
     return BUS_OK;
+}
+
+static bus_status check_file(const bus_http_options *o, const char *name, const char *path, bus_error *err)
+{
+    if (!*path || access(path, R_OK) == 0)
+        return BUS_OK;
+    return bus_fail(err, BUS_CONFIG, "%s%s: %.200s: %s", o->properties, name, path, strerror(errno));
+}
+
+static bus_status check_files(const bus_http_options *o, bus_error *err)
+{
+    bus_status status = check_file(o, "ca.file", o->ca_file, err);
+    if (status == BUS_OK)
+        status = check_file(o, "certificate.file", o->certificate_file, err);
+    if (status == BUS_OK)
+        status = check_file(o, "key.file", o->key_file, err);
+    if (status == BUS_OK && *o->key_file && !*o->certificate_file)
+        status = bus_fail(err, BUS_CONFIG, "%skey.file is the key of a certificate: set %scertificate.file, too", o->properties, o->properties);
+    return status;
 }
 
 static bus_status split_urls(bus_http *http, bus_error *err)
@@ -62,12 +83,12 @@ static bus_status split_urls(bus_http *http, bus_error *err)
     if (!http->url || !http->split)
         return bus_fail_nomem(err);
     for (char *url = strtok_r(http->split, ", ", &rest); url; url = strtok_r(NULL, ", ", &rest)) {
-        bus_status status = check_url(url, err);
+        bus_status status = check_url(http->options.properties, url, err);
         if (status != BUS_OK)
             return status;
         http->url[http->count++] = url;
     }
-    return http->count ? BUS_OK : bus_fail(err, BUS_CONFIG, "no address is given");
+    return http->count ? BUS_OK : bus_fail(err, BUS_CONFIG, "%surl: no address is given", http->options.properties);
 }
 
 static bool add_header(bus_http *http, const char *name, const char *value)
@@ -105,6 +126,8 @@ bus_status bus_http_open(const bus_http_options *options, bus_http **out, bus_er
     http->options.content_type = copy(&at, options->content_type);
     http->options.accept = copy(&at, options->accept);
     bus_status status = split_urls(http, err);
+    if (status == BUS_OK)
+        status = check_files(&http->options, err);
     if (status == BUS_OK && (!add_header(http, "Accept", http->options.accept) ||
                              !add_header(http, "Content-Type", http->options.content_type) || !add_header(http, "Expect", "")))
         status = bus_fail_nomem(err);
@@ -160,6 +183,7 @@ static void prepare(const bus_http *http, CURL *curl, const char *url, const cha
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)o->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L); /* credentials stay with the first host: libcurl's default */
+    curl_easy_setopt(curl, CURLOPT_POSTREDIR, (long)CURL_REDIR_POST_ALL);
     curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)REDIRECTS_MOST);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, http->headers);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "bus/" BUS_VERSION);
@@ -182,16 +206,37 @@ static void prepare(const bus_http *http, CURL *curl, const char *url, const cha
         curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, body);
 }
 
+/* What to do about a handshake that failed, by the property to look at; NULL: nothing of the kind. */
+static const char *advice(const bus_http_options *o, CURLcode done, const char *why)
+{
+    switch (done) {
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return "ca.file must hold the authority that signed its certificate, which must be for that host and not have expired";
+    case CURLE_SSL_CACERT_BADFILE: return "ca.file must be a PEM file of certificates";
+    case CURLE_SSL_CERTPROBLEM: return "certificate.file, key.file and key.password must go together";
+    default: /* a server that wants a certificate says so only after TLS 1.3's handshake */
+        if (!strstr(why, "alert"))
+            return NULL;
+        return *o->certificate_file ? "certificate.file must be one that it trusts" : "certificate.file is not set, and it may ask for one";
+    }
+}
+
+static bus_status failed(const bus_http *http, const char *url, CURLcode done, const char *why, bus_error *err)
+{
+    const char *todo = advice(&http->options, done, why);
+    return bus_fail(err, done == CURLE_OPERATION_TIMEDOUT ? BUS_TIMEOUT : BUS_IO, "%.150s: %.200s%s%s%s", url, why, todo ? "; " : "",
+                    todo ? http->options.properties : "", todo ? todo : "");
+}
+
 /* What one address said; a failure means: try the next. */
-static bus_status judge(const char *url, CURLcode done, const char *why, long code, const bus_buf *answer, json_t **json, bus_error *err)
+static bus_status judge(const bus_http *http, const char *url, CURLcode done, const char *why, long code, const bus_buf *answer, json_t **json, bus_error *err)
 {
     if (answer->failed)
         return bus_fail(err, BUS_IO, "%.150s answered with more than %u bytes", url, ANSWER_MOST);
     if (done == CURLE_ABORTED_BY_CALLBACK)
         return bus_fail(err, BUS_CANCELLED, "stopped while waiting for %.150s", url);
     if (done != CURLE_OK)
-        return bus_fail(err, done == CURLE_OPERATION_TIMEDOUT ? BUS_TIMEOUT : BUS_IO, "%.150s: %.200s", url,
-                        *why ? why : curl_easy_strerror(done));
+        return failed(http, url, done, *why ? why : curl_easy_strerror(done), err);
     if (code >= 500 || code == 429)
         return bus_fail(err, BUS_IO, "%.150s answered with HTTP status %ld", url, code);
     *json = answer->len ? json_loadb((const char *)answer->data, answer->len, JSON_DECODE_ANY, NULL) : NULL;
@@ -214,7 +259,7 @@ static bus_status ask_one(bus_http *http, const char *base, const char *path, co
         prepare(http, curl, text, body, &answer, why);
         CURLcode done = curl_easy_perform(curl);
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, code);
-        status = judge(text, done, why, *code, &answer, json, err);
+        status = judge(http, text, done, why, *code, &answer, json, err);
         curl_easy_cleanup(curl);
     } else {
         status = bus_fail_nomem(err);

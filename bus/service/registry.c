@@ -40,6 +40,7 @@ bus_status bus_registry_open(const bus_config *config, bool (*stop)(void *opaque
         .certificate_file = bus_config_text(config, "registry.certificate.file"),
         .key_file = bus_config_text(config, "registry.key.file"),
         .key_password = bus_config_text(config, "registry.key.password"),
+        .properties = "registry.",
         .timeout_ms = bus_config_int(config, "registry.timeout.ms"),
         .content_type = JSON_TYPE,
         .accept = JSON_TYPE ", application/json",
@@ -49,7 +50,7 @@ bus_status bus_registry_open(const bus_config *config, bool (*stop)(void *opaque
     bus_status status = bus_http_open(&options, &registry->http, err);
     if (status != BUS_OK) {
         free(registry);
-        return status == BUS_CONFIG ? bus_fail_in(err, "registry.url") : status;
+        return status;
     }
     *out = registry;
     return BUS_OK;
@@ -91,8 +92,12 @@ static bus_status ask(bus_registry *registry, const char *path, const char *body
     json_t *said = NULL;
     long code = 0;
     bus_status status = bus_http_ask(registry->http, path, body, &said, &code, err);
-    if (status != BUS_OK)
-        return bus_fail_in(err, "the schema registry");
+    if (status == BUS_TIMEOUT && err) /* which means a broker, elsewhere */
+        err->status = BUS_IO;
+    if (status != BUS_OK) {
+        bus_fail_in(err, "the schema registry");
+        return status == BUS_TIMEOUT ? BUS_IO : status;
+    }
     status = status_of(code);
     if (status == BUS_OK) {
         *answer = said;
@@ -288,18 +293,45 @@ bus_status bus_registry_find(bus_registry *registry, const char *subject, const 
     return post_for_id(registry, subject, "", json, id, err);
 }
 
+/* Against all versions that the subject's level asks for; a registry that cannot do so compares with the latest. */
 bus_status bus_registry_compatible(bus_registry *registry, const char *subject, const char *json, bus_error *err)
 {
+    static const char before[] = "compatibility/subjects/";
     json_t *answer = NULL;
-    bus_status status = post_schema(registry, "compatibility/subjects/", subject, "/versions/latest?verbose=true", json, &answer, err);
+    bus_error why = { 0 };
+    bus_status status = post_schema(registry, before, subject, "/versions?verbose=true", json, &answer, &why);
+    if (status == BUS_MISSING || status == BUS_REFUSED)
+        status = post_schema(registry, before, subject, "/versions/latest?verbose=true", json, &answer, &why);
     const json_t *good = json_object_get(answer, "is_compatible");
     if (status == BUS_OK && !json_is_boolean(good))
-        status = nonsense(subject, "is_compatible", err);
+        status = nonsense(subject, "is_compatible", &why);
     if (status == BUS_OK && json_is_false(good)) {
-        const char *why = json_string_value(json_array_get(json_object_get(answer, "messages"), 0));
-        status = bus_fail(err, BUS_SCHEMA, "the schema registry calls it incompatible with the latest of %.160s%s%.240s", subject,
-                          why ? ": " : "", why ? why : "");
+        const char *words = json_string_value(json_array_get(json_object_get(answer, "messages"), 0));
+        status = bus_fail(&why, BUS_SCHEMA, "the schema registry calls it incompatible with what %.160s has%s%.240s", subject,
+                          words ? ": " : "", words ? words : "");
     }
     json_decref(answer);
+    if (status != BUS_OK && err)
+        *err = why;
+    return status;
+}
+
+bus_status bus_registry_level_of(bus_registry *registry, const char *subject, bus_registry_level *out, bus_error *err)
+{
+    json_t *answer = NULL;
+    bus_error why = { 0 };
+    char *path = subject_path("config/", subject, "?defaultToGlobal=true");
+    bus_status status = path ? ask(registry, path, NULL, &answer, &why) : bus_fail_nomem(&why);
+    if (status == BUS_MISSING)
+        status = ask(registry, "config", NULL, &answer, &why);
+    const char *level = json_string_value(json_object_get(answer, "compatibilityLevel"));
+    if (status == BUS_OK && !level)
+        status = nonsense("config", "compatibilityLevel", &why);
+    if (status == BUS_OK)
+        snprintf(out->text, sizeof out->text, "%s", level);
+    else if (err)
+        *err = why;
+    json_decref(answer);
+    free(path);
     return status;
 }

@@ -20,7 +20,7 @@ void bus_registry_close(bus_registry *registry); /* NULL is a no-op */
 /* Appends the subject. */
 void bus_registry_subject(const bus_registry *registry, const char *topic, const char *record, bus_buf *out);
 
-/* All that follow: BUS_TIMEOUT or BUS_IO, retriable: no address answers; BUS_DENIED: 401 or 403; BUS_MISSING: no such id, subject
+/* All that follow: BUS_IO, retriable: no address answers, or none in time; BUS_DENIED: 401 or 403; BUS_MISSING: no such id, subject
  * or version; BUS_SCHEMA: the registry calls the schema invalid or incompatible, with its words; BUS_CORRUPT: the answer
  * makes no sense; BUS_REFUSED: another refusal; BUS_CANCELLED; BUS_TOO_BIG; BUS_NOMEM. */
 
@@ -33,7 +33,11 @@ bus_status bus_registry_version(bus_registry *registry, const char *subject, int
 bus_status bus_registry_register(bus_registry *registry, const char *subject, const char *json, uint32_t *id, bus_error *err);
 /* Finds it there only. */
 bus_status bus_registry_find(bus_registry *registry, const char *subject, const char *json, uint32_t *id, bus_error *err);
-/* May it be registered? BUS_SCHEMA: not, and why; BUS_MISSING: there is no such subject yet. */
+/* May it be registered, by the level that the registry has for the subject? BUS_SCHEMA: not, and why if it says so; BUS_MISSING: there is
+ * no such subject yet. */
 bus_status bus_registry_compatible(bus_registry *registry, const char *subject, const char *json, bus_error *err);
+/* That level, or the one of all subjects: "BACKWARD", "NONE" ... */
+typedef struct bus_registry_level { char text[32]; } bus_registry_level;
+bus_status bus_registry_level_of(bus_registry *registry, const char *subject, bus_registry_level *out, bus_error *err);
 
 #endif

@@ -148,10 +148,13 @@ static void a_record_as_json(void **state)
     const bus_header headers[] = { { "x", "old", 3 }, { "ce_type", "a.B", 3 }, { "x", "new", 3 }, { "n", NULL, 0 } };
     bus_record record = { .topic = "t", .partition = 2, .offset = 7, .timestamp = 1795242239635, .key = "\xff", .key_len = 1,
                           .value = "\xc3\x01", .value_len = 2, .headers = headers, .header_count = 4 };
-    bus_catalog *catalog = bus_catalog_new();
+    bus_error err = { 0 };
+    bus_translator *translator = NULL;
+    bus_config *config = bus_config_new();
+    assert_int_equal(bus_translator_open(config, BUS_JSON_PLAIN, NULL, &translator, &err), BUS_OK);
     bus_buf out;
     bus_buf_init(&out, 0);
-    cli_record_json(&record, catalog, false, &out);
+    cli_record_json(&record, translator, &out);
     json_t *json = json_loadb((const char *)out.data, out.len, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(json);
     assert_string_equal(json_string_value(json_object_get(json, "key_base64")), "/w==");
@@ -163,7 +166,8 @@ static void a_record_as_json(void **state)
     assert_int_equal(out.data[out.len - 1], '\n');
     json_decref(json);
     bus_buf_free(&out);
-    bus_catalog_free(catalog);
+    bus_translator_close(translator);
+    bus_config_free(config);
 }
 
 int main(void)
