@@ -273,8 +273,15 @@ unit: $(unit_bin)
 	@$(RUN) -s unit-$(VARIANT) -j 2 -t 120 $(unit_bin)
 mock: $(mock_bin)
 	@$(RUN) -s mock-$(VARIANT) -j 2 -t 300 $(mock_bin)
+# With failpoints, so in a variant that has them; under sanitizers fewer histories.
+ifneq ($(filter debug asan tsan,$(VARIANT)),)
+SEEDS    ?= $(if $(filter debug,$(VARIANT)),1:10000,1:300)
 simulate: $(sim_bin)
-	@$(RUN) -s simulate-$(VARIANT) -j 2 -t 900 $(sim_bin)
+	@SEEDS='$(SEEDS)' $(RUN) -s simulate-$(VARIANT) -j 2 -t 1800 $(sim_bin)
+else
+simulate:
+	+@$(MAKE) VARIANT=debug simulate
+endif
 sanitizers:
 	+@$(MAKE) VARIANT=asan unit simulate mock
 	+@$(MAKE) VARIANT=tsan unit simulate
@@ -353,7 +360,7 @@ help:
 #: make test            everything that CI does, about 20 minutes; the last line counts
 #: make unit mock       the tests of parts, and against an embedded broker   (T="buf map": only these)
 #: make integration     on a real Kafka, started and stopped by the tests    (T=test_a_paths)
-#: make simulate        whole histories on the in-memory transport
+#: make simulate        whole histories on the in-memory transport            (SEEDS=1:10000)
 #: make sanitizers      unit, simulate and mock under ASan and UBSan, unit and simulate under TSan
 #: make fuzz            every fuzz target for FUZZ_SECONDS (10)
 #: make interop         with foreign clients

@@ -388,6 +388,14 @@ static bus_status reset(bus_port *p, bus_channel channel, bus_error *err)
     return BUS_OK;
 }
 
+size_t bus_memory_zombies(const bus_memory_cluster *cluster)
+{
+    size_t count = 0;
+    for (const memory_send *send = cluster->zombies; send; send = send->next)
+        count++;
+    return count;
+}
+
 size_t bus_memory_zombie_next(bus_memory_cluster *cluster, bool lands)
 {
     memory_send *first = cluster->zombies;

@@ -79,6 +79,7 @@ size_t bus_memory_held(const bus_transport *client);
 /* With zombies kept, rows held by a producer that is closed or reset are not dropped, but stay under way, as requests in a
  * socket do. bus_memory_zombie_next decides about the oldest: it lands now, whoever else has written meanwhile, or it and
  * what follows it to the same destination never does. Returns how many are left. */
+size_t bus_memory_zombies(const bus_memory_cluster *cluster);
 void bus_memory_zombies_keep(bus_memory_cluster *cluster, bool keep);
 size_t bus_memory_zombie_next(bus_memory_cluster *cluster, bool lands);
 /* How many records of those that are ready a fetch gets; NULL: all. */

@@ -1,59 +1,157 @@
 /* SPDX-License-Identifier: MIT
- * Simulation: one seed, one history of random faults; then everything heals, and sim_check.c says whether anything was lost,
- * doubled or out of order. A seed that fails is run again with its history printed.
- *
- *   simulate [--seeds A:B] [--seed N [--verbose]]
+ * Simulation: one seed, one history of random faults (support/sim.h); then everything heals, and sim_check.c says whether
+ * anything was lost, doubled or out of order. What fails is shrunk, and its smallest history printed.
  *
  * A process dies between two steps, and at any failpoint inside one where the build has them (debug, asan, tsan). */
-#include "support/sim_plan.h"
+#include "support/sim_shrink.h"
+#include "support/sim_workers.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
+
+#ifdef BUS_FAILPOINTS
+#define FAILPOINTS true
+#else
+#define FAILPOINTS false
+#endif
+
+#define ENOUGH 1000 /* so many histories hold each fault, or the simulation is not what it says */
+
+static const char usage[] =
+    "usage: simulate [--seeds A:B] [--jobs N] [--shrink SECONDS]      plays many histories ($SEEDS, or 1:300)\n"
+    "       simulate --seed N [--verbose] [PLAN]                      plays one and prints it\n"
+    "  --jobs N          at once (all processors)\n"
+    "  --shrink SECONDS  time to make a failing history smaller (60); 0: as it is\n"
+    "  --verbose         with what the library logs\n"
+    "  PLAN              what a failure prints: --steps LIST, --without FAULTS, --processes 1\n";
+
+typedef struct options {
+    unsigned long long first, last;
+    int jobs, shrink;
+    bool one, verbose;
+    sim_plan plan;
+} options;
+
+static bool number(const char *text, int least, int *out)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+    *out = (int)n;
+    return end != text && !*end && n >= least && n <= 100000;
+}
+
+static bool range(const char *text, options *o)
+{
+    return sscanf(text, "%llu:%llu", &o->first, &o->last) == 2 && o->first <= o->last;
+}
+
+static bool read_options(int argc, char **argv, options *o)
+{
+    const char *seeds = getenv("SEEDS");
+    *o = (options){ .first = 1, .last = 300, .jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .shrink = 60 };
+    if (seeds && *seeds && !range(seeds, o))
+        return false;
+    sim_plan_init(&o->plan, 1);
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i], *value = argv[i + 1];
+        if (strcmp(name, "--verbose") == 0) {
+            o->verbose = true;
+            continue;
+        }
+        bool ok = value && (strcmp(name, "--seeds") == 0   ? range(value, o)
+                            : strcmp(name, "--jobs") == 0   ? number(value, 1, &o->jobs)
+                            : strcmp(name, "--shrink") == 0 ? number(value, 0, &o->shrink)
+                                                            : sim_plan_option(&o->plan, name, value));
+        if (!ok)
+            return false;
+        o->one = o->one || strcmp(name, "--seed") == 0;
+        i++;
+    }
+    return true;
+}
+
+static void print_again(const sim_plan *plan)
+{
+    printf("again: simulate ");
+    sim_plan_print(plan, stdout);
+    putchar('\n');
+}
+
+/* A failure, as small as it gets in the time, and its history. */
+static void tell(sim_failure *failure, int seconds)
+{
+    unsigned long long seed = failure->plan.seed;
+    sim_result again;
+    printf("seed %llu fails: %s\n", seed, failure->result.text);
+    sim_play_apart(&failure->plan, &again);
+    if (!again.failed || strcmp(again.text, failure->result.text) != 0)
+        printf("seed %llu went another way when it was played again: something in it is not deterministic\n", seed);
+    if (again.failed && seconds) {
+        failure->result = again;
+        sim_shrunk shrunk = sim_shrink(&failure->plan, &failure->result, sim_play_apart, seconds);
+        printf("shrunk to %d of %d steps in %d tries%s: %s\n", shrunk.steps, SIM_STEPS, shrunk.tries,
+               shrunk.in_time ? "" : ", for want of time no further", failure->result.text);
+    }
+    fflush(stdout);
+    pid_t pid = fork(); /* it may crash */
+    if (pid == 0) {
+        setvbuf(stdout, NULL, _IOLBF, 0);
+        sim_run(&failure->plan, stdout, false, &again);
+        exit(0);
+    }
+    if (pid > 0)
+        sim_wait(pid, &again);
+    print_again(&failure->plan);
+}
+
+static int play_one(const options *o)
+{
+    sim_result result;
+    sim_run(&o->plan, stdout, o->verbose, &result);
+    printf("%d passed, %d failed\n", !result.failed, result.failed);
+    return result.failed;
+}
+
+/* Each fault must have struck: a simulation in which one never happens proves nothing about it. */
+static int print_counts(const sim_tally *tally)
+{
+    int missing = 0;
+    printf("%llu histories, %lld effects, %lld s; faults:\n", (unsigned long long)tally->played, (long long)tally->events,
+           (long long)(tally->ms + 500) / 1000);
+    for (int i = 0; i < SIM_FAULTS; i++) {
+        bool never = !tally->count[i] && tally->played >= ENOUGH && (FAILPOINTS || i != SIM_DEATH_INSIDE);
+        printf("%12lld %s%s\n", (long long)tally->count[i], sim_fault_name((sim_fault)i), never ? ": it must happen" : "");
+        missing += never;
+    }
+    return missing;
+}
+
+static int play_many(options *o)
+{
+    sim_tally tally;
+    if (!FAILPOINTS)
+        printf("this build has no failpoints: processes die between steps only\n");
+    if (!sim_workers(&o->plan, o->first, o->last, o->jobs, isatty(STDERR_FILENO), &tally)) {
+        fprintf(stderr, "simulate: no process can be started, or there is no memory\n");
+        return 1;
+    }
+    for (int i = 0; i < tally.failures; i++)
+        tell(&tally.failure[i], i == 0 ? o->shrink : 0);
+    if (tally.failures == SIM_FAILURES)
+        printf("%d seeds have failed: the rest is left out\n", SIM_FAILURES);
+    int missing = tally.failures ? 0 : print_counts(&tally);
+    int failed = tally.failures + missing;
+    printf("%llu passed, %d failed\n", (unsigned long long)tally.played - (unsigned long long)tally.failures, failed);
+    return failed ? 1 : 0;
+}
 
 int main(int argc, char **argv)
 {
-    unsigned long long first = 1, last = 300;
-    bool verbose = false;
-    sim_plan plan;
-    sim_plan_init(&plan, 1);
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--verbose") == 0) {
-            verbose = true;
-        } else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0 && sscanf(argv[i + 1], "%llu:%llu", &first, &last) == 2) {
-            i++;
-        } else if (i + 1 < argc && sim_plan_option(&plan, argv[i], argv[i + 1])) {
-            if (strcmp(argv[i], "--seed") == 0)
-                first = last = plan.seed;
-            i++;
-        } else {
-            fprintf(stderr, "usage: simulate [--seeds A:B] [--seed N [--verbose]]\n");
-            return 2;
-        }
+    options o;
+    if (!read_options(argc, argv, &o)) {
+        fputs(usage, stderr);
+        return 2;
     }
-    unsigned long long failed = 0;
-    time_t began = time(NULL);
-#ifndef BUS_FAILPOINTS
-    printf("this build has no failpoints: processes die between steps only\n");
-#endif
-    sim_result result;
-    for (plan.seed = first; plan.seed <= last; plan.seed++) {
-        sim_run(&plan, verbose ? stdout : NULL, true, &result);
-        failed += result.failed;
-        if (result.failed && !verbose) {
-            printf("seed %llu fails: %s; its history:\n", (unsigned long long)plan.seed, result.text);
-            sim_run(&plan, stdout, true, &result);
-            if (!result.failed)
-                printf("it passed when it was run again: something in it is not deterministic\n");
-            printf("again: simulate --verbose ");
-            sim_plan_print(&plan, stdout);
-            putchar('\n');
-        }
-        if (failed == 5) {
-            printf("five seeds have failed: the rest is left out\n");
-            last = plan.seed;
-        }
-    }
-    printf("%lld s\n%llu passed, %llu failed\n", (long long)(time(NULL) - began), last - first + 1 - failed, failed);
-    return failed ? 1 : 0;
+    return o.one ? play_one(&o) : play_many(&o);
 }

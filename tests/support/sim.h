@@ -22,7 +22,9 @@
 #define SIM_PROCESSES 2
 #define SIM_SERVICES 2
 #define SIM_KEYS 5
-#define SIM_CALLS 100000 /* numbers from here on come from transactions, not from the inbox */
+#define SIM_CALLS (2 * SIM_STEPS) /* numbers from here on come from transactions, not from the inbox */
+#define SIM_NUMBERS (SIM_CALLS + SIM_STEPS)
+#define SIM_CALLS_MOST 64
 
 enum { ALPHA, BETA };
 
@@ -68,8 +70,9 @@ struct sim {
     sim_process process[SIM_SERVICES][SIM_PROCESSES];
     int storm;                           /* per mille of steps that also upset a process and a group */
     bool down;                           /* the broker is away */
-    int sent, sent_most;                 /* events of the inbox */
-    sim_call *call[64];
+    int step;                            /* which one; events take their numbers from it */
+    int sent[SIM_STEPS], sent_count;     /* numbers of the inbox */
+    sim_call *call[SIM_CALLS_MOST];
     int calls;
 
     /* a death */

@@ -13,7 +13,7 @@ static bus_memory_fate judge(void *opaque, const bus_row *row, bus_channel chann
     static const struct { int per_mille; sim_fault fault; bus_memory_fate fate; } fates[] = {
         { 150, SIM_HELD, BUS_FATE_HOLD }, { 30, SIM_LOST_ACK, BUS_FATE_LOST_ACK }, { 20, SIM_DUPLICATE, BUS_FATE_DUPLICATE },
         { 20, SIM_UNSURE, BUS_FATE_UNSURE }, { 20, SIM_FAILED, BUS_FATE_FAILED }, { 10, SIM_TOPIC, BUS_FATE_TOPIC },
-        { 10, SIM_FATAL, BUS_FATE_FATAL }, { 10, SIM_RECORD, BUS_FATE_RECORD }, { 30, SIM_FALSE_ACK, BUS_FATE_FALSE_ACK } };
+        { 10, SIM_FATAL, BUS_FATE_FATAL }, { 60, SIM_RECORD, BUS_FATE_RECORD }, { 30, SIM_FALSE_ACK, BUS_FATE_FALSE_ACK } };
     if (s->calm)
         return BUS_FATE_ACK;
     int dice = sim_below(s, 1000);

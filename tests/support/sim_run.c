@@ -55,7 +55,6 @@ static bool make(sim *s)
     bus_virtual_clock_init(&s->clock, START_MS);
     sim_draw_from(s, SIM_START);
     choose_limits(s);
-    s->sent_most = 40;
     s->catalog = bus_catalog_new();
     snprintf(s->data, sizeof s->data, "%s/bus-sim-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!s->catalog || !sim_cluster_make(s) || !mkdtemp(s->data)) {
@@ -108,6 +107,7 @@ void sim_run(const sim_plan *plan, FILE *history, bool library, sim_result *resu
             sim_rebalance(s, i);
     for (int i = 0; i < SIM_STEPS && !result->failed; i++)
         if (sim_plan_has(plan, i)) {
+            s->step = i;
             sim_draw_from(s, (uint64_t)i);
             sim_step(s);
         }

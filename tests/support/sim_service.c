@@ -54,12 +54,15 @@ static bus_verdict mood(bus_tx *tx, sim *s, int number, int attempt)
 /* Half of the failing runs have written before. */
 static bus_verdict work(bus_tx *tx, const bus_event *event, sim *s, int number, const char *table)
 {
+    static const char *const words[] = { [BUS_DONE] = "done", [BUS_RETRY] = "retry", [BUS_REJECT] = "reject", [BUS_PAUSE] = "pause" };
     bool early = number % 2;
     bus_verdict verdict = early ? mood(tx, s, number, event->attempt) : BUS_DONE;
-    if (verdict != BUS_DONE)
-        return verdict;
-    effect(tx, table, number, event->key, event->key_len);
-    return early ? BUS_DONE : mood(tx, s, number, event->attempt);
+    if (!early || verdict == BUS_DONE)
+        effect(tx, table, number, event->key, event->key_len);
+    if (!early)
+        verdict = mood(tx, s, number, event->attempt);
+    sim_note(s, "    %s %d, attempt %d: %s", table, number, event->attempt, words[verdict]);
+    return verdict;
 }
 
 static void pass_on(bus_tx *tx, int number, const char *key)

@@ -39,12 +39,12 @@ static void transact(sim *s)
 {
     sim_process *process = &s->process[ALPHA][sim_below(s, SIM_PROCESSES)];
     int key = sim_below(s, SIM_KEYS);
-    if (s->calls == (int)(sizeof s->call / sizeof *s->call) || !process->host || !sim_strikes(s, SIM_CALL))
+    if (s->calls == SIM_CALLS_MOST || !process->host || !sim_strikes(s, SIM_CALL))
         return;
     sim_call *call = calloc(1, sizeof *call);
     call->call = (bus_call){ .fn = sim_transaction, .opaque = call, .done = on_call };
     call->sim = s;
-    call->number = SIM_CALLS + s->calls;
+    call->number = SIM_CALLS + s->step;
     snprintf(call->key, sizeof call->key, "k%d", key);
     bus_shard *shard = bus_host_shard(process->host, bus_partition_of(call->key, strlen(call->key), SIM_SHARDS));
     if (!shard || bus_shard_call(shard, &call->call, NULL)) {
@@ -126,13 +126,10 @@ static void rebalance(sim *s, int service)
 static void send(sim *s)
 {
     bool again = sim_chance(s, 60);
-    if (s->sent && again) {
-        int number = sim_below(s, s->sent) + 1;
-        if (sim_strikes(s, SIM_REPEAT))
-            send_number(s, number);
-    } else if (s->sent < s->sent_most) {
-        send_number(s, ++s->sent);
-    }
+    if (!s->sent_count || !again)
+        send_number(s, s->sent[s->sent_count++] = s->step + 1);
+    else if (sim_strikes(s, SIM_REPEAT))
+        send_number(s, s->sent[sim_below(s, s->sent_count)]);
 }
 
 static void set_broker(sim *s)
@@ -166,8 +163,11 @@ static void set_commits(sim *s)
 static void zombie(sim *s)
 {
     bool lands = sim_chance(s, 700);
-    if (bus_memory_zombie_next(s->cluster, lands && sim_strikes(s, SIM_ZOMBIE)))
-        sim_note(s, "a row of a producer that is gone %s", lands ? "lands" : "is dropped");
+    if (!bus_memory_zombies(s->cluster))
+        return;
+    lands = lands && sim_strikes(s, SIM_ZOMBIE);
+    sim_note(s, "what a producer that is gone had sent %s", lands ? "lands" : "is lost");
+    bus_memory_zombie_next(s->cluster, lands);
 }
 
 static void pass_time(sim *s)
@@ -184,7 +184,7 @@ void sim_step(sim *s)
         upset(s, process);
         rebalance(s, service);
     }
-    if ((dice -= 600) < 0) {
+    if ((dice -= 630) < 0) {
         sim_turn(s, process, sim_below(s, SIM_SHARDS));
     } else if ((dice -= 100) < 0) {
         sim_hear(s, process);
@@ -193,7 +193,7 @@ void sim_step(sim *s)
     } else if ((dice -= 80) < 0) {
         if (process->host)
             bus_memory_deliver_some(bus_host_transport(process->host), (size_t)sim_below(s, 8) + 1);
-    } else if ((dice -= 60) < 0) {
+    } else if ((dice -= 30) < 0) {
         send(s);
     } else if ((dice -= 10) < 0) {
         zombie(s);

@@ -228,6 +228,8 @@ void sim_hear(sim *s, sim_process *process)
     sim_run_jobs(process);
     process->jobs.at_once = true;
     s->acting = process;
+    if (!s->calm)
+        sim_note(s, "%s.%d hears its group", s->service[process->service].name, process->number);
     bus_host_group(process->host);
     process->jobs.at_once = false;
     if (acted(s, process))
@@ -245,6 +247,8 @@ bool sim_turn(sim *s, sim_process *process, int shard)
     else if (sim_chance(s, 500))
         sim_run_job(process, sim_below(s, 3));
     s->acting = process;
+    if (!s->calm && bus_host_shard(process->host, shard))
+        sim_note(s, "%s.%d turns shard %d", s->service[process->service].name, process->number, shard);
     bool went = bus_host_step(process->host, shard);
     if (acted(s, process))
         return true;
