@@ -115,14 +115,15 @@ bool disk_image_sync(disk_image *image)
 
 bool disk_image_sync_in_vain(disk_image *image, uint64_t *random)
 {
-    enum { WRITTEN, WAITS, CLEAN, EACH } all = (int)below(random, 4);
+    enum { WRITTEN, WAITS, CLEAN, EACH };
+    int all = (int)below(random, 4);
     disk_bytes left = { 0 };
     change entry;
     bool ok = true;
     for (int64_t at = 0, from; ok && at < image->log.len;) {
         from = at;
         next(&image->log, &at, &entry);
-        int fate = all == EACH ? (int)below(random, 3) : (int)all;
+        int fate = all == EACH ? (int)below(random, 3) : all;
         if (entry.len < 0 && all != WAITS) /* lengths are the file system's own affair: they are not forgotten, and not late */
             fate = WRITTEN;
         if (fate == WRITTEN)
