@@ -103,8 +103,8 @@ static const bus_property table[] = {
     TIME("pause.first.ms", "500ms", 1, HOUR, "How long a topic pauses after the first verdict pause; doubles with each further one."),
     TIME("pause.most.ms", "30s", 1, DAY, "The longest pause after a verdict pause."),
     INT("reject.ratio.percent", "50", 0, 100,
-        "When more than this share of the recent deliveries became dead letters, the shard pauses and says so, lest a bad "
-        "deploy drains a topic; 0: off."),
+        "When more than this share of the recent events failed on their first run, their topic pauses before each further dead letter, "
+        "and the shard says so, lest a bad deploy drains a topic; 0: off."),
     /* ---- prepare */
     INT("prepare.threads", "16", 1, 1024, "The threads of a process that run prepare steps."),
     INT("prepare.window", "256", 1, 100000, "How many deliveries of a shard may be in their prepare step at once."),

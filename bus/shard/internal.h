@@ -28,7 +28,7 @@ typedef struct bus_shard_input {   /* one topic that the service reads */
     int64_t paused_until_us;       /* by a verdict or a missing schema */
     bus_backoff pause;
     uint64_t catalog_version;      /* at the time of a pause for an unknown schema; 0: not that kind */
-    int recent, recent_dead;       /* for the ratio limit */
+    int recent, recent_failed;     /* for the ratio limit */
     bool let_one;                  /* after a pause by the limit one dead letter may pass */
 } bus_shard_input;
 

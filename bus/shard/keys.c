@@ -22,26 +22,29 @@ static bus_outcome no_memory(bus_shard *shard)
     return bus_shard_redo(shard, &err);
 }
 
-/* ---- the ratio limit: a bad deploy must not drain a topic into the dead letters */
+/* ---- the ratio limit: a bad deploy must not drain a topic into the dead letters
+ *
+ * Each event counts once, by its first run. Those that failed then and are given up on later come in crowds, as their last attempts
+ * fall due together, long after the many that went well: counted by their ends, a few in a hundred would look like all. */
 
-static void judge(bus_shard_input *input, bool dead)
+static void judge(bus_shard_input *input, bool failed)
 {
     if (!input)
         return;
     input->recent++;
-    input->recent_dead += dead;
+    input->recent_failed += failed;
     if (input->recent >= RATIO_WINDOW) {
         input->recent /= 2;
-        input->recent_dead /= 2;
+        input->recent_failed /= 2;
     }
-    if (!dead)
+    if (!failed)
         bus_backoff_reset(&input->pause);
 }
 
 static bool may_die(bus_shard *shard, bus_shard_input *input)
 {
     int percent = shard->options.limits.reject_percent;
-    if (!input || percent <= 0 || input->recent < RATIO_LEAST || input->recent_dead * 100 <= percent * input->recent)
+    if (!input || percent <= 0 || input->recent < RATIO_LEAST || input->recent_failed * 100 <= percent * input->recent)
         return true;
     if (input->let_one) {
         input->let_one = false;
@@ -49,8 +52,8 @@ static bool may_die(bus_shard *shard, bus_shard_input *input)
     }
     input->let_one = true;
     char why[120];
-    snprintf(why, sizeof why, "%d of the last %d events were dead-lettered (reject.ratio.percent): fix or roll back the service",
-             input->recent_dead, input->recent);
+    snprintf(why, sizeof why, "%d of the last %d events failed (reject.ratio.percent): fix or roll back the service",
+             input->recent_failed, input->recent);
     bus_input_pause(shard, input, why, false);
     return false;
 }
@@ -257,7 +260,7 @@ bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slo
     /* A failed handler has taken the save back; a fate without a handler (undecodable, crash) has not. */
     if (outcome != BUS_OUT_DONE && shard->saved && !bus_delivery_back(shard))
         return BUS_OUT_REDO;
-    judge(input, outcome == BUS_OUT_DEAD);
+    judge(input, outcome != BUS_OUT_DONE);
     if (outcome == BUS_OUT_DONE)
         return resolved(shard, delivery);
     if (outcome == BUS_OUT_DEAD)
@@ -330,11 +333,16 @@ static bus_outcome head_failed(bus_shard *shard, bus_key *key, bus_delivery *del
     bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
     int run = delivery->event.attempt;
     int attempts = delivery->route ? bus_router_attempts(shard->options.router, delivery->route) : 1;
-    if (outcome == BUS_OUT_RETRY && run < attempts)
+    bool later = outcome == BUS_OUT_RETRY && run > 1; /* its first run was judged */
+    if (outcome == BUS_OUT_RETRY && run < attempts) {
+        if (!later)
+            judge(input, true);
         return wait(shard, key, delivery, run, tx->reason);
+    }
     if (!may_die(shard, input))
         return defer(shard, key, input);
-    judge(input, true);
+    if (!later)
+        judge(input, true);
     return head_dead(shard, key, delivery, tx, run);
 }
 

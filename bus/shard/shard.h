@@ -29,7 +29,7 @@ typedef struct bus_limits {
     int64_t idle_recheck_ms;    /* a destination idle this long: one row alone (1 h) */
     int in_flight;              /* rows out per destination */
     int64_t broker_timeout_ms;  /* for the blocking calls of claim */
-    int reject_percent;         /* over this share of recent deliveries dead-lettered, pause (0: off) */
+    int reject_percent;         /* over this share of recent events failing, no more letters but a pause (0: off) */
     int prepare_window;
     bool compact_envelope;      /* envelope=compact */
     int64_t commit_interval_ms;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the bench programs share: a clock, an event of 190 bytes, options of the form --name N, percentiles. Each prints one
+ * What the bench programs share: a clock, an event of 190 bytes, options of the form --name N, distributions. Each prints one
  * line of JSON for scripts/bench, and does nothing when called without arguments. */
 #ifndef BENCH_H
 #define BENCH_H
@@ -53,13 +53,30 @@ static inline double bench_percentile(double *values, size_t count, double share
     return values[at < count ? at : count - 1];
 }
 
-/* The number after --name, or `otherwise`. */
-static inline long bench_option(int argc, char **argv, const char *name, long otherwise)
+/* ,"NAME_p50_ms":...,"NAME_p99_ms":...,"NAME_ms":[[share, ms] ...]: the whole distribution, to be drawn. Sorts. */
+static inline void bench_print_times(const char *name, double *seconds, size_t count)
+{
+    static const double shares[] = { 0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1 };
+    double p50 = bench_percentile(seconds, count, 0.5), p99 = bench_percentile(seconds, count, 0.99);
+    printf(",\"%s_p50_ms\":%.3f,\"%s_p99_ms\":%.3f,\"%s_ms\":[", name, p50 * 1e3, name, p99 * 1e3, name);
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++)
+        printf("%s[%g,%.3f]", i ? "," : "", shares[i], bench_percentile(seconds, count, shares[i]) * 1e3);
+    printf("]");
+}
+
+/* What follows --name, or `otherwise`. */
+static inline const char *bench_text_option(int argc, char **argv, const char *name, const char *otherwise)
 {
     for (int i = 0; i + 1 < argc; i++)
         if (strcmp(argv[i], name) == 0)
-            return strtol(argv[i + 1], NULL, 10);
+            return argv[i + 1];
     return otherwise;
+}
+
+static inline long bench_option(int argc, char **argv, const char *name, long otherwise)
+{
+    const char *text = bench_text_option(argc, argv, name, NULL);
+    return text ? strtol(text, NULL, 10) : otherwise;
 }
 
 /* Warnings and errors to stderr: a broken run must not pass for a slow one. */
@@ -89,10 +106,11 @@ static inline bus_config *bench_config(int argc, char **argv)
     return config;
 }
 
-/* ---- the event: 190 bytes with its framing, as bus-schemac would write it */
+/* ---- the event, 190 bytes with its framing unless said otherwise, as bus-schemac would write it */
 
 typedef struct bench_Event { int64_t number; bus_string text; } bench_Event;
-static char bench_text[176];
+#define BENCH_BYTES 190
+#define BENCH_FRAME 15 /* of an event: framing, number, length of the text; near enough */
 
 static const bus_shape bench_long = { .kind = BUS_KIND_LONG, .wire = BUS_KIND_LONG, .size = sizeof(int64_t), .least = 1 };
 static const bus_shape bench_string = { .kind = BUS_KIND_STRING, .wire = BUS_KIND_STRING, .size = sizeof(bus_string), .least = 1 };
@@ -111,11 +129,24 @@ static const bus_type bench_type = {
     .fingerprint = UINT64_C(0x92c3af0ceb90c424), .shape = &bench_shape,
 };
 
+/* The text is shared by all and lives as long as the program. */
+static inline bench_Event bench_event_of(int64_t number, size_t bytes)
+{
+    static char *text;
+    static size_t most;
+    if (bytes > most) {
+        text = malloc(bytes); /* a former one may still be in use */
+        if (!text)
+            bench_die("event", "no memory");
+        memset(text, 'e', bytes);
+        most = bytes;
+    }
+    return (bench_Event){ .number = number, .text = { text, bytes > BENCH_FRAME ? bytes - BENCH_FRAME : 0 } };
+}
+
 static inline bench_Event bench_event(int64_t number)
 {
-    if (!*bench_text)
-        memset(bench_text, 'e', sizeof bench_text - 1);
-    return (bench_Event){ .number = number, .text = { bench_text, sizeof bench_text - 1 } };
+    return bench_event_of(number, BENCH_BYTES);
 }
 
 #endif

@@ -274,6 +274,23 @@ static void a_bad_deploy_does_not_drain_a_topic_into_the_dead_letters(void **sta
     assert_int_equal(COUNTER(s, dead_lettered) + (int)scene_ask(s, "SELECT count(*) FROM effect"), 300);
 }
 
+static void failures_that_end_together_are_no_bad_deploy(void **state)
+{
+    scene *s = *state;
+    char key[16], text[32];
+    scene_stop(s);
+    s->options.limits.reject_percent = 50;
+    scene_start(s);
+    for (int i = 0; i < 1000; i++) { /* a third fails, and is given up on within one second */
+        snprintf(key, sizeof key, "k%d", i);
+        snprintf(text, sizeof text, i % 3 ? "e%d" : "e%d retry=99", i);
+        scene_send(s, "in", key, text);
+    }
+    scene_pass(s, 10 * 60000);
+    assert_int_equal(COUNTER(s, dead_lettered), 334);
+    assert_int_equal(COUNTER(s, pauses), 0);
+}
+
 static void the_compact_envelope_is_three_headers(void **state)
 {
     scene *s = *state;
@@ -406,6 +423,7 @@ int main(void)
         TEST(a_clock_set_back_does_not_hold_a_key),
         TEST(a_call_that_is_run_again_is_told_of_the_last_run),
         TEST(a_bad_deploy_does_not_drain_a_topic_into_the_dead_letters),
+        TEST(failures_that_end_together_are_no_bad_deploy),
         TEST(the_compact_envelope_is_three_headers),
         TEST(what_kills_in_its_prepare_step_is_dead_lettered_unrun),
         TEST(steps_run_alone_after_a_death_among_several),
