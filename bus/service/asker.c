@@ -26,6 +26,7 @@ typedef enum entry_state { ENTRY_DUE, ENTRY_KNOWN, ENTRY_REFUSED } entry_state;
 typedef struct entry {
     entry_state state;
     bool asking;               /* by the thread, now */
+    bool asked;                /* before */
     bool expected;
     int64_t due_us;            /* ask not before; of REFUSED: not again before */
     bus_backoff backoff;
@@ -47,12 +48,25 @@ struct bus_asker {
     pthread_t thread;
     bool started, away;
     atomic_bool quit;
-    _Atomic uint64_t requests;
     pthread_mutex_t lock;      /* what follows */
+    bus_asker_metrics metrics;
     pthread_cond_t changed;
     bus_map entries;           /* question to entry, owned */
     bus_map stamps;            /* type and topic to entry */
     bus_map recalled;          /* questions about ids that stores kept, to the id plus one */
+};
+
+#define METRIC(field, name, help, kind) { "bus_registry_" name, help, BUS_METRIC_##kind, offsetof(bus_asker_metrics, field), 0 }
+
+const bus_metric bus_asker_metric_table[] = {
+    METRIC(requests, "requests_total", "Questions put to the schema registry.", COUNTER),
+    METRIC(refused, "refused_total", "Questions that it answered with no: it lacks the schema, refuses it, or refuses access.", COUNTER),
+    METRIC(errors, "errors_total", "Questions that no address answered.", COUNTER),
+    METRIC(hits, "hits_total", "Ids to write that were known, from before or from a store.", COUNTER),
+    METRIC(misses, "misses_total", "Ids and schemas that had to be asked for.", COUNTER),
+    METRIC(negative_hits, "negative_hits_total", "Times something was wanted that the registry had refused less than registry.unknown.ms ago.", COUNTER),
+    METRIC(request_time, "request_seconds", "Time until the registry answered, or no address did.", HISTOGRAM),
+    { 0 },
 };
 
 static int64_t now_us(void)
@@ -99,7 +113,15 @@ static void renew(bus_asker *asker, entry *e)
 {
     if (e->state == ENTRY_REFUSED && e->due_us <= now_us())
         e->state = ENTRY_DUE;
+    if (e->state == ENTRY_REFUSED)
+        bus_count(&asker->metrics.negative_hits, 1);
     pthread_cond_broadcast(&asker->changed);
+}
+
+static bool is_known(bus_asker *asker, const entry *e)
+{
+    bus_count(&asker->metrics.hits, e->state == ENTRY_KNOWN);
+    return e->state == ENTRY_KNOWN;
 }
 
 static void know_id(entry *e, uint32_t id)
@@ -194,7 +216,7 @@ static bus_status await(bus_asker *asker, entry *e, bus_error *err)
 
 static bus_status consider(bus_asker *asker, entry *e, bus_error *err)
 {
-    if (e->state == ENTRY_KNOWN)
+    if (is_known(asker, e))
         return BUS_OK;
     if (asker->options.patient) {
         bus_status status = await(asker, e, err);
@@ -293,10 +315,14 @@ static void ask(bus_asker *asker, entry *e)
     bus_error err = { 0 };
     uint32_t id = 0;
     e->asking = true;
+    bus_count(&asker->metrics.requests, 1);
+    bus_count(&asker->metrics.misses, !e->asked);
+    e->asked = true;
     pthread_mutex_unlock(&asker->lock);
-    atomic_fetch_add(&asker->requests, 1);
+    int64_t since_us = now_us();
     bus_status status = e->type ? ask_id(asker, e, &id, &err) : ask_schema(asker, e, &err);
     pthread_mutex_lock(&asker->lock);
+    bus_observe(&asker->metrics.request_time, now_us() - since_us);
     e->asking = false;
     e->why = err;
     if (status == BUS_OK && e->type) {
@@ -304,8 +330,10 @@ static void ask(bus_asker *asker, entry *e)
     } else if (status == BUS_OK) {
         e->state = ENTRY_KNOWN;
     } else if (err.retriable) {
+        bus_count(&asker->metrics.errors, 1);
         e->due_us = now_us() + bus_backoff_next(&e->backoff) * 1000;
     } else {
+        bus_count(&asker->metrics.refused, 1);
         e->state = ENTRY_REFUSED;
         e->due_us = now_us() + asker->unknown_us;
     }
@@ -420,9 +448,9 @@ bus_ids *bus_asker_ids(bus_asker *asker)
     return asker ? &asker->ids : NULL;
 }
 
-uint64_t bus_asker_requests(bus_asker *asker)
+const bus_asker_metrics *bus_asker_metrics_of(const bus_asker *asker)
 {
-    return atomic_load(&asker->requests);
+    return &asker->metrics;
 }
 
 /* ---- callers that may wait */
@@ -448,7 +476,7 @@ bus_status bus_asker_stamp(bus_asker *asker, const char *topic, const bus_type *
     }
     pthread_mutex_lock(&asker->lock);
     entry *e = stamp_of(asker, topic, type);
-    bus_status status = !e ? bus_fail_nomem(err) : e->state == ENTRY_KNOWN ? BUS_OK : await(asker, e, err);
+    bus_status status = !e ? bus_fail_nomem(err) : is_known(asker, e) ? BUS_OK : await(asker, e, err);
     if (status == BUS_OK)
         *out = &e->stamp;
     pthread_mutex_unlock(&asker->lock);

@@ -5,6 +5,7 @@
 #define BUS_SERVICE_ASKER_H
 
 #include "base/config.h"
+#include "base/metrics.h"
 #include "codec/catalog.h"
 #include "service/registry.h"
 #include "shard/ids.h"
@@ -39,7 +40,13 @@ bus_status bus_asker_stamp(bus_asker *asker, const char *topic, const bus_type *
 /* Until the catalog has what the framing refers to, or the registry does not know it. BUS_OK at once for other framings. */
 bus_status bus_asker_wait(bus_asker *asker, const bus_framing *framing, bus_error *err);
 
-/* Requests made so far, for tests. */
-uint64_t bus_asker_requests(bus_asker *asker);
+/* Read at any time. What records refer to and the catalog has never comes here. */
+typedef struct bus_asker_metrics {
+    bus_counter requests, refused, errors;  /* put to the registry; answered with no; answered by no address */
+    bus_counter hits, misses, negative_hits; /* wanted: known, to be asked for, known to be refused */
+    bus_histogram request_time;
+} bus_asker_metrics;
+extern const bus_metric bus_asker_metric_table[];
+const bus_asker_metrics *bus_asker_metrics_of(const bus_asker *asker);
 
 #endif

@@ -206,7 +206,7 @@ static void prepare(const bus_http *http, CURL *curl, const char *url, const cha
         curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, body);
 }
 
-/* What to do about a handshake that failed, by the property to look at; NULL: nothing of the kind. */
+/* What to do about a connection that came to nothing, by the property to look at; NULL: nothing that is known. */
 static const char *advice(const bus_http_options *o, CURLcode done, const char *why)
 {
     switch (done) {
@@ -214,16 +214,21 @@ static const char *advice(const bus_http_options *o, CURLcode done, const char *
         return "ca.file must hold the authority that signed its certificate, which must be for that host and not have expired";
     case CURLE_SSL_CACERT_BADFILE: return "ca.file must be a PEM file of certificates";
     case CURLE_SSL_CERTPROBLEM: return "certificate.file, key.file and key.password must go together";
-    default: /* a server that wants a certificate says so only after TLS 1.3's handshake */
+    case CURLE_SSL_CONNECT_ERROR:
         if (!strstr(why, "alert"))
-            return NULL;
-        return *o->certificate_file ? "certificate.file must be one that it trusts" : "certificate.file is not set, and it may ask for one";
+            return strstr(why, "wrong version") ? "url must begin with http:// where no TLS is spoken" : NULL;
+        break;
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING: break; /* in TLS 1.3 a server without the certificate it wants hangs up after the handshake */
+    default: return NULL;
     }
+    return *o->certificate_file ? "certificate.file must be one that it trusts" : "certificate.file is not set, and it may ask for one";
 }
 
 static bus_status failed(const bus_http *http, const char *url, CURLcode done, const char *why, bus_error *err)
 {
-    const char *todo = advice(&http->options, done, why);
+    const char *todo = strncmp(url, "https:", 6) == 0 ? advice(&http->options, done, why) : NULL;
     return bus_fail(err, done == CURLE_OPERATION_TIMEDOUT ? BUS_TIMEOUT : BUS_IO, "%.150s: %.200s%s%s%s", url, why, todo ? "; " : "",
                     todo ? http->options.properties : "", todo ? todo : "");
 }

@@ -24,6 +24,10 @@ static void metrics(bus *self, bus_buf *body)
     snprintf(process, sizeof process, "service=\"%s\"", self->name);
     bus_metric_instance all = { &self->metrics, process };
     bus_metrics_render(body, bus_process_metric_table, &all, 1);
+    if (self->asker) {
+        bus_metric_instance registry = { bus_asker_metrics_of(self->asker), process };
+        bus_metrics_render(body, bus_asker_metric_table, &registry, 1);
+    }
 
     /* Shards cannot be closed while this lock is held; none of their threads waits for it in a step. */
     pthread_rwlock_rdlock(&self->seats_lock);

@@ -422,7 +422,12 @@ static void asks_each_question_once(void **state)
     nap_ms(1100);
     ids->want(ids, &gone, &err);
     assert_true(until(&s.asked, 3));
-    assert_int_equal(bus_asker_requests(asker), 3);
+    const bus_asker_metrics *metrics = bus_asker_metrics_of(asker);
+    assert_int_equal(bus_counter_read(&metrics->requests), 3);
+    assert_int_equal(bus_counter_read(&metrics->refused), 2);
+    assert_int_equal(bus_counter_read(&metrics->errors), 0);
+    assert_int_equal(bus_counter_read(&metrics->misses), 2);
+    assert_true(bus_counter_read(&metrics->negative_hits) >= 15);
     bus_asker_close(asker);
     bus_catalog_free(catalog);
     bus_config_free(config);
@@ -482,7 +487,8 @@ static void gives_ids_to_write(void **state)
     bus_framing framing;
     assert_true(bus_framing_of_question("schemas/ids/31", &framing));
     assert_int_equal(bus_asker_wait(asker, &framing, &err), BUS_OK);
-    assert_int_equal(bus_asker_requests(asker), 0);
+    assert_int_equal(bus_counter_read(&bus_asker_metrics_of(asker)->requests), 0);
+    assert_int_equal(bus_counter_read(&bus_asker_metrics_of(asker)->hits), 1);
     bus_asker_close(asker);
     bus_catalog_free(catalog);
     bus_config_free(config);
