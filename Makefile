@@ -233,13 +233,14 @@ $(GEN)/.stamp: $(schemac) $(schemas)
 $(foreach n,$(gen_names),$(GEN)/$(n).c $(GEN)/$(n).h): $(GEN)/.stamp ;
 
 # Unit tests link the archive, so that they reach what the library does not export.
+tsan_obj := $(if $(filter tsan,$(VARIANT)),$(B)/obj/tests/support/tsan/c11_threads.o)
 test_link = @mkdir -p $(@D); $(if $(V),,printf '  %-8s %s\n' LINK $@;) \
-	$(CC) -pie $(LINK) $(WRAP) -o $@ $< -Wl,--start-group $(support_a) $(gen_a) $(lib_a) -Wl,--end-group $(TEST_LIBS) $(PKG_LIBS)
-$(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(support_a) $(gen_a) $(lib_a)
+	$(CC) -pie $(LINK) $(WRAP) -o $@ $< $(tsan_obj) -Wl,--start-group $(support_a) $(gen_a) $(lib_a) -Wl,--end-group $(TEST_LIBS) $(PKG_LIBS)
+$(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(tsan_obj) $(support_a) $(gen_a) $(lib_a)
 	$(test_link)
-$(B)/tests/mock/%: $(B)/obj/tests/mock/%.o $(support_a) $(gen_a) $(lib_a)
+$(B)/tests/mock/%: $(B)/obj/tests/mock/%.o $(tsan_obj) $(support_a) $(gen_a) $(lib_a)
 	$(test_link)
-$(B)/tests/simulation/%: $(B)/obj/tests/simulation/%.o $(support_a) $(gen_a) $(lib_a)
+$(B)/tests/simulation/%: $(B)/obj/tests/simulation/%.o $(tsan_obj) $(support_a) $(gen_a) $(lib_a)
 	$(test_link)
 $(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(gen_a) $(lib_a)
 	@mkdir -p $(@D)
@@ -284,7 +285,7 @@ simulate:
 endif
 sanitizers:
 	+@$(MAKE) VARIANT=asan unit simulate mock
-	+@$(MAKE) VARIANT=tsan unit simulate
+	+@$(MAKE) VARIANT=tsan unit simulate mock
 scripts_in = $(sort $(foreach f,$(wildcard tests/$(1)/test_*),$(if $(T),$(if $(filter $(T),$(basename $(notdir $(f)))),$(f)),$(f))))
 ifeq ($(VARIANT),debug)
 integration: all
@@ -361,7 +362,7 @@ help:
 #: make unit mock       the tests of parts, and against an embedded broker   (T="buf map": only these)
 #: make integration     on a real Kafka, started and stopped by the tests    (T=test_a_paths)
 #: make simulate        whole histories on the in-memory transport            (SEEDS=1:10000)
-#: make sanitizers      unit, simulate and mock under ASan and UBSan, unit and simulate under TSan
+#: make sanitizers      unit, simulate and mock under ASan and UBSan, and under TSan
 #: make fuzz            every fuzz target for FUZZ_SECONDS (10)
 #: make interop         with foreign clients
 #: make mutants         the product broken on purpose, line by line (M="3 7"; MUTANTS_TURN=date: a few)

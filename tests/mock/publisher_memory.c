@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A publisher without a broker, each allocation of ours failing once during open, publish and close. Here and not among the unit
- * tests because librdkafka, which TSan cannot see into, does not run under it. */
+ * A publisher without a broker, each allocation of ours failing once during open, publish and close. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -2,12 +2,14 @@
  * A service on the embedded broker: transactions from outside, reads, publishing, request and reply, stop and start again. */
 #include "inventory.h"
 #include "base/config.h"
+#include "base/id.h"
 #include "kafka/broker.h"
 #include "service/runner.h"
 #include "service/status.h"
 #include "service/topics.h"
 #include <bus/bus.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -253,6 +255,67 @@ static void readiness_and_metrics_are_told(void **state)
     bus_close(self);
 }
 
+/* ---- many threads at once */
+
+#define CROWD 6
+#define ROUNDS 40
+
+typedef struct person { bus *self; char name[8]; int failed; bus_error err; } person;
+
+static void *live(void *opaque)
+{
+    person *p = opaque;
+    char answer[100];
+    const char *type;
+    inventory_ReleaseStock body = { .order_id = bus_str(p->name), .sku = bus_str("ask") };
+    bus_buf page;
+    bus_buf_init(&page, 0);
+    for (int i = 1; i <= ROUNDS && !p->failed; i++) {
+        look mine = { p->name, -1 };
+        p->failed |= bus_transact(p->self, p->name, strlen(p->name), write_note, p->name, &p->err) != BUS_OK;
+        p->failed |= bus_read(p->self, p->name, strlen(p->name), read_note, &mine, &p->err) != BUS_OK || mine.times != i;
+        p->failed |= bus_publish(p->self, "desk.commands", &inventory_ReleaseStock_type, p->name, strlen(p->name),
+                                 &(inventory_ReleaseStock){ .order_id = bus_str("o"), .sku = bus_str("crowd") }, NULL, NULL, &p->err) != BUS_OK;
+        if (i % 10 == 0) {
+            p->failed |= bus_request(p->self, "desk.commands", &inventory_ReleaseStock_type, p->name, strlen(p->name), &body,
+                                     &inventory_ReleaseStock_type, 20000, keep_answer, answer, &p->err) != BUS_OK;
+            bus_buf_clear(&page);
+            p->failed |= bus_status_answer(p->self, "/metrics", &page, &type) != 200;
+        }
+    }
+    bus_buf_free(&page);
+    return NULL;
+}
+
+static void a_crowd_is_served(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    bus *self = open_desk();
+    pthread_t thread[CROWD];
+    person people[CROWD] = { 0 };
+    for (int i = 0; i < CROWD; i++) {
+        people[i].self = self;
+        snprintf(people[i].name, sizeof people[i].name, "%c", 'm' + i); /* keys of neither the tests before nor after */
+        assert_int_equal(pthread_create(&thread[i], NULL, live, &people[i]), 0);
+    }
+    for (int i = 0; i < CROWD; i++)
+        pthread_join(thread[i], NULL);
+    for (int i = 0; i < CROWD; i++)
+        if (people[i].failed)
+            fail_msg("%s: %s", people[i].name, people[i].err.text);
+    assert_int_equal(bus_flush(self, 20000, &err), BUS_OK);
+    const char *in_shard[2] = { NULL, NULL };
+    for (int i = 0; i < CROWD; i++)
+        in_shard[bus_partition_of(people[i].name, 1, 2)] = people[i].name;
+    assert_true(in_shard[0] && in_shard[1]);
+    int heard = 0;
+    for (int i = 0; i < 200 && heard < CROWD * ROUNDS; i++, usleep(100000))
+        heard = times(self, in_shard[0], "crowd") + times(self, in_shard[1], "crowd");
+    assert_int_equal(heard, CROWD * ROUNDS);
+    bus_close(self);
+}
+
 /* What cannot leave makes the drain run out of time; the shard may still be at its lanes then. The last test: no broker after it. */
 static void a_stop_without_a_broker_ends_in_time(void **state)
 {
@@ -276,6 +339,7 @@ int main(void)
         cmocka_unit_test(completions_come_by_the_descriptor),
         cmocka_unit_test(a_request_is_answered),
         cmocka_unit_test(readiness_and_metrics_are_told),
+        cmocka_unit_test(a_crowd_is_served),
         cmocka_unit_test(a_stop_without_a_broker_ends_in_time),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
