@@ -2,22 +2,6 @@
  * Membership, lanes, commits and leaving, against the embedded broker. */
 #include "support.h"
 
-static int opened(void **state)
-{
-    fixture *f = malloc(sizeof *f);
-
-    support_open(f, 1);
-    *state = f;
-    return 0;
-}
-
-static int closed(void **state)
-{
-    support_close(*state);
-    free(*state);
-    return 0;
-}
-
 static void publish(fixture *f, const char *topic, int32_t partition, int from, int count)
 {
     bus_report report;
@@ -341,17 +325,17 @@ static void coordinator_moves(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(lanes_deliver_from_their_offset, opened, closed),
-        cmocka_unit_test_setup_teardown(reassigning_drops_what_was_fetched_ahead, opened, closed),
-        cmocka_unit_test_setup_teardown(reassigning_at_once_loses_no_lane, opened, closed),
-        cmocka_unit_test_setup_teardown(record_survives_whole, opened, closed),
-        cmocka_unit_test_setup_teardown(offset_outside_the_log_fails_the_lane, opened, closed),
-        cmocka_unit_test_setup_teardown(commits_with_metadata, opened, closed),
-        cmocka_unit_test_setup_teardown(looks_at_topics, opened, closed),
-        cmocka_unit_test_setup_teardown(two_members_share, opened, closed),
-        cmocka_unit_test_setup_teardown(poll_can_be_woken, opened, closed),
-        cmocka_unit_test_setup_teardown(absent_broker_is_waited_for_and_left, opened, closed),
-        cmocka_unit_test_setup_teardown(coordinator_moves, opened, closed),
+        TEST(lanes_deliver_from_their_offset),
+        TEST(reassigning_drops_what_was_fetched_ahead),
+        TEST(reassigning_at_once_loses_no_lane),
+        TEST(record_survives_whole),
+        TEST(offset_outside_the_log_fails_the_lane),
+        TEST(commits_with_metadata),
+        TEST(looks_at_topics),
+        TEST(two_members_share),
+        TEST(poll_can_be_woken),
+        TEST(absent_broker_is_waited_for_and_left),
+        TEST(coordinator_moves),
     };
 
     cmocka_set_test_filter(getenv("TEST_FILTER"));

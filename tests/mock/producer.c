@@ -2,22 +2,6 @@
  * The producers of a port against a broker that misbehaves. */
 #include "support.h"
 
-static int opened(void **state)
-{
-    fixture *f = malloc(sizeof *f);
-
-    support_open(f, 1);
-    *state = f;
-    return 0;
-}
-
-static int closed(void **state)
-{
-    support_close(*state);
-    free(*state);
-    return 0;
-}
-
 static void acks_in_order(void **state)
 {
     fixture *f = *state;
@@ -225,16 +209,16 @@ static void slow_broker_keeps_the_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(acks_in_order, opened, closed),
-        cmocka_unit_test_setup_teardown(channels_are_apart, opened, closed),
-        cmocka_unit_test_setup_teardown(errors_are_classified, opened, closed),
-        cmocka_unit_test_setup_teardown(passing_errors_are_retried, opened, closed),
-        cmocka_unit_test_setup_teardown(fatal_then_reset, opened, closed),
-        cmocka_unit_test_setup_teardown(missing_topic_is_the_topics_fault, opened, closed),
-        cmocka_unit_test_setup_teardown(too_big_is_the_records_fault, opened, closed),
-        cmocka_unit_test_setup_teardown(broker_away_then_back, opened, closed),
-        cmocka_unit_test_setup_teardown(reset_and_close_do_not_wait_for_the_broker, opened, closed),
-        cmocka_unit_test_setup_teardown(slow_broker_keeps_the_order, opened, closed),
+        TEST(acks_in_order),
+        TEST(channels_are_apart),
+        TEST(errors_are_classified),
+        TEST(passing_errors_are_retried),
+        TEST(fatal_then_reset),
+        TEST(missing_topic_is_the_topics_fault),
+        TEST(too_big_is_the_records_fault),
+        TEST(broker_away_then_back),
+        TEST(reset_and_close_do_not_wait_for_the_broker),
+        TEST(slow_broker_keeps_the_order),
     };
 
     cmocka_set_test_filter(getenv("TEST_FILTER"));

@@ -138,4 +138,23 @@ static inline void support_push(fixture *f, int16_t api, rd_kafka_resp_err_t cod
 
 enum { API_PRODUCE = 0, API_FETCH = 1, API_COMMIT = 8, API_OFFSET_FETCH = 9 };
 
+/* cmocka's set-up and tear-down: *state is a fixture with one broker. */
+static inline int support_set_up(void **state)
+{
+    fixture *f = malloc(sizeof *f);
+
+    support_open(f, 1);
+    *state = f;
+    return 0;
+}
+
+static inline int support_tear_down(void **state)
+{
+    support_close(*state);
+    free(*state);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, support_set_up, support_tear_down)
+
 #endif

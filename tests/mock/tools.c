@@ -24,22 +24,6 @@ static void count_done(void *opaque, bus_status status, int32_t partition, int64
     t->offset = offset;
 }
 
-static int opened(void **state)
-{
-    fixture *f = malloc(sizeof *f);
-
-    support_open(f, 1);
-    *state = f;
-    return 0;
-}
-
-static int closed(void **state)
-{
-    support_close(*state);
-    free(*state);
-    return 0;
-}
-
 static void fill(fixture *f, const char *topic, int32_t partition, int count, int64_t first_ms, int64_t step_ms)
 {
     bus_kafka_publisher *p;
@@ -301,15 +285,15 @@ static void broker_refuses_a_topic_twice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(publishes_by_key, opened, closed),
-        cmocka_unit_test_setup_teardown(publisher_tells_failures_and_goes_on, opened, closed),
-        cmocka_unit_test_setup_teardown(reads_ranges, opened, closed),
-        cmocka_unit_test_setup_teardown(merges_by_time, opened, closed),
-        cmocka_unit_test_setup_teardown(follows, opened, closed),
-        cmocka_unit_test_setup_teardown(reader_says_what_is_missing, opened, closed),
-        cmocka_unit_test_setup_teardown(tells_lag, opened, closed),
-        cmocka_unit_test_setup_teardown(lists_topics, opened, closed),
-        cmocka_unit_test_setup_teardown(broker_refuses_a_topic_twice, opened, closed),
+        TEST(publishes_by_key),
+        TEST(publisher_tells_failures_and_goes_on),
+        TEST(reads_ranges),
+        TEST(merges_by_time),
+        TEST(follows),
+        TEST(reader_says_what_is_missing),
+        TEST(tells_lag),
+        TEST(lists_topics),
+        TEST(broker_refuses_a_topic_twice),
     };
 
     cmocka_set_test_filter(getenv("TEST_FILTER"));

@@ -7,29 +7,10 @@ int inventory_main(int argc, char **argv);
 #include "../../services/inventory/main.c"
 #undef main
 
-#include <bus/test.h>
-#include <setjmp.h>
-#include <stdarg.h>
+#include "support/service_test.h"
 #include <stdio.h>
-#include <cmocka.h>
 
-/* Runs a call that takes its error last, as ERR, and must succeed. */
-#define OK(call) do { bus_error error_ = { .text = "" }; if ((call) != BUS_OK) fail_msg("%s: %s", #call, error_.text); } while (0)
-#define ERR (&error_)
-
-static int set_up(void **state)
-{
-    bus_test *t = NULL;
-    OK(bus_test_open(&service, &(bus_test_options){ .shards = 2 }, &t, ERR));
-    *state = t;
-    return t != NULL ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    bus_test_close(*state);
-    return 0;
-}
+static int set_up(void **state) { return service_opened(state, &service); }
 
 static void deliver(bus_test *t, const char *delivery, const char *sku, int quantity)
 {
@@ -122,7 +103,7 @@ static void a_store_survives_its_process(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, service_closed)
     const struct CMUnitTest tests[] = {
         TEST(stock_is_kept_until_it_is_gone),
         TEST(an_unknown_item_waits_as_a_dead_letter),

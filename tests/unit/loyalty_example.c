@@ -5,28 +5,9 @@ int loyalty_main(int argc, char **argv);
 #include "../../examples/loyalty/main.c"
 #undef main
 
-#include <bus/test.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
+#include "support/service_test.h"
 
-/* Runs a call that takes its error last, as ERR, and must succeed. */
-#define OK(call) do { bus_error error_ = { .text = "" }; if ((call) != BUS_OK) fail_msg("%s: %s", #call, error_.text); } while (0)
-#define ERR (&error_)
-
-static int set_up(void **state)
-{
-    bus_test *t = NULL;
-    OK(bus_test_open(&service, &(bus_test_options){ .shards = 2 }, &t, ERR));
-    *state = t;
-    return t != NULL ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    bus_test_close(*state);
-    return 0;
-}
+static int set_up(void **state) { return service_opened(state, &service); }
 
 static void confirm(bus_test *t, const char *order_id, int64_t cents)
 {
@@ -101,10 +82,10 @@ static void a_failing_statement_undoes_the_delivery(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(large_orders_earn_a_voucher, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_restart_doubles_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_negative_total_is_a_dead_letter, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_failing_statement_undoes_the_delivery, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(large_orders_earn_a_voucher, set_up, service_closed),
+        cmocka_unit_test_setup_teardown(a_restart_doubles_nothing, set_up, service_closed),
+        cmocka_unit_test_setup_teardown(a_negative_total_is_a_dead_letter, set_up, service_closed),
+        cmocka_unit_test_setup_teardown(a_failing_statement_undoes_the_delivery, set_up, service_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,28 +7,9 @@ int order_main(int argc, char **argv);
 #include "../../services/order/main.c"
 #undef main
 
-#include <bus/test.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
+#include "support/service_test.h"
 
-/* Runs a call that takes its error last, as ERR, and must succeed. */
-#define OK(call) do { bus_error error_ = { .text = "" }; if ((call) != BUS_OK) fail_msg("%s: %s", #call, error_.text); } while (0)
-#define ERR (&error_)
-
-static int set_up(void **state)
-{
-    bus_test *t = NULL;
-    OK(bus_test_open(&service, &(bus_test_options){ .shards = 2 }, &t, ERR));
-    *state = t;
-    return t != NULL ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    bus_test_close(*state);
-    return 0;
-}
+static int set_up(void **state) { return service_opened(state, &service); }
 
 static void place_one(bus_test *t, const char *id, int quantity, int deadline_s)
 {
@@ -162,7 +143,7 @@ static void the_same_order_twice_is_one(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, service_closed)
     const struct CMUnitTest tests[] = {
         TEST(an_order_goes_through),
         TEST(a_missing_item_cancels),

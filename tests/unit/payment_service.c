@@ -8,15 +8,8 @@ int payment_main(int argc, char **argv);
 #include "../../services/payment/main.c"
 #undef main
 
-#include <bus/test.h>
+#include "support/service_test.h"
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
-
-/* Runs a call that takes its error last, as ERR, and must succeed. */
-#define OK(call) do { bus_error error_ = { .text = "" }; if ((call) != BUS_OK) fail_msg("%s: %s", #call, error_.text); } while (0)
-#define ERR (&error_)
 
 static char directory[64];
 
