@@ -31,7 +31,7 @@ LOG      := $(BUILD)/log
 # ---- compiler and flags -------------------------------------------------------------------------------------------
 
 CLANG    ?= clang
-ifneq ($(filter $(VARIANT),clang tsan fuzz),)
+ifneq ($(filter $(VARIANT),clang tsan fuzz coverage),)
 CC       := $(CLANG)
 else ifeq ($(origin CC),default)
 CC       := gcc
@@ -61,6 +61,7 @@ FLAGS_debug   := -Og -DBUS_FAILPOINTS -fno-omit-frame-pointer
 FLAGS_asan    := -O1 -DBUS_FAILPOINTS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_tsan    := -O1 -DBUS_FAILPOINTS -fno-omit-frame-pointer -fsanitize=thread
 FLAGS_fuzz    := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FLAGS_coverage := -O1 -fprofile-instr-generate -fcoverage-mapping -fsanitize=fuzzer-no-link
 
 LINK_release  := $(HARDEN_LD)
 LINK_clang    := $(HARDEN_LD)
@@ -68,9 +69,10 @@ LINK_debug    :=
 LINK_asan     := -fsanitize=address,undefined
 LINK_tsan     := -fsanitize=thread
 LINK_fuzz     := -fsanitize=address,undefined
+LINK_coverage := -fprofile-instr-generate
 
 ifeq ($(origin FLAGS_$(VARIANT)),undefined)
-$(error VARIANT is "$(VARIANT)"; it may be release, clang, debug, asan, tsan or fuzz)
+$(error VARIANT is "$(VARIANT)"; it may be release, clang, debug, asan, tsan, fuzz or coverage)
 endif
 
 INCLUDES := -Ibus -Ibus/include -I$(GEN)
@@ -242,10 +244,10 @@ $(B)/tests/mock/%: $(B)/obj/tests/mock/%.o $(tsan_obj) $(support_a) $(gen_a) $(l
 	$(test_link)
 $(B)/tests/simulation/%: $(B)/obj/tests/simulation/%.o $(tsan_obj) $(support_a) $(gen_a) $(lib_a)
 	$(test_link)
-$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(gen_a) $(lib_a)
+$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(support_a) $(gen_a) $(lib_a)
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) $(LINK) -fsanitize=fuzzer -o $@ $< $(gen_a) $(lib_a) $(PKG_LIBS)
+	$(Q)$(CC) $(LINK) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(support_a) $(gen_a) $(lib_a) -Wl,--end-group $(TEST_LIBS) $(PKG_LIBS)
 $(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(gen_a) $(lib_a)
 	@mkdir -p $(@D)
 	$(call say,LINK)
@@ -266,7 +268,7 @@ endif
 
 # Each target runs its programs by scripts/run-tests, which counts; `make test` adds the counts up.
 RUN := BUS_BUILD='$(BUILD)' BUS_BIN='$(abspath $(B)/bin)' VARIANT='$(VARIANT)' LOG='$(LOG)' scripts/run-tests
-FUZZ_SECONDS ?= 10
+FUZZ_SECONDS ?= 15
 
 test:
 	@MAKE='$(MAKE)' BUILD='$(BUILD)' scripts/test-all
@@ -302,6 +304,13 @@ fuzz: $(fuzz_bin)
 else
 fuzz:
 	+@$(MAKE) VARIANT=fuzz fuzz
+endif
+ifeq ($(VARIANT),coverage)
+fuzz-coverage: $(fuzz_bin)
+	@scripts/fuzz-coverage --bin $(B)/tests/fuzz --out $(B)/profile $(COVERAGE) $(T)
+else
+fuzz-coverage:
+	+@$(MAKE) VARIANT=coverage fuzz-coverage
 endif
 bench: all $(bench_bin)
 	@set -e; for b in $(filter %/store %/codec,$(bench_bin)); do $$b; done
@@ -363,7 +372,8 @@ help:
 #: make integration     on a real Kafka, started and stopped by the tests    (T=test_a_paths)
 #: make simulate        whole histories on the in-memory transport            (SEEDS=1:10000)
 #: make sanitizers      unit, simulate and mock under ASan and UBSan, and under TSan
-#: make fuzz            every fuzz target for FUZZ_SECONDS (10)
+#: make fuzz            every fuzz target for FUZZ_SECONDS (15)            (T="plan json": only these)
+#: make fuzz-coverage   what the corpora of the fuzz targets reach           (COVERAGE=--missed)
 #: make interop         with foreign clients
 #: make mutants         the product broken on purpose, line by line (M="3 7"; MUTANTS_TURN=date: a few)
 #: make soak            what takes hours
@@ -373,7 +383,7 @@ help:
 #: make docs            writes docs/configuration.md from the table of properties
 #: make install         DESTDIR=, PREFIX=/usr/local; make uninstall
 #: make clean
-#: VARIANT=release|clang|debug|asan|tsan|fuzz, each in its own directory; BUILD=dir: elsewhere
+#: VARIANT=release|clang|debug|asan|tsan|fuzz|coverage, each in its own directory; BUILD=dir: elsewhere
 
-.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz bench mutants soak demo check docs \
+.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz fuzz-coverage bench mutants soak demo check docs \
 	install uninstall clean help FORCE

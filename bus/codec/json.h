@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * JSON: Avro bytes as JSON and back, for schemas known only at run time. No struct is involved. Any thread.
  *
- * The plain form is for people: a union's value stands alone, without Avro's {"branch": value} wrapper, unless two branches
+ * The plain form is for people: a union's value stands alone, without Avro's {"branch": value} wrapper, unless another branch
  * would look the same; logical types are texts (codec/json_logical.h). Avro's JSON encoding has wrappers always and shows
  * logical types as their base type. In both, 64-bit integers are JSON integers; bytes and fixed are strings with one character
  * \u0000 to \u00ff a byte; NaN and the infinities are the strings "NaN", "Infinity", "-Infinity". Both lose nothing.

@@ -116,7 +116,7 @@ static bool meant_bytes(const bus_node *node, const json_t *json, uint8_t out[BU
         return bus_uuid_from_text(text, text_len, out);
     if (node->logical == BUS_LOGICAL_DURATION)
         return bus_duration_read(text, text_len, out);
-    if (node->logical != BUS_LOGICAL_DECIMAL || !bus_decimal_read(text, text_len, node->scale, out, len))
+    if (node->logical != BUS_LOGICAL_DECIMAL || node->scale > BUS_DECIMAL_BYTES || !bus_decimal_read(text, text_len, node->scale, out, len))
         return false;
     if (node->kind == BUS_KIND_BYTES)
         return true;
@@ -131,7 +131,8 @@ static bool meant_bytes(const bus_node *node, const json_t *json, uint8_t out[BU
 /* Decimals in digits are not taken for bytes: "12" would be both. */
 static bool must_be_digits(const reader *r, const bus_node *node, const json_t *json)
 {
-    return readable_logicals(r) && node->logical == BUS_LOGICAL_DECIMAL && json_string_length(json) <= BUS_DECIMAL_BYTES;
+    return readable_logicals(r) && node->logical == BUS_LOGICAL_DECIMAL && node->scale <= BUS_DECIMAL_BYTES &&
+           json_string_length(json) <= BUS_DECIMAL_BYTES;
 }
 
 static bool read_bytes(reader *r, const bus_node *node, const json_t *json)
@@ -347,34 +348,35 @@ static bool read_map(reader *r, const bus_node *node, const json_t *json)
 
 /* ---- unions */
 
-/* How well a plain value fits a branch by its looks: 0 not at all, 1 after conversion, 2 as it is. */
+/* How well a plain value fits a branch by its looks: 0 not at all, 1 after conversion, 2 as a logical type's base type, 3 as it is. */
 static int fitness(const reader *r, const bus_node *node, const json_t *json)
 {
     size_t count;
     double number;
     int64_t whole;
     uint8_t meant[BUS_DECIMAL_BYTES];
+    const int as_base = node->logical == BUS_LOGICAL_NONE ? 3 : 2;
     if (readable_logicals(r) && (node->kind == BUS_KIND_BYTES || node->kind == BUS_KIND_FIXED) && meant_bytes(node, json, meant, &count))
-        return json_is_string(json) ? 2 : 1;
+        return json_is_string(json) ? 3 : 1;
     if (json_is_string(json) && readable_logicals(r) && (node->kind == BUS_KIND_INT || node->kind == BUS_KIND_LONG))
-        return bus_logical_read(node->logical, json_string_value(json), json_string_length(json), &whole) ? 2 : 0;
+        return bus_logical_read(node->logical, json_string_value(json), json_string_length(json), &whole) ? 3 : 0;
     if (json_is_string(json) && (node->kind == BUS_KIND_BYTES || node->kind == BUS_KIND_FIXED) && must_be_digits(r, node, json))
         return 0;
     switch (node->kind) {
-    case BUS_KIND_NULL: return json_is_null(json) ? 2 : 0;
-    case BUS_KIND_BOOLEAN: return json_is_boolean(json) ? 2 : 0;
+    case BUS_KIND_NULL: return json_is_null(json) ? 3 : 0;
+    case BUS_KIND_BOOLEAN: return json_is_boolean(json) ? 3 : 0;
     case BUS_KIND_INT:
-        return json_is_integer(json) && json_integer_value(json) >= INT32_MIN && json_integer_value(json) <= INT32_MAX ? 2 : 0;
-    case BUS_KIND_LONG: return json_is_integer(json) ? 2 : 0;
+        return json_is_integer(json) && json_integer_value(json) >= INT32_MIN && json_integer_value(json) <= INT32_MAX ? as_base : 0;
+    case BUS_KIND_LONG: return json_is_integer(json) ? as_base : 0;
     case BUS_KIND_FLOAT:
-    case BUS_KIND_DOUBLE: return json_is_real(json) ? 2 : json_is_integer(json) || named_number(json, &number) ? 1 : 0;
-    case BUS_KIND_STRING: return json_is_string(json) ? 2 : 0;
-    case BUS_KIND_BYTES: return json_is_string(json) && count_bytes(json, &count) ? 2 : 0;
-    case BUS_KIND_FIXED: return json_is_string(json) && count_bytes(json, &count) && count == node->count ? 2 : 0;
-    case BUS_KIND_ENUM: return find_symbol(node, json) >= 0 ? 2 : 0;
-    case BUS_KIND_ARRAY: return json_is_array(json) ? 2 : 0;
+    case BUS_KIND_DOUBLE: return json_is_real(json) ? 3 : json_is_integer(json) || named_number(json, &number) ? 1 : 0;
+    case BUS_KIND_STRING: return json_is_string(json) ? 3 : 0;
+    case BUS_KIND_BYTES: return json_is_string(json) && count_bytes(json, &count) ? 3 : 0;
+    case BUS_KIND_FIXED: return json_is_string(json) && count_bytes(json, &count) && count == node->count ? 3 : 0;
+    case BUS_KIND_ENUM: return find_symbol(node, json) >= 0 ? 3 : 0;
+    case BUS_KIND_ARRAY: return json_is_array(json) ? 3 : 0;
     case BUS_KIND_RECORD:
-    case BUS_KIND_MAP: return json_is_object(json) ? 2 : 0;
+    case BUS_KIND_MAP: return json_is_object(json) ? 3 : 0;
     default: return 0;
     }
 }

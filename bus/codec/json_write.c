@@ -160,16 +160,83 @@ static char looks_of(const bus_node *node)
     }
 }
 
+/* What the value at hand looks like: some are written otherwise than their type. What cannot be read here fails later. */
+static char looks_now(const writer *w, const bus_node *node)
+{
+    bus_fault none = { .status = BUS_OK };
+    bus_reader in = w->in;
+    char text[BUS_LOGICAL_TEXT];
+    const uint8_t *raw;
+    int64_t value = 0;
+    in.fault = &none;
+    switch (node->kind) {
+    case BUS_KIND_INT:
+    case BUS_KIND_LONG:
+        if (node->logical == BUS_LOGICAL_NONE || !bus_read_long(&in, &value) || bus_logical_write(node->logical, value, text))
+            break;
+        return 'i';
+    case BUS_KIND_FLOAT: /* all ones in the exponent: no number */
+        return bus_read_raw(&in, 4, &raw) && (bus_load_le(raw, 4) & 0x7F800000u) == 0x7F800000u ? '"' : 'r';
+    case BUS_KIND_DOUBLE:
+        return bus_read_raw(&in, 8, &raw) && (bus_load_le(raw, 8) >> 52 & 0x7FF) == 0x7FF ? '"' : 'r';
+    default: break;
+    }
+    return looks_of(node);
+}
+
+/* Whether an object written as the one may be read as the other: a record has all its members, and may lack what has a default. */
+static bool may_be_taken_for(const bus_node *object, const bus_node *other)
+{
+    size_t shared = 0;
+    if (object->kind == BUS_KIND_MAP || other->kind == BUS_KIND_MAP)
+        return true;
+    for (size_t i = 0; i < other->count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < object->count && !found; k++)
+            found = strcmp(object->fields[k].name, other->fields[i].name) == 0;
+        if (!found && !other->fields[i].preset)
+            return false;
+        shared += found;
+    }
+    return shared == object->count;
+}
+
+/* Whether {"name": ...} would be taken for the wrapper of a branch. */
+static bool names_branch(const bus_node *node, const char *name, size_t len)
+{
+    for (size_t i = 0; i < node->count; i++)
+        if (strlen(node->fields[i].type->name) == len && memcmp(node->fields[i].type->name, name, len) == 0)
+            return true;
+    return false;
+}
+
+static bool looks_wrapped(const writer *w, const bus_node *node, const bus_node *object)
+{
+    bus_fault none = { .status = BUS_OK };
+    bus_reader in = w->in;
+    const uint8_t *ends;
+    const char *key;
+    size_t count, len;
+    in.fault = &none;
+    if (object->kind == BUS_KIND_RECORD)
+        return object->count == 1 && names_branch(node, object->fields[0].name, strlen(object->fields[0].name));
+    return bus_read_block(&in, object->item->least + 1, &count, &ends) && count == 1 && bus_read_string(&in, &key, &len) &&
+           names_branch(node, key, len);
+}
+
 static bool is_wrapped(const writer *w, const bus_node *node, uint32_t branch)
 {
-    char looks = looks_of(node->fields[branch].type);
+    const bus_node *type = node->fields[branch].type;
+    char looks = looks_of(type), now = looks_now(w, type);
     if (looks == '0')
         return false;
-    if (w->form == BUS_JSON_AVRO)
+    if (w->form == BUS_JSON_AVRO || (looks == '{' && looks_wrapped(w, node, type)))
         return true;
-    for (size_t i = 0; i < node->count && looks != '{'; i++)
-        if (i != branch && looks_of(node->fields[i].type) == looks)
+    for (size_t i = 0; i < node->count; i++) {
+        char other = looks_of(node->fields[i].type);
+        if (i != branch && (other == looks || other == now) && (looks != '{' || may_be_taken_for(type, node->fields[i].type)))
             return true;
+    }
     return false;
 }
 

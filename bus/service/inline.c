@@ -52,18 +52,26 @@ static json_t *expand_name(walk *w, const json_t *node, const char *space)
     return put_in(w, full, other);
 }
 
+static json_t *expand_field(walk *w, const json_t *field, const char *space)
+{
+    json_t *out = json_copy((json_t *)(uintptr_t)field);
+    json_t *type = out ? expand(w, json_object_get(field, "type"), space) : NULL;
+    if (type && json_object_set_new(out, "type", type) == 0)
+        return out;
+    json_decref(out);
+    return NULL;
+}
+
 static json_t *expand_list(walk *w, const json_t *node, const char *space, bool fields)
 {
     json_t *out = json_array();
     const json_t *each;
     size_t i;
     json_array_foreach(node, i, each) {
-        json_t *made = fields ? json_copy((json_t *)(uintptr_t)each) : expand(w, each, space);
-        json_t *type = fields && made ? expand(w, json_object_get(each, "type"), space) : NULL;
-        if (!made || (fields && (!type || json_object_set_new(made, "type", type))) || json_array_append_new(out, made)) {
-            json_decref(out);
-            return NULL;
-        }
+        if (json_array_append_new(out, fields ? expand_field(w, each, space) : expand(w, each, space)) == 0)
+            continue;
+        json_decref(out);
+        return NULL;
     }
     return out;
 }

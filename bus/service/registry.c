@@ -203,7 +203,8 @@ static bus_status take_schema(bus_registry *registry, const char *path, const js
         if ((whole = bus_inline(schema, g.others)) && (text = json_dumps(whole, JSON_COMPACT | JSON_ENCODE_ANY)))
             bus_buf_text(out, text);
         else
-            status = bus_fail(err, BUS_TOO_BIG, "%.160s: with what it refers to it is nested too deeply, or there is no memory", path);
+            status = bus_fail(err, BUS_TOO_BIG, "%.160s: it cannot be put together with what it refers to: a field without a type, too deep a nesting, or "
+                              "no memory", path);
     }
     if (status == BUS_OK && !bus_buf_ok(out))
         status = bus_fail(err, BUS_TOO_BIG, "%.160s: the schema is over %u bytes", path, BUS_SCHEMA_MAX_BYTES);

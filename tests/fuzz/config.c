@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Fuzz target: a configuration file of any bytes. Whatever happens, the configuration stays readable, a refusal has a text, and what
- * was accepted reads back. */
+ * was accepted reads back.
+ * About: bus/base/config.c bus/base/config_value.c */
 #include "base/config_table.h"
 
 #include <stdlib.h>

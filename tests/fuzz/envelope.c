@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Fuzz: headers as a broker may hand them over, and packed blobs as a damaged store may. */
+ * Fuzz: headers as a broker may hand them over, and packed blobs as a damaged store may.
+ * About: bus/codec/envelope.c bus/codec/headers.c */
 #include "codec/envelope.h"
 
 #include <stdlib.h>

@@ -7,6 +7,8 @@
 #include <stdalign.h>
 #include <string.h>
 
+#define SIZE_MOST (1u << 20) /* so that no sum overflows */
+
 typedef struct built { bus_shape shape; uint32_t align; bool sized; } built;
 typedef struct builder { bus_arena *arena; bus_map named; } builder;
 
@@ -114,6 +116,8 @@ static built *build_record(builder *b, built *out, const bus_node *node)
         at = up(at, part->align);
         fields[i] = (bus_field){ node->fields[i].name, &part->shape, at };
         at += part->shape.size;
+        if (at > SIZE_MOST)
+            return NULL;
         align = part->align > align ? part->align : align;
     }
     scalar(out, BUS_KIND_RECORD, up(at ? at : 1, align), align);
@@ -144,7 +148,7 @@ static built *build(builder *b, const bus_node *node)
     case BUS_KIND_BYTES:
     case BUS_KIND_STRING: scalar(out, node->kind, sizeof(bus_string), alignof(bus_string)); break;
     case BUS_KIND_ENUM: scalar(out, node->kind, sizeof(int), alignof(int)); return node->count > 0 ? out : NULL;
-    case BUS_KIND_FIXED: scalar(out, node->kind, node->count, 1); return node->count > 0 ? out : NULL;
+    case BUS_KIND_FIXED: scalar(out, node->kind, node->count, 1); return node->count > 0 && node->count <= SIZE_MOST ? out : NULL;
     case BUS_KIND_RECORD: return build_record(b, out, node);
     case BUS_KIND_UNION: return build_union(b, out, node);
     default: return build_container(b, out, node);

@@ -14,6 +14,11 @@
 #define AB "{\"type\":\"record\",\"name\":\"A\",\"fields\":[{\"name\":\"a\",\"type\":\"int\"}]}," \
            "{\"type\":\"record\",\"name\":\"B\",\"fields\":[{\"name\":\"b\",\"type\":\"int\"},{\"name\":\"a\",\"type\":\"int\",\"default\":1}]}"
 
+#define DATE "{\"type\":\"int\",\"logicalType\":\"date\"}"
+#define MAP(type) "{\"type\":\"map\",\"values\":" type "}"
+#define RECORD(name, fields) "{\"type\":\"record\",\"name\":\"" name "\",\"fields\":[" fields "]}"
+#define NAMED(name, type, preset) RECORD(name, "{\"name\":\"x\",\"type\":" type preset "}")
+
 static bus_status convert(const char *json_schema, const char *json, bus_buf *body, bus_buf *back, bus_error *err)
 {
     bus_schema *schema;
@@ -55,7 +60,19 @@ static void reads_both_forms(void **state)
         { R("[" AB "]"), "{\"f\":{\"a\":1}}", NULL },
         { R("[" AB "]"), "{\"f\":{\"b\":1}}", "{\"f\":{\"b\":1,\"a\":1}}" },
         { R("[" AB "]"), "{\"f\":{\"t.B\":{\"b\":1}}}", "{\"f\":{\"b\":1,\"a\":1}}" },
-        { R("[\"int\",{\"type\":\"map\",\"values\":\"string\"}]"), "{\"f\":{\"int\":\"x\"}}", NULL },
+        { R("[\"int\",{\"type\":\"map\",\"values\":\"string\"}]"), "{\"f\":{\"int\":\"x\"}}", "{\"f\":{\"map\":{\"int\":\"x\"}}}" },
+        /* Found by fuzzing: what stood alone was read back as something else, or as nothing. */
+        { R("[\"double\",\"string\"]"), "{\"f\":{\"double\":\"NaN\"}}", NULL },
+        { R("[\"double\",\"string\"]"), "{\"f\":{\"string\":\"NaN\"}}", "{\"f\":\"NaN\"}" },
+        { R("[\"float\",\"long\"]"), "{\"f\":\"-Infinity\"}", NULL },
+        { R("[" DATE ",\"long\"]"), "{\"f\":{\"int\":2000000000}}", NULL },
+        { R("[" DATE ",\"long\"]"), "{\"f\":{\"long\":5}}", "{\"f\":5}" },
+        { R("[" DATE ",\"long\"]"), "{\"f\":\"1970-01-02\"}", NULL },
+        { R("[" MAP("\"int\"") "," AB "]"), "{\"f\":{\"t.A\":{\"a\":1}}}", NULL },
+        { R("[" MAP("\"int\"") "," AB "]"), "{\"f\":{\"map\":{\"z\":1}}}", NULL },
+        { R("[" NAMED("A", "\"int\"", "") "," NAMED("B", "\"int\"", ",\"default\":1") "]"), "{\"f\":{\"t.A\":{\"x\":1}}}", NULL },
+        { R("[\"int\"," NAMED("int_", "\"int\"", "") ",\"null\"]"), "{\"f\":{\"x\":1}}", NULL },
+        { R("[\"string\"," RECORD("A", "{\"name\":\"string\",\"type\":\"string\"}") "]"), "{\"f\":{\"t.A\":{\"string\":\"x\"}}}", NULL },
         { R("[\"int\",{\"type\":\"map\",\"values\":\"string\"}]"), "{\"f\":{\"int\":3}}", "{\"f\":3}" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

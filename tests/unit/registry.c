@@ -216,6 +216,8 @@ static void puts_references_in(void **state)
         { "GET", "/subjects/kind/versions/1", 200, "{\"id\":2,\"version\":1,\"schema\":\"{\\\"type\\\":\\\"enum\\\",\\\"name\\\":\\\"Kind\\\","
           "\\\"namespace\\\":\\\"geo\\\",\\\"symbols\\\":[\\\"CITY\\\"]}\"}", 0 },
         { "GET", "/schemas/ids/2", 200, "{\"schema\":\"\\\"x.Loop\\\"\",\"references\":[{\"name\":\"x.Loop\",\"subject\":\"gone\",\"version\":1}]}", 0 },
+        { "GET", "/schemas/ids/3", 200, "{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"R\\\",\\\"fields\\\":[{\\\"name\\\":\\\"f\\\"}]}\","
+          "\"references\":[{\"name\":\"geo.Kind\",\"subject\":\"kind\",\"version\":1}]}", 0 },
         { 0 } };
     server s;
     bus_error err = { 0 };
@@ -231,6 +233,9 @@ static void puts_references_in(void **state)
                         "{\"name\":\"to\",\"type\":[\"null\",\"geo.Place\"]}]}");
     bus_schema_free(schema);
     assert_int_equal(schema_of(registry, "schemas/ids/2", text, &err), BUS_MISSING);
+    /* Found by fuzzing: what was made of the fields before the bad one was lost. */
+    assert_int_equal(schema_of(registry, "schemas/ids/3", text, &err), BUS_TOO_BIG);
+    assert_string_equal(err.text, "schemas/ids/3: it cannot be put together with what it refers to: a field without a type, too deep a nesting, or no memory");
     bus_registry_close(registry);
     MHD_stop_daemon(s.daemon);
 }

@@ -88,6 +88,11 @@ static void refuses_with_file_and_path(void **state)
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":[]}]}", ": a.R.f: a union without branches has no values" },
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":{\"type\":\"fixed\",\"name\":\"X\",\"size\":0}}]}",
           ": a.X: a fixed must have from 1 byte to 1 MiB to be a C type: use bytes" },
+        /* Found by fuzzing: Avro allows these defaults, and no plan and no struct can have them. */
+        { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":{\"type\":\"string\",\"logicalType\":\"uuid\"},\"default\":\"no\"}]}",
+          ": a.R.f: its default: \"no\" is no UUID" },
+        { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":4,\"scale\":2},"
+          "\"default\":\"\\u00d8\\u00f0\"}]}", ": a.R.f: its default: 2 bytes that are no decimal of at most 4 digits" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char path[256], arguments[600], out[2000], expected[1000];

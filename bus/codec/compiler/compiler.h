@@ -85,7 +85,7 @@ bus_status compiler_source(compiler *c, unit *u, bus_buf *out);
 
 /* preset.c: the constant with the defaults of a record that has any. */
 bool compiler_has_presets(const use *record);
-bus_status compiler_presets(compiler *c, const use *record, bus_buf *out);
+bus_status compiler_presets(compiler *c, const named *record, bus_buf *out);
 
 /* text.c */
 char *compiler_text(compiler *c, const char *format, ...) BUS_PRINTF(2, 3); /* in the arena; NULL: no memory, c->err filled */

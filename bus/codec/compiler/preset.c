@@ -105,6 +105,23 @@ static void bytes_of_array(writer *w, const uint8_t *at, size_t len)
     bus_buf_text(w->out, " } }");
 }
 
+/* Avro takes any bytes for a decimal's default; the struct has 64 bits and the schema so many digits. */
+static void decimal(writer *w, const bus_node *node, const uint8_t *at, size_t len)
+{
+    const uint8_t sign = len > 0 && at[0] & 0x80 ? 0xFF : 0;
+    uint64_t number = sign ? UINT64_MAX : 0, most = 1;
+    bool fits = true;
+    for (size_t i = 0; i < len; i++) {
+        fits = fits && (len - i > 8 ? at[i] == sign : len - i < 8 || (at[i] & 0x80) == (sign & 0x80));
+        number = number << 8 | at[i];
+    }
+    for (int32_t digits = 0; digits < node->precision; digits++)
+        most *= 10;
+    if (!fits || (sign ? -number : number) >= most)
+        bus_fault_set(w->in.fault, BUS_SCHEMA, "%zu bytes that are no decimal of at most %d digits", len, (int)node->precision);
+    bus_buf_printf(w->out, "{ INT64_C(%" PRId64 "), %d }", (int64_t)number, node->scale);
+}
+
 static void special(writer *w, const use *t)
 {
     const void *text;
@@ -120,17 +137,14 @@ static void special(writer *w, const use *t)
     if (!at)
         return;
     if (t->kind == BUS_KIND_UUID) {
-        if (t->node->kind == BUS_KIND_STRING && bus_uuid_from_text((const char *)at, len, uuid))
-            at = uuid;
-        bytes_of_array(w, at, 16);
+        if (t->node->kind == BUS_KIND_STRING && !bus_uuid_from_text((const char *)at, len, uuid))
+            bus_fault_set(w->in.fault, BUS_SCHEMA, "\"%.*s\" is no UUID", len < 60 ? (int)len : 60, (const char *)at);
+        bytes_of_array(w, t->node->kind == BUS_KIND_STRING ? uuid : at, 16);
     } else if (t->kind == BUS_KIND_DURATION) {
         bus_buf_printf(w->out, "{ %uu, %uu, %uu }", (unsigned)bus_load_le(at, 4), (unsigned)bus_load_le(at + 4, 4),
                        (unsigned)bus_load_le(at + 8, 4));
     } else {
-        uint64_t number = len > 0 && at[0] & 0x80 ? UINT64_MAX : 0;
-        for (size_t i = 0; i < len; i++)
-            number = number << 8 | at[i];
-        bus_buf_printf(w->out, "{ INT64_C(%" PRId64 "), %d }", (int64_t)number, t->node->scale);
+        decimal(w, t->node, at, len);
     }
 }
 
@@ -239,8 +253,9 @@ bool compiler_has_presets(const use *t)
     return false;
 }
 
-bus_status compiler_presets(compiler *c, const use *t, bus_buf *out)
+bus_status compiler_presets(compiler *c, const named *type, bus_buf *out)
 {
+    const use *t = type->use;
     bus_status status = BUS_OK;
     bus_buf bytes;
     bus_buf_init(&bytes, 0);
@@ -259,7 +274,8 @@ bus_status compiler_presets(compiler *c, const use *t, bus_buf *out)
         value(&w, t->parts[i]);
         bus_buf_text(out, ",\n");
         if (fault.status != BUS_OK)
-            status = bus_fail(c->err, BUS_BUG, "%s.%s: its default: %s", t->node->name, field->name, fault.text);
+            status = bus_fail(c->err, fault.status == BUS_SCHEMA ? BUS_SCHEMA : BUS_BUG, "%s: %s.%s: its default: %s",
+                              type->from->path, t->node->name, field->name, fault.text);
     }
     bus_buf_text(out, "};\n\n");
     bus_buf_free(&bytes);

@@ -239,7 +239,7 @@ static bus_status write_named(writer *w, const named *type)
     bus_buf_printf(w->out, ",\n    .fingerprint = 0x%016" PRIx64 ",\n    .shape = &%s,\n};\n\n", bus_schema_fingerprint(schema),
                    t->shape);
     bus_schema_free(schema);
-    return compiler_has_presets(t) ? compiler_presets(w->c, t, w->out) : BUS_OK;
+    return compiler_has_presets(t) ? compiler_presets(w->c, type, w->out) : BUS_OK;
 }
 
 bus_status compiler_source(compiler *c, unit *u, bus_buf *out)
