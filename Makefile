@@ -80,8 +80,8 @@ COMPILE  := $(COMMON) $(FLAGS_$(VARIANT)) $(INCLUDES) $(PKG_CFLAGS) $(EXTRA_CFLA
 TOOL_COMPILE := $(COMMON) $(if $(filter gcc%,$(TOOL_CC)),-Wno-format-truncation) $(FLAGS_release) $(INCLUDES) $(PKG_CFLAGS) $(EXTRA_CFLAGS)
 LINK     := -pthread -Wl,--as-needed $(LINK_$(VARIANT)) $(EXTRA_LDFLAGS)
 TOOL_LINK := -pthread -Wl,--as-needed $(LINK_release) $(EXTRA_LDFLAGS)
-# Tests can make the n-th allocation fail: see tests/support/alloc_fail.h.
-WRAP     := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+# Tests can make the n-th allocation fail (tests/support/alloc_fail.h) and draw ids from a seed (tests/support/seeded.h).
+WRAP     := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=bus_uuid_random,--wrap=bus_token_random
 
 # ---- sources ------------------------------------------------------------------------------------------------------
 

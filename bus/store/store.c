@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOG_PIECE (256 << 10) /* of the write-ahead log, at a time */
+
 bool bus_list_reserve(bus_list *list, size_t count)
 {
     if (count <= list->cap)
@@ -88,8 +90,8 @@ static bus_status pragma_of(bus_store *store, const char *sql, const char *want,
                           sql, rc == SQLITE_ROW ? bus_column_text(stmt, 0) : "", want);
     else if (page_size)
         *page_size = sqlite3_column_int64(stmt, 0);
-    sqlite3_finalize(stmt);
-    return status;
+    rc = sqlite3_finalize(stmt); /* what a pragma changes is committed here, after its row said that it was done */
+    return status != BUS_OK || rc == SQLITE_OK ? status : bus_store_fail(store, rc, "opening the store", err);
 }
 
 static bus_status configure(bus_store *store, const bus_store_options *options, bus_error *err)
@@ -126,6 +128,43 @@ static bus_status configure(bus_store *store, const bus_store_options *options, 
     sqlite3_wal_hook(db, on_wal, store);
     sqlite3_commit_hook(db, on_commit, store);
     return bus_cage_install(store, err);
+}
+
+/* Reads the log and writes the same bytes again. Not where the device may spoil what it overwrites while the power fails. */
+static int write_log_again(sqlite3_file *log)
+{
+    const sqlite3_io_methods *file = log->pMethods;
+    sqlite3_int64 size = 0;
+    if (!(file->xDeviceCharacteristics(log) & SQLITE_IOCAP_POWERSAFE_OVERWRITE))
+        return SQLITE_OK;
+    char *piece = malloc(LOG_PIECE);
+    int rc = piece ? file->xFileSize(log, &size) : SQLITE_NOMEM;
+    for (sqlite3_int64 at = 0; rc == SQLITE_OK && at < size; at += LOG_PIECE) {
+        int len = size - at < LOG_PIECE ? (int)(size - at) : LOG_PIECE;
+        rc = file->xRead(log, piece, len, at);
+        if (rc == SQLITE_OK)
+            rc = file->xWrite(log, piece, len, at);
+    }
+    free(piece);
+    return rc == SQLITE_OK && size ? file->xSync(log, SQLITE_SYNC_NORMAL) : rc;
+}
+
+/* What the log holds is on the disk before anything is built on it. The commit of a process that is gone is found here, in the
+ * system's cache, also if its sync failed: then the system takes those pages for clean, no later sync writes them, and a loss of
+ * power takes them together with all that was committed behind them. The write lock keeps others from starting the log anew. */
+static bus_status harden_log(bus_store *store, bus_error *err)
+{
+    sqlite3_file *log = NULL;
+    bus_status status = bus_exec(store, "BEGIN IMMEDIATE", "opening the store", err);
+    if (status != BUS_OK)
+        return status;
+    int rc = sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (rc == SQLITE_OK && log && log->pMethods)
+        rc = write_log_again(log);
+    if (rc != SQLITE_OK)
+        status = bus_store_fail(store, rc, "making the write-ahead log durable", err);
+    bus_status ended = bus_exec(store, "ROLLBACK", "opening the store", status == BUS_OK ? err : NULL);
+    return status == BUS_OK ? ended : status;
 }
 
 static bus_status load(bus_store *store, bus_error *err)
@@ -173,7 +212,7 @@ bus_status bus_store_open(const bus_store_options *options, bus_store **out, bus
     if (!(store->path = strdup(options->path)) || !(store->service = strdup(options->service)))
         status = bus_fail_nomem(err);
     else if ((status = open_file(store, options, err)) == BUS_OK && (status = configure(store, options, err)) == BUS_OK &&
-             (status = bus_schema_apply(store, err)) == BUS_OK && (status = bus_meta_load(store, err)) == BUS_OK &&
+             (status = harden_log(store, err)) == BUS_OK && (status = bus_schema_apply(store, err)) == BUS_OK && (status = bus_meta_load(store, err)) == BUS_OK &&
              (status = bus_migrate(store, options->migrations, err)) == BUS_OK)
         status = load(store, err);
     if (status != BUS_OK) {

@@ -36,7 +36,9 @@ static disk_fate fate_of(disk *d, const char *path, disk_op op)
         d->changes++;
         print(d, text_hash(path) + (uint64_t)op);
     }
-    return d->judge ? d->judge(d->judge_opaque, path, op) : DISK_WELL;
+    int64_t deaths = d->deaths;
+    disk_fate fate = d->judge ? d->judge(d->judge_opaque, path, op) : DISK_WELL;
+    return d->deaths == deaths ? fate : DISK_ERROR;
 }
 
 int disk_ask(disk_handle *handle, disk_op op, int error)
@@ -388,6 +390,11 @@ void disk_promise(disk *d, int sector, bool power_safe_overwrite)
     d->power_safe = power_safe_overwrite;
 }
 
+void disk_draw_from(disk *d, uint64_t seed)
+{
+    d->random = seed;
+}
+
 void disk_judge_by(disk *d, disk_judge judge, void *opaque)
 {
     d->judge = judge;
@@ -413,6 +420,7 @@ static void cut(disk_inode *inode)
 
 void disk_cut(disk *d, const char *prefix)
 {
+    d->deaths++;
     for (disk_name *name = d->names; name; name = name->next)
         if (begins(name->path, prefix))
             cut(name->now);
@@ -420,6 +428,7 @@ void disk_cut(disk *d, const char *prefix)
 
 void disk_power_off(disk *d, const char *prefix)
 {
+    d->deaths++;
     for (disk_name *name = d->names; name; name = name->next) {
         if (!begins(name->path, prefix))
             continue;

@@ -39,6 +39,8 @@ void disk_free(disk *disk);
 
 /* Instead of what the seed chose. */
 void disk_promise(disk *disk, int sector, bool power_safe_overwrite);
+/* From here on what a power loss takes is drawn from `seed`. */
+void disk_draw_from(disk *disk, uint64_t seed);
 void disk_judge_by(disk *disk, disk_judge judge, void *opaque);
 /* The files of a directory may grow by so many bytes altogether; negative: without bound. */
 void disk_room(disk *disk, const char *directory, int64_t bytes);

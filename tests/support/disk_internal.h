@@ -43,7 +43,7 @@ struct disk {
     void *judge_opaque;
     disk_directory *directories;
     disk_name *names;
-    int64_t changes;
+    int64_t changes, deaths;
     uint64_t print;
 };
 

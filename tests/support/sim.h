@@ -14,6 +14,8 @@
 
 #include "service/test_host.h"
 #include "shard/virtual_clock.h"
+#include "support/disk.h"
+#include "support/seeded.h"
 #include "support/sim_plan.h"
 #include "support/snapshot.h"
 #include <stdio.h>
@@ -42,7 +44,17 @@ typedef struct sim_process {
     sim_pool jobs;
     int64_t gaps_seen[SIM_SHARDS];
     int service, number;
+    bool dead;                           /* what it still does goes nowhere; it is closed when its code returns */
 } sim_process;
+
+/* What is wrong, or about to be, with the disk of a service. */
+typedef struct sim_illness {
+    int power_after, death_after;        /* operations; 0: never */
+    sim_fault fails;                     /* which kind of operation; SIM_FAULTS: none */
+    int fail_after, fail_times;
+    bool full;
+    bool struck;                         /* something has failed since it healed last */
+} sim_illness;
 
 /* A transaction from outside, and what its caller was told. */
 typedef struct sim_call {
@@ -75,6 +87,13 @@ struct sim {
     sim_call *call[SIM_CALLS_MOST];
     int calls;
 
+    /* disks */
+    disk *disk;
+    bool disk_power_safe;
+    int disk_storm;                      /* per mille of steps that also do something to a disk */
+    sim_illness ill[SIM_SERVICES];
+    bool rebooted[SIM_SERVICES];         /* their power has failed: the next step may start them again */
+
     /* a death */
     sim_process *acting;                 /* whose code runs */
     sim_process *doomed;                 /* who is to die while it runs */
@@ -86,8 +105,9 @@ struct sim {
 /* ---- sim_world.c: chance, history, and the life of processes */
 
 /* From here on chances are those of `stream`: a step's number, or one of those below. */
-enum { SIM_START = 1 << 24, SIM_HEAL };
+enum { SIM_START = 1 << 24, SIM_HEAL, SIM_DISK };
 void sim_draw_from(sim *s, uint64_t stream);
+uint64_t sim_random(sim *s);
 int sim_below(sim *s, int n);
 bool sim_chance(sim *s, int per_mille);
 /* May this fault strike? Counts it if so: the plan can leave it out. Ask after all chances are drawn. */
@@ -100,6 +120,10 @@ void sim_fail(sim *s, const char *format, ...) BUS_PRINTF(2, 3);
 void sim_start(sim *s, sim_process *process);
 void sim_stop(sim *s, sim_process *process);
 void sim_kill(sim *s, sim_process *process);
+/* The same for one whose code runs now: it is closed when that returns. */
+void sim_die(sim *s, sim_process *process);
+/* All processes of a service die, and what they had not synced is lost as it may. */
+void sim_power_off(sim *s, int service);
 /* Runs prepare steps that wait: the n-th; all. */
 void sim_run_job(sim_process *process, int n);
 void sim_run_jobs(sim_process *process);
@@ -122,6 +146,17 @@ void sim_heal(sim *s);
 /* ---- sim_cluster.c: the topics and their faults */
 
 bool sim_cluster_make(sim *s);
+
+/* ---- sim_disk.c: stores are on disks that fail */
+
+bool sim_disk_make(sim *s);
+void sim_disk_unmake(sim *s);
+void sim_disk_heal(sim *s);
+/* Something befalls the disk of a service, now or soon. */
+void sim_disk_step(sim *s, int service);
+/* May a store of this service say that its disk is full or broken? */
+bool sim_disk_ill(const sim *s, int service);
+disk_fate sim_on_disk(void *sim, const char *path, disk_op op);
 
 /* ---- sim_service.c: fills s->service. */
 

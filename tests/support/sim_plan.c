@@ -14,7 +14,9 @@ static const char *const names[SIM_FAULTS] = {
     [SIM_STOP] = "stop", [SIM_REPEAT] = "foreign-repeat", [SIM_REDRIVE] = "redrive", [SIM_DISCARD] = "discard",
     [SIM_COMMAND_TWICE] = "command-twice", [SIM_CALL] = "transaction", [SIM_RETRY] = "handler-retry", [SIM_REJECT] = "handler-reject",
     [SIM_PAUSE] = "handler-pause", [SIM_STICKY] = "handler-error", [SIM_PREPARE_RETRY] = "prepare-retry",
-    [SIM_PREPARE_PAUSE] = "prepare-pause",
+    [SIM_PREPARE_PAUSE] = "prepare-pause", [SIM_POWER] = "power-loss", [SIM_POWER_INSIDE] = "power-loss-inside",
+    [SIM_DEATH_AT_DISK] = "death-at-disk", [SIM_FULL_DISK] = "full-disk", [SIM_SYNC_FAILS] = "sync-fails",
+    [SIM_WRITE_FAILS] = "write-fails", [SIM_READ_FAILS] = "read-fails",
 };
 
 const char *sim_fault_name(sim_fault fault)

@@ -17,6 +17,7 @@ typedef enum sim_fault {
     SIM_DEATH, SIM_DEATH_INSIDE, SIM_STOP,                                                                     /* processes */
     SIM_REPEAT, SIM_REDRIVE, SIM_DISCARD, SIM_COMMAND_TWICE, SIM_CALL,                                         /* people */
     SIM_RETRY, SIM_REJECT, SIM_PAUSE, SIM_STICKY, SIM_PREPARE_RETRY, SIM_PREPARE_PAUSE,                        /* handlers */
+    SIM_POWER, SIM_POWER_INSIDE, SIM_DEATH_AT_DISK, SIM_FULL_DISK, SIM_SYNC_FAILS, SIM_WRITE_FAILS, SIM_READ_FAILS, /* disks */
     SIM_FAULTS
 } sim_fault;
 
@@ -35,6 +36,7 @@ typedef struct sim_result {
     char text[300];    /* what it found */
     int64_t count[SIM_FAULTS];
     int64_t events;    /* effects of handlers at the end */
+    uint64_t print;    /* of all that was done to the disks: another one is another history */
 } sim_result;
 
 void sim_plan_init(sim_plan *plan, uint64_t seed);

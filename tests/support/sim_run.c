@@ -57,7 +57,7 @@ static bool make(sim *s)
     choose_limits(s);
     s->catalog = bus_catalog_new();
     snprintf(s->data, sizeof s->data, "%s/bus-sim-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (!s->catalog || !sim_cluster_make(s) || !mkdtemp(s->data)) {
+    if (!s->catalog || !sim_disk_make(s) || !sim_cluster_make(s) || !mkdtemp(s->data)) {
         sim_fail(s, "no memory, or no temporary directory");
         return false;
     }
@@ -83,6 +83,7 @@ static void unmake(sim *s)
     }
     bus_memory_cluster_free(s->cluster);
     bus_catalog_free(s->catalog);
+    sim_disk_unmake(s);
     remove_tree(s->data);
     for (int i = 0; i < s->calls; i++)
         free(s->call[i]);

@@ -32,7 +32,8 @@ static void on_call(bus_call *done, bus_status status, const bus_error *err)
 {
     sim_call *call = (sim_call *)done;
     (void)err;
-    call->end = call->sim->cut ? CALL_UNKNOWN : status == BUS_OK ? CALL_DONE : CALL_FAILED;
+    /* a disk that fails in a commit leaves open what is on it */
+    call->end = call->sim->cut || status == BUS_IO ? CALL_UNKNOWN : status == BUS_OK ? CALL_DONE : CALL_FAILED;
 }
 
 static void transact(sim *s)
@@ -117,6 +118,20 @@ static void upset(sim *s, sim_process *process)
     }
 }
 
+/* A machine whose power is back starts what ran on it, most of the time. */
+static void reboot(sim *s)
+{
+    for (int i = 0; i < SIM_SERVICES; i++) {
+        bool starts = s->rebooted[i] && sim_chance(s, 700);
+        for (int p = 0; starts && p < s->plan->processes; p++)
+            if (!s->process[i][p].host)
+                sim_start(s, &s->process[i][p]);
+        if (starts)
+            sim_rebalance(s, i);
+        s->rebooted[i] = false;
+    }
+}
+
 static void rebalance(sim *s, int service)
 {
     if (sim_strikes(s, SIM_REBALANCE))
@@ -184,6 +199,9 @@ void sim_step(sim *s)
         upset(s, process);
         rebalance(s, service);
     }
+    reboot(s);
+    if (sim_chance(s, s->disk_storm))
+        sim_disk_step(s, service);
     if ((dice -= 630) < 0) {
         sim_turn(s, process, sim_below(s, SIM_SHARDS));
     } else if ((dice -= 100) < 0) {
@@ -249,6 +267,7 @@ void sim_heal(sim *s)
     sim_draw_from(s, SIM_HEAL);
     s->calm = true;
     s->doomed = NULL;
+    sim_disk_heal(s);
     bus_memory_down(s->cluster, false);
     bus_memory_commits_fail(s->cluster, false);
     for (int i = 0; i < SIM_SERVICES * SIM_PROCESSES; i++) {

@@ -5,6 +5,7 @@
 #include <bus/bus.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- chance: splitmix64 */
 
@@ -20,9 +21,14 @@ void sim_draw_from(sim *s, uint64_t stream)
     s->random = mix(mix(s->plan->seed + 0x9E3779B97F4A7C15u) + stream);
 }
 
+uint64_t sim_random(sim *s)
+{
+    return mix(s->random += 0x9E3779B97F4A7C15u);
+}
+
 int sim_below(sim *s, int n)
 {
-    return (int)(mix(s->random += 0x9E3779B97F4A7C15u) % (uint64_t)n);
+    return (int)(sim_random(s) % (uint64_t)n);
 }
 
 bool sim_chance(sim *s, int per_mille)
@@ -67,6 +73,9 @@ void sim_fail(sim *s, const char *format, ...)
     if (!s->result->failed) {
         snprintf(s->result->check, sizeof s->result->check, "%s", format);
         vsnprintf(s->result->text, sizeof s->result->text, format, args);
+        char *place = s->data[0] ? strstr(s->result->text, s->data) : NULL; /* another in each run */
+        if (place)
+            memmove(place, place + strlen(s->data), strlen(place + strlen(s->data)) + 1);
     }
     va_end(args);
     s->result->failed = true;
@@ -135,16 +144,27 @@ static bool held_elsewhere(sim *s, const sim_process *process, int shard)
     return false;
 }
 
-/* Keeps the files of a process as they are: what it does from now on is not to be. */
-static void die(sim *s, sim_process *process)
+static void mark_dead(sim *s, sim_process *process)
 {
-    char directory[128];
-    snprintf(directory, sizeof directory, "%s/%s", s->data, s->service[process->service].name);
-    for (int i = 0; i < SIM_SHARDS; i++)
-        s->snapshot[i] = held_elsewhere(s, process, i) ? NULL : snapshot_take(directory, i);
+    process->dead = true;
     bus_memory_cut(bus_host_transport(process->host));
     s->cut = true;
     s->doomed = NULL;
+}
+
+/* Keeps the files of a process as they are: what it does from now on is not to be. */
+void sim_die(sim *s, sim_process *process)
+{
+    char directory[128], store[160];
+    snprintf(directory, sizeof directory, "%s/%s", s->data, s->service[process->service].name);
+    for (int i = 0; i < SIM_SHARDS; i++) {
+        if (held_elsewhere(s, process, i))
+            continue;
+        s->snapshot[i] = snapshot_take(directory, i);
+        snprintf(store, sizeof store, "%s/%d.", directory, i);
+        disk_cut(s->disk, store);
+    }
+    mark_dead(s, process);
 }
 
 static void shut(sim_process *process)
@@ -155,10 +175,14 @@ static void shut(sim_process *process)
     process->host = NULL;
 }
 
-static void bury(sim *s, sim_process *process)
+static void bury(sim *s)
 {
-    if (process->host)
-        shut(process);
+    for (int i = 0; i < SIM_SERVICES * SIM_PROCESSES; i++) {
+        sim_process *process = &s->process[0][0] + i;
+        if (process->dead && process->host)
+            shut(process);
+        process->dead = false;
+    }
     for (int i = 0; i < SIM_SHARDS; i++)
         if (s->snapshot[i] && !snapshot_restore(s->snapshot[i]))
             sim_fail(s, "a store's files could not be put back");
@@ -177,25 +201,46 @@ void sim_on_failpoint(const char *point, void *opaque)
         return;
     }
     sim_note(s, "%s.%d dies at %s", s->service[s->doomed->service].name, s->doomed->number, point);
-    die(s, s->doomed);
+    sim_die(s, s->doomed);
 }
 #endif
 
 /* Ends what a process does; true if it has died meanwhile. */
-static bool acted(sim *s, sim_process *process)
+static bool acted(sim *s)
 {
     s->acting = NULL;
     if (!s->cut)
         return false;
-    bury(s, process);
+    bury(s);
     return true;
+}
+
+void sim_power_off(sim *s, int service)
+{
+    char directory[128], note[160];
+    snprintf(directory, sizeof directory, "%s/%s", s->data, s->service[service].name);
+    for (int p = 0; p < SIM_PROCESSES; p++)
+        if (s->process[service][p].host && !s->process[service][p].dead)
+            mark_dead(s, &s->process[service][p]);
+    for (int i = 0; i < SIM_SHARDS; i++) {
+        snprintf(note, sizeof note, "%s/%d.running", directory, i);
+        if (sim_chance(s, 500))
+            unlink(note);
+        s->snapshot[i] = snapshot_take(directory, i);
+    }
+    disk_draw_from(s->disk, sim_random(s));
+    disk_power_off(s->disk, directory);
+    s->ill[service] = (sim_illness){ .fails = SIM_FAULTS, .full = s->ill[service].full };
+    s->rebooted[service] = true;
+    if (!s->acting)
+        bury(s);
 }
 
 void sim_kill(sim *s, sim_process *process)
 {
     sim_note(s, "%s.%d dies", s->service[process->service].name, process->number);
-    die(s, process);
-    bury(s, process);
+    sim_die(s, process);
+    bury(s);
 }
 
 void sim_stop(sim *s, sim_process *process)
@@ -203,7 +248,7 @@ void sim_stop(sim *s, sim_process *process)
     sim_note(s, "%s.%d stops", s->service[process->service].name, process->number);
     s->acting = process;
     shut(process);
-    acted(s, process);
+    acted(s);
 }
 
 /* Is anything wrong with a shard that no fault of ours explains? */
@@ -212,6 +257,11 @@ static void look(sim *s, sim_process *process, int shard)
     bus_error err = { 0 };
     const char *name = s->service[process->service].name;
     bus_status status = bus_host_failure(process->host, shard, &err);
+    if ((status == BUS_FULL || status == BUS_IO) && sim_disk_ill(s, process->service)) {
+        sim_note(s, "%s.%d ends: %s", name, process->number, err.text); /* as bus_run would */
+        sim_stop(s, process);
+        return;
+    }
     if (status && status != BUS_LOCKED && status != BUS_BROKER && status != BUS_TIMEOUT)
         sim_fail(s, "%s.%d: shard %d: %s: %s", name, process->number, shard, bus_status_name(status), err.text);
     bus_shard *open = bus_host_shard(process->host, shard);
@@ -232,9 +282,9 @@ void sim_hear(sim *s, sim_process *process)
         sim_note(s, "%s.%d hears its group", s->service[process->service].name, process->number);
     bus_host_group(process->host);
     process->jobs.at_once = false;
-    if (acted(s, process))
+    if (acted(s))
         return;
-    for (int i = 0; i < SIM_SHARDS; i++)
+    for (int i = 0; i < SIM_SHARDS && process->host; i++)
         look(s, process, i);
 }
 
@@ -250,7 +300,7 @@ bool sim_turn(sim *s, sim_process *process, int shard)
     if (!s->calm && bus_host_shard(process->host, shard))
         sim_note(s, "%s.%d turns shard %d", s->service[process->service].name, process->number, shard);
     bool went = bus_host_step(process->host, shard);
-    if (acted(s, process))
+    if (acted(s))
         return true;
     look(s, process, shard);
     return went;
