@@ -32,7 +32,7 @@ typedef struct entry {
     bus_backoff backoff;
     bus_error why;             /* the last answer was none */
     bus_framing framing;       /* a schema's: what it is bound to. Never changed */
-    const bus_type *type;      /* an id's; NULL: a schema's */
+    const char *name, *json;   /* an id's, of its schema; NULL: a schema's */
     char *subject;
     bus_stamp stamp;
     char number[12];           /* the stamp's answer */
@@ -52,7 +52,7 @@ struct bus_asker {
     bus_asker_metrics metrics;
     pthread_cond_t changed;
     bus_map entries;           /* question to entry, owned */
-    bus_map stamps;            /* type and topic to entry */
+    bus_map stamps;            /* schema's text, by its address, and topic to entry */
     bus_map recalled;          /* questions about ids that stores kept, to the id plus one */
 };
 
@@ -134,32 +134,33 @@ static void know_id(entry *e, uint32_t id)
 }
 
 /* The question about an id names the subject and the exact schema. It is never sent as it is. */
-static char *id_question(const char *subject, const bus_type *type)
+static char *id_question(const char *subject, const char *json)
 {
     char text[BUS_ID_TEXT];
     bus_buf out;
-    bus_part part = { type->json, strlen(type->json) };
+    bus_part part = { json, strlen(json) };
     bus_id_of(&part, 1, text);
     bus_buf_init(&out, 0);
     bus_buf_printf(&out, "subjects/%s/%s", subject, text);
     return bus_buf_take(&out);
 }
 
-static char *subject_of(bus_asker *asker, const char *topic, const bus_type *type)
+static char *subject_of(bus_asker *asker, const char *topic, const char *name)
 {
     bus_buf out;
     bus_buf_init(&out, 0);
-    bus_registry_subject(asker->registry, topic, type->name, &out);
+    bus_registry_subject(asker->registry, topic, name, &out);
     return bus_buf_take(&out);
 }
 
-static entry *new_stamp(bus_asker *asker, const void *key, size_t len, const char *topic, const bus_type *type)
+static entry *new_stamp(bus_asker *asker, const void *key, size_t len, const char *topic, const char *name, const char *json)
 {
-    char *subject = subject_of(asker, topic, type);
-    char *question = subject ? id_question(subject, type) : NULL;
+    char *subject = subject_of(asker, topic, name);
+    char *question = subject ? id_question(subject, json) : NULL;
     entry *e = question ? entry_of(asker, question) : NULL;
-    if (e && !e->type) { /* several topics have one subject if it is named by the record alone */
-        e->type = type;
+    if (e && !e->json) { /* several topics have one subject if it is named by the record alone */
+        e->name = name;
+        e->json = json;
         e->subject = subject;
         subject = NULL;
         const void *id = bus_map_get(&asker->recalled, question, strlen(question));
@@ -174,14 +175,14 @@ static entry *new_stamp(bus_asker *asker, const void *key, size_t len, const cha
 }
 
 /* NULL: no memory */
-static entry *stamp_of(bus_asker *asker, const char *topic, const bus_type *type)
+static entry *stamp_of(bus_asker *asker, const char *topic, const char *name, const char *json)
 {
-    unsigned char key[sizeof type + 256];
+    unsigned char key[sizeof json + 256];
     size_t n = strnlen(topic, 250);
-    memcpy(key, &type, sizeof type);
-    memcpy(key + sizeof type, topic, n);
-    entry *e = bus_map_get(&asker->stamps, key, sizeof type + n);
-    return e ? e : new_stamp(asker, key, sizeof type + n, topic, type);
+    memcpy(key, &json, sizeof json);
+    memcpy(key + sizeof json, topic, n);
+    entry *e = bus_map_get(&asker->stamps, key, sizeof json + n);
+    return e ? e : new_stamp(asker, key, sizeof json + n, topic, name, json);
 }
 
 static bus_status not_yet(const entry *e, bus_error *err)
@@ -190,7 +191,7 @@ static bus_status not_yet(const entry *e, bus_error *err)
     if (e->why.status)
         bus_fail(err, refused, "%.460s", e->why.text);
     else
-        bus_fail(err, refused, "the schema registry is being asked for %.300s", e->type ? e->subject : e->question);
+        bus_fail(err, refused, "the schema registry is being asked for %.300s", e->json ? e->subject : e->question);
     if (err)
         err->retriable = refused == BUS_MISSING;
     return refused;
@@ -243,7 +244,7 @@ static bus_status stamp(bus_ids *ids, const char *topic, const bus_type *type, c
 {
     bus_asker *asker = (bus_asker *)ids;
     pthread_mutex_lock(&asker->lock);
-    entry *e = stamp_of(asker, topic, type);
+    entry *e = stamp_of(asker, topic, type->name, type->json);
     bus_status status = e ? consider(asker, e, err) : bus_fail_nomem(err);
     if (status == BUS_OK)
         *out = &e->stamp;
@@ -266,7 +267,7 @@ static void recall(bus_ids *ids, const char *question, const char *answer)
     pthread_mutex_lock(&asker->lock);
     entry *e = bus_map_get(&asker->entries, question, strlen(question));
     bus_map_put(&asker->recalled, question, strlen(question), (void *)(uintptr_t)(id + 1));
-    if (e && e->state != ENTRY_KNOWN && e->type && !e->asking)
+    if (e && e->state != ENTRY_KNOWN && e->json && !e->asking)
         know_id(e, (uint32_t)id);
     pthread_mutex_unlock(&asker->lock);
 }
@@ -288,10 +289,10 @@ static bus_status ask_schema(bus_asker *asker, const entry *e, bus_error *err)
 
 static bus_status ask_id(bus_asker *asker, const entry *e, uint32_t *id, bus_error *err)
 {
-    bus_status status = asker->registers ? bus_registry_register(asker->registry, e->subject, e->type->json, id, err)
-                                         : bus_registry_find(asker->registry, e->subject, e->type->json, id, err);
+    bus_status status = asker->registers ? bus_registry_register(asker->registry, e->subject, e->json, id, err)
+                                         : bus_registry_find(asker->registry, e->subject, e->json, id, err);
     if (status == BUS_MISSING && !asker->registers)
-        bus_fail_in(err, "registry.register is false, and %.100s is not under %.200s", e->type->name, e->subject);
+        bus_fail_in(err, "registry.register is false, and %.100s is not under %.200s", e->name, e->subject);
     return status;
 }
 
@@ -320,12 +321,12 @@ static void ask(bus_asker *asker, entry *e)
     e->asked = true;
     pthread_mutex_unlock(&asker->lock);
     int64_t since_us = now_us();
-    bus_status status = e->type ? ask_id(asker, e, &id, &err) : ask_schema(asker, e, &err);
+    bus_status status = e->json ? ask_id(asker, e, &id, &err) : ask_schema(asker, e, &err);
     pthread_mutex_lock(&asker->lock);
     bus_observe(&asker->metrics.request_time, now_us() - since_us);
     e->asking = false;
     e->why = err;
-    if (status == BUS_OK && e->type) {
+    if (status == BUS_OK && e->json) {
         know_id(e, id);
     } else if (status == BUS_OK) {
         e->state = ENTRY_KNOWN;
@@ -460,7 +461,7 @@ bus_status bus_asker_expect(bus_asker *asker, const char *topic, const bus_type 
     if (!asker || !asker->confluent)
         return BUS_OK;
     pthread_mutex_lock(&asker->lock);
-    entry *e = stamp_of(asker, topic, type);
+    entry *e = stamp_of(asker, topic, type->name, type->json);
     if (e)
         e->expected = true;
     pthread_cond_broadcast(&asker->changed);
@@ -468,14 +469,14 @@ bus_status bus_asker_expect(bus_asker *asker, const char *topic, const bus_type 
     return e ? BUS_OK : bus_fail_nomem(err);
 }
 
-bus_status bus_asker_stamp(bus_asker *asker, const char *topic, const bus_type *type, const bus_stamp **out, bus_error *err)
+bus_status bus_asker_stamp(bus_asker *asker, const char *topic, const char *name, const char *json, const bus_stamp **out, bus_error *err)
 {
     if (!asker || !asker->confluent) {
         *out = NULL;
         return BUS_OK;
     }
     pthread_mutex_lock(&asker->lock);
-    entry *e = stamp_of(asker, topic, type);
+    entry *e = stamp_of(asker, topic, name, json);
     bus_status status = !e ? bus_fail_nomem(err) : is_known(asker, e) ? BUS_OK : await(asker, e, err);
     if (status == BUS_OK)
         *out = &e->stamp;

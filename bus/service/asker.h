@@ -34,9 +34,9 @@ bus_ids *bus_asker_ids(bus_asker *asker);
  * nothing unless framing=confluent. */
 bus_status bus_asker_expect(bus_asker *asker, const char *topic, const bus_type *type, bus_error *err);
 
-/* For callers that may wait. The framing to write, or NULL for single-object encoding (asker may be NULL). BUS_TIMEOUT, and as
- * bus_ids.stamp. */
-bus_status bus_asker_stamp(bus_asker *asker, const char *topic, const bus_type *type, const bus_stamp **out, bus_error *err);
+/* For callers that may wait. The framing to write, or NULL for single-object encoding (asker may be NULL). `name` and `json` are the
+ * schema's, and outlive the asker. As bus_ids.stamp. */
+bus_status bus_asker_stamp(bus_asker *asker, const char *topic, const char *name, const char *json, const bus_stamp **out, bus_error *err);
 /* Until the catalog has what the framing refers to, or the registry does not know it. BUS_OK at once for other framings. */
 bus_status bus_asker_wait(bus_asker *asker, const bus_framing *framing, bus_error *err);
 

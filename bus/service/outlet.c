@@ -165,7 +165,7 @@ static bus_status publish_row(bus *self, bus_outlet *outlet, const bus_row *row,
 bus_status bus_outlet_encode(bus *self, const char *topic, const bus_type *type, const void *body, bus_buf *out, bus_error *err)
 {
     const bus_stamp *stamp;
-    bus_status status = bus_asker_stamp(self->asker, topic, type, &stamp, err);
+    bus_status status = bus_asker_stamp(self->asker, topic, type->name, type->json, &stamp, err);
     if (status != BUS_OK)
         return status;
     return stamp ? bus_wire_encode_with(type, stamp->framing, sizeof stamp->framing, body, out, err) : bus_wire_encode(type, body, out, err);

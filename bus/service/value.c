@@ -36,16 +36,19 @@ bus_status bus_publish_value(bus *self, const char *topic, const char *schema_te
                              struct avro_value *value, bus_done done, void *opaque, bus_error *err)
 {
     const bus_schema *schema = NULL;
-    uint8_t framing[BUS_WIRE_FRAMING];
+    const bus_stamp *stamp = NULL;
+    uint8_t single[BUS_WIRE_FRAMING];
     bus_buf bytes;
     if (!topic || !schema_text || !value)
         return bus_fail(err, BUS_INVALID, "bus_publish_value needs a topic, a schema and a value");
     bus_status status = learn(self, schema_text, &schema, err);
+    if (status == BUS_OK)
+        status = bus_asker_stamp(self->asker, topic, bus_schema_name(schema), bus_schema_json(schema, NULL), &stamp, err);
     if (status != BUS_OK)
         return status;
-    bus_wire_frame(bus_schema_fingerprint(schema), framing);
+    bus_wire_frame(bus_schema_fingerprint(schema), single);
     bus_buf_init(&bytes, (size_t)bus_config_int(self->config, "message.max.bytes"));
-    bus_buf_add(&bytes, framing, sizeof framing);
+    bus_buf_add(&bytes, stamp ? stamp->framing : single, stamp ? sizeof stamp->framing : sizeof single);
     status = bus_buf_ok(&bytes) ? bus_value_encode(schema, value, &bytes, err) : bus_fail_nomem(err);
     if (status == BUS_OK) {
         const bus_type named = { .name = bus_schema_name(schema) };

@@ -22,7 +22,7 @@ from confluent_kafka.schema_registry import (Schema, SchemaReference, SchemaRegi
 from front import Authority, Front, Hanging
 from zoo import (APART, COUNT, EVERYTHING, KEEPER, PARSED, SINGLE, Registry, body, cloud_headers, consume, inlined, lab, mirror, plain, produce,
                  read_by_confluent, same, serialized, serializer, value)
-from lab import BUS, PROJECT, check, equal, eventually, free_port, test  # zoo says where it is
+from lab import BUILD, BUS, PROJECT, check, equal, eventually, free_port, test  # zoo says where it is
 
 APICURIO = os.path.join(PROJECT, os.environ.get("BUS_BUILD", "build"), "interop", "apicurio", "quarkus-run.jar")
 RULES = "/apis/ccompat/v7"
@@ -223,6 +223,35 @@ def every_framing_is_read(lab_):
     check('"price":"-1.05"' in bus(lab_, 0, "dlq", "show", letters["id"], registry__url=registry.url)[0], "a decimal in the plain form")
     check("set registry.url" in bus(lab_, 0, "dlq", "show", letters["guid"])[0], "a letter without a registry")
     service.stop()
+
+
+@test
+def generic_values(lab_):
+    """A service without a compiled type reads every framing as avro-c's values, and publishes them in both, byte for byte."""
+    registry, schema = Registry(lab_), write(lab_, "dynamic.avsc", EVERYTHING)
+    for framing in ("single-object", "confluent"):
+        name = f"dynamic-{framing}"
+        service = lab_.service(name, env={"DYNAMIC_NAME": name, "DYNAMIC_SCHEMA": schema, "BUS_BOOTSTRAP_SERVERS": lab_.kafka.servers,
+                                          "BUS_FRAMING": framing, "BUS_REGISTRY_URL": registry.url},
+                               pause__first__ms="100ms", pause__most__ms="500ms", registry__url=registry.url)
+        service.program = os.path.join(BUILD, "tests", "services", "dynamic")
+        make(lab_, service.topic("events"))
+        service.make_topics()
+        id_ = registry.id_of("dynamic.commands-value", EVERYTHING)
+        guid = uuid.UUID(registry.client.lookup_schema("dynamic.commands-value", Schema(json.dumps(EVERYTHING), "AVRO")).guid).bytes
+        prefixes = [SINGLE, struct.pack(">bI", 0, id_), b"\x01" + guid]
+        bus(lab_, 0, "schema", "register", schema, "--compatibility", "none")
+        produce(service, [(f"k{n}", prefixes[n % 3] + body(PARSED, value(n)), cloud_headers(n)) for n in range(COUNT)])
+        service.start()
+        found = consume(service, COUNT)
+        prefix = SINGLE
+        if framing == "confluent":
+            prefix = struct.pack(">bI", 0, registry.client.get_latest_version(f"{name}.events-zoo.Everything").schema_id)
+        for n in range(COUNT):
+            equal(found[f"k{n}"].value(), prefix + body(PARSED, value(n)), f"value {n}")
+        kept = {row[0] for row in service.sql("SELECT question FROM bus_answer")}
+        equal(kept, {f"schemas/ids/{id_}", f"schemas/guids/{uuid.UUID(bytes=guid)}"}, "answers kept in the store")
+        service.stop()
 
 
 # ---- TLS, passwords, addresses

@@ -456,7 +456,7 @@ static void gives_ids_to_write(void **state)
     bus_asker *asker = asker_of(config, catalog, &h);
     bus_ids *ids = bus_asker_ids(asker);
     assert_int_equal(bus_asker_expect(asker, "shop.events", &type, &err), BUS_OK);
-    assert_int_equal(bus_asker_stamp(asker, "shop.events", &type, &stamp, &err), BUS_OK);
+    assert_int_equal(bus_asker_stamp(asker, "shop.events", type.name, type.json, &stamp, &err), BUS_OK);
     assert_memory_equal(stamp->framing, "\0\0\0\1\2", 5);
     assert_string_equal(stamp->answer, "258");
     assert_int_equal(ids->stamp(ids, "shop.events", &type, &again, &err), BUS_OK);
@@ -469,7 +469,7 @@ static void gives_ids_to_write(void **state)
     /* A shard does not wait. */
     assert_int_equal(ids->stamp(ids, "shop.bad", &type, &again, &err), BUS_MISSING);
     assert_true(err.retriable);
-    assert_int_equal(bus_asker_stamp(asker, "shop.bad", &type, &again, &err), BUS_SCHEMA);
+    assert_int_equal(bus_asker_stamp(asker, "shop.bad", type.name, type.json, &again, &err), BUS_SCHEMA);
     assert_int_equal(atomic_load(&h.refused), 0);
     assert_int_equal(bus_asker_expect(asker, "other.bad", &type, &err), BUS_OK); /* 404: the registry is odd, but refuses no schema */
     bus_asker_close(asker);

@@ -15,12 +15,14 @@ struct avro_value; /* avro_value_t */
 
 /* Fills *out with the event's value, by the schema that wrote it, whatever the route's type; for routes without one. The
  * bytes are checked before avro-c sees them. The value is the caller's: avro_value_decref frees it; it may outlive the
- * delivery, but belongs to one thread at a time. BUS_MISSING: nobody has announced the schema; BUS_CORRUPT; BUS_SCHEMA:
- * avro-c cannot hold such a type; BUS_NOMEM. In a handler. */
+ * delivery, but belongs to one thread at a time. BUS_MISSING: nobody has announced the schema, or the registry is being asked for
+ * it: return bus_pause. BUS_CORRUPT; BUS_SCHEMA: avro-c cannot hold such a type, or a registry has the schema and none is
+ * configured; BUS_NOMEM. In a handler. */
 bus_status bus_event_value(bus_tx *tx, const bus_event *event, struct avro_value *out, bus_error *err);
 
 /* As bus_publish, for a value: `schema` is the JSON text of its schema, which is announced on bus.schemas before the first
- * event of this process; its record's full name becomes ce_type. BUS_SCHEMA: the text is none; BUS_INVALID: the value is of
+ * event of this process; its record's full name becomes ce_type. With framing=confluent the first event
+ * waits for the registry. BUS_SCHEMA: the text is none, or the registry refuses it; BUS_INVALID: the value is of
  * another schema; else as bus_publish. Any thread. */
 bus_status bus_publish_value(bus *bus, const char *topic, const char *schema, const void *key, size_t key_len,
                              struct avro_value *value, bus_done done, void *opaque, bus_error *err);
