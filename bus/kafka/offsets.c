@@ -2,10 +2,12 @@
  * Offsets: what the cluster and the group know of partitions, asked for in batches and with a bound in time. */
 #include "base/error.h"
 #include "kafka/internal.h"
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
 #define LEADER_MS 3000 /* how long a partition without a leader is asked again */
+#define ASK_MS 1000    /* how long the first question waits for its answer, each further one twice as long */
 
 bus_status kafka_partitions(bus_transport *base, const char *topic, int timeout_ms, int32_t *out, bus_error *err)
 {
@@ -36,16 +38,31 @@ static bool leader_passes(rd_kafka_resp_err_t code)
     return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
 }
 
+/* Makes the client ask who leads now: it goes by what it knew until an answer says otherwise, and who is dead does not answer. */
+static void refresh_leaders(rd_kafka_t *rk, int timeout_ms)
+{
+    const struct rd_kafka_metadata *all;
+
+    if (rd_kafka_metadata(rk, 1, NULL, &all, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(all);
+}
+
 static rd_kafka_resp_err_t ask_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms)
 {
     int64_t deadline = bus_kafka_now() + timeout_ms, patience = bus_kafka_now() + LEADER_MS;
     struct timespec pause = { .tv_nsec = 100 * 1000 * 1000 };
 
-    for (;;) {
+    for (int wait_ms = ASK_MS;; wait_ms = wait_ms < INT_MAX / 2 ? wait_ms * 2 : INT_MAX) {
         rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_copy(list); /* answers replace questions */
-        rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(rk, asked, bus_kafka_left(deadline));
+        int left = bus_kafka_left(deadline);
+        rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(rk, asked, left < wait_ms ? left : wait_ms);
         bool again = leader_passes(code);
 
+        if (code == RD_KAFKA_RESP_ERR__TIMED_OUT && (left = bus_kafka_left(deadline)) > 0) {
+            rd_kafka_topic_partition_list_destroy(asked);
+            refresh_leaders(rk, left < wait_ms ? left : wait_ms);
+            continue;
+        }
         for (int i = 0; i < asked->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
             again = again || leader_passes(asked->elems[i].err);
         again = again && bus_kafka_left(deadline) > 100 && bus_kafka_left(patience) > 0;

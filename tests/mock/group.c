@@ -307,6 +307,28 @@ static void absent_broker_is_waited_for_and_left(void **state)
     assert_true(bus_kafka_now() - before < 2000);
 }
 
+/* The look-up of a partition whose leader has died and was followed by another must not wait for the dead one. */
+static void leader_that_died_is_not_waited_for(void **state)
+{
+    fixture *f = *state;
+    bus_offset mark = { .topic = "u", .partition = 0 };
+    int64_t before;
+
+    support_close(f);
+    support_open(f, 3);
+    rd_kafka_mock_partition_set_leader(f->mock, "u", 0, 1);
+    publish(f, "u", 0, 0, 7);
+    OK(f->transport->ops->watermarks(f->transport, &mark, 1, 5000, &err_));
+    rd_kafka_mock_broker_set_down(f->mock, 1);
+    usleep(1500000); /* who lost the connection asks who leads now: the dead one still */
+    rd_kafka_mock_partition_set_leader(f->mock, "u", 0, 2);
+    mark.high = 0;
+    before = bus_kafka_now();
+    OK(f->transport->ops->watermarks(f->transport, &mark, 1, 20000, &err_));
+    assert_int_equal(mark.high, 7);
+    assert_true(bus_kafka_now() - before < 6000);
+}
+
 static void coordinator_moves(void **state)
 {
     fixture *f = *state;
@@ -335,6 +357,7 @@ int main(void)
         TEST(two_members_share),
         TEST(poll_can_be_woken),
         TEST(absent_broker_is_waited_for_and_left),
+        TEST(leader_that_died_is_not_waited_for),
         TEST(coordinator_moves),
     };
 
