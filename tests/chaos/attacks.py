@@ -71,7 +71,7 @@ def frozen_leader(chaos):
         node = chaos.cluster.leader(topic, 0)
         chaos.did(f"SIGSTOP of node {node}, the leader of {topic}/0")
         chaos.cluster.pause(node)
-        chaos.rest(12, 18)
+        chaos.rest(*((12, 18), (35, 45))[turn % 2])
         chaos.cluster.resume(node)
         chaos.cluster.wait_in_sync()
         if not chaos.rest(1, 3):
@@ -170,9 +170,11 @@ def two_relays(chaos):
         chaos.did(f"{second.name} on the same directory, by another path")
         copy = os.path.join(shop.work, f"copy-{len(chaos.deeds)}")
         shutil.copytree(os.path.join(shop.data, name), os.path.join(copy, name))
-        time.sleep(3)
+        # A copy that still equals the store may take its place; so the store goes on first.
+        since = time.monotonic() + 2
+        eventually(f"{name} goes on after its copy", 40, lambda: all(shop.meter.moved[f"{name}/{i}"] > since for i in range(SHARDS)))
         # Its shards must come to it, or it has nothing to be refused: what else serves the service stands aside.
-        chaos.did(f"{name} on a copy of its stores, 3 s old, while nobody else runs")
+        chaos.did(f"{name} on a copy of its stores, some seconds old, while nobody else runs")
         for process in shop.of(name):
             process.stop()
         third = shop.add(name, 4, data=copy)
@@ -247,7 +249,7 @@ def narrow(chaos):
         chaos.proxies.poison(two, "timeout", toxicity=0.33, timeout=0)
         chaos.did(f"20 KB/s; connections to node {one} reset, to node {two} swallowed")
         more = chaos.rest(12, 16)
-        chaos.proxies.heal()
+        chaos.proxies.renew()
         if not more or not chaos.rest(2, 4):
             return
 

@@ -111,26 +111,36 @@ class Proxies:
     """One proxy a node. A service is told of these alone, and the nodes send it on to these alone."""
 
     def __init__(self, cluster, log):
-        self.api = free_port()
-        with open(log, "ab") as file:
-            self.process = subprocess.Popen([TOXIPROXY, "-host", "127.0.0.1", "-port", str(self.api)], stdin=subprocess.DEVNULL,
-                                            stdout=file, stderr=file)
-        eventually("Toxiproxy answers", 10, lambda: self.ask("GET", "/version") is not None)
-        for node in NODES:
-            self.ask("POST", "/proxies", {"name": f"node-{node}", "listen": f"127.0.0.1:{cluster.port + 8 + node}",
-                                          "upstream": f"127.0.0.1:{cluster.port + 5 + node}", "enabled": True})
+        self.cluster, self.log, self.process = cluster, log, None
         self.servers = cluster.kafka("address", "--proxied").strip()
+        self.begin()
+
+    def begin(self):
+        self.api = free_port()
+        with open(self.log, "ab") as file:
+            self.process = subprocess.Popen([TOXIPROXY, "-host", "127.0.0.1", "-port", str(self.api)], stdin=subprocess.DEVNULL,
+                                            stdout=file, stderr=file, env={**os.environ, "LOG_LEVEL": "warn"})
+        eventually("Toxiproxy answers", 10, self.lives)
+        for node in NODES:
+            self.ask("POST", "/proxies", {"name": f"node-{node}", "listen": f"127.0.0.1:{self.cluster.port + 8 + node}",
+                                          "upstream": f"127.0.0.1:{self.cluster.port + 5 + node}", "enabled": True})
+
+    def lives(self):
+        try:
+            return self.ask("GET", "/version")
+        except Failure:
+            return None
 
     def ask(self, method, path, body=None):
         request = urllib.request.Request(f"http://127.0.0.1:{self.api}{path}", method=method, headers={"User-Agent": "chaos"},
                                          data=json.dumps(body).encode() if body is not None else None)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 return answer.read().decode()
         except urllib.error.HTTPError as why:
             raise Failure(f"Toxiproxy: {method} {path}: {why.code} {why.read().decode()}") from None
-        except OSError:
-            return None
+        except OSError as why:
+            raise Failure(f"Toxiproxy: {method} {path}: {why}") from None
 
     def cut(self, *nodes):
         """Ends what is connected and takes nobody in."""
@@ -146,8 +156,13 @@ class Proxies:
                                                           "attributes": attributes})
 
     def heal(self):
-        """Everything joined, no toxics."""
+        """Everything joined, no toxics, connections kept."""
         self.ask("POST", "/reset")
+
+    def renew(self):
+        """The same with a proxy begun anew: one that has swallowed bytes may hang on taking its toxics back (2.5.0)."""
+        self.close()
+        self.begin()
 
     def close(self):
         self.process.kill()

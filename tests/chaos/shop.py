@@ -5,6 +5,7 @@ import collections
 import concurrent.futures
 import json
 import os
+import queue
 import random
 import re
 import signal
@@ -155,16 +156,26 @@ class Load(threading.Thread):
     def __init__(self, shop, rate, poison, dice, first):
         super().__init__(daemon=True)
         self.rate, self.poison, self.dice, self.number = rate, poison, dice, first
-        self.sent, self.ending, self.failure = set(), threading.Event(), None
+        self.sent, self.ending, self.failure, self.killed = set(), threading.Event(), None, False
         self.log = os.path.join(shop.work, "load.log")
         with open(self.log, "ab") as log:
             self.good = subprocess.Popen(
                 [BUS, "publish", "order.commands", "-", "--schema", schema("order.PlaceOrder"), "--key-field", "order_id", "--id-field", "order_id",
                  "--bootstrap", shop.cluster.servers, "-q", "--timeout", "120s"], stdin=subprocess.PIPE, stdout=log, stderr=log, text=True)
-            self.bad = subprocess.Popen(
-                ["kcat", "-P", "-b", shop.cluster.servers, "-t", "order.commands", "-K", "|", "-X", "partitioner=murmur2_random",
-                 "-X", "enable.idempotence=true"], stdin=subprocess.PIPE, stdout=log, stderr=log, text=True)
+        self.unreadable, self.servers = queue.Queue(), shop.cluster.servers
+        self.sender = threading.Thread(target=self.send_unreadable, daemon=True)
+        self.sender.start()
         self.start()
+
+    def send_unreadable(self):
+        """By kcat, which gives up when all nodes are away: again, under the same id."""
+        while (number := self.unreadable.get()) is not None:
+            done = None
+            while not self.killed and (done is None or done.returncode):
+                with open(self.log, "ab") as log:
+                    done = subprocess.run(["kcat", "-P", "-b", self.servers, "-t", "order.commands", "-K", "|", "-H", f"ce_id=o-{number}",
+                                           "-X", "partitioner=murmur2_random", "-X", "message.timeout.ms=20000"],
+                                          input=f"o-{number}|{{\"order\": {number}\n", stdout=log, stderr=log, text=True)
 
     def order(self, number):
         dice, line = self.dice, {}
@@ -198,11 +209,10 @@ class Load(threading.Thread):
                     if order:
                         self.good.stdin.write(json.dumps(order) + "\n")
                     else:
-                        self.bad.stdin.write(f"o-{self.number}|{{\"order\": {self.number}\n")
+                        self.unreadable.put(self.number)
                     self.sent.add(f"o-{self.number}")
                     self.number, count = self.number + 1, count + 1
                 self.good.stdin.flush()
-                self.bad.stdin.flush()
         except OSError as why:
             self.failure = why
 
@@ -210,22 +220,23 @@ class Load(threading.Thread):
         """Waits until all is acknowledged; the ids of all that was sent."""
         self.ending.set()
         self.join(60)
-        for process in (self.good, self.bad):
-            process.stdin.close()
-        for process in (self.good, self.bad):
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                self.failure = "not all orders were acknowledged within 60 s"
-        if self.failure or self.good.returncode or self.bad.returncode:
-            raise Failure(f"the load could not be sent: {self.failure}, exit {self.good.returncode} and {self.bad.returncode}, see {self.log}")
+        self.good.stdin.close()
+        self.unreadable.put(None)
+        self.sender.join(60)
+        try:
+            self.good.wait(60)
+        except subprocess.TimeoutExpired:
+            pass
+        if self.failure or self.good.poll() != 0 or self.sender.is_alive():
+            self.kill()
+            raise Failure(f"not all orders could be sent: {self.failure}, exit {self.good.poll()}, see {self.log}")
         return self.sent
 
     def kill(self):
+        self.killed = True
         self.ending.set()
-        for process in (self.good, self.bad):
-            process.kill()
+        self.unreadable.put(None)
+        self.good.kill()
 
 
 class Shop:
