@@ -384,9 +384,10 @@ help:
 #: make fuzz-coverage   what the corpora of the fuzz targets reach           (COVERAGE=--missed)
 #: make interop         with foreign clients
 #: make mutants         the product broken on purpose, line by line (M="3 7"; MUTANTS_TURN=date: a few)
-#: make chaos           three Kafka nodes and the shop under load, attacked and audited; about 2 minutes an attack
-#:                      (A="leader sigstop", CHAOS_SECONDS=60, SEED=1, CHAOS="--rate 100"; tests/chaos/chaos --help)
-#: make chaos-short     what CI does of it, two minutes; make soak: all of it by chance until HOURS=4 are over
+#: make chaos           three Kafka nodes and the shop under load, attacked, healed and audited
+#:                      (A="leader sigstop", CHAOS_SECONDS=60, SEED=1; tests/chaos/chaos --help)
+#: make chaos-short     what CI does of it, two minutes
+#: make soak            attacks by chance until HOURS=4 are over
 #: make bench           beside librdkafka and SQLite alone                  (BENCH="--events 10000000")
 #: make check           layers, headers, symbols, pages, help texts, an installed copy
 #: make demo            orders through three services, on an embedded broker (KAFKA=local|host:port)
