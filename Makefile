@@ -121,7 +121,7 @@ gen_a        := $(B)/libgen.a
 support_a    := $(B)/libsupport.a
 schemac      := $(if $(schemac_src),$(TOOLS)/bin/bus-schemac)
 gen_stamp    := $(if $(schemas),$(GEN)/.stamp)
-page         := $(B)/tool/config-page
+page         := $(B)/tool/pages
 
 programs     := $(if $(cli_src),$(B)/bin/bus) $(if $(schemac_src),$(B)/bin/bus-schemac) $(patsubst %,$(B)/bin/%,$(services))
 unit_bin     := $(patsubst %,$(B)/tests/unit/%,$(unit_stems))
@@ -253,7 +253,7 @@ $(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(gen_a) $(lib_a)
 	$(call say,LINK)
 	$(Q)$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(lib_a) $(PKG_LIBS) -lm
 
-$(page): $(B)/obj/scripts/config-page.o $(lib_a)
+$(page): $(B)/obj/scripts/pages.o $(lib_a)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) -pie $(LINK) -o $@ $< $(lib_a) $(PKG_LIBS)
@@ -335,7 +335,8 @@ check: lib $(programs) $(schemac) $(page)
 	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas scripts/check-install scripts/check-setup scripts/check-mutants
 docs: $(page)
 	@mkdir -p docs
-	$(page) > docs/configuration.md
+	$(page) configuration > docs/configuration.md
+	$(page) metrics > docs/metrics.md
 
 # ---- install ------------------------------------------------------------------------------------------------------
 
@@ -391,7 +392,7 @@ help:
 #: make bench           beside librdkafka and SQLite alone                  (BENCH="--events 10000000")
 #: make check           layers, headers, symbols, pages, help texts, an installed copy
 #: make demo            orders through three services, on an embedded broker (KAFKA=local|host:port)
-#: make docs            writes docs/configuration.md from the table of properties
+#: make docs            writes docs/configuration.md and docs/metrics.md from the tables in the code
 #: make install         DESTDIR=, PREFIX=/usr/local; make uninstall
 #: make clean
 #: VARIANT=release|clang|debug|asan|tsan|fuzz|coverage, each in its own directory; BUILD=dir: elsewhere
