@@ -277,10 +277,10 @@ void bus_shard_lane_specs(bus_shard *shard, bus_lane_spec *out)
 {
     for (size_t i = 0; i < shard->lane_count; i++) {
         bus_shard_lane *lane = &shard->lane[i];
-        /* It may have gone on since the claim: a reassignment starts where the store stands. */
-        int64_t next = lane->position->next, anchor = lane->position->anchor;
+        /* It may have gone on since the claim, its anchor seen: a reassignment starts where the store stands. */
+        int64_t next = lane->position->next;
         if (next != lane->claimed_next)
-            lane->start = anchor >= 0 && anchor < next ? anchor : next;
+            lane->start = next;
         lane->check_anchor = lane->start < next;
         out[i] = (bus_lane_spec){ .port = shard->port, .topic = lane->input->declared->topic, .partition = lane->partition,
                                   .offset = lane->start };

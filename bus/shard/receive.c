@@ -13,6 +13,8 @@ bool bus_receive_anchor_ok(bus_shard *shard, bus_shard_lane *lane, const bus_rec
     const bus_position *position = lane->position;
     *skip = record->offset < position->next;
     lane->check_anchor = record->offset < position->anchor;
+    if (!lane->check_anchor)
+        lane->start = position->next; /* it may expire: a lane that is assigned once more does not ask for it again */
     if (record->offset != position->anchor || bus_record_hash(record) == position->anchor_hash)
         return true;
     bus_error err = { 0 };

@@ -181,6 +181,37 @@ static void a_lane_without_memory_halts_so_that_the_process_joins_anew(void **st
     assert_int_equal(scene_failure(s), BUS_NOMEM);
 }
 
+/* ---- anchors are looked at once in an assignment */
+
+static void reattach(scene *s)
+{
+    bus_lane_spec specs[32];
+    bus_transport *transport = bus_host_transport(s->host);
+    bus_shard *shard = bus_host_shard(s->host, 0);
+    bus_shard_detach(shard);
+    bus_shard_lane_specs(shard, specs);
+    assert_int_equal(transport->ops->assign(transport, specs, bus_shard_lane_count(shard), NULL), BUS_OK);
+    bus_shard_attach(shard, specs);
+}
+
+static void an_anchor_that_expires_while_it_runs_is_not_asked_for_again(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a");
+    scene_run(s);
+    bus_memory_truncate_before(s->cluster, "in", 0, 1);
+    reattach(s); /* as when another shard of the process comes */
+    scene_send(s, "in", "k", "b");
+    scene_run(s);
+    scene_rebalance(s); /* claimed anew: the anchor is b, and is looked at */
+    bus_memory_truncate_before(s->cluster, "in", 0, 2);
+    reattach(s);
+    scene_send(s, "in", "k", "c");
+    scene_run(s);
+    assert_int_equal(scene_failure(s), BUS_OK);
+    assert_string_equal(scene_effects(s), "a b c");
+}
+
 /* ---- nobody starves */
 
 static void draining_keys_of_a_paused_topic_do_not_starve_the_others(void **state)
@@ -419,6 +450,7 @@ int main(void)
         TEST(what_is_too_big_to_leave_is_not_scheduled),
         TEST(a_lane_that_was_denied_goes_on_when_it_is_allowed_again),
         TEST(a_lane_without_memory_halts_so_that_the_process_joins_anew),
+        TEST(an_anchor_that_expires_while_it_runs_is_not_asked_for_again),
         TEST(draining_keys_of_a_paused_topic_do_not_starve_the_others),
         TEST(a_clock_set_back_does_not_hold_a_key),
         TEST(a_call_that_is_run_again_is_told_of_the_last_run),

@@ -119,7 +119,7 @@ static int print_counts(const sim_tally *tally)
     int missing = 0;
     printf("%llu histories, %lld effects, %lld s; faults:\n", (unsigned long long)tally->played, (long long)tally->events,
            (long long)(tally->ms + 500) / 1000);
-    for (int i = 0; i < SIM_FAULTS; i++) {
+    for (int i = 0; i < SIM_COUNTS; i++) {
         bool never = !tally->count[i] && tally->played >= ENOUGH && (FAILPOINTS || i != SIM_DEATH_INSIDE);
         printf("%12lld %s%s\n", (long long)tally->count[i], sim_fault_name((sim_fault)i), never ? ": it must happen" : "");
         missing += never;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Simulation: a small topology under random faults; a plan says which, and is played exactly.
  *
- *   shop.inbox (foreign, 4 partitions) -> alpha (2 shards, holds dead keys) -> alpha.events (4) -> beta (2 shards, releases
- *   dead keys; schedules events to itself on beta.events)
+ *   shop.inbox, shop.returns (foreign) -> alpha (2 shards, holds dead keys; answers whom asks on gateway.replies)
+ *   -> alpha.events -> beta (2 shards, releases dead keys; schedules events to itself on beta.events)
  *
  * Each service has two processes on one data directory. Every event carries its number; every handler leaves one row per run
  * that counts, in tables without a unique key on it, so that a doubled effect shows.
@@ -12,6 +12,7 @@
 #ifndef TESTS_SUPPORT_SIM_H
 #define TESTS_SUPPORT_SIM_H
 
+#include "base/map.h"
 #include "service/test_host.h"
 #include "shard/virtual_clock.h"
 #include "support/disk.h"
@@ -28,7 +29,49 @@
 #define SIM_NUMBERS (SIM_CALLS + SIM_STEPS)
 #define SIM_CALLS_MOST 64
 
-enum { ALPHA, BETA };
+enum { ALPHA, BETA, NOBODY = -1 };
+
+/* The ways an event reaches a handler, and the answers; and topics that carry none of these. */
+enum { IN_SHOP, IN_ALPHA, IN_BETA, IN_REPLIES, SIM_INPUTS, IN_NONE = -1 };
+
+#define SIM_TOPICS 13
+extern const struct sim_topic {
+    const char *name;
+    int partitions;
+    int reader;  /* the service */
+    int input;
+    bool loses;  /* its records may expire, be lost, or go with it */
+} sim_topics[SIM_TOPICS];
+
+/* A record as it was written; it stays here when its log loses it. */
+typedef struct sim_record {
+    int topic;
+    int32_t partition;
+    int64_t offset, at, gone_at;  /* the latter by the ledger's own time */
+    uint64_t event, id;           /* the same of its copies; of all runs of its cause */
+    int number;
+} sim_record;
+
+/* A reader's position moved, by an operator or since the log lost what it stood for. */
+typedef struct sim_damage {
+    int topic;
+    int32_t partition;
+    int64_t from, to; /* back: [to, from) may be read again; else [from, to) may not be read at all */
+    int64_t at;
+} sim_damage;
+#define SIM_DAMAGES 200
+
+/* How often more, and how often less than once for each record, each number may have had its effect. */
+typedef struct sim_bounds { int again[SIM_INPUTS][SIM_NUMBERS], missed[SIM_INPUTS][SIM_NUMBERS]; } sim_bounds;
+
+/* A partition whose rows fail for a while. */
+typedef struct sim_outage {
+    int topic;
+    int32_t partition;
+    int64_t until_us;
+    enum { NO_OUTAGE, LEADER_MOVES, FEW_REPLICAS } kind;
+} sim_outage;
+#define SIM_OUTAGES 4
 
 typedef struct sim sim;
 
@@ -42,7 +85,6 @@ typedef struct sim_pool {
 typedef struct sim_process {
     bus_host *host;                      /* NULL: not running */
     sim_pool jobs;
-    int64_t gaps_seen[SIM_SHARDS];
     int service, number;
     bool dead;                           /* what it still does goes nowhere; it is closed when its code returns */
 } sim_process;
@@ -70,6 +112,7 @@ struct sim {
     sim_result *result;
     uint64_t random;                     /* the state of the step's chances */
     FILE *history;
+    bool library;                        /* the history holds what the library logs */
     bool calm;                           /* no faults any more */
     bool mended;                         /* handlers no longer fail */
 
@@ -93,6 +136,19 @@ struct sim {
     int disk_storm;                      /* per mille of steps that also do something to a disk */
     sim_illness ill[SIM_SERVICES];
     bool rebooted[SIM_SERVICES];         /* their power has failed: the next step may start them again */
+
+    /* what befalls topics */
+    bool rough;                          /* records are lost and positions moved in this history */
+    sim_outage outage[SIM_OUTAGES];
+    int64_t lost_from[SIM_TOPICS][4];          /* the lowest offset from which a log lost records that nobody has dealt with */
+    bool broken[SIM_SERVICES];           /* a shard may have halted at that, until an operator repairs it */
+    sim_record *record;
+    size_t records, records_cap;
+    int64_t entered[SIM_TOPICS][4];      /* offsets below are in the ledger */
+    int64_t ledger_time;
+    bus_map sources;
+    sim_damage damage[SIM_DAMAGES];
+    int damages;
 
     /* a death */
     sim_process *acting;                 /* whose code runs */
@@ -158,7 +214,31 @@ void sim_disk_step(sim *s, int service);
 bool sim_disk_ill(const sim *s, int service);
 disk_fate sim_on_disk(void *sim, const char *path, disk_op op);
 
+/* ---- sim_trouble.c: what brokers and operators do to logs and positions */
+
+void sim_outage_step(sim *s);
+void sim_trouble_step(sim *s);
+/* Somebody sends what is no event of this simulation. */
+void sim_noise(sim *s);
+/* An operator accepts what a service's logs have lost: its positions are put where the logs begin again. */
+void sim_repair(sim *s, int service);
+
+/* ---- sim_ledger.c: what was written, and what befell it */
+
+/* Enters what was written since. */
+void sim_read_logs(sim *s);
+void sim_damaged(sim *s, int topic, int32_t partition, int64_t from, int64_t to);
+/* The log has lost its records from an offset on. */
+void sim_log_lost(sim *s, int topic, int32_t partition, int64_t from);
+bool sim_first_of_its_event(const sim *s, size_t record);
+void sim_weigh_damage(const sim *s, sim_bounds *out);
+/* The number an event of ours carries; -1: none. */
+int sim_number_in(const bus_record *record);
+
 /* ---- sim_service.c: fills s->service. */
+
+static inline bool sim_is_returned(int number) { return number % 4 == 2; } /* comes by shop.returns */
+static inline bool sim_is_asked(int number) { return number < SIM_CALLS && number % 5 == 1; } /* its sender wants an answer */
 
 void sim_services(sim *s);
 bus_verdict sim_transaction(bus_tx *tx, void *call);
@@ -166,6 +246,8 @@ bus_verdict sim_transaction(bus_tx *tx, void *call);
 /* ---- sim_check.c: what must hold at the end */
 
 void sim_check(sim *s);
+/* Where a service's store stands; -1: nowhere yet. */
+int64_t sim_position(sim *s, int service, int topic, int32_t partition);
 /* What the dead-letter topic of a service says about each letter last. */
 typedef struct sim_letter {
     int service;

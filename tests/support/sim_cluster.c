@@ -3,6 +3,40 @@
 #include "support/sim.h"
 
 #include <bus/bus.h>
+#include <string.h>
+
+const struct sim_topic sim_topics[SIM_TOPICS] = {
+    { "shop.inbox", 4, ALPHA, IN_SHOP, true }, { "shop.returns", 2, ALPHA, IN_SHOP, true },
+    { "alpha.events", 4, BETA, IN_ALPHA, true }, { "beta.events", 4, BETA, IN_BETA, true },
+    { "gateway.replies", 1, NOBODY, IN_REPLIES, false },
+    { "alpha.retry.200ms", 2, ALPHA, IN_NONE, true }, { "alpha.retry.1s", 2, ALPHA, IN_NONE, true },
+    { "beta.retry.200ms", 2, BETA, IN_NONE, true }, { "beta.retry.1s", 4, BETA, IN_NONE, true },
+    { "alpha.redrive", 2, ALPHA, IN_NONE, false }, { "beta.redrive", 2, BETA, IN_NONE, false },
+    { "alpha.dlq", 2, NOBODY, IN_NONE, false }, { "beta.dlq", 2, NOBODY, IN_NONE, false },
+};
+
+static const sim_outage *outage_of(const sim *s, const char *topic, int32_t partition)
+{
+    for (int i = 0; i < SIM_OUTAGES; i++) {
+        const sim_outage *outage = &s->outage[i];
+        if (outage->kind && outage->partition == partition && outage->until_us > s->clock.mono_us &&
+            strcmp(sim_topics[outage->topic].name, topic) == 0)
+            return outage;
+    }
+    return NULL;
+}
+
+/* Not the leader, and too few replicas before the row was appended: it is not there. A time-out, and too few of them
+ * after: it is there, and its producer is told that it is not. */
+static bus_memory_fate in_outage(sim *s, const sim_outage *outage)
+{
+    bool moves = outage->kind == LEADER_MOVES, written = sim_chance(s, 400), waits = sim_chance(s, 300);
+    if (waits)
+        return BUS_FATE_HOLD;
+    if (written && sim_strikes(s, moves ? SIM_TIMED_OUT : SIM_APPENDED))
+        return BUS_FATE_LOST_ACK;
+    return sim_strikes(s, moves ? SIM_NOT_LEADER : SIM_NOT_APPENDED) ? BUS_FATE_FAILED : BUS_FATE_ACK;
+}
 
 /* FALSE_ACK is given where a real broker gives it: to a producer it has no sequence numbers of yet. The rule that the first
  * row goes alone keeps that harmless. RECORD never hits a row that is alone: it would be rejected for good. */
@@ -16,6 +50,9 @@ static bus_memory_fate judge(void *opaque, const bus_row *row, bus_channel chann
         { 10, SIM_FATAL, BUS_FATE_FATAL }, { 60, SIM_RECORD, BUS_FATE_RECORD }, { 30, SIM_FALSE_ACK, BUS_FATE_FALSE_ACK } };
     if (s->calm)
         return BUS_FATE_ACK;
+    const sim_outage *outage = outage_of(s, row->topic, row->partition);
+    if (outage)
+        return in_outage(s, outage);
     int dice = sim_below(s, 1000);
     for (size_t i = 0; i < sizeof fates / sizeof *fates; dice -= fates[i++].per_mille) {
         bus_memory_fate fate = fates[i].fate;
@@ -33,23 +70,20 @@ static bus_memory_fate judge(void *opaque, const bus_row *row, bus_channel chann
 static size_t meter(void *opaque, const char *topic, int32_t partition, size_t ready)
 {
     sim *s = opaque;
-    (void)topic;
-    (void)partition;
     if (s->calm)
         return ready;
+    const sim_outage *outage = outage_of(s, topic, partition);
+    if (outage && outage->kind == LEADER_MOVES)
+        return 0;
     size_t most = sim_chance(s, 200) ? 0 : (size_t)sim_below(s, (int)ready) + 1;
     return most < ready && sim_strikes(s, SIM_SHORT_FETCH) ? most : ready;
 }
 
 bool sim_cluster_make(sim *s)
 {
-    static const struct { const char *name; int partitions; } topics[] = {
-        { "shop.inbox", 4 }, { "alpha.events", 4 }, { "beta.events", 4 }, { "alpha.redrive", 2 }, { "alpha.dlq", 2 },
-        { "alpha.retry.200ms", 2 }, { "alpha.retry.1s", 2 }, { "beta.redrive", 2 }, { "beta.dlq", 2 }, { "beta.retry.200ms", 2 },
-        { "beta.retry.1s", 4 } };
     s->cluster = bus_memory_cluster_new(&s->clock.clock);
-    for (size_t i = 0; s->cluster && i < sizeof topics / sizeof *topics; i++)
-        if (bus_memory_topic(s->cluster, topics[i].name, topics[i].partitions))
+    for (size_t i = 0; s->cluster && i < SIM_TOPICS; i++)
+        if (bus_memory_topic(s->cluster, sim_topics[i].name, sim_topics[i].partitions))
             return false;
     if (!s->cluster)
         return false;

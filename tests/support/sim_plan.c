@@ -5,18 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[SIM_FAULTS] = {
+static const char *const names[SIM_COUNTS] = {
     [SIM_HELD] = "held", [SIM_LOST_ACK] = "lost-ack", [SIM_DUPLICATE] = "duplicate", [SIM_FALSE_ACK] = "false-ack",
     [SIM_UNSURE] = "unsure-ack", [SIM_FAILED] = "failed", [SIM_TOPIC] = "topic-fault", [SIM_RECORD] = "record-fault",
     [SIM_FATAL] = "fatal-producer", [SIM_SHORT_FETCH] = "short-fetch", [SIM_AWAY] = "broker-away",
     [SIM_COMMIT_REFUSED] = "commit-refused", [SIM_ZOMBIE] = "zombie", [SIM_REBALANCE] = "rebalance", [SIM_LOST] = "membership-lost",
-    [SIM_CLOCK_FORWARD] = "clock-forward", [SIM_CLOCK_BACK] = "clock-back", [SIM_DEATH] = "death", [SIM_DEATH_INSIDE] = "death-inside",
+    [SIM_LEADER_MOVES] = "leader-moves", [SIM_NOT_LEADER] = "not-leader", [SIM_TIMED_OUT] = "timed-out-though-written",
+    [SIM_FEW_REPLICAS] = "few-replicas", [SIM_NOT_APPENDED] = "few-replicas-before-append",
+    [SIM_APPENDED] = "few-replicas-after-append", [SIM_EXPIRED] = "expired", [SIM_UNCLEAN] = "unclean-election",
+    [SIM_RECREATED] = "recreated", [SIM_RESET_BACK] = "reset-back", [SIM_RESET_FORWARD] = "reset-forward",
+    [SIM_MARKERS] = "transaction-markers", [SIM_NOISE] = "foreign-noise", [SIM_CLOCK_FORWARD] = "clock-forward", [SIM_CLOCK_BACK] = "clock-back", [SIM_DEATH] = "death", [SIM_DEATH_INSIDE] = "death-inside",
     [SIM_STOP] = "stop", [SIM_REPEAT] = "foreign-repeat", [SIM_REDRIVE] = "redrive", [SIM_DISCARD] = "discard",
     [SIM_COMMAND_TWICE] = "command-twice", [SIM_CALL] = "transaction", [SIM_RETRY] = "handler-retry", [SIM_REJECT] = "handler-reject",
     [SIM_PAUSE] = "handler-pause", [SIM_STICKY] = "handler-error", [SIM_PREPARE_RETRY] = "prepare-retry",
     [SIM_PREPARE_PAUSE] = "prepare-pause", [SIM_POWER] = "power-loss", [SIM_POWER_INSIDE] = "power-loss-inside",
     [SIM_DEATH_AT_DISK] = "death-at-disk", [SIM_FULL_DISK] = "full-disk", [SIM_SYNC_FAILS] = "sync-fails",
     [SIM_WRITE_FAILS] = "write-fails", [SIM_READ_FAILS] = "read-fails",
+    [SIM_GAP_TOLD] = "gap-told", [SIM_HALTED] = "halted",
 };
 
 const char *sim_fault_name(sim_fault fault)

@@ -13,12 +13,15 @@
 typedef enum sim_fault {
     SIM_HELD, SIM_LOST_ACK, SIM_DUPLICATE, SIM_FALSE_ACK, SIM_UNSURE, SIM_FAILED, SIM_TOPIC, SIM_RECORD, SIM_FATAL, /* rows */
     SIM_SHORT_FETCH, SIM_AWAY, SIM_COMMIT_REFUSED, SIM_ZOMBIE, SIM_REBALANCE, SIM_LOST,                        /* cluster, group */
+    SIM_LEADER_MOVES, SIM_NOT_LEADER, SIM_TIMED_OUT, SIM_FEW_REPLICAS, SIM_NOT_APPENDED, SIM_APPENDED,           /* a partition */
+    SIM_EXPIRED, SIM_UNCLEAN, SIM_RECREATED, SIM_RESET_BACK, SIM_RESET_FORWARD, SIM_MARKERS, SIM_NOISE,        /* logs, positions */
     SIM_CLOCK_FORWARD, SIM_CLOCK_BACK,
     SIM_DEATH, SIM_DEATH_INSIDE, SIM_STOP,                                                                     /* processes */
     SIM_REPEAT, SIM_REDRIVE, SIM_DISCARD, SIM_COMMAND_TWICE, SIM_CALL,                                         /* people */
     SIM_RETRY, SIM_REJECT, SIM_PAUSE, SIM_STICKY, SIM_PREPARE_RETRY, SIM_PREPARE_PAUSE,                        /* handlers */
     SIM_POWER, SIM_POWER_INSIDE, SIM_DEATH_AT_DISK, SIM_FULL_DISK, SIM_SYNC_FAILS, SIM_WRITE_FAILS, SIM_READ_FAILS, /* disks */
-    SIM_FAULTS
+    SIM_FAULTS,
+    SIM_GAP_TOLD = SIM_FAULTS, SIM_HALTED, SIM_COUNTS                                          /* what shards say to them */
 } sim_fault;
 
 const char *sim_fault_name(sim_fault fault);
@@ -34,7 +37,7 @@ typedef struct sim_result {
     bool failed;
     char check[160];   /* which one: the text before its details */
     char text[300];    /* what it found */
-    int64_t count[SIM_FAULTS];
+    int64_t count[SIM_COUNTS];
     int64_t events;    /* effects of handlers at the end */
     uint64_t print;    /* of all that was done to the disks: another one is another history */
 } sim_result;

@@ -7,6 +7,7 @@
 #include <bus/bus.h>
 #include <dirent.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define START_MS 1767225600000
@@ -43,11 +44,20 @@ static void choose_limits(sim *s)
     s->limits.idle_recheck_ms = sim_chance(s, 300) ? 500 : s->limits.idle_recheck_ms;
     s->limits.wal_bytes = sim_chance(s, 500) ? 20000 : s->limits.wal_bytes;
     s->storm = sim_below(s, 3) * 15;
+    s->rough = sim_chance(s, 300);
 }
 
+/* A shard that misses an event says so; where nothing was lost it may not. */
 static void on_log(void *opaque, bus_level level, const char *text, size_t len)
 {
-    sim_note(opaque, "    log %d %.*s", (int)level, (int)len, text);
+    sim *s = opaque;
+    bool gap = level == BUS_ERROR && memmem(text, len, "\"event\":\"gap\"", 13);
+    if (s->library)
+        sim_note(s, "    log %d %.*s", (int)level, (int)len, text);
+    if (gap)
+        s->result->count[SIM_GAP_TOLD]++;
+    if (gap && !s->damages)
+        sim_fail(s, "gap alarm: %.*s", (int)len, text);
 }
 
 static bool make(sim *s)
@@ -55,6 +65,10 @@ static bool make(sim *s)
     bus_virtual_clock_init(&s->clock, START_MS);
     sim_draw_from(s, SIM_START);
     choose_limits(s);
+    bus_map_init(&s->sources);
+    for (int t = 0; t < SIM_TOPICS; t++)
+        for (int p = 0; p < 4; p++)
+            s->lost_from[t][p] = INT64_MAX;
     s->catalog = bus_catalog_new();
     snprintf(s->data, sizeof s->data, "%s/bus-sim-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!s->catalog || !sim_disk_make(s) || !sim_cluster_make(s) || !mkdtemp(s->data)) {
@@ -87,6 +101,8 @@ static void unmake(sim *s)
     remove_tree(s->data);
     for (int i = 0; i < s->calls; i++)
         free(s->call[i]);
+    bus_map_free(&s->sources, free);
+    free(s->record);
     free(s);
 }
 
@@ -99,7 +115,8 @@ void sim_run(const sim_plan *plan, FILE *history, bool library, sim_result *resu
     s->plan = plan;
     s->result = result;
     s->history = history;
-    bus_log_to(history && library ? on_log : NULL, s, BUS_DEBUG);
+    s->library = history && library;
+    bus_log_to(on_log, s, s->library ? BUS_DEBUG : BUS_ERROR);
 #ifdef BUS_FAILPOINTS
     bus_failpoint_to(sim_on_failpoint, s);
 #endif

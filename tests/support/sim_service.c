@@ -81,6 +81,8 @@ static bus_verdict on_inbox(bus_tx *tx, const bus_event *event, void *shard)
     bus_verdict verdict = work(tx, event, shard, atoi(text), "effect");
     if (verdict == BUS_DONE)
         pass_on(tx, atoi(text), event->key ? key : NULL);
+    if (verdict == BUS_DONE && sim_is_asked(atoi(text)))
+        bus_reply(tx, &inventory_ReleaseStock_type, &(inventory_ReleaseStock){ .order_id = bus_str(text), .sku = BUS_STR("answer") });
     return verdict;
 }
 
@@ -145,7 +147,8 @@ static bus_status on_open(sqlite3 *db, int shard, void *opaque, void **state, bu
 
 void sim_services(sim *s)
 {
-    static const bus_route alpha[] = { { .topic = "shop.inbox", .handler = on_inbox, .on_dead = BUS_HOLD_KEY }, { 0 } };
+    static const bus_route alpha[] = { { .topic = "shop.inbox", .handler = on_inbox, .on_dead = BUS_HOLD_KEY },
+                                       { .topic = "shop.returns", .handler = on_inbox, .on_dead = BUS_HOLD_KEY }, { 0 } };
     static const bus_route beta[] = { { .topic = "alpha.events", .type = &inventory_ReleaseStock_type, .handler = on_alpha,
                                         .prepare = prepare_alpha },
                                       { .topic = "beta.events", .type = &payment_RefundPayment_type, .handler = on_echo }, { 0 } };

@@ -17,15 +17,16 @@ static void send_number(sim *s, int number)
     int value = snprintf(text, sizeof text, "%d", number);
     snprintf(id, sizeof id, "inbox-%d", number);
     int dice = (int)(bus_hash(&number, sizeof number, s->plan->seed) % 11);
-    snprintf(key, sizeof key, "k%d", dice % SIM_KEYS);
-    bool keyless = dice == 10;
+    bool keyless = dice == 10, returned = sim_is_returned(number);
+    snprintf(key, sizeof key, "%c%d", returned ? 'm' : 'k', dice % SIM_KEYS);
     const bus_header headers[] = { { "ce_specversion", "1.0", 3 }, { "ce_id", id, strlen(id) }, { "ce_source", "shop", 4 },
-                                   { "ce_type", "shop.Thing", 10 } };
+                                   { "ce_type", "shop.Thing", 10 }, { "bus-reply-to", "gateway.replies/0", 17 } };
     const bus_row row = { .key = keyless ? NULL : key, .key_len = keyless ? 0 : strlen(key), .value = text, .value_len = (size_t)value,
-                          .headers = headers, .header_count = 4 };
-    int32_t partition = keyless ? number % 4 : bus_partition_of(key, strlen(key), 4);
-    sim_note(s, "send %d, key %s, to shop.inbox/%d", number, keyless ? "none" : key, (int)partition);
-    bus_memory_append(s->cluster, "shop.inbox", partition, &row);
+                          .headers = headers, .header_count = sim_is_asked(number) ? 5 : 4 };
+    const struct sim_topic *topic = &sim_topics[returned];
+    int32_t partition = keyless ? number % topic->partitions : bus_partition_of(key, strlen(key), topic->partitions);
+    sim_note(s, "send %d, key %s, to %s/%d", number, keyless ? "none" : key, topic->name, (int)partition);
+    bus_memory_append(s->cluster, topic->name, partition, &row);
 }
 
 static void on_call(bus_call *done, bus_status status, const bus_error *err)
@@ -202,7 +203,7 @@ void sim_step(sim *s)
     reboot(s);
     if (sim_chance(s, s->disk_storm))
         sim_disk_step(s, service);
-    if ((dice -= 630) < 0) {
+    if ((dice -= 617) < 0) {
         sim_turn(s, process, sim_below(s, SIM_SHARDS));
     } else if ((dice -= 100) < 0) {
         sim_hear(s, process);
@@ -229,6 +230,12 @@ void sim_step(sim *s)
         set_commits(s);
     } else if ((dice -= 3) < 0) {
         sim_letters(s, service, operate, &left);
+    } else if ((dice -= 4) < 0) {
+        sim_outage_step(s);
+    } else if ((dice -= 3) < 0) {
+        sim_noise(s);
+    } else if ((dice -= 6) < 0) {
+        sim_trouble_step(s);
     }
 }
 
@@ -279,8 +286,11 @@ void sim_heal(sim *s)
     }
     while (bus_memory_zombie_next(s->cluster, true))
         ;
-    for (int i = 0; i < SIM_SERVICES && !s->result->failed; i++)
+    for (int i = 0; i < SIM_SERVICES && !s->result->failed; i++) {
+        if (s->broken[i])
+            sim_repair(s, i);
         sim_rebalance(s, i);
+    }
     come_to_rest(s);
     sim_note(s, "---- handlers are mended");
     s->mended = true;

@@ -86,7 +86,7 @@ static void add(sim_tally *tally, const sim_result *result)
 {
     tally->played++;
     tally->events += result->events;
-    for (int i = 0; i < SIM_FAULTS; i++)
+    for (int i = 0; i < SIM_COUNTS; i++)
         tally->count[i] += result->count[i];
 }
 
@@ -156,7 +156,7 @@ static void gather(const worker *workers, int jobs, sim_tally *out)
     for (int i = 0; i < jobs; i++) {
         out->played += workers[i].tally.played;
         out->events += workers[i].tally.events;
-        for (int f = 0; f < SIM_FAULTS; f++)
+        for (int f = 0; f < SIM_COUNTS; f++)
             out->count[f] += workers[i].tally.count[f];
         for (int f = 0; all && f < workers[i].tally.failures; f++)
             all[failures++] = workers[i].tally.failure[f];

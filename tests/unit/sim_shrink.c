@@ -18,7 +18,7 @@ static void play(const sim_plan *plan, sim_result *result)
 {
     bool has = sim_plan_has(plan, 17) && sim_plan_has(plan, 1499);
     *result = (sim_result){ .failed = has && !(plan->without >> SIM_LOST_ACK & 1) };
-    for (int i = 0; i < SIM_FAULTS; i++)
+    for (int i = 0; i < SIM_COUNTS; i++)
         result->count[i] = !(plan->without >> i & 1);
     snprintf(result->check, sizeof result->check, "%s", sim_plan_has(plan, 230) ? "lost" : "doubled");
     plays++;

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ * Trouble with logs and positions: partitions that fail for a while, logs that lose records, operators who set offsets. What
+ * the protocol says to each: nothing is lost while a partition fails; who stands outside his log halts and says so, until
+ * somebody sets his offset; what is passed over by that raises the gap alarm where events are numbered. */
+#include "support/sim.h"
+
+#include <bus/bus.h>
+#include <string.h>
+
+/* ---- for a while */
+
+void sim_outage_step(sim *s)
+{
+    sim_outage outage = { .topic = sim_below(s, SIM_TOPICS), .kind = sim_chance(s, 500) ? LEADER_MOVES : FEW_REPLICAS };
+    outage.partition = sim_below(s, sim_topics[outage.topic].partitions);
+    outage.until_us = s->clock.mono_us + sim_below(s, 300000) + 1000;
+    int place = sim_below(s, SIM_OUTAGES);
+    if (!sim_strikes(s, outage.kind == LEADER_MOVES ? SIM_LEADER_MOVES : SIM_FEW_REPLICAS))
+        return;
+    sim_note(s, "%s/%d %s", sim_topics[outage.topic].name, (int)outage.partition,
+             outage.kind == LEADER_MOVES ? "moves to another leader" : "has too few replicas");
+    s->outage[place] = outage;
+}
+
+/* ---- noise */
+
+void sim_noise(sim *s)
+{
+    int topic = sim_below(s, SIM_TOPICS), kind = sim_below(s, 3);
+    int32_t partition = sim_below(s, sim_topics[topic].partitions);
+    if (sim_topics[topic].input < 0 || sim_topics[topic].reader < 0)
+        return;
+    if (kind == 0 && sim_strikes(s, SIM_MARKERS)) {
+        bus_memory_append_control(s->cluster, sim_topics[topic].name, partition, 2);
+    } else if (kind > 0 && sim_strikes(s, SIM_NOISE)) {
+        const bus_header headers[] = { { "ce_specversion", "1.0", 3 }, { "ce_id", "noise", 5 }, { "ce_source", "zoo", 3 },
+                                       { "ce_type", "zoo.Roar", 8 } };
+        const bus_row row = { .key = "k1", .key_len = 2, .value = kind == 1 ? NULL : "roar", .value_len = kind == 1 ? 0 : 4,
+                              .headers = headers, .header_count = 4 };
+        if (kind == 1 || sim_topics[topic].input != IN_SHOP) /* which takes every type */
+            bus_memory_append(s->cluster, sim_topics[topic].name, partition, &row);
+    }
+}
+
+/* ---- operators */
+
+static void stop_all(sim *s, int service)
+{
+    for (int p = 0; p < s->plan->processes; p++)
+        if (s->process[service][p].host)
+            sim_stop(s, &s->process[service][p]);
+}
+
+static void start_all(sim *s, int service)
+{
+    for (int p = 0; p < s->plan->processes; p++)
+        sim_start(s, &s->process[service][p]);
+    sim_rebalance(s, service);
+}
+
+/* kafka-consumer-groups --reset-offsets, on a service that is stopped. */
+static void set_offset(sim *s, int topic, int32_t partition, int64_t to)
+{
+    const struct sim_topic *t = &sim_topics[topic];
+    int64_t from = sim_position(s, t->reader, topic, partition);
+    if (from < 0)
+        from = bus_memory_start(s->cluster, t->name, partition);
+    sim_note(s, "operator: %s's offset of %s/%d is set from %lld to %lld", s->service[t->reader].name, t->name, (int)partition,
+             (long long)from, (long long)to);
+    sim_read_logs(s);
+    sim_damaged(s, topic, partition, from, to);
+    bus_memory_commit_foreign(s->cluster, s->service[t->reader].name, t->name, partition, to);
+}
+
+static void reset(sim *s, int topic, int32_t partition)
+{
+    const struct sim_topic *t = &sim_topics[topic];
+    int64_t low = bus_memory_start(s->cluster, t->name, partition), end = bus_memory_end(s->cluster, t->name, partition);
+    int64_t to = low + sim_below(s, (int)(end - low) + 1);
+    int64_t from = sim_position(s, t->reader, topic, partition);
+    if (!sim_strikes(s, to < from ? SIM_RESET_BACK : SIM_RESET_FORWARD))
+        return;
+    stop_all(s, t->reader);
+    set_offset(s, topic, partition, to);
+    start_all(s, t->reader);
+}
+
+void sim_repair(sim *s, int service)
+{
+    sim_note(s, "operator: %s is repaired", s->service[service].name);
+    stop_all(s, service);
+    for (int t = 0; t < SIM_TOPICS; t++)
+        for (int32_t p = 0; sim_topics[t].reader == service && p < sim_topics[t].partitions; p++) {
+            int64_t next = sim_position(s, service, t, p), low = bus_memory_start(s->cluster, sim_topics[t].name, p);
+            if (next > s->lost_from[t][p])
+                set_offset(s, t, p, s->lost_from[t][p] > low ? s->lost_from[t][p] : low);
+            else if (next >= 0 && next < low)
+                set_offset(s, t, p, low);
+            s->lost_from[t][p] = INT64_MAX;
+        }
+    s->broken[service] = false;
+    start_all(s, service);
+}
+
+/* ---- logs that lose records */
+
+static void expire(sim *s, int topic, int32_t partition)
+{
+    const struct sim_topic *t = &sim_topics[topic];
+    int64_t low = bus_memory_start(s->cluster, t->name, partition), end = bus_memory_end(s->cluster, t->name, partition);
+    int64_t to = end - sim_below(s, (int)(end - low) + 1);
+    if (to == low || !sim_strikes(s, SIM_EXPIRED))
+        return;
+    sim_note(s, "%s/%d expires below %lld", t->name, (int)partition, (long long)to);
+    sim_read_logs(s);
+    bus_memory_truncate_before(s->cluster, t->name, partition, to);
+    int64_t next = sim_position(s, t->reader, topic, partition);
+    if (next < 0) /* it will begin where the log does */
+        sim_damaged(s, topic, partition, low, to);
+    else if (next <= to) /* with `to` itself only the anchor has gone, but it may be asked for just then */
+        s->broken[t->reader] = true;
+}
+
+static void lose(sim *s, int topic, int32_t partition, int64_t from)
+{
+    sim_log_lost(s, topic, partition, from);
+    sim_damaged(s, topic, partition, from, bus_memory_end(s->cluster, sim_topics[topic].name, partition));
+    if (from < s->lost_from[topic][partition])
+        s->lost_from[topic][partition] = from;
+    s->broken[sim_topics[topic].reader] = true;
+}
+
+/* Acknowledged, and lost: a replica that lagged behind has become the leader. */
+static void truncate(sim *s, int topic, int32_t partition)
+{
+    const struct sim_topic *t = &sim_topics[topic];
+    int64_t low = bus_memory_start(s->cluster, t->name, partition), end = bus_memory_end(s->cluster, t->name, partition);
+    int64_t from = end - 1 - sim_below(s, 3);
+    if (from < low || !sim_strikes(s, SIM_UNCLEAN))
+        return;
+    sim_note(s, "%s/%d loses what it had from %lld on", t->name, (int)partition, (long long)from);
+    sim_read_logs(s);
+    lose(s, topic, partition, from);
+    bus_memory_truncate_after(s->cluster, t->name, partition, from);
+}
+
+static void recreate(sim *s, int topic)
+{
+    const struct sim_topic *t = &sim_topics[topic];
+    if (!sim_strikes(s, SIM_RECREATED))
+        return;
+    sim_note(s, "%s is deleted and created anew", t->name);
+    sim_read_logs(s);
+    for (int32_t p = 0; p < t->partitions; p++)
+        lose(s, topic, p, 0);
+    bus_memory_topic_delete(s->cluster, t->name);
+    bus_memory_topic(s->cluster, t->name, t->partitions);
+}
+
+void sim_trouble_step(sim *s)
+{
+    int topic = sim_below(s, SIM_TOPICS), kind = sim_below(s, 100);
+    int32_t partition = sim_below(s, sim_topics[topic].partitions);
+    int service = sim_below(s, SIM_SERVICES);
+    if (s->broken[service] && kind < 50)
+        sim_repair(s, service);
+    else if (sim_topics[topic].reader < 0 || !s->rough)
+        return;
+    else if (kind < 40)
+        reset(s, topic, partition);
+    else if (sim_topics[topic].loses && kind < 75)
+        expire(s, topic, partition);
+    else if (sim_topics[topic].loses && kind < 97)
+        truncate(s, topic, partition);
+    else if (sim_topics[topic].loses)
+        recreate(s, topic);
+}
