@@ -203,7 +203,7 @@ void sim_step(sim *s)
     reboot(s);
     if (sim_chance(s, s->disk_storm))
         sim_disk_step(s, service);
-    if ((dice -= 617) < 0) {
+    if ((dice -= 613) < 0) {
         sim_turn(s, process, sim_below(s, SIM_SHARDS));
     } else if ((dice -= 100) < 0) {
         sim_hear(s, process);
@@ -230,11 +230,11 @@ void sim_step(sim *s)
         set_commits(s);
     } else if ((dice -= 3) < 0) {
         sim_letters(s, service, operate, &left);
-    } else if ((dice -= 4) < 0) {
+    } else if ((dice -= 6) < 0) {
         sim_outage_step(s);
     } else if ((dice -= 3) < 0) {
         sim_noise(s);
-    } else if ((dice -= 6) < 0) {
+    } else if ((dice -= 8) < 0) {
         sim_trouble_step(s);
     }
 }

@@ -11,9 +11,9 @@
 
 void sim_outage_step(sim *s)
 {
-    sim_outage outage = { .topic = sim_below(s, SIM_TOPICS), .kind = sim_chance(s, 500) ? LEADER_MOVES : FEW_REPLICAS };
+    sim_outage outage = { .topic = sim_below(s, sim_chance(s, 700) ? SIM_INPUTS : SIM_TOPICS), .kind = sim_chance(s, 500) ? LEADER_MOVES : FEW_REPLICAS };
     outage.partition = sim_below(s, sim_topics[outage.topic].partitions);
-    outage.until_us = s->clock.mono_us + sim_below(s, 300000) + 1000;
+    outage.until_us = s->clock.mono_us + sim_below(s, 2000000) + 1000;
     int place = sim_below(s, SIM_OUTAGES);
     if (!sim_strikes(s, outage.kind == LEADER_MOVES ? SIM_LEADER_MOVES : SIM_FEW_REPLICAS))
         return;
@@ -44,6 +44,16 @@ void sim_noise(sim *s)
 
 /* ---- operators */
 
+/* Where the reader will go on: where somebody has set his offset and he does not know it yet, or where his store stands. */
+static int64_t goes_on_at(sim *s, int topic, int32_t partition)
+{
+    const struct sim_topic *t = &sim_topics[topic];
+    bus_offset set;
+    if (bus_memory_committed(s->cluster, s->service[t->reader].name, t->name, partition, &set) && !*set.metadata)
+        return set.offset;
+    return sim_position(s, t->reader, topic, partition);
+}
+
 static void stop_all(sim *s, int service)
 {
     for (int p = 0; p < s->plan->processes; p++)
@@ -62,7 +72,7 @@ static void start_all(sim *s, int service)
 static void set_offset(sim *s, int topic, int32_t partition, int64_t to)
 {
     const struct sim_topic *t = &sim_topics[topic];
-    int64_t from = sim_position(s, t->reader, topic, partition);
+    int64_t from = goes_on_at(s, topic, partition);
     if (from < 0)
         from = bus_memory_start(s->cluster, t->name, partition);
     sim_note(s, "operator: %s's offset of %s/%d is set from %lld to %lld", s->service[t->reader].name, t->name, (int)partition,
@@ -77,8 +87,8 @@ static void reset(sim *s, int topic, int32_t partition)
     const struct sim_topic *t = &sim_topics[topic];
     int64_t low = bus_memory_start(s->cluster, t->name, partition), end = bus_memory_end(s->cluster, t->name, partition);
     int64_t to = low + sim_below(s, (int)(end - low) + 1);
-    int64_t from = sim_position(s, t->reader, topic, partition);
-    if (!sim_strikes(s, to < from ? SIM_RESET_BACK : SIM_RESET_FORWARD))
+    int64_t from = goes_on_at(s, topic, partition);
+    if (to == from || low == end || !sim_strikes(s, to < from ? SIM_RESET_BACK : SIM_RESET_FORWARD))
         return;
     stop_all(s, t->reader);
     set_offset(s, topic, partition, to);
@@ -91,7 +101,7 @@ void sim_repair(sim *s, int service)
     stop_all(s, service);
     for (int t = 0; t < SIM_TOPICS; t++)
         for (int32_t p = 0; sim_topics[t].reader == service && p < sim_topics[t].partitions; p++) {
-            int64_t next = sim_position(s, service, t, p), low = bus_memory_start(s->cluster, sim_topics[t].name, p);
+            int64_t next = goes_on_at(s, t, p), low = bus_memory_start(s->cluster, sim_topics[t].name, p);
             if (next > s->lost_from[t][p])
                 set_offset(s, t, p, s->lost_from[t][p] > low ? s->lost_from[t][p] : low);
             else if (next >= 0 && next < low)
@@ -114,7 +124,7 @@ static void expire(sim *s, int topic, int32_t partition)
     sim_note(s, "%s/%d expires below %lld", t->name, (int)partition, (long long)to);
     sim_read_logs(s);
     bus_memory_truncate_before(s->cluster, t->name, partition, to);
-    int64_t next = sim_position(s, t->reader, topic, partition);
+    int64_t next = goes_on_at(s, topic, partition);
     if (next < 0) /* it will begin where the log does */
         sim_damaged(s, topic, partition, low, to);
     else if (next <= to) /* with `to` itself only the anchor has gone, but it may be asked for just then */
@@ -159,7 +169,7 @@ static void recreate(sim *s, int topic)
 
 void sim_trouble_step(sim *s)
 {
-    int topic = sim_below(s, SIM_TOPICS), kind = sim_below(s, 100);
+    int topic = sim_below(s, sim_chance(s, 600) ? SIM_INPUTS : SIM_TOPICS), kind = sim_below(s, 100);
     int32_t partition = sim_below(s, sim_topics[topic].partitions);
     int service = sim_below(s, SIM_SERVICES);
     if (s->broken[service] && kind < 50)
