@@ -126,7 +126,8 @@ typedef void (*bus_done)(void *opaque, bus_status status, const bus_error *err);
 /* Runs `fn` in a transaction of the shard that owns `key` and returns when it is durable; concurrent
  * callers share a commit. Any thread but a handler's (BUS_INVALID there). BUS_ELSEWHERE: the shard is
  * another process's. BUS_REFUSED: fn returned a verdict other than BUS_DONE, rolled back, its reason
- * in err. BUS_FULL: the outbox is at its bound. */
+ * in err. BUS_FULL: the outbox is at its bound, or the disk is full. BUS_IO: the disk failed; should the process end now,
+ * the transaction may be found committed at the next open. */
 bus_status bus_transact(bus *bus, const void *key, size_t key_len, bus_transaction fn, void *opaque, bus_error *err);
 
 /* As bus_transact without waiting; `done` is called exactly once if BUS_OK is returned. */
