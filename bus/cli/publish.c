@@ -19,7 +19,7 @@
 
 static const cli_option options[] = {
     { "type", 't', "NAME", "the events' type, a schema's full name; default: the schema of --schema" },
-    { "schema", 's', "FILE", "an .avsc file, announced on bus.schemas; default: what is announced there, else the registry's latest" },
+    { "schema", 's', "FILE", "an .avsc file, announced on bus.schemas or put into the registry; default: what is announced, else the registry's latest" },
     { "framing", 0, "FRAMING", "what says which schema wrote it: single-object or confluent (property framing)" },
     CLI_JSON_OPTION,
     { "key-field", 'K', "FIELD", "the key is this field of each event" },
@@ -261,7 +261,8 @@ static bus_status find_schema(publication *p, bus_error *err)
     bus_status status = file ? bus_schemas_file(file, catalog, &p->schema, err) : bus_schemas_load(c->config, c->timeout_ms, catalog, NULL, NULL, err);
     if (status == BUS_OK && !file)
         p->schema = bus_catalog_named(catalog, type);
-    p->announce = !p->schema || file;
+    /* With a registry's id before it an event needs no announcement. */
+    p->announce = (!p->schema || file) && strcmp(bus_config_text(c->config, "framing"), "confluent") != 0;
     if (status == BUS_OK && !p->schema) {
         status = bus_translator_latest(p->translator, c->operand[0], type, &p->schema, err);
         if (status == BUS_MISSING)

@@ -29,10 +29,8 @@ bus_status bus_json_write_framed(const bus_schema *schema, const void *bytes, si
 bus_status bus_json_read_as(bus_json_form form, const bus_schema *schema, const char *json, size_t len, bus_buf *out,
                             bus_error *err);
 bus_status bus_json_read(const bus_schema *schema, const char *json, size_t len, bus_buf *out, bus_error *err);
-bus_status bus_json_read_value(const bus_schema *schema, const struct json_t *value, bus_buf *out, bus_error *err);
 
-/* As the two above, with single-object framing in front. */
+/* As bus_json_read, with single-object framing in front. */
 bus_status bus_json_read_framed(const bus_schema *schema, const char *json, size_t len, bus_buf *out, bus_error *err);
-bus_status bus_json_read_value_framed(const bus_schema *schema, const struct json_t *value, bus_buf *out, bus_error *err);
 
 #endif

@@ -552,17 +552,7 @@ bus_status bus_json_read(const bus_schema *schema, const char *json, size_t len,
     return parse_into(BUS_JSON_PLAIN, schema, json, len, false, out, err);
 }
 
-bus_status bus_json_read_value(const bus_schema *schema, const json_t *value, bus_buf *out, bus_error *err)
-{
-    return read_into(BUS_JSON_PLAIN, schema, value, false, out, err);
-}
-
 bus_status bus_json_read_framed(const bus_schema *schema, const char *json, size_t len, bus_buf *out, bus_error *err)
 {
     return parse_into(BUS_JSON_PLAIN, schema, json, len, true, out, err);
-}
-
-bus_status bus_json_read_value_framed(const bus_schema *schema, const json_t *value, bus_buf *out, bus_error *err)
-{
-    return read_into(BUS_JSON_PLAIN, schema, value, true, out, err);
 }

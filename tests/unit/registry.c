@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Registry client against a server that behaves and misbehaves: what each bad day says, and that nothing is asked twice. */
 #include "service/asker.h"
+#include "support/registry_server.h"
 
 #include <jansson.h>
-#include <microhttpd.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,92 +14,13 @@
 #include <time.h>
 #include <cmocka.h>
 
-/* ---- the server: answers by path */
-
-typedef struct page { const char *method, *path; unsigned code; const char *body; int slow_ms; } page;
-
-typedef struct server {
-    struct MHD_Daemon *daemon;
-    const page *_Atomic pages;
-    pthread_mutex_t lock;          /* last_body */
-    const char *user, *password;   /* asked for, if set */
-    atomic_int asked;
-    char last_body[4000];
-    char url[64];
-} server;
-
-typedef struct upload { size_t len; char text[4000]; } upload;
+/* ---- fixtures */
 
 static void nap_ms(long ms)
 {
     struct timespec span = { ms / 1000, ms % 1000 * 1000000 };
     nanosleep(&span, NULL);
 }
-
-static enum MHD_Result reply(struct MHD_Connection *connection, unsigned code, const char *body)
-{
-    struct MHD_Response *response = MHD_create_response_from_buffer(strlen(body), (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
-    enum MHD_Result result = MHD_queue_response(connection, code, response);
-    MHD_destroy_response(response);
-    return result;
-}
-
-static bool allowed(const server *s, struct MHD_Connection *connection)
-{
-    char *password = NULL;
-    if (!s->user)
-        return true;
-    char *user = MHD_basic_auth_get_username_password(connection, &password);
-    bool good = user && password && strcmp(user, s->user) == 0 && strcmp(password, s->password) == 0;
-    MHD_free(user);
-    MHD_free(password);
-    return good;
-}
-
-static enum MHD_Result handle(void *opaque, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
-                              const char *data, size_t *size, void **state)
-{
-    (void)version;
-    server *s = opaque;
-    if (!*state) {
-        *state = calloc(1, sizeof(upload));
-        return *state ? MHD_YES : MHD_NO;
-    }
-    upload *up = *state;
-    if (*size) {
-        size_t n = *size < sizeof up->text - 1 - up->len ? *size : sizeof up->text - 1 - up->len;
-        memcpy(up->text + up->len, data, n);
-        up->len += n;
-        *size = 0;
-        return MHD_YES;
-    }
-    atomic_fetch_add(&s->asked, 1);
-    pthread_mutex_lock(&s->lock);
-    memcpy(s->last_body, up->text, sizeof s->last_body);
-    pthread_mutex_unlock(&s->lock);
-    free(up);
-    *state = NULL;
-    if (!allowed(s, connection))
-        return reply(connection, 401, "{\"error_code\":401,\"message\":\"Unauthorized\"}");
-    for (const page *p = s->pages; p->path; p++)
-        if (strcmp(p->path, url) == 0 && strcmp(p->method, method) == 0) {
-            nap_ms(p->slow_ms);
-            return reply(connection, p->code, p->body);
-        }
-    return reply(connection, 404, "{\"error_code\":40403,\"message\":\"Schema not found\"}");
-}
-
-static void start(server *s, const page *pages)
-{
-    *s = (server){ .pages = pages };
-    pthread_mutex_init(&s->lock, NULL);
-    s->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, 0, NULL, NULL, handle, s, MHD_OPTION_END);
-    assert_non_null(s->daemon);
-    unsigned port = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
-    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%u/", port);
-}
-
-/* ---- fixtures */
 
 static const char long_record[] = "{\"type\":\"record\",\"name\":\"t.R\",\"fields\":[{\"name\":\"f\",\"type\":\"long\"}]}";
 #define ESCAPED "{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"t.R\\\",\\\"fields\\\":[{\\\"name\\\":\\\"f\\\",\\\"type\\\":\\\"long\\\"}]}"
@@ -141,7 +62,7 @@ static bus_status schema_of(bus_registry *registry, const char *question, char t
 static void asks_and_is_answered(void **state)
 {
     (void)state;
-    static const page pages[] = {
+    static const registry_page pages[] = {
         { "GET", "/schemas/ids/7", 200, "{\"schema\":\"" ESCAPED "\"}", 0 },
         { "GET", "/schemas/ids/8", 200, "{\"schema\":\"syntax\",\"schemaType\":\"PROTOBUF\"}", 0 },
         { "GET", "/subjects/a b/versions/latest", 200, "{\"id\":7,\"version\":3,\"schema\":\"" ESCAPED "\"}", 0 },
@@ -154,13 +75,13 @@ static void asks_and_is_answered(void **state)
         { "POST", "/compatibility/subjects/bad/versions", 200, "{\"is_compatible\":false,\"messages\":[\"f has no default\"]}", 0 },
         { "GET", "/config/s", 200, "{\"compatibilityLevel\":\"FULL\"}", 0 }, { "GET", "/config", 200, "{\"compatibilityLevel\":\"NONE\"}", 0 },
         { 0 } };
-    server s;
+    registry_server s;
     bus_error err = { 0 };
     bus_registry_level level;
     char text[2000];
     uint32_t id = 0;
     int number = 0;
-    start(&s, pages);
+    registry_server_start(&s, pages);
     bus_registry *registry = registry_at(s.url, NULL);
     assert_int_equal(schema_of(registry, "schemas/ids/7", text, &err), BUS_OK);
     assert_string_equal(text, long_record); /* the exact text */
@@ -200,13 +121,13 @@ static void asks_and_is_answered(void **state)
     assert_int_equal(bus_registry_level_of(registry, "new", &level, &err), BUS_OK);
     assert_string_equal(level.text, "NONE");
     bus_registry_close(registry);
-    MHD_stop_daemon(s.daemon);
+    registry_server_stop(&s);
 }
 
 static void puts_references_in(void **state)
 {
     (void)state;
-    static const page pages[] = {
+    static const registry_page pages[] = {
         { "GET", "/schemas/ids/1", 200, "{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"Order\\\",\\\"namespace\\\":\\\"shop\\\",\\\"fields\\\":["
           "{\\\"name\\\":\\\"from\\\",\\\"type\\\":\\\"geo.Place\\\"},{\\\"name\\\":\\\"to\\\",\\\"type\\\":[\\\"null\\\",\\\"geo.Place\\\"]}]}\","
           "\"references\":[{\"name\":\"geo.Place\",\"subject\":\"place\",\"version\":2}]}", 0 },
@@ -219,11 +140,11 @@ static void puts_references_in(void **state)
         { "GET", "/schemas/ids/3", 200, "{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"R\\\",\\\"fields\\\":[{\\\"name\\\":\\\"f\\\"}]}\","
           "\"references\":[{\"name\":\"geo.Kind\",\"subject\":\"kind\",\"version\":1}]}", 0 },
         { 0 } };
-    server s;
+    registry_server s;
     bus_error err = { 0 };
     char text[2000];
     bus_schema *schema = NULL;
-    start(&s, pages);
+    registry_server_start(&s, pages);
     bus_registry *registry = registry_at(s.url, NULL);
     if (schema_of(registry, "schemas/ids/1", text, &err) != BUS_OK || bus_schema_parse(text, strlen(text), &schema, &err) != BUS_OK)
         fail_msg("%s: %s", text, err.text);
@@ -237,26 +158,26 @@ static void puts_references_in(void **state)
     assert_int_equal(schema_of(registry, "schemas/ids/3", text, &err), BUS_TOO_BIG);
     assert_string_equal(err.text, "schemas/ids/3: it cannot be put together with what it refers to: a field without a type, too deep a nesting, or no memory");
     bus_registry_close(registry);
-    MHD_stop_daemon(s.daemon);
+    registry_server_stop(&s);
 }
 
 static void survives_bad_days(void **state)
 {
     (void)state;
-    static const page broken[] = { { "GET", "/schemas/ids/1", 500, "{\"error_code\":50001,\"message\":\"store away\"}", 0 },
+    static const registry_page broken[] = { { "GET", "/schemas/ids/1", 500, "{\"error_code\":50001,\"message\":\"store away\"}", 0 },
                                    { "GET", "/schemas/ids/2", 200, "<html>Sign in</html>", 0 },
                                    { "GET", "/schemas/ids/3", 200, "{\"schema\":\"\\\"long\\\"\"}", 1500 },
                                    { "GET", "/schemas/ids/4", 200, "[]", 0 },
                                    { "GET", "/schemas/ids/5", 200, "{\"schema\":\"{\"}", 0 }, { 0 } };
-    static const page good[] = { { "GET", "/schemas/ids/1", 200, "{\"schema\":\"\\\"long\\\"\"}", 0 },
+    static const registry_page good[] = { { "GET", "/schemas/ids/1", 200, "{\"schema\":\"\\\"long\\\"\"}", 0 },
                                  { "GET", "/schemas/ids/2", 200, "{\"schema\":\"\\\"long\\\"\"}", 0 },
                                  { "GET", "/schemas/ids/3", 200, "{\"schema\":\"\\\"long\\\"\"}", 0 }, { 0 } };
     static const char *const quick[] = { "registry.timeout.ms", "300", NULL };
-    server bad, other;
+    registry_server bad, other;
     bus_error err = { 0 };
     char text[2000], both[200];
-    start(&bad, broken);
-    start(&other, good);
+    registry_server_start(&bad, broken);
+    registry_server_start(&other, good);
     bus_registry *registry = registry_at(bad.url, quick);
     assert_int_equal(schema_of(registry, "schemas/ids/1", text, &err), BUS_IO);
     assert_true(err.retriable && strstr(err.text, "answered with HTTP status 500"));
@@ -282,24 +203,24 @@ static void survives_bad_days(void **state)
     assert_int_equal(atomic_load(&bad.asked), before + 1);
     assert_int_equal(schema_of(registry, "schemas/ids/9", text, &err), BUS_MISSING); /* an answer like any other */
     bus_registry_close(registry);
-    MHD_stop_daemon(bad.daemon);
+    registry_server_stop(&bad);
     registry = registry_at("http://127.0.0.1:1", quick);
     assert_int_equal(schema_of(registry, "schemas/ids/1", text, &err), BUS_IO);
     assert_true(err.retriable);
     bus_registry_close(registry);
-    MHD_stop_daemon(other.daemon);
+    registry_server_stop(&other);
 }
 
 static void shows_who_it_is(void **state)
 {
     (void)state;
-    static const page pages[] = { { "GET", "/schemas/ids/1", 200, "{\"schema\":\"\\\"long\\\"\"}", 0 }, { 0 } };
+    static const registry_page pages[] = { { "GET", "/schemas/ids/1", 200, "{\"schema\":\"\\\"long\\\"\"}", 0 }, { 0 } };
     static const char *const right[] = { "registry.user", "ann", "registry.password", "p:w", NULL };
     static const char *const wrong[] = { "registry.user", "ann", "registry.password", "guess", NULL };
-    server s;
+    registry_server s;
     bus_error err = { 0 };
     char text[2000];
-    start(&s, pages);
+    registry_server_start(&s, pages);
     s.user = "ann";
     s.password = "p:w";
     bus_registry *registry = registry_at(s.url, right);
@@ -310,7 +231,7 @@ static void shows_who_it_is(void **state)
     assert_null(strstr(err.text, "guess"));
     assert_non_null(strstr(err.text, "see registry.user and registry.password"));
     bus_registry_close(registry);
-    MHD_stop_daemon(s.daemon);
+    registry_server_stop(&s);
 
     bus_config *config = configured("http://ann:guess@localhost", NULL);
     assert_int_equal(bus_registry_open(config, NULL, NULL, &registry, &err), BUS_CONFIG);
@@ -383,13 +304,13 @@ static void *wait_for_it(void *arg)
 static void asks_each_question_once(void **state)
 {
     (void)state;
-    static const page pages[] = { { "GET", "/schemas/ids/7", 200, "{\"schema\":\"" ESCAPED "\"}", 200 }, { 0 } };
+    static const registry_page pages[] = { { "GET", "/schemas/ids/7", 200, "{\"schema\":\"" ESCAPED "\"}", 200 }, { 0 } };
     static const char *const more[] = { "registry.unknown.ms", "1s", NULL };
-    server s;
+    registry_server s;
     heard h = { .news = 0 };
     bus_error err = { 0 };
     bus_framing seven, gone;
-    start(&s, pages);
+    registry_server_start(&s, pages);
     bus_config *config = configured(s.url, more);
     bus_catalog *catalog = bus_catalog_new();
     bus_asker *asker = asker_of(config, catalog, &h);
@@ -436,21 +357,21 @@ static void asks_each_question_once(void **state)
     bus_asker_close(asker);
     bus_catalog_free(catalog);
     bus_config_free(config);
-    MHD_stop_daemon(s.daemon);
+    registry_server_stop(&s);
 }
 
 static void gives_ids_to_write(void **state)
 {
     (void)state;
-    static const page pages[] = { { "POST", "/subjects/shop.events-t.R/versions", 200, "{\"id\":258}", 0 },
+    static const registry_page pages[] = { { "POST", "/subjects/shop.events-t.R/versions", 200, "{\"id\":258}", 0 },
                                   { "POST", "/subjects/shop.bad-t.R/versions", 409, "{\"error_code\":409,\"message\":\"no\"}", 0 }, { 0 } };
     static const char *const more[] = { "framing", "confluent", NULL };
     const bus_type type = { .layout = BUS_TYPE_LAYOUT, .name = "t.R", .json = long_record };
-    server s;
+    registry_server s;
     heard h = { .news = 0 };
     bus_error err = { 0 };
     const bus_stamp *stamp = NULL, *again = NULL;
-    start(&s, pages);
+    registry_server_start(&s, pages);
     bus_config *config = configured(s.url, more);
     bus_catalog *catalog = bus_catalog_new();
     bus_asker *asker = asker_of(config, catalog, &h);
@@ -480,7 +401,7 @@ static void gives_ids_to_write(void **state)
     assert_true(until(&h.refused, 1));
     assert_int_equal(h.why.status, BUS_SCHEMA);
     bus_asker_close(asker);
-    MHD_stop_daemon(s.daemon);
+    registry_server_stop(&s);
 
     /* With what a store kept nothing is asked, and the registry may be away. */
     asker = asker_of(config, catalog, &h);
@@ -502,13 +423,13 @@ static void gives_ids_to_write(void **state)
 static void comes_back_by_itself(void **state)
 {
     (void)state;
-    static const page down[] = { { "GET", "/schemas/ids/7", 503, "", 0 }, { 0 } };
-    static const page up[] = { { "GET", "/schemas/ids/7", 200, "{\"schema\":\"" ESCAPED "\"}", 0 }, { 0 } };
-    server s;
+    static const registry_page down[] = { { "GET", "/schemas/ids/7", 503, "", 0 }, { 0 } };
+    static const registry_page up[] = { { "GET", "/schemas/ids/7", 200, "{\"schema\":\"" ESCAPED "\"}", 0 }, { 0 } };
+    registry_server s;
     heard h = { .news = 0 };
     bus_error err = { 0 };
     bus_framing seven;
-    start(&s, down);
+    registry_server_start(&s, down);
     bus_config *config = configured(s.url, NULL);
     bus_catalog *catalog = bus_catalog_new();
     bus_asker *asker = asker_of(config, catalog, &h);
@@ -524,7 +445,7 @@ static void comes_back_by_itself(void **state)
     bus_asker_close(asker);
     bus_catalog_free(catalog);
     bus_config_free(config);
-    MHD_stop_daemon(s.daemon);
+    registry_server_stop(&s);
 }
 
 static void needs_a_registry_for_its_framing(void **state)
