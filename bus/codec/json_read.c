@@ -2,6 +2,7 @@
  * JSON read: JSON values into Avro bytes, by the schema alone. Takes Avro's JSON encoding and the plain form. */
 #include "codec/json.h"
 
+#include "base/map.h"
 #include "codec/fault.h"
 #include "codec/json_logical.h"
 #include "codec/json_value.h"
@@ -24,6 +25,7 @@ typedef struct reader {
     unsigned depth;
     bool preset;         /* reading a default: unions are never wrapped, logical types are their base type */
     bool avro;           /* reading Avro's JSON encoding: so they are here */
+    bus_map *fits;       /* (type, value) to whether it fits: else objects in unions in objects would be tried again and again */
     bus_fault fault;
 } reader;
 
@@ -381,13 +383,20 @@ static int fitness(const reader *r, const bus_node *node, const json_t *json)
     }
 }
 
-/* Whether the value can be read as this branch; leaves no trace but the steps. */
+/* Whether the value can be read as this branch; leaves no trace but the steps and what it has learnt. */
 static bool would_fit(reader *r, const bus_node *node, const json_t *json)
 {
+    static const char yes, no;
+    const struct { const void *node, *json; } key = { node, json };
+    const void *known = bus_map_get(r->fits, &key, sizeof key);
+    if (known)
+        return known == &yes;
     reader attempt = *r;
     attempt.out = NULL;
     bool fit = read_value(&attempt, node, json);
     r->steps = attempt.steps;
+    if (attempt.fault.status == BUS_NOMEM || !bus_map_put(r->fits, &key, sizeof key, (void *)(uintptr_t)(fit ? &yes : &no)))
+        return bus_fault_nomem(&r->fault);
     return fit;
 }
 
@@ -442,6 +451,8 @@ static bool read_union(reader *r, const bus_node *node, const json_t *json)
         inner = json;
         branch = plain_branch(r, node, json);
     }
+    if (r->fault.status != BUS_OK) /* no memory to try the branches */
+        return false;
     if (branch == -2)
         return bus_fault_set(&r->fault, BUS_INVALID, "%s that fits several branches of the union: write {\"<branch>\": value}",
                              kind_of(json));
@@ -481,8 +492,10 @@ static bool read_value(reader *r, const bus_node *node, const json_t *json)
 
 /* ---- entry points */
 
-static void begin(reader *r, bus_buf *out, size_t steps, size_t steps_max)
+static void begin(reader *r, bus_map *fits, bus_buf *out, size_t steps, size_t steps_max)
 {
+    bus_map_init(fits);
+    r->fits = fits;
     r->out = out;
     r->steps = steps;
     r->steps_max = steps_max;
@@ -496,8 +509,10 @@ static void begin(reader *r, bus_buf *out, size_t steps, size_t steps_max)
 bus_status bus_json_check_preset(const bus_node *type, const json_t *value, size_t *steps, bus_error *err)
 {
     reader r;
-    begin(&r, NULL, *steps, PRESET_STEPS_MAX);
+    bus_map fits;
+    begin(&r, &fits, NULL, *steps, PRESET_STEPS_MAX);
     bool ok = read_value(&r, type, value);
+    bus_map_free(&fits, NULL);
     *steps = r.steps;
     return ok ? BUS_OK : bus_fault_report(&r.fault, type->name, err);
 }
@@ -505,10 +520,13 @@ bus_status bus_json_check_preset(const bus_node *type, const json_t *value, size
 bus_status bus_json_encode_preset(const bus_node *type, const json_t *value, bus_buf *out, bus_error *err)
 {
     reader r;
+    bus_map fits;
     size_t before = out->len;
-    begin(&r, out, 0, PRESET_STEPS_MAX);
+    begin(&r, &fits, out, 0, PRESET_STEPS_MAX);
     r.preset = true;
-    if (read_value(&r, type, value))
+    bool ok = read_value(&r, type, value);
+    bus_map_free(&fits, NULL);
+    if (ok)
         return BUS_OK;
     out->len = before;
     return bus_fault_report(&r.fault, type->name, err);
@@ -518,11 +536,14 @@ static bus_status read_into(bus_json_form form, const bus_schema *schema, const 
 {
     reader r;
     uint8_t framing[BUS_WIRE_FRAMING];
+    bus_map fits;
     size_t before = out->len;
-    begin(&r, out, 0, STEPS_MAX);
+    begin(&r, &fits, out, 0, STEPS_MAX);
     r.avro = form == BUS_JSON_AVRO;
     bus_wire_frame(bus_schema_fingerprint(schema), framing);
-    if ((!framed || put(&r, framing, sizeof framing)) && read_value(&r, bus_schema_root(schema), value))
+    bool ok = (!framed || put(&r, framing, sizeof framing)) && read_value(&r, bus_schema_root(schema), value);
+    bus_map_free(&fits, NULL);
+    if (ok)
         return BUS_OK;
     out->len = before;
     return bus_fault_report(&r.fault, bus_schema_name(schema), err);

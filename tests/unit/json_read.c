@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "codec/json.h"
+#include <stdio.h>
 #include <string.h>
 
 #define R(type) "{\"type\":\"record\",\"name\":\"t.R\",\"fields\":[{\"name\":\"f\",\"type\":" type "}]}"
@@ -119,8 +120,31 @@ static void refuses_with_path(void **state)
     }
 }
 
+/* Found by fuzzing: each level of objects in unions was tried as both branches, and each try tried all below it. */
+static void reads_deep_unions(void **state)
+{
+    (void)state;
+    static const char schema[] = R("{\"type\":\"record\",\"name\":\"A\",\"fields\":[{\"name\":\"b\",\"type\":[\"null\",\"A\","
+                                   "{\"type\":\"record\",\"name\":\"B\",\"fields\":[{\"name\":\"b\",\"type\":[\"A\",\"B\",\"null\"],\"default\":null},"
+                                   "{\"name\":\"x\",\"type\":\"int\",\"default\":0}]}]}]}");
+    char json[1000];
+    bus_buf body, back;
+    bus_error err = { .status = BUS_OK };
+    size_t at = (size_t)sprintf(json, "{\"f\":{\"b\":");
+    for (int i = 0; i < 25; i++)
+        at += (size_t)sprintf(json + at, "{\"x\":%d,\"b\":", i);
+    at += (size_t)sprintf(json + at, "null");
+    memset(json + at, '}', 27);
+    json[at + 27] = '\0';
+    if (convert(schema, json, &body, &back, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    assert_true(body.len > 25);
+    bus_buf_free(&body);
+    bus_buf_free(&back);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(reads_both_forms), cmocka_unit_test(refuses_with_path) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(reads_both_forms), cmocka_unit_test(refuses_with_path), cmocka_unit_test(reads_deep_unions) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
