@@ -103,7 +103,7 @@ def lines(texts):
 # ---- JSON and framings
 
 # fastavro's JSON knows neither types that hold themselves nor records without fields.
-FLAT = {**EVERYTHING, "fields": [field for field in EVERYTHING["fields"] if field["name"] not in ("tree", "empty")]}
+FLAT = {**EVERYTHING, "name": "Flat", "fields": [field for field in EVERYTHING["fields"] if field["name"] not in ("tree", "empty")]}
 FLAT_PARSED = fastavro.parse_schema(FLAT)
 
 
@@ -158,7 +158,7 @@ def json_of_fastavro(lab_):
     bus(lab_, 0, "publish", "flat.single", "--schema", schema, "--json", "avro", "--key-field", "big", stdin=lines(texts))
     bus(lab_, 0, "publish", "flat.framed", "--schema", schema, "--json", "avro", "--key-field", "maybe_text", "--id-field", "id",
         "--framing", "confluent", stdin=lines(texts[:1]), **where)
-    bus(lab_, 0, "publish", "flat.framed", "--type", "zoo.Everything", "--json", "avro", stdin=lines(texts[1:]), framing="confluent", **where)
+    bus(lab_, 0, "publish", "flat.framed", "--type", "zoo.Flat", "--json", "avro", stdin=lines(texts[1:]), framing="confluent", **where)
     single, framed = messages_of(lab_, "flat.single", COUNT), messages_of(lab_, "flat.framed", COUNT)
     equal((framed[0].key(), dict(framed[0].headers())["ce_id"]), (b"here", str(value(0)["id"]).encode()), "key and id of fields")
     equal([each.value()[10:] for each in single], wanted, "bytes, single object")
