@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Random pairs of schemas through fastavro and through our plans: defaults, aliases, promotions, logical types, unions, enums with
+"""Random pairs of schemas through fastavro and through our plans: defaults, aliases of fields and types, promotions, logical types, unions, enums with
 a default, skipped and reordered fields. Whoever reads, what comes out encodes to the same bytes."""
 import copy, datetime, decimal, io, json, random, subprocess, sys, uuid
 import fastavro
@@ -15,6 +15,15 @@ def name(prefix):
     return f"{prefix}{counter}"
 
 
+EPOCH = datetime.datetime(1970, 1, 1)
+
+
+def logical(r, base, name, value):
+    """The writer may not know the logical type yet: it wrote the base type."""
+    full = {"type": base, "logicalType": name}
+    return r.choice([(full, full, value, 5), (base, full, lambda: r.randint(0, 10**6), 5)])
+
+
 def plain(r):
     """(writer's type, reader's type, value, default for the reader in JSON)"""
     return r.choice([
@@ -26,11 +35,20 @@ def plain(r):
         ({"type": "int", "logicalType": "date"}, {"type": "int", "logicalType": "date"}, lambda: datetime.date(2026, 1, r.randint(1, 28)), 5),
         ({"type": "long", "logicalType": "timestamp-millis"}, {"type": "long", "logicalType": "timestamp-millis"},
          lambda: datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(milliseconds=r.randint(0, 10**9)), 5),
+        logical(r, "int", "time-millis", lambda: datetime.time(r.randint(0, 23), 59, 58, 1000 * r.randint(0, 999))),
+        logical(r, "long", "timestamp-micros", lambda: EPOCH.replace(tzinfo=datetime.timezone.utc) + datetime.timedelta(microseconds=r.randint(-10**15, 10**15))),
+        logical(r, "long", "local-timestamp-millis", lambda: EPOCH + datetime.timedelta(milliseconds=r.randint(-10**12, 10**12))),
+        logical(r, "long", "local-timestamp-micros", lambda: EPOCH + datetime.timedelta(microseconds=r.randint(-10**15, 10**15))),
         ({"type": "long", "logicalType": "time-micros"}, {"type": "long", "logicalType": "time-micros"}, lambda: datetime.time(1, 2, 3, r.randint(0, 999999)), 5),
         ({"type": "string", "logicalType": "uuid"}, {"type": "string", "logicalType": "uuid"}, lambda: uuid.UUID(int=r.getrandbits(128)),
          "0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55"),
         ({"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},) * 2 + (lambda: decimal.Decimal(r.randint(-10**8, 10**8)).scaleb(-2), NONE),
     ])
+
+
+def renamed(r, old, prefix):
+    """The reader's name of a type, with an alias if it is another one."""
+    return r.choice([{"name": old}, {"name": name(prefix), "aliases": [old]}])
 
 
 def draw(r, depth):
@@ -45,11 +63,11 @@ def draw(r, depth):
         return {"type": "map", "values": w}, {"type": "map", "values": d}, lambda: {f"k{i}": v() for i in range(r.randint(0, 3))}, {}
     if kind == 6:
         n = name("E")
-        return ({"type": "enum", "name": n, "symbols": ["A", "B", "C"]}, {"type": "enum", "name": n, "symbols": ["C", "A"], "default": "A"},
+        return ({"type": "enum", "name": n, "symbols": ["A", "B", "C"]}, {"type": "enum", **renamed(r, n, "D"), "symbols": ["C", "A"], "default": "A"},
                 lambda: r.choice("ABC"), "C")
     if kind == 7:
         n = name("F")
-        return {"type": "fixed", "name": n, "size": 3}, {"type": "fixed", "name": n, "size": 3}, lambda: r.randbytes(3), NONE
+        return {"type": "fixed", "name": n, "size": 3}, {"type": "fixed", **renamed(r, n, "G"), "size": 3}, lambda: r.randbytes(3), NONE
     if kind == 8:
         w, d, v, _ = plain(r)
         if w == "null":
@@ -81,7 +99,7 @@ def record(r, depth):
             mine.update(name="g" + field, aliases=[field])
         reader.append(mine)
     r.shuffle(reader)
-    return ({"type": "record", "name": n, "fields": writer}, {"type": "record", "name": n, "fields": reader},
+    return ({"type": "record", "name": n, "fields": writer}, {"type": "record", **renamed(r, n, "S"), "fields": reader},
             lambda: {k: v() for k, v in values.items()}, NONE)
 
 
