@@ -2,20 +2,12 @@
  * Arena: a chain of blocks, filled in order. A reset goes back to the first block and keeps the rest. */
 #include "base/arena.h"
 
-#include <stdalign.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGNMENT ((size_t)16)
 #define FIRST_BLOCK ((size_t)4096)
 #define MOST_DOUBLED ((size_t)1 << 20)
-
-struct bus_arena_block {
-    bus_arena_block *next;
-    size_t size, at;
-    alignas(16) unsigned char bytes[];
-};
 
 void bus_arena_init(bus_arena *arena, size_t limit)
 {
@@ -61,24 +53,15 @@ static bus_arena_block *next_block(bus_arena *arena, size_t n)
     return block;
 }
 
-void *bus_arena_alloc(bus_arena *arena, size_t n)
+void *bus_arena_more(bus_arena *arena, size_t n)
 {
-    if (n > SIZE_MAX / 4)
+    bus_arena_block *block = next_block(arena, n);
+    if (!block)
         return NULL;
-    n = n ? (n + ALIGNMENT - 1) & ~(ALIGNMENT - 1) : ALIGNMENT;
-    if (arena->limit && (arena->used > arena->limit || n > arena->limit - arena->used))
-        return NULL;
-    bus_arena_block *block = arena->now;
-    if (!block || n > block->size - block->at) {
-        block = next_block(arena, n);
-        if (!block)
-            return NULL;
-        arena->now = block;
-    }
-    void *at = block->bytes + block->at;
-    block->at += n;
+    arena->now = block;
+    block->at = n;
     arena->used += n;
-    return at;
+    return block->bytes;
 }
 
 void *bus_arena_zero(bus_arena *arena, size_t n)

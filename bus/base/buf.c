@@ -20,18 +20,11 @@ void bus_buf_free(bus_buf *buf)
     bus_buf_init(buf, buf->limit);
 }
 
-void bus_buf_clear(bus_buf *buf)
-{
-    buf->len = 0;
-    buf->failed = buf->over = false;
-}
-
-/* Makes room for n bytes and `spare` beyond them that do not count against the limit (a terminator). */
-static bool reserve(bus_buf *buf, size_t n, size_t spare)
+bool bus_buf_reserve(bus_buf *buf, size_t n, size_t spare)
 {
     if (buf->failed)
         return false;
-    if (n > buf->limit - buf->len) {
+    if (buf->len > buf->limit || n > buf->limit - buf->len) {
         buf->failed = buf->over = true;
         return false;
     }
@@ -54,7 +47,7 @@ static bool reserve(bus_buf *buf, size_t n, size_t spare)
 uint8_t *bus_buf_grow(bus_buf *buf, size_t n)
 {
     /* One byte at least, so that room for nothing is not NULL. */
-    if (!reserve(buf, n, 1))
+    if (!bus_buf_reserve(buf, n, 1))
         return NULL;
     uint8_t *at = buf->data + buf->len;
     buf->len += n;
@@ -91,7 +84,7 @@ void bus_buf_printf(bus_buf *buf, const char *format, ...)
         buf->failed = true;
     } else if ((size_t)n < sizeof small) {
         bus_buf_add(buf, small, (size_t)n);
-    } else if (reserve(buf, (size_t)n, 1)) {
+    } else if (bus_buf_reserve(buf, (size_t)n, 1)) {
         (void)vsnprintf((char *)buf->data + buf->len, (size_t)n + 1, format, again);
         buf->len += (size_t)n;
     }
@@ -155,7 +148,7 @@ void bus_buf_json(bus_buf *buf, const char *bytes, size_t n)
 char *bus_buf_take(bus_buf *buf)
 {
     char *text = NULL;
-    if (reserve(buf, 0, 1)) {
+    if (bus_buf_reserve(buf, 0, 1)) {
         text = (char *)buf->data;
         text[buf->len] = 0;
         buf->data = NULL;

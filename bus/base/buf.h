@@ -19,13 +19,22 @@ typedef struct bus_buf {
 
 void bus_buf_init(bus_buf *buf, size_t limit);
 void bus_buf_free(bus_buf *buf);               /* back to the state after init */
-void bus_buf_clear(bus_buf *buf);              /* len 0, failure forgotten, memory kept */
+/* Room for n bytes after len, and for `spare` more that do not count against the limit: a terminator, or what a writer may
+ * write before it looks at the limit. False: failed. */
+bool bus_buf_reserve(bus_buf *buf, size_t n, size_t spare);
 uint8_t *bus_buf_grow(bus_buf *buf, size_t n); /* room for n more bytes, len advanced; NULL on failure */
 void bus_buf_add(bus_buf *buf, const void *bytes, size_t n);
 void bus_buf_byte(bus_buf *buf, uint8_t byte);
 void bus_buf_text(bus_buf *buf, const char *text);
 void bus_buf_printf(bus_buf *buf, const char *format, ...) BUS_PRINTF(2, 3);
 void bus_buf_json(bus_buf *buf, const char *bytes, size_t n); /* a quoted JSON string; bad UTF-8 becomes U+FFFD */
+/* Length 0, failure forgotten, memory kept. */
+static inline void bus_buf_clear(bus_buf *buf)
+{
+    buf->len = 0;
+    buf->failed = buf->over = false;
+}
+
 static inline bool bus_buf_ok(const bus_buf *buf) { return !buf->failed; }
 /* Terminates and hands the bytes to the caller (free()); NULL on failure. The buffer is empty after. */
 char *bus_buf_take(bus_buf *buf);

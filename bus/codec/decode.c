@@ -3,17 +3,23 @@
 #include "codec/decoder.h"
 #include "codec/uuid_text.h"
 
-#define decode bus_decoder_value /* the recursion below */
+#define get bus_decoder_value /* the recursion below */
 
-void *bus_decoder_allocate(bus_decoder *d, size_t n)
+/* ---- memory and depth */
+
+BUS_COLD static void *over_limit(bus_decoder *d, const uint8_t *at, size_t n)
+{
+    const size_t limit = d->arena->limit;
+    bus_fault_set(&d->fault, BUS_TOO_BIG, "at byte %zu: another %zu bytes of memory would be over the limit of %zu",
+                  (size_t)(at - d->in.start), n, limit && limit < BUS_BODY_MAX_MEMORY ? limit : BUS_BODY_MAX_MEMORY);
+    return NULL;
+}
+
+void *bus_decoder_allocate(bus_decoder *d, const uint8_t *at, size_t n)
 {
     bus_arena *arena = d->arena;
-    if (n > BUS_BODY_MAX_MEMORY - d->memory || (arena->limit && n > arena->limit - arena->used)) {
-        bus_fault_set(&d->fault, BUS_TOO_BIG, "at byte %zu: another %zu bytes of memory would be over the limit of %zu",
-                      (size_t)(d->in.at - d->in.start), n,
-                      arena->limit && arena->limit < BUS_BODY_MAX_MEMORY ? arena->limit : BUS_BODY_MAX_MEMORY);
-        return NULL;
-    }
+    if (n > BUS_BODY_MAX_MEMORY - d->memory || (arena->limit && n > arena->limit - arena->used))
+        return over_limit(d, at, n);
     void *memory = bus_arena_alloc(arena, n);
     if (!memory)
         bus_fault_nomem(&d->fault);
@@ -22,199 +28,198 @@ void *bus_decoder_allocate(bus_decoder *d, size_t n)
     return memory;
 }
 
-bool bus_decoder_enter(bus_decoder *d)
-{
-    if (++d->depth > BUS_DEPTH_MAX)
-        return bus_reader_fail(&d->in, "nested deeper than %d", BUS_DEPTH_MAX);
-    return true;
-}
-
-/* The position is kept at hand as long as values come quickly: in the decoder every store to the struct would make it be
- * read again. */
-static bool decode_record(bus_decoder *d, const bus_shape *shape, void *out)
-{
-    if (!bus_decoder_enter(d))
-        return false;
-    const uint8_t *at = d->in.at, *const end = d->in.end;
-    for (uint32_t i = 0; i < shape->count; i++) {
-        const bus_field *field = &shape->fields[i];
-        const uint8_t *next = bus_quick_value(field->shape, at, end, (char *)out + field->offset);
-        if (!next) {
-            d->in.at = at;
-            if (!decode(d, field->shape, (char *)out + field->offset))
-                return bus_fault_field(&d->fault, field->name);
-            next = d->in.at;
-        }
-        at = next;
-    }
-    d->in.at = at;
-    d->depth--;
-    return true;
-}
-
 /* Blocks after the first double the room, so that many small blocks cost no more than one big one. */
-char *bus_decoder_extend(bus_decoder *d, char *items, size_t len, size_t *room, size_t more, size_t stride)
+char *bus_decoder_extend(bus_decoder *d, const uint8_t *at, char *items, size_t len, size_t *room, size_t more, size_t stride)
 {
     if (more <= *room - len)
         return items;
     size_t want = *room * 2 > len + more ? *room * 2 : len + more;
     /* No overflow: both are bounded by the message's length, the stride by the size of a C type. */
-    char *memory = bus_decoder_allocate(d, want * stride);
+    char *memory = bus_decoder_allocate(d, at, want * stride);
     if (memory && len > 0)
         memcpy(memory, items, len * stride);
     *room = want;
     return memory;
 }
 
-static bool decode_items(bus_decoder *d, const bus_shape *shape, char *items, size_t from, size_t count)
+bool bus_decoder_enter(bus_decoder *d, const uint8_t *at)
+{
+    return ++d->depth <= BUS_DEPTH_MAX || bus_reader_fail(bus_decoder_at(d, at), "nested deeper than %d", BUS_DEPTH_MAX);
+}
+
+/* ---- what holds other values */
+
+BUS_HOT static const uint8_t *get_record(bus_decoder *d, const bus_shape *shape, const uint8_t *at, void *out)
+{
+    if (!bus_decoder_enter(d, at))
+        return NULL;
+    for (const bus_field *field = shape->fields, *end = field + shape->count; field < end; field++)
+        if (!(at = bus_decoder_common(d, field->shape, at, (char *)out + field->offset)))
+            return BUS_IN_FIELD(d, field->name);
+    d->depth--;
+    return at;
+}
+
+static const uint8_t *get_items(bus_decoder *d, const bus_shape *shape, const uint8_t *at, char *to, size_t from, size_t count)
 {
     const bus_shape *item = shape->item;
-    const bool map = shape->kind == BUS_KIND_MAP;
-    const size_t value_at = map ? shape->offset : 0;
-    char *to = items + from * shape->stride;
-    if (!map && item->kind == BUS_KIND_RECORD) { /* the usual lines of an order: no choice for each */
-        for (size_t i = from; i < from + count; i++, to += shape->stride)
-            if (!decode_record(d, item, to))
-                return bus_fault_index(&d->fault, i);
-        return true;
-    }
-    for (size_t i = from; i < from + count; i++, to += shape->stride) {
-        const uint8_t *at = d->in.at, *next;
-        if (map) {
-            bus_string *key = (bus_string *)(void *)to;
-            next = bus_quick_string(at, d->in.end, key);
-            if (next)
-                d->in.at = next;
-            else if (!bus_read_string(&d->in, &key->at, &key->len))
-                return bus_fault_index(&d->fault, i);
-        }
-        next = bus_quick_value(item, d->in.at, d->in.end, to + value_at);
-        if (next)
-            d->in.at = next;
-        else if (!decode(d, item, to + value_at))
-            return bus_fault_index(&d->fault, i);
-    }
-    return true;
+    for (size_t i = 0; i < count; i++, to += shape->stride)
+        if (!(at = item->kind == BUS_KIND_RECORD ? get_record(d, item, at, to) : bus_decoder_common(d, item, at, to)))
+            return BUS_IN_ITEM(d, from + i);
+    return at;
 }
 
-static bool decode_blocks(bus_decoder *d, const bus_shape *shape, void *out)
+static const uint8_t *get_key(bus_decoder *d, const uint8_t *at, bus_string *key)
 {
-    /* A map's item has its key's length besides. */
-    uint32_t least = shape->item->least + (shape->kind == BUS_KIND_MAP ? 1 : 0);
+    return bus_decoder_next(d, bus_read_string(bus_decoder_at(d, at), &key->at, &key->len));
+}
+
+static const uint8_t *get_entries(bus_decoder *d, const bus_shape *shape, const uint8_t *at, char *to, size_t from, size_t count)
+{
+    for (size_t i = 0; i < count; i++, to += shape->stride) {
+        bus_string *key = (bus_string *)(void *)to;
+        const uint8_t *value = bus_quick_string(at, d->in.end, key);
+        if (!BUS_LIKELY(value))
+            value = get_key(d, at, key);
+        if (!value || !(at = bus_decoder_common(d, shape->item, value, to + shape->offset)))
+            return BUS_IN_ITEM(d, from + i);
+    }
+    return at;
+}
+
+const uint8_t *bus_decoder_block(bus_decoder *d, const uint8_t *at, uint32_t least, size_t *count, const uint8_t **ends)
+{
+    const uint8_t *const end = d->in.end;
+    uint32_t few;
+    const uint8_t *items = bus_quick_index(at, end, 64, &few);
+    if (items && least > 0 && (uint64_t)few * least <= (uint64_t)(end - items)) { /* at most 63, without their size in bytes */
+        *count = few;
+        *ends = NULL;
+        return items;
+    }
+    return bus_decoder_next(d, bus_read_block(bus_decoder_at(d, at), least, count, ends));
+}
+
+static const uint8_t *get_blocks(bus_decoder *d, const bus_shape *shape, const uint8_t *at, void *out)
+{
+    const bool map = shape->kind == BUS_KIND_MAP;
+    const uint32_t least = shape->item->least + map; /* a map's item has its key's length besides */
+    bus_items result = { NULL, 0 };
     char *items = NULL;
-    size_t len = 0, room = 0, count;
+    size_t room = 0, count;
     const uint8_t *ends;
-    if (!bus_decoder_enter(d))
-        return false;
+    if (!bus_decoder_enter(d, at))
+        return NULL;
     for (;;) {
-        if (d->in.at < d->in.end && *d->in.at == 0) { /* the end, as almost always after one block */
-            d->in.at++;
-            break;
+        if (!(at = bus_decoder_block(d, at, least, &count, &ends)))
+            return NULL;
+        if (count > 0) {
+            items = bus_decoder_extend(d, at, items, result.len, &room, count, shape->stride);
+            char *to = items ? items + result.len * shape->stride : NULL;
+            if (!to || !(at = map ? get_entries(d, shape, at, to, result.len, count) : get_items(d, shape, at, to, result.len, count)))
+                return NULL;
         }
-        if (!bus_read_block(&d->in, least, &count, &ends))
-            return false;
-        if (count == 0) {
-            if (!bus_read_block_end(&d->in, ends))
-                return false;
+        if (ends && !bus_read_block_end(bus_decoder_at(d, at), ends))
+            return NULL;
+        if (count == 0)
             break;
-        }
-        items = bus_decoder_extend(d, items, len, &room, count, shape->stride);
-        if (!items || !decode_items(d, shape, items, len, count) || !bus_read_block_end(&d->in, ends))
-            return false;
-        len += count;
+        result.len += count;
     }
     d->depth--;
-    bus_items result = { items, len };
+    result.at = items;
     memcpy(out, &result, sizeof result);
-    return true;
+    return at;
 }
 
-static bool decode_pointed(bus_decoder *d, const bus_shape *record, void *out)
+static const uint8_t *get_pointed(bus_decoder *d, const bus_shape *record, const uint8_t *at, void *out)
 {
-    void *memory = bus_decoder_allocate(d, record->size ? record->size : 1);
-    if (!memory || !decode_record(d, record, memory))
-        return false;
+    void *memory = bus_decoder_allocate(d, at, record->size ? record->size : 1);
+    if (!memory || !(at = get_record(d, record, at, memory)))
+        return NULL;
     memcpy(out, &memory, sizeof memory);
-    return true;
+    return at;
 }
 
-static bool decode_pointer(bus_decoder *d, const bus_shape *shape, void *out)
+static const uint8_t *get_branch(bus_decoder *d, const uint8_t *at, uint32_t count, uint32_t *branch)
+{
+    const uint8_t *next = bus_quick_index(at, d->in.end, count, branch);
+    return next ? next : bus_decoder_next(d, bus_read_index(bus_decoder_at(d, at), "a union's branch", count, branch));
+}
+
+static const uint8_t *get_pointer(bus_decoder *d, const bus_shape *shape, const uint8_t *at, void *out)
 {
     if (shape->null_branch >= 0) {
         uint32_t branch;
-        if (!bus_read_index(&d->in, "a union's branch", 2, &branch))
-            return false;
+        if (!(at = get_branch(d, at, 2, &branch)))
+            return NULL;
         if (branch == (uint32_t)shape->null_branch) {
             memset(out, 0, sizeof(void *));
-            return true;
+            return at;
         }
     }
-    return decode_pointed(d, shape->item, out);
+    return get_pointed(d, shape->item, at, out);
 }
 
-static bool decode_optional(bus_decoder *d, const bus_shape *shape, void *out)
+static const uint8_t *get_optional(bus_decoder *d, const bus_shape *shape, const uint8_t *at, void *out)
 {
     uint32_t branch;
-    if (!bus_read_index(&d->in, "a union's branch", 2, &branch))
-        return false;
+    if (!(at = get_branch(d, at, 2, &branch)))
+        return NULL;
     if (branch == (uint32_t)shape->null_branch) {
         memset(out, 0, shape->size);
-        return true;
+        return at;
     }
     *(bool *)out = true;
-    return decode(d, shape->item, (char *)out + shape->offset);
+    return get(d, shape->item, at, (char *)out + shape->offset);
 }
 
-static bool decode_union(bus_decoder *d, const bus_shape *shape, void *out)
+static const uint8_t *get_union(bus_decoder *d, const bus_shape *shape, const uint8_t *at, void *out)
 {
     uint32_t branch;
-    if (!bus_read_index(&d->in, "a union's branch", shape->count, &branch))
-        return false;
+    if (!(at = get_branch(d, at, shape->count, &branch)))
+        return NULL;
     bus_quick_zero(out, shape->size);
     memcpy(out, &branch, sizeof branch);
     const bus_field *field = &shape->fields[branch];
-    const uint8_t *next = bus_quick_scalar(field->shape, d->in.at, d->in.end, (char *)out + field->offset);
-    if (next) {
-        d->in.at = next;
-        return true;
-    }
-    if (!bus_decoder_enter(d) || !decode(d, field->shape, (char *)out + field->offset))
-        return bus_fault_field(&d->fault, field->name);
+    if (!bus_decoder_enter(d, at) || !(at = bus_decoder_scalar(d, field->shape, at, (char *)out + field->offset)))
+        return BUS_IN_FIELD(d, field->name);
     d->depth--;
-    return true;
+    return at;
 }
 
-static bool decode_uuid(bus_decoder *d, const bus_shape *shape, uint8_t out[16])
+/* ---- the careful way of what holds no other value: it takes all there is, and says what is wrong */
+
+static bool read_uuid(bus_reader *in, const bus_shape *shape, uint8_t out[16])
 {
     const uint8_t *raw;
     const void *text;
     size_t len;
     if (shape->wire == BUS_KIND_FIXED) {
-        if (!bus_read_raw(&d->in, 16, &raw))
+        if (!bus_read_raw(in, 16, &raw))
             return false;
         memcpy(out, raw, 16);
         return true;
     }
-    if (!bus_read_bytes(&d->in, &text, &len))
+    if (!bus_read_bytes(in, &text, &len))
         return false;
     if (!bus_uuid_from_text(text, len, out)) {
-        d->in.at -= len;
-        return bus_reader_fail(&d->in, "%zu bytes that are not the text of a UUID", len);
+        in->at -= len;
+        return bus_reader_fail(in, "%zu bytes that are not the text of a UUID", len);
     }
     return true;
 }
 
 /* Two's complement, most significant byte first; any number of bytes as long as 64 bits can hold the value. */
-static bool decode_decimal(bus_decoder *d, const bus_shape *shape, bus_decimal *out)
+static bool read_decimal(bus_reader *in, const bus_shape *shape, bus_decimal *out)
 {
     const void *bytes;
     const uint8_t *at;
     size_t len = shape->count;
     if (shape->wire == BUS_KIND_FIXED) {
-        if (!bus_read_raw(&d->in, len, &at))
+        if (!bus_read_raw(in, len, &at))
             return false;
     } else {
-        if (!bus_read_bytes(&d->in, &bytes, &len))
+        if (!bus_read_bytes(in, &bytes, &len))
             return false;
         at = bytes;
     }
@@ -223,7 +228,7 @@ static bool decode_decimal(bus_decoder *d, const bus_shape *shape, bus_decimal *
     for (size_t i = 0; i < len; i++) {
         bool spare = len - i > 8;
         if ((spare && at[i] != sign) || (len - i == 8 && (at[i] & 0x80) != (sign & 0x80)))
-            return bus_reader_fail(&d->in, "a decimal of %zu bytes is over 64 bits", len);
+            return bus_reader_fail(in, "a decimal of %zu bytes is over 64 bits", len);
         value = value << 8 | at[i];
     }
     out->unscaled = (int64_t)value;
@@ -231,102 +236,116 @@ static bool decode_decimal(bus_decoder *d, const bus_shape *shape, bus_decimal *
     return true;
 }
 
-static bool decode_duration(bus_decoder *d, bus_duration *out)
+static bool read_duration(bus_reader *in, bus_duration *out)
 {
     const uint8_t *at;
-    if (!bus_read_raw(&d->in, 12, &at))
+    if (!bus_read_raw(in, 12, &at))
         return false;
     *out = (bus_duration){ (uint32_t)bus_load_le(at, 4), (uint32_t)bus_load_le(at + 4, 4), (uint32_t)bus_load_le(at + 8, 4) };
     return true;
 }
 
-static bool decode_float(bus_decoder *d, void *out)
+static bool read_float(bus_reader *in, void *out)
 {
     const uint8_t *at;
-    if (!bus_read_raw(&d->in, 4, &at))
+    if (!bus_read_raw(in, 4, &at))
         return false;
     uint32_t bits = (uint32_t)bus_load_le(at, 4);
     memcpy(out, &bits, 4);
     return true;
 }
 
-static bool decode_double(bus_decoder *d, void *out)
+static bool read_double(bus_reader *in, void *out)
 {
     const uint8_t *at;
-    if (!bus_read_raw(&d->in, 8, &at))
+    if (!bus_read_raw(in, 8, &at))
         return false;
-    uint64_t bits = bus_load_le(at, 8);
-    memcpy(out, &bits, 8);
+    (void)bus_quick_double(at, in->end, out);
     return true;
 }
 
-static bool decode_fixed(bus_decoder *d, const bus_shape *shape, void *out)
+static bool read_fixed(bus_reader *in, const bus_shape *shape, void *out)
 {
     const uint8_t *at;
-    if (!bus_read_raw(&d->in, shape->count, &at))
+    if (!bus_read_raw(in, shape->count, &at))
         return false;
     memcpy(out, at, shape->count);
     return true;
 }
 
-static bool decode_enum(bus_decoder *d, const bus_shape *shape, void *out)
+static bool read_enum(bus_reader *in, const bus_shape *shape, void *out)
 {
     uint32_t symbol;
-    if (!bus_read_index(&d->in, "an enum's symbol", shape->count, &symbol))
+    if (!bus_read_index(in, "an enum's symbol", shape->count, &symbol))
         return false;
     memcpy(out, &symbol, sizeof symbol);
     return true;
 }
 
-bool decode(bus_decoder *d, const bus_shape *shape, void *out)
+static bool read_plain(bus_reader *in, const bus_shape *shape, void *out)
 {
     switch (shape->kind) {
-    case BUS_KIND_STRING: return bus_read_string(&d->in, &((bus_string *)out)->at, &((bus_string *)out)->len);
-    case BUS_KIND_BYTES: return bus_read_bytes(&d->in, &((bus_bytes *)out)->at, &((bus_bytes *)out)->len);
-    case BUS_KIND_LONG: return bus_read_long(&d->in, out);
-    case BUS_KIND_INT: return bus_read_int(&d->in, out);
-    case BUS_KIND_BOOLEAN: return bus_read_boolean(&d->in, out);
-    case BUS_KIND_FLOAT: return decode_float(d, out);
-    case BUS_KIND_DOUBLE: return decode_double(d, out);
+    case BUS_KIND_STRING: return bus_read_string(in, &((bus_string *)out)->at, &((bus_string *)out)->len);
+    case BUS_KIND_BYTES: return bus_read_bytes(in, &((bus_bytes *)out)->at, &((bus_bytes *)out)->len);
+    case BUS_KIND_LONG: return bus_read_long(in, out);
+    case BUS_KIND_INT: return bus_read_int(in, out);
+    case BUS_KIND_BOOLEAN: return bus_read_boolean(in, out);
+    case BUS_KIND_FLOAT: return read_float(in, out);
+    case BUS_KIND_DOUBLE: return read_double(in, out);
     case BUS_KIND_NULL: *(bus_null *)out = (bus_null){ 0 }; return true;
-    case BUS_KIND_RECORD: return decode_record(d, shape, out);
-    case BUS_KIND_ENUM: return decode_enum(d, shape, out);
-    case BUS_KIND_FIXED: return decode_fixed(d, shape, out);
-    case BUS_KIND_ARRAY:
-    case BUS_KIND_MAP: return decode_blocks(d, shape, out);
-    case BUS_KIND_OPTIONAL: return decode_optional(d, shape, out);
-    case BUS_KIND_POINTER: return decode_pointer(d, shape, out);
-    case BUS_KIND_UNION: return decode_union(d, shape, out);
-    case BUS_KIND_UUID: return decode_uuid(d, shape, out);
-    case BUS_KIND_DECIMAL: return decode_decimal(d, shape, out);
-    case BUS_KIND_DURATION: return decode_duration(d, out);
+    case BUS_KIND_ENUM: return read_enum(in, shape, out);
+    case BUS_KIND_FIXED: return read_fixed(in, shape, out);
+    case BUS_KIND_UUID: return read_uuid(in, shape, out);
+    case BUS_KIND_DECIMAL: return read_decimal(in, shape, out);
+    case BUS_KIND_DURATION: return read_duration(in, out);
+    default: return bus_fault_set(in->fault, BUS_BUG, "a descriptor of unknown kind %d", (int)shape->kind);
     }
-    return bus_fault_set(&d->fault, BUS_BUG, "a descriptor of unknown kind %d", (int)shape->kind);
 }
 
-void bus_decoder_begin(bus_decoder *d, const void *bytes, size_t len, size_t skip, bus_arena *arena)
+/* ---- any value */
+
+const uint8_t *get(bus_decoder *d, const bus_shape *shape, const uint8_t *at, void *out)
 {
-    const uint8_t *at = bytes;
+    switch (shape->kind) {
+    case BUS_KIND_RECORD: return get_record(d, shape, at, out);
+    case BUS_KIND_ARRAY:
+    case BUS_KIND_MAP: return get_blocks(d, shape, at, out);
+    case BUS_KIND_OPTIONAL: return get_optional(d, shape, at, out);
+    case BUS_KIND_POINTER: return get_pointer(d, shape, at, out);
+    case BUS_KIND_UNION: return get_union(d, shape, at, out);
+    default: return bus_decoder_next(d, read_plain(bus_decoder_at(d, at), shape, out));
+    }
+}
+
+const uint8_t *bus_decoder_begin(bus_decoder *d, const void *bytes, size_t len, size_t skip, bus_arena *arena)
+{
+    static const uint8_t nothing[1]; /* its place is not NULL, which means failure */
+    const uint8_t *at = bytes ? bytes : nothing;
     /* Field by field: clearing the fault's texts would cost as much as a small record. */
-    d->in = (bus_reader){ .start = at - skip, .at = at, .end = at + len, .fault = &d->fault };
+    d->in = (bus_reader){ .start = bytes ? at - skip : at, .at = at, .end = bytes ? at + len : at, .fault = &d->fault };
     d->arena = arena;
     d->memory = 0;
     d->depth = 0;
     d->fault.status = BUS_OK;
+    return at;
 }
 
-bus_status bus_decoder_end(bus_decoder *d, bool ok, const char *root, bus_error *err)
+bus_status bus_decoder_end(bus_decoder *d, const uint8_t *at, const char *root, bus_error *err)
 {
-    if (ok && d->in.at != d->in.end)
-        (void)bus_reader_fail(&d->in, "%zu bytes are left over", bus_reader_left(&d->in));
-    return d->fault.status == BUS_OK ? BUS_OK : bus_fault_report(&d->fault, root, err);
+    if (at == d->in.end)
+        return BUS_OK;
+    if (at) {
+        bus_reader *in = bus_decoder_at(d, at);
+        (void)bus_reader_fail(in, "%zu bytes are left over", bus_reader_left(in));
+    }
+    return bus_fault_report(&d->fault, root, err);
 }
 
 bus_status bus_body_decode(const bus_shape *shape, const void *bytes, size_t len, size_t skip, bus_arena *arena,
                            void *value, bus_error *err)
 {
     bus_decoder d;
-    bus_decoder_begin(&d, bytes, len, skip, arena);
-    bool ok = shape->kind == BUS_KIND_RECORD ? decode_record(&d, shape, value) : decode(&d, shape, value);
-    return bus_decoder_end(&d, ok, shape->name ? shape->name : "value", err);
+    const uint8_t *at = bus_decoder_begin(&d, bytes, len, skip, arena);
+    at = shape->kind == BUS_KIND_RECORD ? get_record(&d, shape, at, value) : get(&d, shape, at, value);
+    return bus_decoder_end(&d, at, shape->name ? shape->name : "value", err);
 }

@@ -1,308 +1,328 @@
 /* SPDX-License-Identifier: MIT
  * Encode: C structs into Avro's binary encoding, by the descriptor table. The struct comes from a program that may be
- * wrong: enums, lengths, NULLs and UTF-8 are checked, so that nothing leaves that its schema cannot read. */
+ * wrong: enums, lengths, NULLs and UTF-8 are checked, so that nothing leaves that its schema cannot read.
+ *
+ * Each put_ function takes the place to write at and returns the place after, or NULL with the fault noted: the place then
+ * stays in a register all the way. */
 #include "codec/body.h"
 #include "codec/fault.h"
 #include "codec/reader.h"
 #include "codec/uuid_text.h"
 #include "codec/varint.h"
 
+#define INLINE static inline __attribute__((always_inline))
+#define SHORT 64 /* a text of fewer bytes is short, and its length takes one byte */
+#define SPARE 80 /* room that is always there, so that small values need one check: a number, a short text */
+
 typedef struct span { const void *at; size_t len; } span;
 
-/* Writes into the buffer's free room directly and settles its length at the end. */
 typedef struct encoder {
-    uint8_t *at, *end;
     bus_buf *out;
-    size_t nothing; /* items that take no bytes: no reader accepts many */
+    const uint8_t *end; /* up to here SPARE bytes may be written. The buffer's limit is looked at when it grows and at the end. */
+    size_t nothing;     /* items that take no bytes: no reader accepts many */
     unsigned depth;
     bus_fault fault;
 } encoder;
 
-static bool encode(encoder *e, const bus_shape *shape, const void *value);
+static uint8_t *put(encoder *e, uint8_t *at, const bus_shape *shape, const void *value);
+static uint8_t *put_blocks(encoder *e, uint8_t *at, const bus_shape *shape, const void *value);
+static uint8_t *put_union(encoder *e, uint8_t *at, const bus_shape *shape, const void *value);
 
-static uint8_t *writable_end(const bus_buf *out)
-{
-    return out->data + (out->limit && out->limit < out->cap ? out->limit : out->cap);
-}
-
-static bool grow(encoder *e, size_t n)
+/* The place to write at, with n and SPARE bytes of room; NULL: no memory, or over the limit. */
+BUS_COLD static uint8_t *grow(encoder *e, uint8_t *at, size_t n)
 {
     bus_buf *out = e->out;
-    out->len = e->at ? (size_t)(e->at - out->data) : out->len;
-    size_t len = out->len;
-    uint8_t *at = bus_buf_grow(out, n);
-    if (!at) {
-        if (!out->over)
-            return bus_fault_nomem(&e->fault);
-        return bus_fault_set(&e->fault, BUS_TOO_BIG, "the encoded body is over %zu bytes", out->limit);
+    out->len = at ? (size_t)(at - out->data) : out->len;
+    if (!bus_buf_reserve(out, n, SPARE)) {
+        if (out->over)
+            bus_fault_set(&e->fault, BUS_TOO_BIG, "the encoded body is over %zu bytes", out->limit);
+        else
+            bus_fault_nomem(&e->fault);
+        return NULL;
     }
-    out->len = len;
-    e->at = at;
-    e->end = writable_end(out);
-    return true;
+    e->end = out->data + out->cap - SPARE;
+    return out->data + out->len;
 }
 
-static inline bool room(encoder *e, size_t n)
+INLINE bool room(encoder *e, uint8_t **at)
 {
-    return (size_t)(e->end - e->at) >= n || grow(e, n);
+    return __builtin_expect(*at <= e->end, 1) || (*at = grow(e, *at, 0));
 }
 
-static bool put_raw(encoder *e, const void *bytes, size_t len)
-{
-    if (!room(e, len))
-        return false;
-    if (len > 0) {
-        memcpy(e->at, bytes, len);
-        e->at += len;
-    }
-    return true;
-}
-
-/* At the end of the buffer only what is needed must fit. */
-BUS_COLD static bool put_long_tight(encoder *e, int64_t value)
-{
-    uint8_t number[BUS_VARINT_MAX];
-    return put_raw(e, number, (size_t)(bus_varint_write(number, value) - number));
-}
-
-static inline bool put_long(encoder *e, int64_t value)
-{
-    if ((size_t)(e->end - e->at) < BUS_VARINT_MAX)
-        return put_long_tight(e, value);
-    e->at = bus_varint_write(e->at, value);
-    return true;
-}
-
-static bool put_le(encoder *e, uint64_t value, size_t n)
-{
-    if (!room(e, n))
-        return false;
-    for (size_t i = 0; i < n; i++, value >>= 8)
-        *e->at++ = (uint8_t)value;
-    return true;
-}
-
-static bool put_bytes(encoder *e, const void *bytes, size_t len)
-{
-    size_t left = (size_t)(e->end - e->at);
-    if (bytes && left > BUS_VARINT_MAX && len <= left - BUS_VARINT_MAX) { /* the common case: one check for all */
-        e->at = bus_varint_write(e->at, (int64_t)len);
-        memcpy(e->at, bytes, len);
-        e->at += len;
-        return true;
-    }
-    if (len > PTRDIFF_MAX)
-        return bus_fault_set(&e->fault, BUS_INVALID, "a length of %zu", len);
-    if (!bytes && len > 0)
-        return bus_fault_set(&e->fault, BUS_INVALID, "NULL where %zu bytes should be", len);
-    return put_long(e, (int64_t)len) && put_raw(e, bytes, len);
-}
-
-static bool put_string(encoder *e, const bus_string *string)
-{
-    if (string->at && string->len <= PTRDIFF_MAX && !bus_utf8_check(string->at, string->len))
-        return bus_fault_set(&e->fault, BUS_INVALID, "a string of %zu bytes is not UTF-8", string->len);
-    return put_bytes(e, string->at, string->len);
-}
+#define BREAKS(e, ...) (bus_fault_set(&(e)->fault, BUS_INVALID, __VA_ARGS__), (uint8_t *)NULL)
+#define IN_FIELD(e, field) (bus_fault_field(&(e)->fault, (field)->name), (uint8_t *)NULL)
+#define IN_ITEM(e, i) (bus_fault_index(&(e)->fault, i), (uint8_t *)NULL)
 
 static bool enter(encoder *e)
 {
-    if (++e->depth > BUS_DEPTH_MAX)
-        return bus_fault_set(&e->fault, BUS_INVALID, "nested deeper than %d", BUS_DEPTH_MAX);
-    return true;
+    return ++e->depth <= BUS_DEPTH_MAX || bus_fault_set(&e->fault, BUS_INVALID, "nested deeper than %d", BUS_DEPTH_MAX);
 }
 
-/* ---- the fast way: the end of the written value, or NULL where the careful way must be taken, which checks it all */
+/* ---- numbers and bytes */
 
-#define QUICK static inline __attribute__((always_inline))
+INLINE uint8_t *put_long(encoder *e, uint8_t *at, int64_t value)
+{
+    return room(e, &at) ? bus_varint_write(at, value) : NULL;
+}
 
-/* ASCII of less than 64 bytes: checked while it is copied, in words that overlap. */
-QUICK uint8_t *quick_string(uint8_t *at, const uint8_t *end, const bus_string *string)
+static uint8_t *put_raw(encoder *e, uint8_t *at, const void *bytes, size_t len)
+{
+    if (e->end - at < (ptrdiff_t)len && !(at = grow(e, at, len)))
+        return NULL;
+    if (len > 0)
+        memcpy(at, bytes, len);
+    return at + len;
+}
+
+static uint8_t *put_bytes(encoder *e, uint8_t *at, const void *bytes, size_t len)
+{
+    if (len > PTRDIFF_MAX)
+        return BREAKS(e, "a length of %zu", len);
+    if (!bytes && len > 0)
+        return BREAKS(e, "NULL where %zu bytes should be", len);
+    at = put_long(e, at, (int64_t)len);
+    return at ? put_raw(e, at, bytes, len) : NULL;
+}
+
+static uint8_t *put_text(encoder *e, uint8_t *at, const bus_string *string)
+{
+    if (string->at && string->len <= PTRDIFF_MAX && !bus_utf8_check(string->at, string->len))
+        return BREAKS(e, "a string of %zu bytes is not UTF-8", string->len);
+    return put_bytes(e, at, string->at, string->len);
+}
+
+INLINE bus_pair copy_pair(uint8_t *to, const char *from)
+{
+    bus_pair pair;
+    memcpy(&pair, from, sizeof pair);
+    memcpy(to, &pair, sizeof pair);
+    return pair;
+}
+
+INLINE uint64_t copy_word(uint8_t *to, const char *from)
+{
+    uint64_t word;
+    memcpy(&word, from, sizeof word);
+    memcpy(to, &word, sizeof word);
+    return word;
+}
+
+INLINE uint32_t copy_half(uint8_t *to, const char *from)
+{
+    uint32_t half;
+    memcpy(&half, from, sizeof half);
+    memcpy(to, &half, sizeof half);
+    return half;
+}
+
+/* Copies n < SHORT bytes in words that overlap rather than in a loop; true if all are ASCII. */
+INLINE bool copy_ascii(uint8_t *to, const char *from, size_t n)
+{
+    if (__builtin_expect(n >= 16, 1)) {
+        bus_pair all = copy_pair(to, from) | copy_pair(to + n - 16, from + n - 16);
+        if (n > 32)
+            all |= copy_pair(to + 16, from + 16) | copy_pair(to + n - 32, from + n - 32);
+        return bus_pair_ascii(all);
+    }
+    if (n >= 8)
+        return !((copy_word(to, from) | copy_word(to + n - 8, from + n - 8)) & BUS_NOT_ASCII);
+    if (n >= 4)
+        return !((copy_half(to, from) | copy_half(to + n - 4, from + n - 4)) & (uint32_t)BUS_NOT_ASCII);
+    if (n == 0)
+        return true;
+    /* The first, the middle and the last of one to three. */
+    to[0] = (uint8_t)from[0];
+    to[n / 2] = (uint8_t)from[n / 2];
+    to[n - 1] = (uint8_t)from[n - 1];
+    return !((to[0] | to[n / 2] | to[n - 1]) & 0x80);
+}
+
+/* A short text is nearly always ASCII, and then checked while it is copied. */
+INLINE uint8_t *put_string(encoder *e, uint8_t *at, const bus_string *string)
 {
     const size_t n = string->len;
-    const char *from = string->at;
-    uint64_t word, bad = 0;
-    uint32_t half;
-    if (n > 63 || !from || (size_t)(end - at) <= n)
+    if (__builtin_expect(n < SHORT && string->at && at <= e->end, 1)) {
+        *at = (uint8_t)(n << 1);
+        if (__builtin_expect(copy_ascii(at + 1, string->at, n), 1))
+            return at + 1 + n;
+    }
+    return put_text(e, at, string);
+}
+
+INLINE uint8_t *put_double(encoder *e, uint8_t *at, const void *value)
+{
+    uint64_t bits;
+    if (!room(e, &at))
         return NULL;
-    *at++ = (uint8_t)(n << 1);
-    if (n >= 8) {
-        for (size_t i = 0; i + 8 < n; i += 8) {
-            memcpy(&word, from + i, 8);
-            memcpy(at + i, &word, 8);
-            bad |= word;
-        }
-        memcpy(&word, from + n - 8, 8);
-        memcpy(at + n - 8, &word, 8);
-        bad |= word;
-    } else if (n >= 4) {
-        memcpy(&half, from, 4);
-        memcpy(at, &half, 4);
-        bad = half;
-        memcpy(&half, from + n - 4, 4);
-        memcpy(at + n - 4, &half, 4);
-        bad |= half;
-    } else {
-        for (size_t i = 0; i < n; i++)
-            bad |= at[i] = (uint8_t)from[i];
-    }
-    return bad & 0x8080808080808080u ? NULL : at + n; /* what was written is written over */
+    memcpy(&bits, value, 8);
+    bits = bus_le64(bits);
+    memcpy(at, &bits, 8);
+    return at + 8;
 }
 
-QUICK uint8_t *quick_long(uint8_t *at, const uint8_t *end, int64_t value)
+static uint8_t *put_le32(encoder *e, uint8_t *at, uint32_t value)
 {
-    return end - at < BUS_VARINT_MAX ? NULL : bus_varint_write(at, value);
-}
-
-QUICK uint8_t *quick_scalar(const bus_shape *shape, uint8_t *at, const uint8_t *end, const void *value)
-{
-    switch (shape->kind) {
-    case BUS_KIND_STRING: return quick_string(at, end, value);
-    case BUS_KIND_LONG: return quick_long(at, end, *(const int64_t *)value);
-    case BUS_KIND_INT: return quick_long(at, end, *(const int32_t *)value);
-    case BUS_KIND_BOOLEAN:
-        if (at == end)
-            return NULL;
-        *at = *(const uint8_t *)value != 0; /* as a byte: see encode_boolean */
-        return at + 1;
-    case BUS_KIND_ENUM: {
-        uint32_t symbol;
-        memcpy(&symbol, value, sizeof symbol);
-        return symbol < shape->count ? quick_long(at, end, symbol) : NULL;
-    }
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    case BUS_KIND_DOUBLE:
-        if (end - at < 8)
-            return NULL;
-        memcpy(at, value, 8);
-        return at + 8;
-#endif
-    default: return NULL;
-    }
-}
-
-QUICK uint8_t *quick_value(const bus_shape *shape, uint8_t *at, const uint8_t *end, const void *value)
-{
-    if (shape->kind != BUS_KIND_OPTIONAL)
-        return quick_scalar(shape, at, end, value);
-    const bool present = *(const uint8_t *)value != 0;
-    if (at == end)
+    if (!room(e, &at))
         return NULL;
-    *at = (uint8_t)((present ? 1 - shape->null_branch : shape->null_branch) << 1);
-    return present ? quick_scalar(shape->item, at + 1, end, (const char *)value + shape->offset) : at + 1;
+    for (int i = 0; i < 4; i++, value >>= 8)
+        *at++ = (uint8_t)value;
+    return at;
 }
 
-/* The position is kept at hand as long as values go quickly: in the encoder every byte stored would make it be read again. */
-static bool encode_record(encoder *e, const bus_shape *shape, const void *value)
+static uint8_t *put_float(encoder *e, uint8_t *at, const void *value)
 {
-    if (!enter(e))
-        return false;
-    uint8_t *at = e->at;
-    const uint8_t *end = e->end;
-    for (uint32_t i = 0; i < shape->count; i++) {
-        const bus_field *field = &shape->fields[i];
-        const void *from = (const char *)value + field->offset;
-        uint8_t *next = at ? quick_value(field->shape, at, end, from) : NULL;
-        if (!next) {
-            e->at = at;
-            if (!encode(e, field->shape, from))
-                return bus_fault_field(&e->fault, field->name);
-            next = e->at;
-            end = e->end; /* it may have grown */
-        }
-        at = next;
-    }
-    e->at = at;
-    e->depth--;
-    return true;
+    uint32_t bits;
+    memcpy(&bits, value, 4);
+    return put_le32(e, at, bits);
 }
 
-static bool encode_blocks(encoder *e, const bus_shape *shape, const void *value)
+INLINE uint8_t *put_boolean(encoder *e, uint8_t *at, const void *value)
 {
-    span items;
-    memcpy(&items, value, sizeof items);
-    bool map = shape->kind == BUS_KIND_MAP;
-    if (items.len > PTRDIFF_MAX / (shape->stride ? shape->stride : 1))
-        return bus_fault_set(&e->fault, BUS_INVALID, "a length of %zu items", items.len);
-    if (!items.at && items.len > 0)
-        return bus_fault_set(&e->fault, BUS_INVALID, "NULL where %zu items should be", items.len);
-    if (shape->item->least == 0 && !map) {
-        if (items.len > BUS_NOTHING_MAX - e->nothing)
-            return bus_fault_set(&e->fault, BUS_INVALID, "%zu items that take no bytes; a message may hold %d", items.len,
-                                 BUS_NOTHING_MAX);
-        e->nothing += items.len;
-    }
-    if (!enter(e) || (items.len > 0 && !put_long(e, (int64_t)items.len)))
-        return false;
-    const char *record = items.at;
-    for (size_t i = 0; !map && shape->item->kind == BUS_KIND_RECORD && i < items.len; i++, record += shape->stride)
-        if (!encode_record(e, shape->item, record))
-            return bus_fault_index(&e->fault, i);
-    for (size_t i = 0; (map || shape->item->kind != BUS_KIND_RECORD) && i < items.len; i++) {
-        const char *at = (const char *)items.at + i * shape->stride;
-        uint8_t *next = map || !e->at ? NULL : quick_value(shape->item, e->at, e->end, at);
-        if (next) {
-            e->at = next;
-            continue;
-        }
-        if ((map && !put_string(e, (const bus_string *)(const void *)at)) ||
-            !encode(e, shape->item, map ? at + shape->offset : at))
-            return bus_fault_index(&e->fault, i);
-    }
-    e->depth--;
-    return put_long(e, 0);
+    if (!room(e, &at))
+        return NULL;
+    /* Read as a byte: a bool with another bit pattern is undefined to read as one. */
+    *at = *(const uint8_t *)value != 0;
+    return at + 1;
 }
 
-static bool encode_pointer(encoder *e, const bus_shape *shape, const void *value)
-{
-    const void *record;
-    memcpy(&record, value, sizeof record);
-    if (shape->null_branch >= 0 && !put_long(e, record ? 1 - shape->null_branch : shape->null_branch))
-        return false;
-    if (record)
-        return encode_record(e, shape->item, record);
-    return shape->null_branch >= 0 ||
-           bus_fault_set(&e->fault, BUS_INVALID, "NULL where a %s should be", shape->item->name);
-}
-
-static bool encode_optional(encoder *e, const bus_shape *shape, const void *value)
-{
-    bool present = *(const bool *)value;
-    if (!put_long(e, present ? 1 - shape->null_branch : shape->null_branch))
-        return false;
-    return !present || encode(e, shape->item, (const char *)value + shape->offset);
-}
-
-static bool encode_union(encoder *e, const bus_shape *shape, const void *value)
-{
-    uint32_t branch;
-    memcpy(&branch, value, sizeof branch);
-    if (branch >= shape->count)
-        return bus_fault_set(&e->fault, BUS_INVALID, "a union's tag of %u; it has %u branches", branch, shape->count);
-    const bus_field *field = &shape->fields[branch];
-    if (!enter(e) || !put_long(e, branch) || !encode(e, field->shape, (const char *)value + field->offset))
-        return bus_fault_field(&e->fault, field->name);
-    e->depth--;
-    return true;
-}
-
-static bool encode_enum(encoder *e, const bus_shape *shape, const void *value)
+INLINE uint8_t *put_enum(encoder *e, uint8_t *at, const bus_shape *shape, const void *value)
 {
     uint32_t symbol;
     memcpy(&symbol, value, sizeof symbol);
     if (symbol >= shape->count)
-        return bus_fault_set(&e->fault, BUS_INVALID, "%d is no symbol of %s, which has %u", (int)symbol, shape->name,
-                             shape->count);
-    return put_long(e, symbol);
+        return BREAKS(e, "%d is no symbol of %s, which has %u", (int)symbol, shape->name, shape->count);
+    return put_long(e, at, symbol);
 }
 
-static bool encode_uuid(encoder *e, const bus_shape *shape, const bus_uuid *uuid)
+/* ---- the kinds that most fields have, without a call */
+
+INLINE uint8_t *put_scalar(encoder *e, uint8_t *at, const bus_shape *shape, const void *value)
+{
+    switch (shape->kind) {
+    case BUS_KIND_STRING: return put_string(e, at, value);
+    case BUS_KIND_LONG: return put_long(e, at, *(const int64_t *)value);
+    case BUS_KIND_INT: return put_long(e, at, *(const int32_t *)value);
+    case BUS_KIND_BOOLEAN: return put_boolean(e, at, value);
+    case BUS_KIND_DOUBLE: return put_double(e, at, value);
+    case BUS_KIND_ENUM: return put_enum(e, at, shape, value);
+    default: return put(e, at, shape, value);
+    }
+}
+
+INLINE uint8_t *put_optional(encoder *e, uint8_t *at, const bus_shape *shape, const void *value)
+{
+    const bool present = *(const uint8_t *)value != 0;
+    if (!room(e, &at))
+        return NULL;
+    *at++ = (uint8_t)((present ? 1 - shape->null_branch : shape->null_branch) << 1);
+    return present ? put_scalar(e, at, shape->item, (const char *)value + shape->offset) : at;
+}
+
+INLINE uint8_t *put_value(encoder *e, uint8_t *at, const bus_shape *shape, const void *value)
+{
+    if (shape->kind == BUS_KIND_STRING) /* half of all fields: not worth a jump by table */
+        return put_string(e, at, value);
+    switch (shape->kind) {
+    case BUS_KIND_LONG: return put_long(e, at, *(const int64_t *)value);
+    case BUS_KIND_INT: return put_long(e, at, *(const int32_t *)value);
+    case BUS_KIND_BOOLEAN: return put_boolean(e, at, value);
+    case BUS_KIND_DOUBLE: return put_double(e, at, value);
+    case BUS_KIND_ENUM: return put_enum(e, at, shape, value);
+    case BUS_KIND_OPTIONAL: return put_optional(e, at, shape, value);
+    case BUS_KIND_ARRAY:
+    case BUS_KIND_MAP: return put_blocks(e, at, shape, value);
+    case BUS_KIND_UNION: return put_union(e, at, shape, value);
+    default: return put(e, at, shape, value);
+    }
+}
+
+/* ---- what holds other values */
+
+BUS_HOT static uint8_t *put_record(encoder *e, uint8_t *at, const bus_shape *shape, const void *value)
+{
+    if (!enter(e))
+        return NULL;
+    for (const bus_field *field = shape->fields, *end = field + shape->count; field < end; field++)
+        if (!(at = put_value(e, at, field->shape, (const char *)value + field->offset)))
+            return IN_FIELD(e, field);
+    e->depth--;
+    return at;
+}
+
+static uint8_t *put_items(encoder *e, uint8_t *at, const bus_shape *shape, const span *items)
+{
+    const char *item = items->at;
+    for (size_t i = 0; i < items->len; i++, item += shape->stride)
+        if (!(at = shape->item->kind == BUS_KIND_RECORD ? put_record(e, at, shape->item, item) : put_value(e, at, shape->item, item)))
+            return IN_ITEM(e, i);
+    return at;
+}
+
+static uint8_t *put_entries(encoder *e, uint8_t *at, const bus_shape *shape, const span *entries)
+{
+    const char *entry = entries->at;
+    for (size_t i = 0; i < entries->len; i++, entry += shape->stride) {
+        at = put_string(e, at, (const bus_string *)(const void *)entry);
+        if (!at || !(at = put_value(e, at, shape->item, entry + shape->offset)))
+            return IN_ITEM(e, i);
+    }
+    return at;
+}
+
+__attribute__((noinline)) static uint8_t *put_blocks(encoder *e, uint8_t *at, const bus_shape *shape, const void *value)
+{
+    span items;
+    memcpy(&items, value, sizeof items);
+    const bool map = shape->kind == BUS_KIND_MAP;
+    if (items.len > PTRDIFF_MAX / (shape->stride ? shape->stride : 1))
+        return BREAKS(e, "a length of %zu items", items.len);
+    if (!items.at && items.len > 0)
+        return BREAKS(e, "NULL where %zu items should be", items.len);
+    if (shape->item->least == 0 && !map) {
+        if (items.len > BUS_NOTHING_MAX - e->nothing)
+            return BREAKS(e, "%zu items that take no bytes; a message may hold %d", items.len, BUS_NOTHING_MAX);
+        e->nothing += items.len;
+    }
+    if (!enter(e) || (items.len > 0 && !(at = put_long(e, at, (int64_t)items.len))))
+        return NULL;
+    at = map ? put_entries(e, at, shape, &items) : put_items(e, at, shape, &items);
+    e->depth--;
+    return at ? put_long(e, at, 0) : NULL;
+}
+
+static uint8_t *put_pointer(encoder *e, uint8_t *at, const bus_shape *shape, const void *value)
+{
+    const void *record;
+    memcpy(&record, value, sizeof record);
+    if (shape->null_branch >= 0 && !(at = put_long(e, at, record ? 1 - shape->null_branch : shape->null_branch)))
+        return NULL;
+    if (record)
+        return put_record(e, at, shape->item, record);
+    return shape->null_branch >= 0 ? at : BREAKS(e, "NULL where a %s should be", shape->item->name);
+}
+
+__attribute__((noinline)) static uint8_t *put_union(encoder *e, uint8_t *at, const bus_shape *shape, const void *value)
+{
+    uint32_t branch;
+    memcpy(&branch, value, sizeof branch);
+    if (branch >= shape->count)
+        return BREAKS(e, "a union's tag of %u; it has %u branches", branch, shape->count);
+    const bus_field *field = &shape->fields[branch];
+    if (!enter(e) || !(at = put_long(e, at, branch)) || !(at = put_scalar(e, at, field->shape, (const char *)value + field->offset)))
+        return IN_FIELD(e, field);
+    e->depth--;
+    return at;
+}
+
+/* ---- logical types with values of their own */
+
+static uint8_t *put_uuid(encoder *e, uint8_t *at, const bus_shape *shape, const bus_uuid *uuid)
 {
     char text[BUS_UUID_TEXT];
     if (shape->wire == BUS_KIND_FIXED)
-        return put_raw(e, uuid->at, sizeof uuid->at);
+        return put_raw(e, at, uuid->at, sizeof uuid->at);
     bus_uuid_to_text(uuid->at, text);
-    return put_bytes(e, text, sizeof text);
+    return put_bytes(e, at, text, sizeof text);
 }
 
 /* Whether the value has at most `precision` digits. */
@@ -314,14 +334,13 @@ static bool digits_fit(int64_t value, int32_t precision)
     return digits <= precision;
 }
 
-static bool encode_decimal(encoder *e, const bus_shape *shape, const bus_decimal *decimal)
+static uint8_t *put_decimal(encoder *e, uint8_t *at, const bus_shape *shape, const bus_decimal *decimal)
 {
     /* Zero is zero at any scale, so a struct of zeros encodes. */
     if (decimal->scale != shape->scale && decimal->unscaled != 0)
-        return bus_fault_set(&e->fault, BUS_INVALID, "a decimal of scale %d; the schema's is %d", decimal->scale,
-                             shape->scale);
+        return BREAKS(e, "a decimal of scale %d; the schema's is %d", decimal->scale, shape->scale);
     if (!digits_fit(decimal->unscaled, shape->precision))
-        return bus_fault_set(&e->fault, BUS_INVALID, "a decimal of more than %d digits", shape->precision);
+        return BREAKS(e, "a decimal of more than %d digits", shape->precision);
     uint8_t bytes[8];
     uint64_t raw = (uint64_t)decimal->unscaled;
     for (size_t i = 8; i-- > 0; raw >>= 8)
@@ -331,80 +350,76 @@ static bool encode_decimal(encoder *e, const bus_shape *shape, const bus_decimal
     while (skip < 7 && bytes[skip] == sign && (bytes[skip + 1] & 0x80) == (sign & 0x80))
         skip++;
     if (shape->wire == BUS_KIND_BYTES)
-        return put_bytes(e, bytes + skip, 8 - skip);
-    for (size_t pad = shape->count; pad > 8 - skip; pad--)
-        if (!put_raw(e, &sign, 1))
-            return false;
-    return put_raw(e, bytes + skip, 8 - skip);
+        return put_bytes(e, at, bytes + skip, 8 - skip);
+    for (size_t pad = shape->count; at && pad > 8 - skip; pad--)
+        at = put_raw(e, at, &sign, 1);
+    return at ? put_raw(e, at, bytes + skip, 8 - skip) : NULL;
 }
 
-static bool encode_duration(encoder *e, const bus_duration *duration)
+static uint8_t *put_duration(encoder *e, uint8_t *at, const bus_duration *duration)
 {
-    return put_le(e, duration->months, 4) && put_le(e, duration->days, 4) && put_le(e, duration->ms, 4);
+    at = put_le32(e, at, duration->months);
+    at = at ? put_le32(e, at, duration->days) : NULL;
+    return at ? put_le32(e, at, duration->ms) : NULL;
 }
 
-static bool encode_double(encoder *e, const void *value, size_t n)
-{
-    uint32_t narrow;
-    uint64_t bits;
-    if (n == 4) {
-        memcpy(&narrow, value, 4);
-        return put_le(e, narrow, 4);
-    }
-    memcpy(&bits, value, 8);
-    return put_le(e, bits, 8);
-}
+/* ---- any value */
 
-static bool encode_boolean(encoder *e, const void *value)
-{
-    /* Read as a byte: a bool with another bit pattern is undefined to read as one. */
-    uint8_t byte = *(const uint8_t *)value != 0;
-    return put_raw(e, &byte, 1);
-}
-
-static bool encode(encoder *e, const bus_shape *shape, const void *value)
+static uint8_t *put(encoder *e, uint8_t *at, const bus_shape *shape, const void *value)
 {
     switch (shape->kind) {
-    case BUS_KIND_STRING: return put_string(e, value);
-    case BUS_KIND_BYTES: return put_bytes(e, ((const bus_bytes *)value)->at, ((const bus_bytes *)value)->len);
-    case BUS_KIND_LONG: return put_long(e, *(const int64_t *)value);
-    case BUS_KIND_INT: return put_long(e, *(const int32_t *)value);
-    case BUS_KIND_BOOLEAN: return encode_boolean(e, value);
-    case BUS_KIND_FLOAT: return encode_double(e, value, 4);
-    case BUS_KIND_DOUBLE: return encode_double(e, value, 8);
-    case BUS_KIND_NULL: return true;
-    case BUS_KIND_RECORD: return encode_record(e, shape, value);
-    case BUS_KIND_ENUM: return encode_enum(e, shape, value);
-    case BUS_KIND_FIXED: return put_raw(e, value, shape->count);
+    case BUS_KIND_STRING: return put_text(e, at, value);
+    case BUS_KIND_BYTES: return put_bytes(e, at, ((const bus_bytes *)value)->at, ((const bus_bytes *)value)->len);
+    case BUS_KIND_LONG: return put_long(e, at, *(const int64_t *)value);
+    case BUS_KIND_INT: return put_long(e, at, *(const int32_t *)value);
+    case BUS_KIND_BOOLEAN: return put_boolean(e, at, value);
+    case BUS_KIND_FLOAT: return put_float(e, at, value);
+    case BUS_KIND_DOUBLE: return put_double(e, at, value);
+    case BUS_KIND_NULL: return at;
+    case BUS_KIND_RECORD: return put_record(e, at, shape, value);
+    case BUS_KIND_ENUM: return put_enum(e, at, shape, value);
+    case BUS_KIND_FIXED: return put_raw(e, at, value, shape->count);
     case BUS_KIND_ARRAY:
-    case BUS_KIND_MAP: return encode_blocks(e, shape, value);
-    case BUS_KIND_OPTIONAL: return encode_optional(e, shape, value);
-    case BUS_KIND_POINTER: return encode_pointer(e, shape, value);
-    case BUS_KIND_UNION: return encode_union(e, shape, value);
-    case BUS_KIND_UUID: return encode_uuid(e, shape, value);
-    case BUS_KIND_DECIMAL: return encode_decimal(e, shape, value);
-    case BUS_KIND_DURATION: return encode_duration(e, value);
+    case BUS_KIND_MAP: return put_blocks(e, at, shape, value);
+    case BUS_KIND_OPTIONAL: return put_optional(e, at, shape, value);
+    case BUS_KIND_POINTER: return put_pointer(e, at, shape, value);
+    case BUS_KIND_UNION: return put_union(e, at, shape, value);
+    case BUS_KIND_UUID: return put_uuid(e, at, shape, value);
+    case BUS_KIND_DECIMAL: return put_decimal(e, at, shape, value);
+    case BUS_KIND_DURATION: return put_duration(e, at, value);
     }
-    return bus_fault_set(&e->fault, BUS_BUG, "a descriptor of unknown kind %d", (int)shape->kind);
+    bus_fault_set(&e->fault, BUS_BUG, "a descriptor of unknown kind %d", (int)shape->kind);
+    return NULL;
+}
+
+BUS_COLD static bus_status encode_failed(encoder *e, uint8_t *at, size_t before, const bus_shape *shape, bus_error *err)
+{
+    if (at) /* it is written, but over the limit: growing finds that out */
+        grow(e, at, 0);
+    e->out->len = before;
+    return bus_fault_report(&e->fault, shape->name ? shape->name : "value", err);
 }
 
 bus_status bus_body_encode(const bus_shape *shape, const void *value, bus_buf *out, bus_error *err)
 {
     encoder e;
-    size_t before = out->len;
-    e.at = out->data ? out->data + before : NULL;
-    e.end = out->data ? writable_end(out) : NULL;
+    const size_t before = out->len;
     e.out = out;
     e.nothing = 0;
     e.depth = 0;
     e.fault.status = BUS_OK;
     if (!bus_buf_ok(out))
         return bus_fail(err, out->over ? BUS_TOO_BIG : BUS_NOMEM, "the buffer has failed before");
-    if (encode(&e, shape, value)) {
-        if (e.at)
-            out->len = (size_t)(e.at - out->data);
-        return BUS_OK;
+    uint8_t *at;
+    if (__builtin_expect(out->cap - before >= SPARE, 1)) {
+        at = out->data + before;
+        e.end = out->data + out->cap - SPARE;
+    } else if (!(at = grow(&e, NULL, 0))) {
+        return encode_failed(&e, NULL, before, shape, err);
     }
-    out->len = before;
-    return bus_fault_report(&e.fault, shape->name ? shape->name : "value", err);
+    at = shape->kind == BUS_KIND_RECORD ? put_record(&e, at, shape, value) : put(&e, at, shape, value);
+    if (!at || (size_t)(at - out->data) > out->limit)
+        return encode_failed(&e, at, before, shape, err);
+    out->len = (size_t)(at - out->data);
+    return BUS_OK;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define BUS_COLD __attribute__((cold, noinline))
+#define BUS_HOT __attribute__((aligned(64))) /* its speed shall not hang on what was linked before it */
 
 typedef struct bus_fault {
     bus_status status;      /* BUS_OK: none yet; only this needs to be set at the start */

@@ -114,6 +114,12 @@ static inline bool bus_read_index(bus_reader *in, const char *what, size_t count
     return true;
 }
 
+/* Eight bytes as memcpy took them or will put them, to and from little-endian order. */
+static inline uint64_t bus_le64(uint64_t bits)
+{
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? bits : __builtin_bswap64(bits);
+}
+
 /* Little-endian, whatever the host is. */
 static inline uint64_t bus_load_le(const uint8_t *at, size_t n)
 {

@@ -7,25 +7,68 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#define BUS_NOT_ASCII 0x8080808080808080u /* the bits that no ASCII has */
 
 /* Well-formed by RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
 bool bus_utf8_ok(const void *bytes, size_t len);
 
-/* The same, with the common case in line: ASCII, eight bytes a step. */
+/* Two words, in one register where the machine has such. */
+typedef uint64_t bus_pair __attribute__((vector_size(16)));
+
+static inline bool bus_pair_ascii(bus_pair pair)
+{
+#ifdef __SSE2__
+    return _mm_movemask_epi8((__m128i)pair) == 0; /* the highest bit of each byte */
+#else
+    return !((pair[0] | pair[1]) & BUS_NOT_ASCII);
+#endif
+}
+
+static inline bus_pair bus_pair_at(const uint8_t *at)
+{
+    bus_pair pair;
+    memcpy(&pair, at, sizeof pair);
+    return pair;
+}
+
+static inline uint64_t bus_word_at(const uint8_t *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static inline uint32_t bus_half_at(const uint8_t *at)
+{
+    uint32_t half;
+    memcpy(&half, at, sizeof half);
+    return half;
+}
+
+/* Whether n <= 64 bytes are ASCII, by words that overlap rather than in a loop. */
+static inline bool bus_ascii(const uint8_t *at, size_t n)
+{
+    if (n >= 16) {
+        bus_pair all = bus_pair_at(at) | bus_pair_at(at + n - 16);
+        if (n > 32)
+            all |= bus_pair_at(at + 16) | bus_pair_at(at + n - 32);
+        return bus_pair_ascii(all);
+    }
+    if (n >= 8)
+        return !((bus_word_at(at) | bus_word_at(at + n - 8)) & BUS_NOT_ASCII);
+    if (n >= 4)
+        return !((bus_half_at(at) | bus_half_at(at + n - 4)) & (uint32_t)BUS_NOT_ASCII);
+    return n == 0 || !((at[0] | at[n / 2] | at[n - 1]) & 0x80); /* the first, the middle and the last of one to three */
+}
+
+/* As bus_utf8_ok, with the common case in line. */
 static inline bool bus_utf8_check(const void *bytes, size_t len)
 {
-    const uint8_t *at = bytes;
-    size_t left = len;
-    for (; left >= 8; at += 8, left -= 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        if (word & 0x8080808080808080u)
-            return bus_utf8_ok(at, left);
-    }
-    for (; left > 0; at++, left--)
-        if (*at & 0x80)
-            return bus_utf8_ok(at, left);
-    return true;
+    return (len <= 64 && bus_ascii(bytes, len)) || bus_utf8_ok(bytes, len);
 }
 
 #endif
