@@ -183,14 +183,14 @@ bus_status bus_audit_totals(bus_audit *audit, bus_audit_total_fn each, void *opa
 
 /* ---- what services declare */
 
-/* The name in "-- name: text", or NULL. Ends it with a zero. */
+/* The name in "-- name: text", or NULL: another comment, as that of a licence. Ends it with a zero. */
 static char *named(char *line)
 {
     char *colon;
     if (strncmp(line, "-- ", 3) != 0 || !(colon = strchr(line, ':')))
         return NULL;
     for (const char *at = line + 3; at < colon; at++)
-        if (*at == ' ')
+        if (!(*at >= 'a' && *at <= 'z') && !(*at >= '0' && *at <= '9') && *at != '_')
             return NULL;
     *colon = 0;
     return line + 3;
@@ -250,7 +250,7 @@ bus_status bus_audit_invariants(bus_audit *audit, const char *file, const char *
         }
         if (!name) {
             if (at[0] != '\n' && strncmp(at, "--", 2) != 0)
-                status = bus_fail(err, BUS_INVALID, "%s:%d: a query needs a line \"-- name: what must hold\" before it", file, line);
+                status = bus_fail(err, BUS_INVALID, "%s:%d: a query needs a line \"-- name: what must hold\" before it, the name of a-z, 0-9 and _", file, line);
             at = end ? end + 1 : at + strlen(at);
             line++;
             continue;

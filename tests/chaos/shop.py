@@ -240,10 +240,10 @@ class Load(threading.Thread):
 
 
 class Shop:
-    def __init__(self, work, cluster, servers):
+    def __init__(self, work, cluster, servers, properties):
         self.work, self.cluster, self.servers = work, cluster, servers
         self.data = os.path.join(work, "data")
-        self.properties = {"retry.tiers": "1s,5s", "wal.max.bytes": "4m", "status.listen": "127.0.0.1"}
+        self.properties = {"retry.tiers": "1s,5s", "wal.max.bytes": "4m", "status.listen": "127.0.0.1", **properties}
         self.environment = {**{k: v for k, v in os.environ.items() if not k.startswith("BUS_")}, "ORDER_DEADLINE_SECONDS": "60",
                             "PAYMENT_PROVIDER": os.path.join(work, "provider")}
         self.processes, self.ended, self.load, self.sent = [], [], None, set()

@@ -183,7 +183,7 @@ static void invariants_are_queries_with_names(void **state)
     temp_store_meddle(&d->temp, "CREATE TABLE stock(sku TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID; INSERT INTO stock VALUES ('a', 1), ('b', -2)");
     read_store(d);
     judge(d, 0, 0);
-    OK_(declare(d, "-- a comment\n\n-- negative: never below 0\nSELECT sku, n\nFROM inventory.stock WHERE n < 0;\n-- shard: as of its store\n"
+    OK_(declare(d, "-- SPDX-License-Identifier: MIT\n-- a comment\n\n-- negative: never below 0\nSELECT sku, n\nFROM inventory.stock WHERE n < 0;\n-- shard: as of its store\n"
                    "SELECT sku FROM inventory.stock WHERE shard <> 1;\n", &err), err);
     assert_string_equal(d->found, "negative b\n");
     static const struct { const char *text, *says; } wrong[] = {
