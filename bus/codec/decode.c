@@ -90,7 +90,7 @@ static const uint8_t *get_entries(bus_decoder *d, const bus_shape *shape, const 
 const uint8_t *bus_decoder_block(bus_decoder *d, const uint8_t *at, uint32_t least, size_t *count, const uint8_t **ends)
 {
     const uint8_t *const end = d->in.end;
-    uint32_t few;
+    uint32_t few = 0;
     const uint8_t *items = bus_quick_index(at, end, 64, &few);
     if (items && least > 0 && (uint64_t)few * least <= (uint64_t)(end - items)) { /* at most 63, without their size in bytes */
         *count = few;
