@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REFUSALS_MOST 10000   /* then all are forgotten: a topic may hold any number of unknown ids */
+
 /* What a registry did not answer with a schema. */
 typedef struct refusal { int64_t until_us; bus_error why; } refusal;
 
@@ -88,6 +90,8 @@ static void hold(bus_translator *translator, const char *question, const bus_err
     if (why->retriable)
         translator->away = held;
     size_t len = strlen(question);
+    if (translator->refusals.count >= REFUSALS_MOST)
+        bus_map_free(&translator->refusals, free);
     refusal *known = bus_map_get(&translator->refusals, question, len);
     if (!known && (known = malloc(sizeof *known)) && !bus_map_put(&translator->refusals, question, len, known)) {
         free(known);

@@ -496,6 +496,27 @@ def refused_at_start(lab_):
 
 
 @test
+def away_from_the_first(lab_):
+    """A service that has never had an id for what it emits waits for the registry, and loses nothing."""
+    registry = Registry(lab_)
+    registry.away()
+    service = mirror(lab_, "waits", registry, framing="confluent").make_topics().start()
+    produce(service, [(f"k{n}", SINGLE + body(PARSED, value(n)), cloud_headers(n)) for n in range(COUNT)])
+    said = service.says("paused", "schema registry")
+    check("nothing is lost, no attempt is spent" in said, said)
+    service.says("registry_away", "Connection refused|Could")
+    time.sleep(1)
+    equal(service.letters(), [], "dead letters")
+    registry.back()
+    found = consume(service, COUNT)
+    for n in range(COUNT):
+        same(read_by_confluent(registry, found[f"k{n}"], True), n, "confluent-kafka reads")
+    service.says("registry_back", "answers again")
+    check(service.metric("bus_registry_errors_total") >= 1, "errors are counted")
+    service.stop()
+
+
+@test
 def gone_for_good(lab_):
     """With the registry gone, a service restarts and goes on with what its store kept."""
     registry = Apicurio(lab_)
