@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Catalog: the schemas this process knows. Only ever grows, so that what was found stays valid without a lock. */
+ * Catalog: the schemas this process knows. Only ever grows, so that what was found stays valid without a lock, and only to a
+ * bound: whoever may write to bus.schemas must not be able to fill the memory. */
 #include "codec/catalog.h"
 
 #include "base/error.h"
@@ -23,6 +24,7 @@ struct bus_catalog {
     bus_map by_text, by_fingerprint, by_name, by_reference; /* to bus_schema; by_text owns nothing either */
     bus_schema **schemas;                      /* owned, in order of arrival */
     size_t count, cap;
+    size_t bytes;                              /* of their texts */
 };
 
 bus_catalog *bus_catalog_new(void)
@@ -89,28 +91,50 @@ static bool enlist(bus_catalog *catalog, bus_schema *schema)
         goto undo;
     }
     catalog->schemas[catalog->count++] = schema;
+    catalog->bytes += len;
     return true;
 undo:
     bus_map_remove(&catalog->by_text, json, len);
     return false;
 }
 
+/* With the lock held. */
+static bus_status room(const bus_catalog *catalog, size_t len, bus_error *err)
+{
+    const char *const way_out = "delete those that no event needs any more from bus.schemas and start again";
+    if (catalog->count >= BUS_CATALOG_MOST)
+        return bus_fail(err, BUS_FULL, "%d schemas are known here, the most that are kept: %s", BUS_CATALOG_MOST, way_out);
+    if (len > BUS_CATALOG_BYTES - catalog->bytes)
+        return bus_fail(err, BUS_FULL, "the schemas known here and this one are over %u bytes, the most that are kept: %s",
+                        BUS_CATALOG_BYTES, way_out);
+    return BUS_OK;
+}
+
+bus_status bus_catalog_room(const bus_catalog *catalog, size_t len, bus_error *err)
+{
+    pthread_rwlock_t *lock = &((bus_catalog *)(uintptr_t)catalog)->lock;
+    pthread_rwlock_rdlock(lock);
+    bus_status status = room(catalog, len, err);
+    pthread_rwlock_unlock(lock);
+    return status;
+}
+
 bus_status bus_catalog_add(bus_catalog *catalog, const char *json, size_t len, bus_error *err)
 {
     bus_schema *schema = NULL;
-    bus_status status = BUS_OK;
     pthread_rwlock_rdlock(&catalog->lock);
     bool known = bus_map_get(&catalog->by_text, json, len) != NULL;
+    bus_status status = known ? BUS_OK : room(catalog, len, err); /* what is not kept need not be parsed */
     pthread_rwlock_unlock(&catalog->lock);
     /* Parsed outside the lock: a hostile schema must not hold up deliveries. */
-    if (!known)
+    if (!known && status == BUS_OK)
         status = bus_schema_parse(json, len, &schema, err);
     if (known || status != BUS_OK)
         return status;
     pthread_rwlock_wrlock(&catalog->lock);
     if (bus_map_get(&catalog->by_text, json, len)) /* another thread was faster */
         known = true;
-    else if (!enlist(catalog, schema))
+    else if ((status = room(catalog, len, err)) == BUS_OK && !enlist(catalog, schema))
         status = bus_fail_nomem(err);
     pthread_rwlock_unlock(&catalog->lock);
     if (known || status != BUS_OK)
@@ -125,8 +149,10 @@ bus_status bus_catalog_bind(bus_catalog *catalog, const bus_framing *reference, 
         return status;
     pthread_rwlock_wrlock(&catalog->lock);
     bus_map *map = &catalog->by_reference;
-    if (!bus_map_get(map, reference->reference, reference->reference_len) &&
-        !bus_map_put(map, reference->reference, reference->reference_len, bus_map_get(&catalog->by_text, json, len)))
+    const bool fresh = !bus_map_get(map, reference->reference, reference->reference_len);
+    if (fresh && map->count >= BUS_CATALOG_MOST)
+        status = bus_fail(err, BUS_FULL, "%d of the registry's references are known here, the most that are kept", BUS_CATALOG_MOST);
+    else if (fresh && !bus_map_put(map, reference->reference, reference->reference_len, bus_map_get(&catalog->by_text, json, len)))
         status = bus_fail_nomem(err);
     pthread_rwlock_unlock(&catalog->lock);
     return status;

@@ -11,8 +11,15 @@
 typedef struct bus_catalog bus_catalog;
 bus_catalog *bus_catalog_new(void);
 void bus_catalog_free(bus_catalog *catalog);
-/* Adds a schema by its exact JSON text; adding it again is a no-op. BUS_SCHEMA: it is not a valid schema. */
+
+#define BUS_CATALOG_MOST 10000            /* schemas, and references to them */
+#define BUS_CATALOG_BYTES (16u << 20)     /* of their texts; parsed they take about twenty times as much */
+
+/* Adds a schema by its exact JSON text; adding it again is a no-op. BUS_SCHEMA: it is not a valid schema; BUS_FULL: the catalog
+ * holds as much as it may. What came first stays: nothing is forgotten, for deliveries hold on to it. */
 bus_status bus_catalog_add(bus_catalog *catalog, const char *json, size_t len, bus_error *err);
+/* Whether another one of `len` bytes would be taken. BUS_FULL. */
+bus_status bus_catalog_room(const bus_catalog *catalog, size_t len, bus_error *err);
 /* The schema with this fingerprint, the one added first if several share it; NULL if unknown. It lives as long as the catalog. */
 const bus_schema *bus_catalog_find(const bus_catalog *catalog, uint64_t fingerprint);
 /* The schema of this full name added last; NULL if unknown. */
@@ -21,7 +28,8 @@ const bus_schema *bus_catalog_named(const bus_catalog *catalog, const char *full
 const bus_schema *bus_catalog_text(const bus_catalog *catalog, const char *json, size_t len);
 /* The i-th, in order of arrival, for announcing and listing; NULL past the end. */
 const bus_schema *bus_catalog_at(const bus_catalog *catalog, size_t i);
-/* Adds a schema and notes that a registry's reference means it; the first meaning of a reference stays. BUS_SCHEMA; BUS_NOMEM. */
+/* Adds a schema and notes that a registry's reference means it; the first meaning of a reference stays. BUS_SCHEMA;
+ * BUS_FULL; BUS_NOMEM. */
 bus_status bus_catalog_bind(bus_catalog *catalog, const bus_framing *reference, const char *json, size_t len, bus_error *err);
 /* The schema that a framing names; NULL if unknown, or if the framing is none. */
 const bus_schema *bus_catalog_writer(const bus_catalog *catalog, const bus_framing *framing);

@@ -21,6 +21,7 @@ struct bus_follower {
     size_t own;        /* the first so many of the catalog are compiled in: ours to announce */
     bus_map known;     /* keys of schemas that are on the topic; values are not used */
     bool said;
+    bool full;         /* more was announced than is kept, and it has been said */
 };
 
 void bus_schema_key(const char *json, size_t len, char out[BUS_ID_TEXT])
@@ -34,7 +35,15 @@ static void learn(bus_follower *follower, const bus_record *record)
     bus_error err = { 0 };
     if (!record->value) /* a tombstone: nothing is forgotten while events written by it may exist */
         return;
-    if (bus_catalog_add(follower->self->catalog, record->value, record->value_len, &err) != BUS_OK) {
+    bus_status status = bus_catalog_add(follower->self->catalog, record->value, record->value_len, &err);
+    if (status == BUS_FULL) { /* told once: whoever floods the topic must not flood the log as well */
+        if (!follower->full)
+            bus_log(BUS_ERROR, follower->self->name, "schemas_full", "%s offset %lld and what follows it is not learnt: %s",
+                    BUS_SCHEMAS_TOPIC, (long long)record->offset, err.text);
+        follower->full = true;
+        return;
+    }
+    if (status != BUS_OK) {
         bus_log(BUS_WARN, follower->self->name, "schema_refused", "%s offset %lld is no schema and is passed over: %s",
                 BUS_SCHEMAS_TOPIC, (long long)record->offset, err.text);
         return;

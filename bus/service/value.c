@@ -22,6 +22,9 @@ static bus_status learn(bus *self, const char *text, const bus_schema **out, bus
     if (status != BUS_OK)
         return status;
     bus_schema_free(parsed);
+    status = bus_catalog_room(self->catalog, len, err);
+    if (status != BUS_OK)
+        return status;
     bus_schema_key(text, len, key);
     bus_raw record = { .topic = BUS_SCHEMAS_TOPIC, .key = key, .key_len = sizeof key - 1, .value = text, .value_len = len };
     status = bus_publish_raw(self, &record, NULL, NULL, err);

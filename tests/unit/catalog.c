@@ -10,6 +10,8 @@
 #include "codec/wire.h"
 #include "support/alloc_fail.h"
 #include "support/shapes.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char first[] = "{\"type\":\"record\",\"name\":\"t.R\",\"fields\":[{\"name\":\"f\",\"type\":\"int\",\"default\":1}]}";
@@ -126,9 +128,63 @@ static void decodes_every_version(void **state)
     bus_arena_free(&arena);
 }
 
+/* A flood on bus.schemas: the memory is bounded, what was known before it still serves, and the refusal says what to do. */
+static void takes_no_more_than_it_may(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    char text[200];
+    size_t taken = 0;
+    bus_catalog *catalog = bus_catalog_new();
+    assert_int_equal(bus_catalog_add(catalog, first, strlen(first), &err), BUS_OK);
+    for (size_t i = 0; i < BUS_CATALOG_MOST + 10; i++) {
+        int len = snprintf(text, sizeof text, "{\"type\":\"fixed\",\"name\":\"flood.F%zu\",\"size\":1}", i);
+        bus_status status = bus_catalog_add(catalog, text, (size_t)len, &err);
+        assert_int_equal(status, i + 1 < BUS_CATALOG_MOST ? BUS_OK : BUS_FULL);
+        taken += status == BUS_OK;
+    }
+    assert_int_equal(taken, BUS_CATALOG_MOST - 1);
+    assert_string_equal(err.text, "10000 schemas are known here, the most that are kept: delete those that no event needs any more "
+                                  "from bus.schemas and start again");
+    assert_int_equal(bus_catalog_room(catalog, 1, &err), BUS_FULL);
+    assert_int_equal(bus_catalog_version(catalog), BUS_CATALOG_MOST);
+    assert_int_equal(bus_catalog_add(catalog, first, strlen(first), &err), BUS_OK);
+    assert_non_null(bus_catalog_named(catalog, "t.R"));
+    bus_framing reference = { .kind = BUS_FRAMED_ID, .reference = { 0, 0, 0, 0, 7 }, .reference_len = 5 };
+    assert_int_equal(bus_catalog_bind(catalog, &reference, first, strlen(first), &err), BUS_OK);
+    assert_int_equal(bus_catalog_bind(catalog, &reference, "\"long\"", 6, &err), BUS_FULL);
+    bus_catalog_free(catalog);
+}
+
+static void takes_no_more_text_than_it_may(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    const size_t big = BUS_SCHEMA_MAX_BYTES - 100;
+    char *text = malloc(big);
+    assert_non_null(text);
+    bus_catalog *catalog = bus_catalog_new();
+    size_t taken = 0;
+    bus_status status = BUS_OK;
+    for (; status == BUS_OK && taken < 1000; taken += status == BUS_OK) {
+        memset(text, ' ', big);
+        int len = snprintf(text, big, "{\"type\":\"fixed\",\"name\":\"flood.F%zu\",\"size\":1,\"doc\":\"", taken);
+        memset(text + len, 'x', big - (size_t)len - 2);
+        memcpy(text + big - 2, "\"}", 2);
+        status = bus_catalog_add(catalog, text, big, &err);
+    }
+    assert_int_equal(status, BUS_FULL);
+    assert_int_equal(taken, BUS_CATALOG_BYTES / big);
+    assert_non_null(strstr(err.text, "over 16777216 bytes"));
+    assert_int_equal(bus_catalog_add(catalog, first, strlen(first), &err), BUS_OK); /* a small one still fits */
+    free(text);
+    bus_catalog_free(catalog);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(finds_what_was_added), cmocka_unit_test(decodes_every_version),
-                                        cmocka_unit_test(survives_failing_allocations) };
+                                        cmocka_unit_test(survives_failing_allocations),
+                                        cmocka_unit_test(takes_no_more_than_it_may), cmocka_unit_test(takes_no_more_text_than_it_may) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

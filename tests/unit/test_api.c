@@ -10,9 +10,12 @@
 
 #include <cmocka.h>
 
+#include "codec/schema.h"
 #include "inventory.h"
+#include <avro.h>
 #include <bus/bus.h>
 #include <bus/test.h>
+#include <bus/value.h>
 #include <sqlite3.h>
 
 /* ---- a service: receives stock, reserves it, and asks the warehouse again when a reservation is a minute old */
@@ -313,6 +316,107 @@ static void stores_stay_where_they_were_asked_to_be(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* ---- events of another version, and a service that has no compiled type */
+
+typedef struct old_received { bus_string sku; int32_t quantity; bus_string delivery, remark; } old_received;
+#define TEXT "\"type\":\"string\""
+static const char old_json[] = "{\"type\":\"record\",\"name\":\"inventory.StockReceived\",\"fields\":[{\"name\":\"sku\"," TEXT "},"
+    "{\"name\":\"quantity\",\"type\":\"int\"},{\"name\":\"delivery\"," TEXT "},{\"name\":\"remark\"," TEXT "}]}";
+static const bus_shape text_shape = { .kind = BUS_KIND_STRING, .wire = BUS_KIND_STRING, .size = sizeof(bus_string), .least = 1 };
+static const bus_shape int_shape = { .kind = BUS_KIND_INT, .wire = BUS_KIND_INT, .size = sizeof(int32_t), .least = 1 };
+static const bus_field old_fields[] = {
+    { "sku", &text_shape, offsetof(old_received, sku) }, { "quantity", &int_shape, offsetof(old_received, quantity) },
+    { "delivery", &text_shape, offsetof(old_received, delivery) }, { "remark", &text_shape, offsetof(old_received, remark) },
+};
+static const bus_shape old_shape = { .kind = BUS_KIND_RECORD, .wire = BUS_KIND_RECORD, .size = sizeof(old_received), .least = 4, .count = 4,
+                                     .name = "inventory.StockReceived", .fields = old_fields };
+
+static void send_old(bus_test *test, int quantity)
+{
+    bus_schema *schema = NULL;
+    bus_error err = { 0 };
+    if (bus_schema_parse(old_json, strlen(old_json), &schema, &err))
+        fail_msg("%s", err.text);
+    const bus_type old = { .layout = BUS_TYPE_LAYOUT, .name = "inventory.StockReceived", .json = old_json,
+                           .canonical = bus_schema_canonical(schema), .fingerprint = bus_schema_fingerprint(schema), .shape = &old_shape };
+    const old_received body = { BUS_STR("tea"), quantity, BUS_STR("d"), BUS_STR("by ship") };
+    if (bus_test_send(test, "stock.commands", &old, "tea", &body, &err))
+        fail_msg("%s", err.text);
+    bus_schema_free(schema);
+}
+
+static void events_of_another_version_are_handled_and_shown(void **state)
+{
+    bus_test *test = *state;
+    send_old(test, 5);
+    receive(test, "tea", 2);
+    assert_int_equal(bus_test_run(test, NULL), BUS_OK);
+    assert_int_equal(stock(test), 7);
+    const bus_event *old = bus_test_event(test, "stock.commands", 0);
+    assert_int_equal(inventory_StockReceived_of(old)->quantity, 5);
+    assert_true(bus_string_is(inventory_StockReceived_of(old)->delivery, "d"));
+}
+
+static bus_status seen_status;
+static char seen_error[200];
+
+/* Knows no type: it looks for a field by its name, whatever the event is. */
+static bus_verdict on_anything(bus_tx *tx, const bus_event *event, void *shard)
+{
+    bus_error err = { 0 };
+    avro_value_t value, field;
+    int32_t quantity = 0;
+    const char *sku = NULL;
+    size_t len;
+    (void)shard;
+    assert_null(event->body);
+    seen_status = bus_event_value(tx, event, &value, &err);
+    if (seen_status != BUS_OK) {
+        snprintf(seen_error, sizeof seen_error, "%s", err.text);
+        return bus_reject(tx, "%s", err.text);
+    }
+    assert_int_equal(avro_value_get_by_name(&value, "quantity", &field, NULL) || avro_value_get_int(&field, &quantity), 0);
+    assert_int_equal(avro_value_get_by_name(&value, "sku", &field, NULL) || avro_value_get_string(&field, &sku, &len), 0);
+    add(tx, bus_str(sku), quantity);
+    avro_value_decref(&value);
+    return BUS_DONE;
+}
+
+static void a_service_without_types_reads_values(void **state)
+{
+    static const bus_route any[] = { { .topic = "stock.commands", .handler = on_anything }, { 0 } };
+    static const bus_service watcher = { .name = "watcher", .routes = any, .migrations = migrations };
+    bus_test *test = NULL;
+    bus_error err = { 0 };
+    (void)state;
+    if (bus_test_open(&watcher, NULL, &test, &err))
+        fail_msg("%s", err.text);
+    receive(test, "tea", 2);
+    send_old(test, 5);
+    assert_int_equal(bus_test_run(test, NULL), BUS_OK);
+    assert_int_equal(stock(test), 7);
+    /* Bytes that break their schema never reach avro-c: the letter tells where they do. */
+    const bus_event *good = bus_test_event(test, "stock.commands", 0);
+    char bytes[64];
+    memcpy(bytes, good->value, good->value_len);
+    const bus_header own[] = { { "ce_specversion", "1.0", 3 }, { "ce_id", "broken", 6 }, { "ce_source", "test", 4 }, { "ce_type", "x.Y", 3 } };
+    bus_raw record = { .topic = "stock.commands", .key = "tea", .key_len = 3, .value = bytes, .value_len = good->value_len - 1,
+                       .headers = own, .header_count = 4 };
+    assert_int_equal(bus_test_send_raw(test, &record, NULL), BUS_OK);
+    assert_int_equal(bus_test_run(test, NULL), BUS_OK);
+    assert_int_equal(seen_status, BUS_CORRUPT);
+    assert_non_null(strstr(seen_error, "inventory.StockReceived.quantity: at byte 16"));
+    assert_int_equal(figures(test).letters_open, 1);
+    /* A schema that nobody has announced. */
+    memset(bytes + 2, 7, 8);
+    record.headers = (const bus_header[]){ own[0], { "ce_id", "strange", 7 }, own[2], own[3] };
+    assert_int_equal(bus_test_send_raw(test, &record, NULL), BUS_OK);
+    assert_int_equal(bus_test_run(test, NULL), BUS_OK);
+    assert_int_equal(seen_status, BUS_MISSING);
+    assert_string_equal(seen_error, "written with schema 0707070707070707, which nobody has announced");
+    bus_test_close(test);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -326,6 +430,8 @@ int main(void)
         TEST(raw_records_go_as_they_are),
         TEST(transactions_commit_or_leave_nothing),
         TEST(mistakes_are_told),
+        TEST(events_of_another_version_are_handled_and_shown),
+        cmocka_unit_test(a_service_without_types_reads_values),
         cmocka_unit_test(stores_stay_where_they_were_asked_to_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,7 +36,8 @@ bus_status bus_test_open(const bus_service *service, const bus_test_options *opt
 void bus_test_close(bus_test *test); /* NULL is a no-op */
 
 /* Puts an event on a topic as another service would, with string key `key` (NULL: none). Nothing is handled before
- * bus_test_run. BUS_INVALID: the body breaks its schema; BUS_MISSING: the service does not know the topic. */
+ * bus_test_run. The schema of `type` counts as announced, so `type` may be another version of the one that is routed.
+ * BUS_INVALID: the body breaks its schema; BUS_MISSING: the service does not know the topic. */
 bus_status bus_test_send(bus_test *test, const char *topic, const bus_type *type, const char *key, const void *body, bus_error *err);
 /* As bus_test_send, for bytes as they are: broken ones, tombstones, unknown types, records with headers of one's own. */
 bus_status bus_test_send_raw(bus_test *test, const bus_raw *record, bus_error *err);
@@ -55,8 +56,8 @@ bus_status bus_test_advance(bus_test *test, int64_t ms, bus_error *err);
 bus_status bus_test_restart(bus_test *test, bus_error *err);
 
 /* The at-th record of a topic (0: the first), in the order they were written, over all partitions; NULL past the end. What the
- * test itself has sent is among them. `type` and `body` are filled if it is of a type that the service routes or emits. Lives
- * until bus_test_close. Dead letters are on "<service>.dlq". */
+ * test itself has sent is among them. `type` and `body` are filled if it is of a type that the service routes or emits, in
+ * whichever version. Lives until bus_test_close. Dead letters are on "<service>.dlq". */
 const bus_event *bus_test_event(bus_test *test, const char *topic, size_t at);
 
 /* Runs a query (SELECT COUNT(*) ..., SUM(...)) on every shard's store and adds up the first column of the first row. */
