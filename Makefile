@@ -323,6 +323,8 @@ HOURS ?= 4
 chaos: all
 	@BUS_BUILD='$(BUILD)' scripts/setup-chaos
 	@$(CHAOS_RUN) $(A)
+controls:
+	@BUILD='$(BUILD)' LOG='$(abspath $(LOG))' scripts/mutants --controls
 soak: all
 	@BUS_BUILD='$(BUILD)' scripts/setup-chaos
 	@$(CHAOS_RUN) --hours $(HOURS) --output $(BUILD)/soak.json $(A)
@@ -388,6 +390,7 @@ help:
 #: make chaos           three Kafka nodes and the shop under load, attacked, healed and audited
 #:                      (A="leader sigstop", CHAOS_SECONDS=60, SEED=1; tests/chaos/chaos --help)
 #: make chaos-short     what CI does of it, two minutes
+#: make controls        four of them that the simulation alone must find: without that its silence proves nothing
 #: make soak            attacks by chance until HOURS=4 are over
 #: make bench           beside librdkafka and SQLite alone                  (BENCH="--events 10000000")
 #: make check           layers, headers, symbols, pages, help texts, an installed copy
@@ -397,5 +400,5 @@ help:
 #: make clean
 #: VARIANT=release|clang|debug|asan|tsan|fuzz|coverage, each in its own directory; BUILD=dir: elsewhere
 
-.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz fuzz-coverage bench mutants soak demo check docs \
+.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz fuzz-coverage bench mutants controls soak demo check docs \
 	install uninstall clean help FORCE

@@ -22,6 +22,7 @@ static const char usage[] =
     "usage: simulate [--seeds A:B] [--jobs N] [--shrink SECONDS]      plays many histories ($SEEDS, or 1:300)\n"
     "       simulate --seed N [--verbose] [PLAN]                      plays one and prints it\n"
     "  --jobs N          at once (all processors)\n"
+    "  --first           stops at the lowest seed that fails, and prints what it found alone\n"
     "  --shrink SECONDS  time to make a failing history smaller (60); 0: as it is\n"
     "  --verbose         with what the library logs\n"
     "  PLAN              what a failure prints: --steps LIST, --without FAULTS, --processes 1\n";
@@ -29,7 +30,7 @@ static const char usage[] =
 typedef struct options {
     unsigned long long first, last;
     int jobs, shrink;
-    bool one, verbose;
+    bool one, first_alone, verbose;
     sim_plan plan;
 } options;
 
@@ -55,8 +56,8 @@ static bool read_options(int argc, char **argv, options *o)
     sim_plan_init(&o->plan, 1);
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = argv[i + 1];
-        if (strcmp(name, "--verbose") == 0) {
-            o->verbose = true;
+        if (strcmp(name, "--verbose") == 0 || strcmp(name, "--first") == 0) {
+            *(name[2] == 'v' ? &o->verbose : &o->first_alone) = true;
             continue;
         }
         bool ok = value && (strcmp(name, "--seeds") == 0   ? range(value, o)
@@ -85,7 +86,7 @@ static void tell(sim_failure *failure, int seconds)
     sim_result again;
     printf("seed %llu fails: %s\n", seed, failure->result.text);
     sim_play_apart(&failure->plan, &again);
-    if (!again.failed || strcmp(again.text, failure->result.text) != 0)
+    if (!again.failed || strcmp(again.text, failure->result.text) != 0 || again.print != failure->result.print)
         printf("seed %llu went another way when it was played again: something in it is not deterministic\n", seed);
     if (again.failed && seconds) {
         failure->result = again;
@@ -146,6 +147,31 @@ static int play_many(options *o)
     return failed ? 1 : 0;
 }
 
+/* In pieces, so that it does not depend on how many processors there are which seed is the lowest. */
+static int find_first(options *o)
+{
+    sim_tally tally;
+    uint64_t piece = 16;
+    int64_t ms = 0;
+    for (uint64_t from = o->first, to; from <= o->last; from = to + 1) {
+        to = o->last - from < piece ? o->last : from + piece - 1;
+        if (!sim_workers(&o->plan, from, to, o->jobs, isatty(STDERR_FILENO), &tally)) {
+            fprintf(stderr, "simulate: no process can be started, or there is no memory\n");
+            return 2;
+        }
+        ms += tally.ms;
+        if (tally.failures) {
+            printf("seed %llu fails after %lld s: %s\n", (unsigned long long)tally.failure[0].plan.seed, (long long)(ms + 500) / 1000,
+                   tally.failure[0].result.text);
+            print_again(&tally.failure[0].plan);
+            return 1;
+        }
+        piece = piece < 512 ? piece * 2 : piece;
+    }
+    printf("none of seeds %llu to %llu fails\n", o->first, o->last);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     options o;
@@ -153,5 +179,5 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
-    return o.one ? play_one(&o) : play_many(&o);
+    return o.one ? play_one(&o) : o.first_alone ? find_first(&o) : play_many(&o);
 }
