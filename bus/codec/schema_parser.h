@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ * Schema parser: what reading an Avro schema consists of, between schema.c (the whole), schema_type.c (types), schema_name.c (names
+ * and what they refer to), and schema_logical.c. The text may come from the network: every name, size and nesting is checked
+ * before it is believed. */
+#ifndef BUS_CODEC_SCHEMA_PARSER_H
+#define BUS_CODEC_SCHEMA_PARSER_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/map.h"
+#include "codec/schema.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#define BUS_NAME_MAX_LEN 255
+#define BUS_FIELDS_MAX 10000
+#define BUS_LEAST_MAX (1u << 30)
+
+struct bus_schema {
+    bus_arena arena;              /* holds all nodes */
+    bus_map names;                /* full name to bus_node, of those defined here */
+    json_t *document;
+    char *json, *canonical;
+    size_t len;
+    uint64_t fingerprint;
+    const bus_node *root;
+};
+
+typedef struct bus_parser {
+    bus_schema *schema;
+    bus_schema_resolver resolve;
+    void *opaque;
+    bus_error *err;
+    bus_status status;
+    unsigned depth;
+    size_t nodes;
+    char path[300];
+} bus_parser;
+
+/* Complaints: each returns NULL, so that the parsing functions pass it on. */
+void *bus_parser_refuse(bus_parser *p, const char *format, ...) BUS_PRINTF(2, 3);
+void *bus_parser_no_memory(bus_parser *p);
+
+/* In the schema's arena, cleared; NULL after a complaint. */
+void *bus_parser_allocate(bus_parser *p, size_t n);
+const char *bus_parser_keep(bus_parser *p, const char *text);
+
+/* Goes one step down the path; `leave` with what it returned goes back. */
+size_t bus_parser_step(bus_parser *p, const char *mark, const char *name);
+void bus_parser_leave(bus_parser *p, size_t len);
+
+/* A string member; NULL if absent, or after a complaint (p->status says which). Embedded zeros are complained of. */
+const char *bus_parser_text(bus_parser *p, const json_t *json, const char *member);
+/* Letters, digits, _; no digit first. */
+bool bus_parser_plain(const char *name, size_t len);
+/* "string" and the like; NULL: none of them. */
+const bus_node *bus_parser_primitive(const char *name);
+/* The type that a name means, in a name space. */
+const bus_node *bus_parser_refer(bus_parser *p, const char *name, const char *space);
+/* A list of names, kept, ending with NULL; of types with `space` not NULL, then made full. */
+bool bus_parser_names(bus_parser *p, const json_t *list, const char *what, const char *space, const char *const **out);
+/* What every named type has. Registers the node, so that what it contains can refer to it. */
+bool bus_parser_define(bus_parser *p, bus_node *node, const char *outer, const char **space);
+
+/* Any type. */
+const bus_node *bus_parser_type(bus_parser *p, const json_t *json, const char *space);
+/* Notes the node's logical type, if it has one and it is in place. */
+void bus_parser_logical(bus_node *node);
+
+#endif
