@@ -313,7 +313,7 @@ fuzz-coverage:
 	+@$(MAKE) VARIANT=coverage fuzz-coverage
 endif
 bench: all $(bench_bin)
-	@set -e; for b in $(filter %/store %/codec,$(bench_bin)); do $$b; done
+	@set -e; for b in $(filter %/store %/codec %/partitions,$(bench_bin)); do $$b; done
 	@scripts/bench --bin $(B)/tests/bench --output $(BUILD)/bench.json $(BENCH)
 mutants:
 	@BUILD='$(BUILD)' LOG='$(abspath $(LOG))' scripts/mutants $(M)
