@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Fuzz: JSON from people, in both forms and by several schemas; the first byte says in which and by which. What is accepted makes a
  * body that the same schema can read, and that comes back from its JSON as it was. The mutator changes the JSON's tree.
- * About: bus/codec/json_read.c bus/codec/json_logical.c bus/codec/json_write.c */
+ * About: bus/codec/json_read.c bus/codec/json_scalar.c bus/codec/json_union.c bus/codec/json_logical.c bus/codec/json_write.c */
 #include "codec/json.h"
 #include "codec/value.h"
 #include "fuzz/fuzz.h"

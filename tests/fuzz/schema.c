@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Fuzz: schemas from the network. One that is accepted has a canonical form that is a schema with the same form, and can be read
  * by what it writes. The mutator changes the tree of the JSON.
- * About: bus/codec/schema.c bus/codec/canonical.c */
+ * About: bus/codec/schema.c bus/codec/schema_type.c bus/codec/schema_name.c bus/codec/schema_logical.c bus/codec/canonical.c */
 #include "codec/compatibility.h"
 #include "codec/plan.h"
 #include "codec/schema.h"
