@@ -161,8 +161,10 @@ static bus_status take_foreign(bus_shard *shard, bus_shard_lane *lane, const bus
                         "or `bus rebuild`", bus_store_path(shard->store), (long long)position->next, committed->topic,
                         committed->partition, (long long)committed->offset);
     }
-    if (committed->offset == position->next)
-        return BUS_OK;
+    if (committed->offset == position->next) { /* whoever sets it where it stands accepts what his topic is now */
+        bool ok = bus_position_set(shard->store, position, position->next, -1, 0);
+        return ok ? BUS_OK : bus_fail_nomem(err);
+    }
     bus_log(BUS_WARN, shard->where, "offset_reset", "%s/%d: someone committed offset %lld, the store stood at %lld: going on from there",
             committed->topic, committed->partition, (long long)committed->offset, (long long)position->next);
     bus_status status = BUS_OK;

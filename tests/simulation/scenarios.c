@@ -163,6 +163,25 @@ static void a_recreated_topic_halts_by_its_anchor(void **state)
     assert_string_equal(scene_effects(s), "a b c");
 }
 
+static void an_offset_set_where_it_stands_accepts_the_recreated_topic(void **state)
+{
+    scene *s = *state;
+    send_three(s);
+    scene_pass(s, 5000);
+    scene_stop(s);
+    bus_memory_topic_delete(s->cluster, "in");
+    bus_memory_topic(s->cluster, "in", 1);
+    for (int i = 0; i < 5; i++)
+        scene_send(s, "in", "k", (const char *const[]){ "p", "q", "r", "s", "t" }[i]);
+    scene_start(s);
+    assert_int_equal(scene_failure(s), BUS_REFUSED);
+    scene_stop(s);
+    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 3);
+    scene_start(s);
+    assert_int_equal(scene_failure(s), BUS_OK);
+    assert_string_equal(scene_effects(s), "a b c s t");
+}
+
 static void a_position_past_the_end_halts(void **state)
 {
     scene *s = *state;
@@ -1015,6 +1034,7 @@ int main(void)
         TEST(an_offset_set_forward_by_kafkas_tool_skips),
         TEST(an_offset_set_while_it_runs_is_taken_over_at_the_next_assignment),
         TEST(a_recreated_topic_halts_by_its_anchor),
+        TEST(an_offset_set_where_it_stands_accepts_the_recreated_topic),
         TEST(a_position_past_the_end_halts),
         TEST(a_position_below_the_start_halts),
         TEST(an_anchor_that_expired_is_not_missed),

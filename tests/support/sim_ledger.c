@@ -136,7 +136,8 @@ static bool read_again(const sim *s, const sim_damage *damage, const sim_record 
         const sim_record *record = &s->record[i];
         if (!same_event(record, event))
             continue;
-        before = before || (record->at < damage->at && record->offset < damage->from);
+        /* the offset of a record that its log has lost says nothing: others have it now */
+        before = before || (record->at < damage->at && (record->offset < damage->from || record->gone_at <= damage->at));
         after = after || (record->gone_at > damage->at && record->offset >= damage->to);
     }
     return before && after;
