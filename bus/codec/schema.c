@@ -69,6 +69,7 @@ static bus_status check_presets(bus_parser *p)
             bus_error why;
             if (bus_json_check_preset(field->type, field->preset, &steps, &why) == BUS_OK)
                 continue;
+            p->at = json_array_get(json_object_get(node->json, "fields"), i);
             return bus_fail(p->err, why.status == BUS_NOMEM ? BUS_NOMEM : BUS_SCHEMA, "%s.%s: bad default: %s", node->name,
                             field->name, why.text);
         }
@@ -112,8 +113,9 @@ static bus_status fill(bus_schema *schema, bus_parser *p)
 }
 
 bus_status bus_schema_parse_with(const char *json, size_t len, bus_schema_resolver resolve, void *opaque,
-                                 bus_schema **out, bus_error *err)
+                                 bus_schema **out, size_t *line, bus_error *err)
 {
+    *line = 0;
     if (len > BUS_SCHEMA_MAX_BYTES)
         return bus_fail(err, BUS_TOO_BIG, "a schema of %zu bytes; %u are allowed", len, BUS_SCHEMA_MAX_BYTES);
     bus_schema *schema = calloc(1, sizeof *schema);
@@ -127,14 +129,17 @@ bus_status bus_schema_parse_with(const char *json, size_t len, bus_schema_resolv
         status = fill(schema, &p);
     if (status == BUS_OK)
         *out = schema;
-    else
+    if (status == BUS_SCHEMA && schema->document)
+        *line = bus_schema_line(schema, p.at);
+    if (status != BUS_OK)
         bus_schema_free(schema);
     return status;
 }
 
 bus_status bus_schema_parse(const char *json, size_t len, bus_schema **out, bus_error *err)
 {
-    return bus_schema_parse_with(json, len, NULL, NULL, out, err);
+    size_t line;
+    return bus_schema_parse_with(json, len, NULL, NULL, out, &line, err);
 }
 
 void bus_schema_free(bus_schema *schema)

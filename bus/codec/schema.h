@@ -46,10 +46,13 @@ typedef struct bus_schema bus_schema;
 bus_status bus_schema_parse(const char *json, size_t len, bus_schema **out, bus_error *err);
 
 /* As bus_schema_parse; names that the text does not define are asked of `resolve` (full name in; NULL: unknown, or *err
- * filled with a better reason and its status). What it returns must outlive the schema. For the schema compiler. */
+ * filled with a better reason and its status). What it returns must outlive the schema. *line: of the text, where it is wrong;
+ * 0: not known. For the schema compiler. */
 typedef const bus_node *(*bus_schema_resolver)(void *opaque, const char *full_name, bus_error *err);
 bus_status bus_schema_parse_with(const char *json, size_t len, bus_schema_resolver resolve, void *opaque,
-                                 bus_schema **out, bus_error *err);
+                                 bus_schema **out, size_t *line, bus_error *err);
+/* The line of the text on which a part of the schema begins (bus_node.json, a field's default); 0: it is none of its parts. */
+size_t bus_schema_line(const bus_schema *schema, const struct json_t *part);
 void bus_schema_free(bus_schema *schema);
 
 const bus_node *bus_schema_root(const bus_schema *schema);

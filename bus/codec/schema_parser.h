@@ -35,6 +35,7 @@ typedef struct bus_parser {
     bus_status status;
     unsigned depth;
     size_t nodes;
+    const json_t *at;             /* what is being read: where a complaint is about */
     char path[300];
 } bus_parser;
 
@@ -65,6 +66,8 @@ bool bus_parser_define(bus_parser *p, bus_node *node, const char *outer, const c
 
 /* Any type. */
 const bus_node *bus_parser_type(bus_parser *p, const json_t *json, const char *space);
+/* The line of the text, from 1, on which `part` of the document begins; 0: it is none of its parts. */
+size_t bus_schema_line_of(const char *text, const json_t *document, const json_t *part);
 /* Notes the node's logical type, if it has one and it is in place. */
 void bus_parser_logical(bus_node *node);
 

@@ -18,6 +18,8 @@ static bus_node *new_node(bus_parser *p, bus_kind kind, const char *name, uint32
 
 static bool read_field(bus_parser *p, const json_t *json, const char *space, bus_node_field *out)
 {
+    const json_t *whole = p->at;
+    p->at = json;
     const char *name = bus_parser_text(p, json, "name");
     if (p->status != BUS_OK)
         return false;
@@ -39,6 +41,7 @@ static bool read_field(bus_parser *p, const json_t *json, const char *space, bus
         return false;
     /* Checked at the end, when every type is whole. */
     out->preset = json_object_get(json, "default");
+    p->at = whole;
     memcpy(p->path, outer, sizeof outer);
     return true;
 }
@@ -180,6 +183,8 @@ static const bus_node *parse_object(bus_parser *p, const json_t *json, const cha
     if (strcmp(word, "array") == 0 || strcmp(word, "map") == 0)
         return parse_container(p, json, word[0] == 'm', space);
     const bus_node *known = bus_parser_primitive(word);
+    if (!known && json_object_get(json, "name"))
+        return bus_parser_refuse(p, "\"%.80s\" is no kind of named type: those are record, enum and fixed", word);
     if (!known)
         return bus_parser_refer(p, word, space);
     bus_node *node = new_node(p, known->kind, known->name, known->least, json);
@@ -191,6 +196,9 @@ static const bus_node *parse_object(bus_parser *p, const json_t *json, const cha
 const bus_node *bus_parser_type(bus_parser *p, const json_t *json, const char *space)
 {
     const bus_node *node;
+    const json_t *whole = p->at;
+    if (json_is_object(json) || json_is_array(json) || json_is_string(json)) /* jansson has only one true, false, null */
+        p->at = json;
     if (++p->depth > BUS_SCHEMA_MAX_DEPTH)
         return bus_parser_refuse(p, "nested deeper than %d", BUS_SCHEMA_MAX_DEPTH);
     if (json_is_object(json))
@@ -202,5 +210,7 @@ const bus_node *bus_parser_type(bus_parser *p, const json_t *json, const char *s
     else
         node = bus_parser_refuse(p, "a type is a name, an object or an array of types");
     p->depth--;
+    if (node)
+        p->at = whole;
     return node;
 }

@@ -77,22 +77,30 @@ static void refuses_with_file_and_path(void **state)
     static const struct { const char *json, *text; } cases[] = {
         { "{", ":1:1: string or '}' expected near end of file" },
         { "\"int\"", NULL },
-        { "{\"type\":\"record\",\"name\":\"R\",\"fields\":[]}", ": R has no namespace: its C names and files are made from that" },
-        { "{\"type\":\"record\",\"name\":\"bus.R\",\"fields\":[]}", ": the namespace \"bus\" belongs to the library" },
+        { "{\n  \"type\": \"record\", \"name\": \"a.R\", \"doc\": \"a \\\"word\\\": [1, {\",\n  \"fields\": [\n    {\"name\": \"n\", \"type\": \"int\", "
+          "\"default\": -1},\n    {\"name\": \"f\",\n     \"type\": [\"null\",\n       {\"type\": \"array\", \"items\": \"b.S\"}]}\n  ]\n}\n",
+          ":7: a.R.f[]: the type \"b.S\" is not defined before it is used" },
+        { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[\n{\"name\":\"f\",\"type\":\"int\"},\n\n{\"name\":\"g\",\"type\":\"int\",\"default\":\"no\"}]}",
+          ":4: a.R.g: bad default: int: a string where the schema has int" },
+        { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[\n{\"name\":\"f\",\"type\":\"int\"},\n\"g\"]}",
+          ":3: a.R: a field needs a \"name\" of letters, digits and _" },
+        { "{\"type\":\"recrd\",\n\"name\":\"a.R\"}", ":1: the schema: \"recrd\" is no kind of named type: those are record, enum and fixed" },
+        { "{\"type\":\"record\",\"name\":\"R\",\"fields\":[]}", ":1: R has no namespace: its C names and files are made from that" },
+        { "{\"type\":\"record\",\"name\":\"bus.R\",\"fields\":[]}", ":1: the namespace \"bus\" belongs to the library" },
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":\"b.S\"}]}",
-          ": a.R.f: the type \"b.S\" is not defined before it is used" },
+          ":1: a.R.f: the type \"b.S\" is not defined before it is used" },
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"int\",\"type\":\"int\"},{\"name\":\"int_\",\"type\":\"int\"}]}",
-          ": a.R.int_: another field has the same name in C: rename one" },
+          ":1: a.R.int_: another field has the same name in C: rename one" },
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":{\"type\":\"record\",\"name\":\"R_type\",\"fields\":[]}}]}",
-          ": a.R becomes a_R_type in C, and so does a.R_type: rename one" },
-        { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":[]}]}", ": a.R.f: a union without branches has no values" },
+          ":1: a.R becomes a_R_type in C, and so does a.R_type: rename one" },
+        { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":[]}]}", ":1: a.R.f: a union without branches has no values" },
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":{\"type\":\"fixed\",\"name\":\"X\",\"size\":0}}]}",
-          ": a.X: a fixed must have from 1 byte to 1 MiB to be a C type: use bytes" },
+          ":1: a.X: a fixed must have from 1 byte to 1 MiB to be a C type: use bytes" },
         /* Found by fuzzing: Avro allows these defaults, and no plan and no struct can have them. */
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":{\"type\":\"string\",\"logicalType\":\"uuid\"},\"default\":\"no\"}]}",
-          ": a.R.f: its default: \"no\" is no UUID" },
+          ":1: a.R.f: its default: \"no\" is no UUID" },
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":4,\"scale\":2},"
-          "\"default\":\"\\u00d8\\u00f0\"}]}", ": a.R.f: its default: 2 bytes that are no decimal of at most 4 digits" },
+          "\"default\":\"\\u00d8\\u00f0\"}]}", ":1: a.R.f: its default: 2 bytes that are no decimal of at most 4 digits" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char path[256], arguments[600], out[2000], expected[1000];

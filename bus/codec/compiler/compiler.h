@@ -94,5 +94,9 @@ const char *compiler_member(compiler *c, const char *name);        /* a keyword 
 void compiler_comment(bus_buf *out, const char *indent, const char *text); /* wrapped; nothing for NULL */
 void compiler_literal(bus_buf *out, const char *indent, const char *text); /* a string literal over several lines */
 const char *compiler_simple(const char *full_name);                /* after the last dot */
+#define COMPILER_WHERE 300
+/* "file.avsc:12", or without a line where there is none, as what is in another file. */
+const char *compiler_where(const source *from, const struct json_t *part, char out[COMPILER_WHERE]);
+const struct json_t *compiler_field(const bus_node *record, size_t i); /* as written */
 
 #endif

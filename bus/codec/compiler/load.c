@@ -110,20 +110,25 @@ static const bus_node *resolve(void *opaque, const char *full_name, bus_error *e
 static bus_status parse(compiler *c, source *s, bus_error *err)
 {
     bus_error why;
+    size_t line;
     request asked = { c, s };
     s->busy = true;
-    bus_status status = bus_schema_parse_with(s->text, s->len, resolve, &asked, &s->schema, &why);
+    bus_status status = bus_schema_parse_with(s->text, s->len, resolve, &asked, &s->schema, &line, &why);
     s->busy = false;
-    return status == BUS_OK ? BUS_OK : bus_fail(err, status, "%s: %s", s->path, why.text);
+    if (status == BUS_OK || line == 0)
+        return status == BUS_OK ? BUS_OK : bus_fail(err, status, "%s: %s", s->path, why.text);
+    return bus_fail(err, status, "%s:%zu: %s", s->path, line, why.text);
 }
 
 /* ---- sorting what was found by name space */
 
-static unit *unit_of(compiler *c, const source *from, const char *full_name)
+static unit *unit_of(compiler *c, const source *from, const bus_node *node)
 {
+    const char *full_name = node->name;
+    char where[COMPILER_WHERE];
     const char *dot = strrchr(full_name, '.');
     if (!dot) {
-        bus_fail(c->err, BUS_SCHEMA, "%s: %s has no namespace: its C names and files are made from that", from->path, full_name);
+        bus_fail(c->err, BUS_SCHEMA, "%s: %s has no namespace: its C names and files are made from that", compiler_where(from, node->json, where), full_name);
         return NULL;
     }
     char *space = compiler_text(c, "%.*s", (int)(dot - full_name), full_name);
@@ -133,7 +138,7 @@ static unit *unit_of(compiler *c, const source *from, const char *full_name)
     if (u)
         return u;
     if (strcmp(space, "bus") == 0 || strncmp(space, "bus.", 4) == 0) {
-        bus_fail(c->err, BUS_SCHEMA, "%s: the namespace \"bus\" belongs to the library", from->path);
+        bus_fail(c->err, BUS_SCHEMA, "%s: the namespace \"bus\" belongs to the library", compiler_where(from, node->json, where));
         return NULL;
     }
     unit **order = realloc(c->order, (c->unit_count + 1) * sizeof(unit *));
@@ -153,7 +158,7 @@ static unit *unit_of(compiler *c, const source *from, const char *full_name)
 
 static bool add(compiler *c, const source *from, const bus_node *node)
 {
-    unit *u = unit_of(c, from, node->name);
+    unit *u = unit_of(c, from, node);
     if (!u)
         return false;
     if (u->count == u->cap) {

@@ -273,9 +273,10 @@ bus_status compiler_presets(compiler *c, const named *type, bus_buf *out)
         bus_buf_printf(out, "    .%s = ", t->members[i]);
         value(&w, t->parts[i]);
         bus_buf_text(out, ",\n");
+        char where[COMPILER_WHERE];
         if (fault.status != BUS_OK)
             status = bus_fail(c->err, fault.status == BUS_SCHEMA ? BUS_SCHEMA : BUS_BUG, "%s: %s.%s: its default: %s",
-                              type->from->path, t->node->name, field->name, fault.text);
+                              compiler_where(type->from, compiler_field(t->node, i), where), t->node->name, field->name, fault.text);
     }
     bus_buf_text(out, "};\n\n");
     bus_buf_free(&bytes);

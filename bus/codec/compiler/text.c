@@ -2,6 +2,7 @@
  * Text: names, comments and literals in the generated code. */
 #include "codec/compiler/compiler.h"
 
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,4 +121,17 @@ void compiler_literal(bus_buf *out, const char *indent, const char *text)
         }
         bus_buf_text(out, *text ? "\"\n" : "\"");
     }
+}
+
+const char *compiler_where(const source *from, const struct json_t *part, char out[COMPILER_WHERE])
+{
+    size_t line = from->schema ? bus_schema_line(from->schema, part) : 0;
+    if (line > 0)
+        snprintf(out, COMPILER_WHERE, "%s:%zu", from->path, line);
+    return line > 0 ? out : from->path;
+}
+
+const struct json_t *compiler_field(const bus_node *record, size_t i)
+{
+    return json_array_get(json_object_get(record->json, "fields"), i);
 }

@@ -15,13 +15,15 @@ typedef struct place {
     const named *of;
     const char *hint;  /* "order_OrderPlaced_payment": names a union found here */
     const char *path;  /* "order.OrderPlaced.payment": for people */
+    const struct json_t *json; /* the type or field as written: has a line */
 } place;
 
 static use *use_of(const place *at, const bus_node *node);
 
 static use *refuse(const place *at, const char *what)
 {
-    bus_fail(at->c->err, BUS_SCHEMA, "%s: %s: %s", at->of->from->path, at->path, what);
+    char where[COMPILER_WHERE];
+    bus_fail(at->c->err, BUS_SCHEMA, "%s: %s: %s", compiler_where(at->of->from, at->json, where), at->path, what);
     return NULL;
 }
 
@@ -30,8 +32,9 @@ static bool claim(const place *at, const char *identifier)
 {
     const char *other = bus_map_get(&at->c->identifiers, identifier, strlen(identifier));
     if (other) {
-        bus_fail(at->c->err, BUS_SCHEMA, "%s: %s becomes %s in C, and so does %s: rename one", at->of->from->path, at->path,
-                 identifier, other);
+        char where[COMPILER_WHERE];
+        bus_fail(at->c->err, BUS_SCHEMA, "%s: %s becomes %s in C, and so does %s: rename one",
+                 compiler_where(at->of->from, at->json, where), at->path, identifier, other);
         return false;
     }
     if (bus_map_put(&at->c->identifiers, identifier, strlen(identifier), (void *)(uintptr_t)at->path))
@@ -159,6 +162,7 @@ static bool fill_record(const place *at, use *made)
         place inner = *at;
         inner.hint = compiler_text(at->c, "%s_%s", made->type, node->fields[i].name);
         inner.path = compiler_text(at->c, "%s.%s", node->name, node->fields[i].name);
+        inner.json = compiler_field(node, i);
         made->members[i] = compiler_member(at->c, node->fields[i].name);
         if (!inner.hint || !inner.path || !made->members[i])
             return false;
@@ -374,7 +378,7 @@ bus_status compiler_uses(compiler *c)
         unit *u = c->order[i];
         for (size_t j = 0; j < u->count; j++) {
             named *type = &u->types[j];
-            place at = { c, u, type, type->node->name, type->node->name };
+            place at = { c, u, type, type->node->name, type->node->name, type->node->json };
             type->use = named_use(&at, type->node);
             if (!type->use)
                 return c->err->status;
