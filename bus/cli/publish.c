@@ -352,6 +352,8 @@ static int run(cli *c)
         status = find_schema(&p, &err);
     if (status == BUS_OK)
         status = find_topic(&p, &err);
+    if (status == BUS_OK && p.announce)
+        status = bus_schemas_ready(c->config, c->timeout_ms, &err);
     if (status == BUS_OK) /* may register the schema: after all that can be wrong with the command */
         status = bus_translator_prefix(p.translator, c->operand[0], p.schema, &p.prefix, &err);
     if (status != BUS_OK) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * bus schema list, show, diff: the schemas on bus.schemas and in files. */
+ * bus schema list, show, diff: the schemas on bus.schemas, in files and in the registry. */
 #include "cli/cli.h"
 #include "base/error.h"
 #include "codec/compatibility.h"
 #include "ops/schemas.h"
+#include "service/registry.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 typedef struct shelf {
     cli *c;
     bus_catalog *topic;   /* what is on bus.schemas */
-    bus_catalog *files;   /* what was read from files */
+    bus_catalog *files;   /* what was read from files, and from the registry */
 } shelf;
 
 static bus_status open_shelf(cli *c, shelf *s, bool topic, bus_error *err)
@@ -29,17 +30,46 @@ static void close_shelf(shelf *s)
     bus_catalog_free(s->files);
 }
 
-static bool is_file(const char *word)
+/* As the registry itself calls it. */
+static bool is_reference(const char *word)
+{
+    static const char *const begins[] = { "schemas/ids/", "schemas/guids/", "subjects/" };
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(word, begins[i], strlen(begins[i])) == 0)
+            return true;
+    return false;
+}
+
+static bool is_elsewhere(const char *word)
 {
     size_t len = strlen(word);
     return strchr(word, '/') || (len > 5 && strcmp(word + len - 5, ".avsc") == 0);
 }
 
-/* By the name of a file, a fingerprint, or a full name: then the version that came last. */
+static bus_status find_reference(shelf *s, const char *word, const bus_schema **out, bus_error *err)
+{
+    bus_buf text;
+    bus_registry *registry = NULL;
+    bus_buf_init(&text, BUS_SCHEMA_MAX_BYTES);
+    bus_status status = bus_registry_open(s->c->config, NULL, NULL, &registry, err);
+    if (status == BUS_OK)
+        status = registry ? bus_registry_schema(registry, word, &text, err) : bus_fail(err, BUS_CONFIG, "%.200s is in a registry: set registry.url", word);
+    if (status == BUS_OK && (status = bus_catalog_add(s->files, (const char *)text.data, text.len, err)) != BUS_OK)
+        bus_fail_in(err, "%.200s of the schema registry", word);
+    if (status == BUS_OK)
+        *out = bus_catalog_text(s->files, (const char *)text.data, text.len);
+    bus_registry_close(registry);
+    bus_buf_free(&text);
+    return status;
+}
+
+/* By the registry's reference, the name of a file, a fingerprint, or a full name: then the version that came last. */
 static bus_status find(shelf *s, const char *word, const bus_schema **out, bus_error *err)
 {
     char *end;
-    if (is_file(word))
+    if (is_reference(word))
+        return find_reference(s, word, out, err);
+    if (is_elsewhere(word))
         return bus_schemas_file(word, s->files, out, err);
     uint64_t fingerprint = strtoull(word, &end, 16);
     *out = strlen(word) == 16 && !*end ? bus_catalog_find(s->topic, fingerprint) : bus_catalog_named(s->topic, word);
@@ -100,7 +130,7 @@ static int run_show(cli *c)
     const bus_schema *schema;
     bus_buf out;
     bus_buf_init(&out, 0);
-    bus_status status = open_shelf(c, &s, !is_file(c->operand[0]), &err);
+    bus_status status = open_shelf(c, &s, !is_elsewhere(c->operand[0]), &err);
     if (status == BUS_OK)
         status = find(&s, c->operand[0], &schema, &err);
     if (status == BUS_OK) {
@@ -160,7 +190,7 @@ static int run_diff(cli *c)
     shelf s;
     bus_error err = { 0 };
     const bus_schema *before = NULL, *after = NULL;
-    bus_status status = open_shelf(c, &s, !is_file(c->operand[0]) || !is_file(c->operand[1]), &err);
+    bus_status status = open_shelf(c, &s, !is_elsewhere(c->operand[0]) || !is_elsewhere(c->operand[1]), &err);
     if (status == BUS_OK)
         status = find(&s, c->operand[0], &before, &err);
     if (status == BUS_OK)
@@ -192,15 +222,17 @@ const cli_command cli_schema_list = {
 };
 
 const cli_command cli_schema_show = {
-    .name = "schema show", .operands = "NAME|FINGERPRINT|FILE", .least = 1, .most = 1,
+    .name = "schema show", .operands = "NAME|FINGERPRINT|FILE|REFERENCE", .least = 1, .most = 1,
     .summary = "print a schema",
-    .text = "A full name gives the version that came last.",
-    .options = show_options, .examples = "  bus schema show order.OrderPlaced\n  bus schema show 0123456789abcdef --canonical", .run = run_show
+    .text = "A full name gives the version that came last. REFERENCE is what the registry calls it: schemas/ids/7,\n"
+            "schemas/guids/GUID, subjects/SUBJECT/versions/2 or .../latest; that needs registry.url and no broker.",
+    .options = show_options, .examples = "  bus schema show order.OrderPlaced\n  bus schema show 0123456789abcdef --canonical\n"
+                                        "  bus schema show subjects/order.events-order.OrderPlaced/versions/latest", .run = run_show
 };
 
 const cli_command cli_schema_diff = {
     .name = "schema diff", .operands = "OLD NEW", .least = 2, .most = 2,
     .summary = "compare two schemas, and tell which can read the other",
-    .text = "OLD and NEW are full names, fingerprints or files. The exit code is 3 where they differ.",
+    .text = "OLD and NEW are full names, fingerprints, files or references, as for bus schema show. The exit code is 3 where they differ.",
     .options = none, .examples = "  bus schema diff order.OrderPlaced schemas/order.OrderPlaced.avsc", .run = run_diff
 };

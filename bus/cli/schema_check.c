@@ -160,7 +160,9 @@ static bus_status weigh_all(weighing *w, bus_error *err)
     w->table = cli_table_new(columns, w->registry ? 10 : 5);
     if (!w->topic || !w->files || !w->table)
         return bus_fail_nomem(err);
-    if (!w->against)
+    if (w->put)
+        status = bus_schemas_ready(c->config, c->timeout_ms, err);
+    if (status == BUS_OK && !w->against)
         status = bus_schemas_load(c->config, c->timeout_ms, w->topic, NULL, NULL, err);
     for (int i = 0; status == BUS_OK && i < c->operands; i++)
         status = weigh_file(w, c->operand[i], err);

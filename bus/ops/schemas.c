@@ -2,6 +2,7 @@
  * Schemas: from the topic, from files, and back. */
 #include "ops/schemas.h"
 #include "base/error.h"
+#include "kafka/admin.h"
 #include "kafka/reader.h"
 #include "service/announce.h"
 
@@ -61,23 +62,29 @@ static bus_status read_file(const char *path, bus_buf *out, bus_error *err)
 bus_status bus_schemas_file(const char *path, bus_catalog *catalog, const bus_schema **out, bus_error *err)
 {
     bus_buf text;
-    bus_schema *parsed = NULL;
     bus_buf_init(&text, BUS_SCHEMA_MAX_BYTES);
     bus_status status = read_file(path, &text, err);
-    if (status == BUS_OK) {
-        status = bus_schema_parse((const char *)text.data, text.len, &parsed, err);
-        if (status == BUS_OK)
-            status = bus_catalog_add(catalog, (const char *)text.data, text.len, err);
-        if (status != BUS_OK)
-            status = bus_fail_in(err, "%s", path);
-    }
-    if (status == BUS_OK) {
-        /* The catalog's own copy: adding made it the last of its name, or it was there already. */
-        const bus_schema *known = bus_catalog_named(catalog, bus_schema_name(parsed));
-        *out = known ? known : bus_catalog_find(catalog, bus_schema_fingerprint(parsed));
-    }
-    bus_schema_free(parsed);
+    if (status == BUS_OK && (status = bus_catalog_add(catalog, (const char *)text.data, text.len, err)) != BUS_OK)
+        bus_fail_in(err, "%s", path);
+    if (status == BUS_OK)
+        *out = bus_catalog_text(catalog, (const char *)text.data, text.len);
     bus_buf_free(&text);
+    return status;
+}
+
+bus_status bus_schemas_ready(const bus_config *config, int timeout_ms, bus_error *err)
+{
+    static const char *const name = BUS_SCHEMAS_TOPIC;
+    bus_kafka_admin *admin = NULL;
+    bus_kafka_topic *topics = NULL;
+    size_t count = 0;
+    bus_status status = bus_kafka_admin_open(config, "bus-schemas", &admin, err);
+    if (status == BUS_OK)
+        status = bus_kafka_admin_topics(admin, &name, 1, false, timeout_ms, &topics, &count, err);
+    if (status == BUS_OK && !count)
+        status = bus_fail(err, BUS_MISSING, "topic %s is not there, so no schema can be announced: bus topics apply makes it", name);
+    free(topics);
+    bus_kafka_admin_close(admin);
     return status;
 }
 

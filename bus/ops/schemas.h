@@ -17,6 +17,10 @@ bus_status bus_schemas_load(const bus_config *config, int timeout_ms, bus_catalo
 /* Adds a schema from an .avsc file to the catalog; *out borrows from it. BUS_IO, BUS_SCHEMA, BUS_TOO_BIG, with the file's name. */
 bus_status bus_schemas_file(const char *path, bus_catalog *catalog, const bus_schema **out, bus_error *err);
 
+/* Is there a `bus.schemas` to announce on? A producer would wait for it until its time is up. BUS_MISSING: no, and what makes it;
+ * BUS_BROKER, BUS_TIMEOUT, BUS_DENIED. */
+bus_status bus_schemas_ready(const bus_config *config, int timeout_ms, bus_error *err);
+
 /* Queues the schema for `bus.schemas`, as services announce theirs. `done` as of bus_kafka_publish. */
 bus_status bus_schemas_announce(bus_kafka_publisher *publisher, const bus_schema *schema, bus_kafka_published done,
                                 void *opaque, bus_error *err);

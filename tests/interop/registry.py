@@ -134,6 +134,11 @@ def make(lab_, *topics):
     eventually("topics are there", 10, lambda: set(topics) <= set(client.list_topics(timeout=5).topics))
 
 
+def with_schemas(lab_):
+    """The topic of schemas, as the bus declares it."""
+    mirror(lab_, f"declares-{uuid.uuid4()}").make_topics()
+
+
 def messages_of(lab_, topic, count):
     """The records of a topic with one partition, in order."""
     name, kind = topic.split(".")
@@ -155,6 +160,7 @@ def json_of_fastavro(lab_):
     where, texts = {"registry__url": registry.url}, [to_json(value(n)) for n in range(COUNT)]
     wanted = [body(FLAT_PARSED, flat(value(n))) for n in range(COUNT)]
     make(lab_, "flat.single", "flat.framed")
+    with_schemas(lab_)
     bus(lab_, 0, "publish", "flat.single", "--schema", schema, "--json", "avro", "--key-field", "big", stdin=lines(texts))
     bus(lab_, 0, "publish", "flat.framed", "--schema", schema, "--json", "avro", "--key-field", "maybe_text", "--id-field", "id",
         "--framing", "confluent", stdin=lines(texts[:1]), **where)
@@ -177,6 +183,7 @@ def json_there_and_back(lab_):
     registry = Registry(lab_)
     where, topics = {"registry__url": registry.url}, ("back.id", "back.guid", "back.again")
     make(lab_, *topics)
+    with_schemas(lab_)
     service = lab_.service("back")
     id_ = registry.id_of("back.id-value", EVERYTHING)
     guid = uuid.UUID(registry.client.lookup_schema("back.id-value", Schema(json.dumps(EVERYTHING), "AVRO")).guid).bytes
@@ -416,6 +423,7 @@ def its_own_rules(lab_):
     """Compatible is taken, incompatible refused with the registry's own words; then nothing is announced either."""
     registry = rules(lab_)
     where = patient(registry)
+    with_schemas(lab_)
     first = write(lab_, "rule-1.avsc", record("rule.Event", ("id", "long")))
     bad = write(lab_, "rule-2.avsc", record("rule.Event", ("id", "long"), ("name", "string")))
     good = write(lab_, "rule-3.avsc", record("rule.Event", ("id", "long"), ("name", "string", "nobody")))
@@ -440,6 +448,12 @@ def its_own_rules(lab_):
     equal(rows(bus(lab_, 3, "schema", "check", bad, *on, "--compatibility", "none", **where))[0]["registry"], "refused", "the registry alone says no")
     equal(rows(bus(lab_, 0, "schema", "register", good, *on, **where))[0]["registry"], "registered", "a compatible one")
     equal(registry.ask("/subjects/rule.events-rule.Event/versions"), [1, 2], "versions")
+    for reference, fields in ((f"schemas/ids/{made['registry_id']}", 1), ("subjects/rule.events-rule.Event/versions/1", 1),
+                              ("subjects/rule.events-rule.Event/versions/latest", 2)):
+        equal(len(json.loads(bus(lab_, 0, "schema", "show", reference, **where)[0])["fields"]), fields, reference)
+    check("404" in bus(lab_, 1, "schema", "show", "schemas/ids/4711", **where)[1], "an id that is unknown")
+    check("set registry.url" in bus(lab_, 2, "schema", "show", "schemas/ids/1")[1], "a reference without a registry")
+    check("name" in bus(lab_, 3, "schema", "diff", first, "subjects/rule.events-rule.Event/versions/2", **where)[0], "the difference")
 
 
 @test
