@@ -78,6 +78,21 @@ static char *evolve(const char *writer, const char *reader, const char *value, b
 #define LOGICAL(type, name) "{\"type\":\"" type "\",\"logicalType\":\"" name "\"}"
 #define TREE(more) "{\"type\":\"record\",\"name\":\"t.Tree\",\"fields\":[" more F("kids", ARRAY("\"Tree\"")) "," F("next", "[\"null\",\"Tree\"]") "]}"
 
+#define MANY "[\"null\",\"int\",\"boolean\",\"string\"," ENUM("\"A\",\"C\"") "," ARRAY("\"int\"") "," MAP("\"float\"") "," NAMED("t.In", F("i", "\"int\"")) "," FIXED("2") "]"
+#define MANY_LATER "[" FIXED("2") "," NAMED("t.In", D("new", "\"string\"", "\"d\"") "," F("i", "\"long\"")) "," MAP("\"double\"") "," ARRAY("\"long\"") "," \
+    ENUM_D("\"B\",\"A\"", "B") ",\"string\",\"boolean\",\"double\",\"null\"]"
+#define SPAN "{\"type\":\"fixed\",\"name\":\"Span\",\"size\":12,\"logicalType\":\"duration\"}"
+#define LOGICALS F("d", LOGICAL("int", "date")) "," F("tm", LOGICAL("int", "time-millis")) "," F("tu", LOGICAL("long", "time-micros")) "," \
+    F("sm", LOGICAL("long", "timestamp-millis")) "," F("su", LOGICAL("long", "timestamp-micros")) "," F("lm", LOGICAL("long", "local-timestamp-millis")) "," \
+    F("lu", LOGICAL("long", "local-timestamp-micros")) "," F("du", SPAN) ","
+#define LOGICALS_BACK F("du", SPAN) "," F("lu", LOGICAL("long", "local-timestamp-micros")) "," F("lm", LOGICAL("long", "local-timestamp-millis")) "," \
+    F("su", LOGICAL("long", "timestamp-micros")) "," F("sm", LOGICAL("long", "timestamp-millis")) "," F("tu", LOGICAL("long", "time-micros")) "," \
+    F("tm", LOGICAL("int", "time-millis")) "," F("d", LOGICAL("int", "date"))
+#define LOGICAL_VALUES(more) "{\"d\":\"2026-11-21\",\"tm\":\"13:07:59.042\",\"tu\":\"13:07:59.042001\",\"sm\":\"2026-11-21T13:07:59.042Z\"," \
+    "\"su\":\"2026-11-21T13:07:59.042001Z\",\"lm\":\"2026-11-21T13:07:59.042\",\"lu\":\"2026-11-21T13:07:59.042001\",\"du\":\"P1M2DT3.004S\"," more "}"
+#define LOGICAL_VALUES_BACK "\"du\":\"P1M2DT3.004S\",\"lu\":\"2026-11-21T13:07:59.042001\",\"lm\":\"2026-11-21T13:07:59.042\"," \
+    "\"su\":\"2026-11-21T13:07:59.042001Z\",\"sm\":\"2026-11-21T13:07:59.042Z\",\"tu\":\"13:07:59.042001\",\"tm\":\"13:07:59.042\",\"d\":\"2026-11-21\""
+
 static void reads_what_can_be_read(void **state)
 {
     (void)state;
@@ -125,6 +140,25 @@ static void reads_what_can_be_read(void **state)
         { NAMED("t.A", F("x", "\"int\"")), "[\"string\"," NAMED("t.B", "") "," NAMED("t.A", F("x", "\"long\"")) "]", "{\"x\":1}", "{\"x\":1}" },
         { "[" NAMED("t.A", F("x", "\"int\"")) ",\"null\"]", NAMED("t.A", F("x", "\"int\"")), "{\"t.A\":{\"x\":1}}", "{\"x\":1}" },
         { ARRAY("[\"null\"," FIXED("1") "]"), ARRAY("[\"int\"," FIXED("1") ",\"null\"]"), "[null,\"x\"]", "[null,\"x\"]" },
+        /* every branch of a union whose branches have moved and changed: of each kind that may be one */
+        { MANY, MANY_LATER, "null", "null" }, { MANY, MANY_LATER, "{\"int\":3}", "3.0" },
+        { MANY, MANY_LATER, "{\"boolean\":true}", "true" }, { MANY, MANY_LATER, "{\"string\":\"B\"}", "{\"string\":\"B\"}" },
+        { MANY, MANY_LATER, "{\"t.E\":\"A\"}", "{\"t.E\":\"A\"}" }, { MANY, MANY_LATER, "{\"t.E\":\"C\"}", "{\"t.E\":\"B\"}" },
+        { MANY, MANY_LATER, "{\"array\":[1,2]}", "[1,2]" }, { MANY, MANY_LATER, "{\"map\":{\"x\":1.5}}", "{\"map\":{\"x\":1.5}}" },
+        { MANY, MANY_LATER, "{\"t.In\":{\"i\":3}}", "{\"t.In\":{\"new\":\"d\",\"i\":3}}" },
+        { MANY, MANY_LATER, "{\"t.F\":\"ab\"}", "{\"t.F\":\"ab\"}" },
+        /* logical types: moved, dropped, as new fields with defaults, in containers */
+        { R(LOGICALS F("keep", "\"int\"")), R(F("keep", "\"long\"") "," LOGICALS_BACK), LOGICAL_VALUES("\"keep\":1"), "{\"keep\":1," LOGICAL_VALUES_BACK "}" },
+        { R(LOGICALS F("keep", "\"int\"")), R(F("keep", "\"int\"")), LOGICAL_VALUES("\"keep\":1"), "{\"keep\":1}" },
+        { R(F("keep", "\"int\"")), R(D("d", LOGICAL("int", "date"), "20778") "," D("tm", LOGICAL("int", "time-millis"), "1") "," D("tu", LOGICAL("long", "time-micros"), "1") ","
+          D("lm", LOGICAL("long", "local-timestamp-millis"), "1") "," D("lu", LOGICAL("long", "local-timestamp-micros"), "1") ","
+          D("du", SPAN, "\"\\u0001\\u0000\\u0000\\u0000\\u0002\\u0000\\u0000\\u0000\\u00e8\\u0003\\u0000\\u0000\"") "," F("keep", "\"int\"")), "{\"keep\":1}",
+          "{\"d\":\"2026-11-21\",\"tm\":\"00:00:00.001\",\"tu\":\"00:00:00.000001\",\"lm\":\"1970-01-01T00:00:00.001\",\"lu\":\"1970-01-01T00:00:00.000001\","
+          "\"du\":\"P1M2DT1.000S\",\"keep\":1}" },
+        { ARRAY(LOGICAL("long", "local-timestamp-micros")), ARRAY("[\"null\"," LOGICAL("long", "local-timestamp-micros") "]"), "[\"2026-11-21T08:00:00.000001\"]",
+          "[\"2026-11-21T08:00:00.000001\"]" },
+        { MAP(SPAN), MAP("[\"null\"," SPAN "]"), "{\"k\":\"P1M2DT3.004S\"}", "{\"k\":\"P1M2DT3.004S\"}" },
+        { "\"int\"", LOGICAL("long", "local-timestamp-millis"), "5", "\"1970-01-01T00:00:00.005\"" },
         /* recursion, both sides changed */
         { TREE(F("n", "\"int\"") ","), TREE(D("new", "\"string\"", "\"d\"") "," F("n", "\"long\"") ","), "{\"n\":1,\"kids\":[{\"n\":2,\"kids\":[],\"next\":null}],\"next\":{\"n\":3,\"kids\":[],\"next\":null}}",
           "{\"new\":\"d\",\"n\":1,\"kids\":[{\"new\":\"d\",\"n\":2,\"kids\":[],\"next\":null}],\"next\":{\"new\":\"d\",\"n\":3,\"kids\":[],\"next\":null}}" },
