@@ -21,6 +21,9 @@ static const setting common[] = {
     { "log.connection.close", "false" },
     { "reconnect.backoff.ms", "50" },
     { "reconnect.backoff.max.ms", "1000" },
+    /* A node that stands still without closing its connections is left for the one that leads by then: librdkafka's 60 s are long
+     * for that, and less than this is short for a thin link with five full requests on it. */
+    { "socket.timeout.ms", "20000" },
     { NULL, NULL }
 };
 

@@ -159,7 +159,7 @@ def store_full(chaos):
 
 @attack()
 def two_relays(chaos):
-    """More processes on the same stores by another path, and on a copy of a store in use: the copy must be refused, each shard has one relay."""
+    """More processes on the stores in use, by another path, and on a copy of them: each shard has one relay, the copy is refused."""
     shop = chaos.shop
     other = os.path.join(shop.work, "by-another-path")
     if not os.path.exists(other):
@@ -198,7 +198,7 @@ def two_relays(chaos):
 
 @attack(poison=5.0)
 def poison(chaos):
-    """Of the orders 5 % cannot succeed: bytes that nobody can read, impossible ones, unknown goods, unreadable cards; and a kill now and then."""
+    """Of the orders 5 % cannot succeed: unreadable bytes, impossible ones, unknown goods, unreadable cards; and a kill now and then."""
     while chaos.rest(8, 12):
         process = random_of(chaos.shop, chaos.dice)
         chaos.did(f"kill -9 of {process.name}")
@@ -324,7 +324,8 @@ def stores(shop, service):
 def lose_one(shop, service):
     """What is left of a row that was committed, and deleted before it was sent: its number."""
     for db in stores(shop, service):
-        db.execute("UPDATE bus_destination SET next_seq = next_seq + 1 WHERE id = (SELECT id FROM bus_destination ORDER BY next_seq DESC LIMIT 1)")
+        db.execute("UPDATE bus_destination SET next_seq = next_seq + 1 WHERE id ="
+                   " (SELECT id FROM bus_destination ORDER BY next_seq DESC LIMIT 1)")
         db.commit()
         return
 

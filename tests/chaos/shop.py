@@ -160,8 +160,8 @@ class Load(threading.Thread):
         self.log = os.path.join(shop.work, "load.log")
         with open(self.log, "ab") as log:
             self.good = subprocess.Popen(
-                [BUS, "publish", "order.commands", "-", "--schema", schema("order.PlaceOrder"), "--key-field", "order_id", "--id-field", "order_id",
-                 "--bootstrap", shop.cluster.servers, "-q", "--timeout", "120s"], stdin=subprocess.PIPE, stdout=log, stderr=log, text=True)
+                [BUS, "publish", "order.commands", "-", "--schema", schema("order.PlaceOrder"), "--key-field", "order_id",
+                 "--id-field", "order_id", "--bootstrap", shop.cluster.servers, "-q", "--timeout", "120s"], stdin=subprocess.PIPE, stdout=log, stderr=log, text=True)
         self.unreadable, self.servers = queue.Queue(), shop.cluster.servers
         self.sender = threading.Thread(target=self.send_unreadable, daemon=True)
         self.sender.start()
@@ -286,7 +286,8 @@ class Shop:
         """Each shard is held by a process whose deliveries flow."""
         found = set()
         for process in self.processes:
-            for service, shard, on in re.findall(r'^bus_assigned\{service="(\w+)",shard="(\d+)"\} (\d)', process.page("/metrics") or "", re.M):
+            page = process.page("/metrics") or ""
+            for service, shard, on in re.findall(r'^bus_assigned\{service="(\w+)",shard="(\d+)"\} (\d)', page, re.M):
                 if on == "1":
                     found.add((service, shard))
         return len(found) == len(SERVICES) * SHARDS
@@ -334,13 +335,14 @@ class Shop:
         known = {row[0] for row in self.ask("order", "SELECT order_id FROM orders")}
         if known >= self.sent:
             return set()
-        letters = json.loads(run(BUS, "dlq", "list", "order", "--letters", "--state", "all", "-o", "json", "--bootstrap", self.cluster.servers))
-        return self.sent - known - {each["key"] for each in letters}
+        letters = run(BUS, "dlq", "list", "order", "--letters", "--state", "all", "-o", "json", "--bootstrap", self.cluster.servers)
+        return self.sent - known - {each["key"] for each in json.loads(letters)}
 
     def audit(self, within):
         """Exit code and report of `bus audit --watch`."""
-        done = subprocess.run([BUS, "audit", "--bootstrap", self.cluster.servers, "--data", self.data, "--watch", "--within", f"{max(1, int(within))}s",
-                               "--timeout", "30s", "-q", "-o", "json", *INVARIANTS, *(w for s in SERVICES for w in ("--service", s))],
+        done = subprocess.run([BUS, "audit", "--bootstrap", self.cluster.servers, "--data", self.data, *INVARIANTS,
+                               *(word for name in SERVICES for word in ("--service", name)), "--watch", "--within",
+                               f"{max(1, int(within))}s", "--timeout", "30s", "-q", "-o", "json"],
                               capture_output=True, text=True, timeout=within + 300)
         if done.returncode not in (0, 3):
             raise Failure(f"bus audit: exit {done.returncode}: {done.stderr.strip()}")
