@@ -390,7 +390,7 @@ help:
 #: make chaos           three Kafka nodes and the shop under load, attacked, healed and audited
 #:                      (A="leader sigstop", CHAOS_SECONDS=60, SEED=1; tests/chaos/chaos --help)
 #: make chaos-short     what CI does of it, two minutes
-#: make controls        four of them that the simulation alone must find: without that its silence proves nothing
+#: make controls        four of them that the simulation alone must find, or its silence proves nothing
 #: make soak            attacks by chance until HOURS=4 are over
 #: make bench           beside librdkafka and SQLite alone                  (BENCH="--events 10000000")
 #: make check           layers, headers, symbols, pages, help texts, an installed copy
