@@ -315,6 +315,8 @@ endif
 bench: all $(bench_bin)
 	@set -e; for b in $(filter %/store %/codec %/partitions,$(bench_bin)); do $$b; done
 	@scripts/bench --bin $(B)/tests/bench --output $(BUILD)/bench.json $(BENCH)
+bench-smoke: all $(bench_bin)
+	@scripts/bench --smoke --bin $(B)/tests/bench --output $(BUILD)/bench-smoke.json 2>$(BUILD)/bench-smoke.log || { tail -n 30 $(BUILD)/bench-smoke.log; exit 1; }
 mutants:
 	@BUILD='$(BUILD)' LOG='$(abspath $(LOG))' scripts/mutants $(M)
 CHAOS_RUN = BUS_BUILD='$(BUILD)' BUS_BIN='$(abspath $(B)/bin)' tests/chaos/chaos $(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS)) \
@@ -392,7 +394,8 @@ help:
 #: make chaos-short     what CI does of it, two minutes
 #: make controls        four of them that the simulation alone must find, or its silence proves nothing
 #: make soak            attacks by chance until HOURS=4 are over
-#: make bench           beside librdkafka and SQLite alone                  (BENCH="--events 10000000")
+#: make bench           beside librdkafka and SQLite alone, drawn in build/bench.svg (BENCH="--curves")
+#: make bench-smoke     does all of it run, with right counts and orders?
 #: make check           layers, headers, symbols, pages, help texts, an installed copy
 #: make demo            orders through three services, on an embedded broker (KAFKA=local|host:port)
 #: make docs            writes docs/configuration.md and docs/metrics.md from the tables in the code
@@ -400,5 +403,5 @@ help:
 #: make clean
 #: VARIANT=release|clang|debug|asan|tsan|fuzz|coverage, each in its own directory; BUILD=dir: elsewhere
 
-.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz fuzz-coverage bench mutants controls soak demo check docs \
+.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz fuzz-coverage bench bench-smoke mutants controls soak demo check docs \
 	install uninstall clean help FORCE

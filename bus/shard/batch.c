@@ -165,7 +165,8 @@ static bool fetch_all(bus_shard *shard)
         lane_fetch(shard, lane);
         if (atomic_load_explicit(&shard->failed, memory_order_relaxed))
             return false;
-        any |= lane->at < lane->count && !(lane->job && lane->job[lane->at] && lane->job[lane->at]->state != BUS_JOB_DONE);
+        const bus_job_slot *job = lane->job && lane->at < lane->count ? lane->job[lane->at] : NULL;
+        any |= lane->at < lane->count && !(job && (job->state != BUS_JOB_DONE || bus_prepare_gathers(shard)));
     }
     return any;
 }
@@ -362,6 +363,7 @@ static void begin_pass(bus_shard *shard, bool savepoints)
     shard->batch_bytes = 0;
     shard->batch_error = (bus_error){ 0 };
     shard->staged_count = 0;
+    shard->gather_until_us = 0;
     bus_buf_clear(&shard->staged_bytes);
     for (size_t i = 0; i < shard->lane_count; i++)
         shard->lane[i].batch_at = shard->lane[i].at;
@@ -525,6 +527,8 @@ int64_t bus_batch_wait_us(bus_shard *shard)
         return shard->store_retry_at_us - shard->now_us;
     if (due != INT64_MAX)
         sooner(&wait, (due - shard->now_ms) * 1000);
+    if (shard->gather_until_us > shard->now_us)
+        sooner(&wait, shard->gather_until_us - shard->now_us);
     if (key)
         sooner(&wait, key_wait_ms(shard, key) * 1000 + 1000);
     if (bus_key_totals_of(shard->store).draining)

@@ -237,6 +237,9 @@ struct bus_shard {
     bus_job_slot *jobs_free;
     bus_map jobs_by_key, heads;
     size_t jobs_out;
+    size_t jobs_awaited;            /* under job_lock: only the last of so many that are done wakes the shard; 0: each */
+    bool gathering;                 /* jobs_awaited may be set */
+    int64_t gather_until_us;        /* since this batch's first step was done; 0: none is */
     int steps_alone;                /* so many more steps run one at a time: some of them has killed the process */
     bool heads_ready;               /* a head's step is done: run it */
 
@@ -355,6 +358,9 @@ bus_job_slot *bus_prepare_head_done(bus_shard *shard); /* the next head whose st
 void bus_prepare_batch_over(bus_shard *shard, bool committed); /* heads settled in the batch leave, or stay for its rerun */
 void bus_prepare_settled(bus_shard *shard, bus_job_slot *slot); /* its event is settled: the next of its key may run */
 void bus_prepare_collect(bus_shard *shard);
+/* A step is done and others are out: wait a moment for those, rather than commit each alone? Asked again and again; when the moment
+ * is over: no, until a batch has begun. */
+bool bus_prepare_gathers(bus_shard *shard);
 void bus_prepare_drop_lane(bus_shard *shard, bus_shard_lane *lane);
 void bus_prepare_free(bus_shard *shard);
 bus_record bus_parked_record(const bus_parked *parked, bus_arena *arena); /* the record it was; headers in the arena */

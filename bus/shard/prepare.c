@@ -11,6 +11,7 @@
 #include <time.h>
 
 #define MOST_RESULT (1u << 20)
+#define GATHER_US 1000 /* of a step done while others are out: measured, a fifth less processor time an event at 2 ms a step */
 
 /* The prepare steps of one key: the first runs or waits to be settled, the others queue behind it. */
 typedef struct busy_key { bus_job_slot *first, *last; void *name; size_t len; } busy_key;
@@ -65,7 +66,7 @@ static void done(bus_job *job)
     shard->jobs_completed = slot;
     atomic_store(&shard->jobs_waiting, true);
     /* Within the lock: once it is taken off the list the shard may be closed. */
-    if (shard->options.wake)
+    if ((!shard->jobs_awaited || !--shard->jobs_awaited) && shard->options.wake)
         shard->options.wake(shard->options.wake_opaque);
     pthread_mutex_unlock(&shard->job_lock);
 }
@@ -229,11 +230,26 @@ void bus_prepare_batch_over(bus_shard *shard, bool committed)
     }
 }
 
+bool bus_prepare_gathers(bus_shard *shard)
+{
+    if (!shard->gather_until_us)
+        shard->gather_until_us = shard->now_us + GATHER_US;
+    if (!shard->jobs_out || shard->gather_until_us <= shard->now_us)
+        return false;
+    pthread_mutex_lock(&shard->job_lock);
+    shard->jobs_awaited = shard->jobs_out;
+    pthread_mutex_unlock(&shard->job_lock);
+    shard->gathering = true;
+    return true;
+}
+
 void bus_prepare_collect(bus_shard *shard)
 {
-    if (!atomic_load_explicit(&shard->jobs_waiting, memory_order_acquire))
+    if (!shard->gathering && !atomic_load_explicit(&shard->jobs_waiting, memory_order_acquire))
         return;
     pthread_mutex_lock(&shard->job_lock);
+    shard->jobs_awaited = 0;
+    shard->gathering = false;
     bus_job_slot *slot = shard->jobs_completed;
     shard->jobs_completed = NULL;
     atomic_store(&shard->jobs_waiting, false);

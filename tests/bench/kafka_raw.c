@@ -7,14 +7,11 @@
  * publish: idempotent producer, records of B bytes with H headers to the topic's partitions by explicit number (murmur2 of
  * the key), until the last is acknowledged; prints records/s. round: one producer, one consumer, R records/s, each with the
  * time it was sent; prints the latency until it was consumed. name=value are librdkafka's. One line of JSON. */
+#include "bench/bench.h"
 #include "base/id.h"
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 typedef struct run {
     const char *servers, *topic;
@@ -25,20 +22,6 @@ typedef struct run {
     char **set;
     long acked, failed;
 } run;
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "kafka_raw: %s: %s\n", what, why);
-    exit(1);
-}
 
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
@@ -56,7 +39,7 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
     char text[200];
 
     if (rd_kafka_conf_set(conf, name, value, text, sizeof text) != RD_KAFKA_CONF_OK)
-        die(name, text);
+        bench_die(name, text);
 }
 
 static rd_kafka_t *client(run *r, rd_kafka_type_t type)
@@ -77,14 +60,14 @@ static rd_kafka_t *client(run *r, rd_kafka_type_t type)
         char *pair = strdup(r->set[i]), *eq = pair ? strchr(pair, '=') : NULL;
 
         if (!eq)
-            die(r->set[i], "no name=value");
+            bench_die(r->set[i], "no name=value");
         *eq = '\0';
         set(conf, pair, eq + 1);
         free(pair);
     }
     rk = rd_kafka_new(type, conf, text, sizeof text);
     if (!rk)
-        die("rd_kafka_new", text);
+        bench_die("rd_kafka_new", text);
     return rk;
 }
 
@@ -95,7 +78,7 @@ static int32_t partitions(rd_kafka_t *rk, rd_kafka_topic_t *topic)
     int32_t count;
 
     if (err || metadata->topic_cnt != 1 || metadata->topics[0].partition_cnt < 1)
-        die(rd_kafka_topic_name(topic), err ? rd_kafka_err2str(err) : "no such topic");
+        bench_die(rd_kafka_topic_name(topic), err ? rd_kafka_err2str(err) : "no such topic");
     count = metadata->topics[0].partition_cnt;
     rd_kafka_metadata_destroy(metadata);
     return count;
@@ -130,7 +113,7 @@ static void send_one(run *r, rd_kafka_t *rk, rd_kafka_topic_t *topic, int32_t co
         if (!error)
             return;
         if (rd_kafka_error_code(error) != RD_KAFKA_RESP_ERR__QUEUE_FULL)
-            die("produce", rd_kafka_error_string(error));
+            bench_die("produce", rd_kafka_error_string(error));
         rd_kafka_error_destroy(error);
         rd_kafka_poll(rk, 10);
     }
@@ -145,21 +128,21 @@ static int publish(run *r)
     double start, seconds;
 
     if (!value)
-        die("memory", "none");
+        bench_die("memory", "none");
     for (size_t i = 0; i < r->bytes; i++)
         value[i] = (char)('a' + i % 26);
     /* The producer id is fetched before the clock starts. */
     send_one(r, rk, topic, count, 0, value);
     rd_kafka_flush(rk, 30000);
-    start = now();
+    start = bench_now();
     for (long i = 0; i < r->count; i++) {
         send_one(r, rk, topic, count, i, value);
         if (i % 1000 == 0)
             rd_kafka_poll(rk, 0);
     }
-    while (r->acked + r->failed < r->count + 1 && now() - start < 300)
+    while (r->acked + r->failed < r->count + 1 && bench_now() - start < 300)
         rd_kafka_poll(rk, 100);
-    seconds = now() - start;
+    seconds = bench_now() - start;
     printf("{\"what\":\"publish\",\"records\":%ld,\"failed\":%ld,\"headers\":%d,\"bytes\":%zu,\"partitions\":%d,"
            "\"seconds\":%.3f,\"per_second\":%.0f}\n", r->count, r->failed, r->headers, r->bytes, (int)count, seconds,
            (double)r->count / seconds);
@@ -167,13 +150,6 @@ static int publish(run *r)
     rd_kafka_topic_destroy(topic);
     rd_kafka_destroy(rk);
     return r->failed > 0 || r->acked != r->count + 1;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
 }
 
 static int round_trip(run *r)
@@ -187,17 +163,17 @@ static int round_trip(run *r)
     partitions(producer, to);
     if (!latency || rd_kafka_query_watermark_offsets(consumer, r->topic, 0, &low, &high, 10000) ||
         rd_kafka_consume_start(from, 0, high) != 0)
-        die(r->topic, "cannot read partition 0");
+        bench_die(r->topic, "cannot read partition 0");
     r->bytes = sizeof start;
-    start = last = now();
-    while (got < r->count && now() - last < 10) {
+    start = last = bench_now();
+    while (got < r->count && bench_now() - last < 10) {
         rd_kafka_message_t *message;
         double due = start + (double)sent / (double)r->rate, at;
 
-        if (sent < r->count && now() >= due) {
-            at = now();
+        if (sent < r->count && bench_now() >= due) {
+            at = bench_now();
             if (rd_kafka_produce(to, 0, RD_KAFKA_MSG_F_COPY, &at, sizeof at, NULL, 0, NULL) != 0)
-                die("produce", rd_kafka_err2str(rd_kafka_last_error()));
+                bench_die("produce", rd_kafka_err2str(rd_kafka_last_error()));
             sent++;
             rd_kafka_poll(producer, 0);
             continue;
@@ -210,15 +186,14 @@ static int round_trip(run *r)
             memcpy(&at, message->payload, sizeof at);
             /* The first few find connections and producer id being made. */
             if (got++ >= r->count / 10)
-                latency[counted++] = now() - at;
-            last = now();
+                latency[counted++] = bench_now() - at;
+            last = bench_now();
         }
         rd_kafka_message_destroy(message);
     }
-    qsort(latency, (size_t)counted, sizeof *latency, by_value);
-    if (counted > 0)
-        printf("{\"what\":\"round\",\"records\":%ld,\"rate\":%ld,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n", counted,
-               r->rate, latency[counted / 2] * 1e3, latency[counted * 99 / 100] * 1e3, latency[counted - 1] * 1e3);
+    printf("{\"what\":\"round\",\"records\":%ld,\"rate\":%ld", counted, r->rate);
+    bench_print_times("trip", latency, (size_t)counted);
+    printf("}\n");
     rd_kafka_consume_stop(from, 0);
     rd_kafka_flush(producer, 5000);
     rd_kafka_topic_destroy(from);
@@ -248,7 +223,7 @@ int main(int argc, char **argv)
         long value = strtol(argv[at + 1], NULL, 10);
 
         if (value < 0 || (value == 0 && strcmp(argv[at], "--headers") != 0))
-            die(argv[at], "wants a positive number");
+            bench_die(argv[at], "wants a positive number");
         if (strcmp(argv[at], "--count") == 0)
             r.count = value;
         else if (strcmp(argv[at], "--headers") == 0)
@@ -260,7 +235,7 @@ int main(int argc, char **argv)
         else if (strcmp(argv[at], "--rate") == 0)
             r.rate = value;
         else
-            die(argv[at], "unknown option");
+            bench_die(argv[at], "unknown option");
     }
     r.set = argv + at;
     r.set_count = argc - at;

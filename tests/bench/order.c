@@ -7,7 +7,8 @@
  *   order prepare --count N --keys K [--from F] [--ms M] name=value ...   a prepare step that sleeps M ms before each event
  *   order sleeps  --count N --threads T [--ms M]                the pool alone, doing nothing but these sleeps: the ceiling
  *
- * They read failing.events and slow.events, as fed by `flow feed` with the same --keys, --count and --from, and write order.events. */
+ * They read failing.events and slow.events, as fed by `flow feed` with the same --keys, --count and --from, and write
+ * retrying.events and preparing.events. */
 #include "bench/parts.h"
 #include "service/pool.h"
 #include "shard/shard.h"
@@ -16,7 +17,7 @@
 
 #define FAILING "failing.events"
 #define SLOW "slow.events"
-#define OUTPUT "order.events"
+#define PARTITIONS 4
 #define ATTEMPTS 3
 #define TABLE "CREATE TABLE last(key INTEGER PRIMARY KEY, number INTEGER NOT NULL, n INTEGER NOT NULL)"
 
@@ -119,7 +120,7 @@ static bus_verdict on_prepared(bus_tx *tx, const bus_event *event, void *shard)
 }
 
 static const bus_migration migrations[] = { { "last", TABLE }, { 0 } };
-static const bus_emits emits[] = { { &bench_type, OUTPUT }, { 0 } };
+static const bus_emits emits[] = { { .type = &bench_type }, { 0 } };
 static const bus_route retry_routes[] = { { .topic = FAILING, .type = &bench_type, .handler = on_event, .attempts = ATTEMPTS }, { 0 } };
 static const bus_route prepare_routes[] = { { .topic = SLOW, .type = &bench_type, .handler = on_prepared, .prepare = prepare }, { 0 } };
 static const bus_service retrying = { .name = "retrying", .routes = retry_routes, .emits = emits, .migrations = migrations };
@@ -129,21 +130,23 @@ static const bus_service preparing = { .name = "preparing", .routes = prepare_ro
 
 typedef struct ends { int64_t output, letters; } ends;
 
-static ends look(rd_kafka_t *rk, const char *letters)
+static ends look(rd_kafka_t *rk, const char *service)
 {
-    return (ends){ bench_written(rk, OUTPUT, bench_partitions(rk, OUTPUT)), bench_written(rk, letters, bench_partitions(rk, letters)) };
+    char output[64], letters[64];
+    snprintf(output, sizeof output, "%s.events", service);
+    snprintf(letters, sizeof letters, "%s.dlq", service);
+    return (ends){ bench_written(rk, output, PARTITIONS), bench_written(rk, letters, PARTITIONS) };
 }
 
-static void wait_for(rd_kafka_t *rk, const char *letters, ends goal)
+static void wait_for(rd_kafka_t *rk, const char *service, ends goal)
 {
-    int outputs = bench_partitions(rk, OUTPUT), dead = bench_partitions(rk, letters);
     double since = bench_now();
-    for (int64_t seen = -1, now;; bench_sleep(0.005)) {
-        int64_t output = bench_written(rk, OUTPUT, outputs), letter = bench_written(rk, letters, dead);
-        if (output >= goal.output && letter >= goal.letters)
+    for (int64_t seen = -1;; bench_sleep(0.005)) {
+        ends now = look(rk, service);
+        if (now.output >= goal.output && now.letters >= goal.letters)
             return;
-        if ((now = output + letter) != seen) {
-            seen = now;
+        if (now.output + now.letters != seen) {
+            seen = now.output + now.letters;
             since = bench_now();
         }
         if (bench_now() - since > 60)
@@ -197,27 +200,25 @@ static void check_attempts(int64_t failing)
 
 static int run(bus_config *config, const bus_service *service)
 {
-    char letters[64];
     const char *input = service->routes[0].topic;
     bus_error err = { 0 };
     bus *handle;
     rd_kafka_t *rk = bench_looker(config);
     int64_t failing = wanted_failing();
-    snprintf(letters, sizeof letters, "%s.dlq", service->name);
     if (work.count % work.keys || work.from % work.keys || !(tried = calloc((size_t)work.keys, sizeof *tried)) ||
         !(busy = calloc((size_t)work.keys, sizeof *busy)))
         bench_die("order", "--count and --from must be multiples of --keys");
-    ends start = look(rk, letters);
+    ends start = look(rk, service->name);
     double cpu = bench_cpu();
     bench_must(bus_open(service, config, &handle, &err), &err, "order");
-    wait_for(rk, letters, (ends){ start.output + work.count - failing, start.letters + failing });
+    wait_for(rk, service->name, (ends){ start.output + work.count - failing, start.letters + failing });
     double seconds = bench_now() - atomic_load(&first);
     cpu = bench_cpu() - cpu;
-    ends end = look(rk, letters);
+    ends end = look(rk, service->name);
     if (end.output - start.output != work.count - failing || end.letters - start.letters != failing)
         bench_die("order", "more left than came in");
     bench_sleep(0.3); /* the last acknowledged rows and used-up keys are deleted */
-    check_stores(handle, (int)bus_config_int(config, "shards"), bench_written(rk, input, bench_partitions(rk, input)) - end.letters);
+    check_stores(handle, (int)bus_config_int(config, "shards"), bench_written(rk, input, PARTITIONS) - end.letters);
     printf("{\"what\":\"order_%s\",\"events\":%ld,\"keys\":%ld,\"failing\":%" PRId64 ",\"runs_that_failed\":%ld,\"seconds\":%.3f,\"per_second\":%.0f,"
            "\"cpu_us_per_event\":%.2f", service == &preparing ? "prepare" : "retry", work.count, work.keys, failing, atomic_load(&runs), seconds,
            (double)work.count / seconds, cpu / (double)work.count * 1e6);

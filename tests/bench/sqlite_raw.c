@@ -155,8 +155,9 @@ static int commits(const char *directory, double seconds, long rate, const bus_b
         took[n++] = bench_now() - before;
         checkpoint(&r);
     }
-    double all = bench_now() - start, p50 = bench_percentile(took, n, 0.5), p99 = bench_percentile(took, n, 0.99);
-    printf("{\"what\":\"sqlite_commit\",\"per_second\":%.0f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n", (double)n / all, p50 * 1e3, p99 * 1e3);
+    printf("{\"what\":\"sqlite_commit\",\"per_second\":%.0f", (double)n / (bench_now() - start));
+    bench_print_times("commit", took, n);
+    printf("}\n");
     close_raw(&r);
     free(took);
     return 0;
@@ -179,12 +180,9 @@ int main(int argc, char **argv)
 {
     if (argc == 1)
         return 0;
-    const char *directory = "/tmp";
+    const char *directory = bench_text_option(argc, argv, "--dir", "/tmp");
     bus_buf headers;
     int result = 2;
-    for (int i = 1; i + 1 < argc; i++)
-        if (strcmp(argv[i], "--dir") == 0)
-            directory = argv[i + 1];
     pack(bench_option(argc, argv, "--compact", 0) != 0, &headers);
     if (strcmp(argv[1], "rows") == 0)
         result = rows(directory, bench_option(argc, argv, "--count", 400000), &headers);

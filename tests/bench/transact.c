@@ -5,27 +5,33 @@
  *   transact read    --count N --file F name=value ...        handles what `write` emits; notes when. Begin it first
  *   transact write   --count N --rate R --file F name=value ... R transactions a second; prints how long each took, and how
  *                                                             long from its commit until it had been handled elsewhere
+ *   transact beside  --count N --rate R --turns T name=value ... the same writes with an event and, in turns, without: what the
+ *                                                             relay beside it costs a writer
  */
-#include "bench/bench.h"
+#include "bench/parts.h"
 #include <fcntl.h>
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define TOPIC "till.events"
 #define MOST 1000000
 
-static void must(bus_status status, const bus_error *err, const char *what)
-{
-    if (status)
-        bench_die(what, err->text);
-}
-
 /* ---- the writing service */
 
-typedef struct sale { int64_t number; double done; } sale;
+typedef struct sale { int64_t number; double done; bool quiet; } sale;
+
+/* As many bytes in a table of the user's, which nobody sends. */
+static bus_verdict keep(bus_tx *tx, const sale *mine, const char *key)
+{
+    bench_Event event = bench_event(mine->number);
+    sqlite3_stmt *add = bus_sql(tx, "INSERT INTO kept(key, headers, value) VALUES (?1, zeroblob(206), ?2)");
+    if (!add)
+        return BUS_RETRY;
+    sqlite3_bind_text(add, 1, key, -1, SQLITE_TRANSIENT);
+    sqlite3_bind_blob(add, 2, event.text.at, (int)event.text.len, SQLITE_TRANSIENT);
+    return sqlite3_step(add) == SQLITE_DONE ? BUS_DONE : bus_retry(tx, "keep");
+}
 
 static bus_verdict sell(bus_tx *tx, void *opaque)
 {
@@ -39,12 +45,18 @@ static bus_verdict sell(bus_tx *tx, void *opaque)
     if (sqlite3_step(upsert) != SQLITE_DONE)
         return bus_retry(tx, "upsert");
     snprintf(key, sizeof key, "key-%d", (int)(mine->number * 7919 % BENCH_KEYS));
+    if (mine->quiet)
+        return keep(tx, mine, key);
     bus_emit(tx, &bench_type, key, &event);
     mine->done = bench_now(); /* all that follows is the commit */
     return BUS_DONE;
 }
 
-static const bus_migration migrations[] = { { "stock", BENCH_STOCK }, { 0 } };
+static const bus_migration migrations[] = {
+    { "stock", BENCH_STOCK },
+    { "kept", "CREATE TABLE kept(id INTEGER PRIMARY KEY NOT NULL, key TEXT, headers BLOB, value BLOB)" },
+    { 0 },
+};
 static const bus_emits emits[] = { { &bench_type, TOPIC }, { 0 } };
 static const bus_service till = { .name = "till", .emits = emits, .migrations = migrations };
 
@@ -73,7 +85,7 @@ static void *call(void *opaque)
             bench_sleep(0.001);
             continue;
         }
-        must(status, &err, "bus_transact");
+        bench_must(status, &err, "bus_transact");
         c->took[c->count++] = bench_now() - before;
     }
     return NULL;
@@ -89,8 +101,8 @@ static int callers(bus_config *config, long count, double seconds)
     sale warm = { 0 };
     if (!all || !took)
         bench_die("callers", "no memory");
-    must(bus_open(&till, config, &handle, &err), &err, "callers");
-    must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "callers");
+    bench_must(bus_open(&till, config, &handle, &err), &err, "callers");
+    bench_must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "callers");
     bench_sleep(0.5);
     double start = bench_now();
     for (long i = 0; i < count; i++) {
@@ -103,9 +115,10 @@ static int callers(bus_config *config, long count, double seconds)
         memmove(took + n, all[i].took, all[i].count * sizeof *took);
         n += all[i].count;
     }
-    double ran = bench_now() - start, p50 = bench_percentile(took, n, 0.5), p99 = bench_percentile(took, n, 0.99);
-    printf("{\"what\":\"transact\",\"callers\":%ld,\"per_second\":%.0f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n", count, (double)n / ran, p50 * 1e3,
-           p99 * 1e3);
+    double ran = bench_now() - start;
+    printf("{\"what\":\"transact\",\"callers\":%ld,\"per_second\":%.0f", count, (double)n / ran);
+    bench_print_times("caller", took, n);
+    printf("}\n");
     bus_close(handle);
     free(took);
     free(all);
@@ -160,7 +173,7 @@ static int read_times(bus_config *config, const char *path, long count)
     bus *handle;
     noted = map_times(path, count);
     noted_count = count;
-    must(bus_open(&book, config, &handle, &err), &err, "read");
+    bench_must(bus_open(&book, config, &handle, &err), &err, "read");
     double until = bench_now() + 120;
     while (atomic_load(&noted_seen) < count && bench_now() < until)
         bench_sleep(0.05);
@@ -179,8 +192,7 @@ static void print_lag(const char *name, const times *all, long count, int which)
         double handled = atomic_load(&all[i].handled);
         lag[n++] = which == 0 ? all[i].returned - all[i].begun : which == 1 ? handled - all[i].committing : handled - all[i].returned;
     }
-    double p50 = bench_percentile(lag, n, 0.5), p99 = bench_percentile(lag, n, 0.99);
-    printf(",\"%s_p50_ms\":%.3f,\"%s_p99_ms\":%.3f", name, p50 * 1e3, name, p99 * 1e3);
+    bench_print_times(name, lag, n);
     free(lag);
 }
 
@@ -190,8 +202,8 @@ static int write_times(bus_config *config, const char *path, long count, long ra
     bus_error err = { 0 };
     bus *handle;
     sale warm = { .number = -1 };
-    must(bus_open(&till, config, &handle, &err), &err, "write");
-    must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "write");
+    bench_must(bus_open(&till, config, &handle, &err), &err, "write");
+    bench_must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "write");
     bench_sleep(3); /* the reader stands at the end of the topic by then */
     double start = bench_now();
     for (long i = 0; i < count; i++) {
@@ -200,7 +212,7 @@ static int write_times(bus_config *config, const char *path, long count, long ra
         if (wait > 0)
             bench_sleep(wait);
         all[i].begun = bench_now();
-        must(bus_transact(handle, "till", 4, sell, &mine, &err), &err, "write");
+        bench_must(bus_transact(handle, "till", 4, sell, &mine, &err), &err, "write");
         all[i].returned = bench_now();
         all[i].committing = mine.done;
     }
@@ -223,23 +235,60 @@ static int write_times(bus_config *config, const char *path, long count, long ra
     return 0;
 }
 
+/* ---- the writer with a relay at work beside it, and without */
+
+static int write_beside(bus_config *config, long count, long rate, long turns)
+{
+    double *took[2] = { calloc((size_t)count, sizeof(double)), calloc((size_t)count, sizeof(double)) };
+    size_t n[2] = { 0 };
+    bus_error err = { 0 };
+    bus *handle;
+    sale warm = { .number = -1 };
+    if (!took[0] || !took[1])
+        bench_die("beside", "no memory");
+    bench_must(bus_open(&till, config, &handle, &err), &err, "beside");
+    bench_must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "beside");
+    bench_sleep(1);
+    for (long turn = 0; turn < 2 * turns; turn++) {
+        double start = bench_now();
+        for (long i = 0; i < count / turns; i++) {
+            double wait = start + (double)i / (double)rate - bench_now();
+            sale mine = { .number = turn * count + i, .quiet = turn % 2 };
+            if (wait > 0)
+                bench_sleep(wait);
+            double before = bench_now();
+            bench_must(bus_transact(handle, "till", 4, sell, &mine, &err), &err, "beside");
+            if (i >= count / turns / 10)
+                took[turn % 2][n[turn % 2]++] = bench_now() - before;
+        }
+        bench_sleep(0.5); /* what was sent is acknowledged and deleted */
+    }
+    printf("{\"what\":\"beside\",\"rate\":%ld,\"count\":%zu", rate, n[0]);
+    bench_print_times("relaying", took[0], n[0]);
+    bench_print_times("quiet", took[1], n[1]);
+    printf("}\n");
+    bus_close(handle);
+    free(took[0]);
+    free(took[1]);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 1)
         return 0;
     bus_config *config = bench_config(argc, argv);
-    const char *file = "/tmp/bench-times";
+    const char *file = bench_text_option(argc, argv, "--file", "/tmp/bench-times");
     long count = bench_option(argc, argv, "--count", 2000);
     int result = 2;
-    for (int i = 1; i + 1 < argc; i++)
-        if (strcmp(argv[i], "--file") == 0)
-            file = argv[i + 1];
     if (strcmp(argv[1], "callers") == 0)
         result = callers(config, bench_option(argc, argv, "--callers", 1), (double)bench_option(argc, argv, "--seconds", 5));
     else if (strcmp(argv[1], "read") == 0)
         result = read_times(config, file, count);
     else if (strcmp(argv[1], "write") == 0)
         result = write_times(config, file, count, bench_option(argc, argv, "--rate", 200));
+    else if (strcmp(argv[1], "beside") == 0)
+        result = write_beside(config, count, bench_option(argc, argv, "--rate", 200), bench_option(argc, argv, "--turns", 4));
     bus_config_free(config);
     return result;
 }
