@@ -7,7 +7,10 @@
 #include "service/runner.h"
 #include "service/status.h"
 #include "service/topics.h"
+#include "codec/schema.h"
+#include <avro.h>
 #include <bus/bus.h>
+#include <bus/value.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -232,6 +235,71 @@ static void a_request_is_answered(void **state)
     bus_close(self);
 }
 
+/* ---- other versions of the service's schemas */
+
+typedef struct other_release { bus_string sku, order_id; } other_release;
+static const char other_json[] = "{\"type\":\"record\",\"name\":\"inventory.ReleaseStock\",\"fields\":[{\"name\":\"sku\",\"type\":\"string\"},"
+                                 "{\"name\":\"order_id\",\"type\":\"string\"}]}";
+static const bus_shape text_shape = { .kind = BUS_KIND_STRING, .wire = BUS_KIND_STRING, .size = sizeof(bus_string), .least = 1 };
+static const bus_field other_fields[] = { { "sku", &text_shape, offsetof(other_release, sku) },
+                                          { "order_id", &text_shape, offsetof(other_release, order_id) } };
+static const bus_shape other_shape = { .kind = BUS_KIND_RECORD, .wire = BUS_KIND_RECORD, .size = sizeof(other_release), .least = 2,
+                                       .count = 2, .name = "inventory.ReleaseStock", .fields = other_fields };
+
+/* A program without types publishes what it has only the text of the schema for; the service learns that from bus.schemas. */
+static void values_of_another_version_are_handled(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    bus *self = open_desk(), *publisher = NULL;
+    if (bus_open(NULL, config, &publisher, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(bus_transact(self, "v", 1, write_note, (void *)(uintptr_t)"v", &err), BUS_OK);
+    avro_schema_t schema;
+    avro_value_t value, field;
+    assert_int_equal(avro_schema_from_json_length(other_json, strlen(other_json), &schema), 0);
+    avro_value_iface_t *class = avro_generic_class_from_schema(schema);
+    assert_int_equal(avro_generic_value_new(class, &value), 0);
+    assert_int_equal(avro_value_get_by_name(&value, "sku", &field, NULL) || avro_value_set_string(&field, "by value"), 0);
+    assert_int_equal(avro_value_get_by_name(&value, "order_id", &field, NULL) || avro_value_set_string(&field, "o"), 0);
+    if (bus_publish_value(publisher, "desk.commands", other_json, "v", 1, &value, NULL, NULL, &err) != BUS_OK ||
+        bus_flush(publisher, 20000, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    for (int i = 0; i < 200 && times(self, "v", "by value") == 0; i++)
+        usleep(100000);
+    assert_int_equal(times(self, "v", "by value"), 1);
+    avro_value_decref(&value);
+    avro_value_iface_decref(class);
+    avro_schema_decref(schema);
+    bus_close(publisher);
+    bus_close(self);
+}
+
+static void keep_other_answer(const bus_event *reply, void *opaque)
+{
+    const other_release *body = reply->body;
+    snprintf(opaque, 100, "%.*s %.*s", (int)body->order_id.len, body->order_id.at, (int)body->sku.len, body->sku.at);
+}
+
+static void a_request_is_answered_in_another_version(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    char answer[100] = "";
+    bus_schema *schema = NULL;
+    bus *self = open_desk();
+    assert_int_equal(bus_schema_parse(other_json, strlen(other_json), &schema, &err), BUS_OK);
+    const bus_type other = { .layout = BUS_TYPE_LAYOUT, .name = "inventory.ReleaseStock", .json = other_json,
+                             .canonical = bus_schema_canonical(schema), .fingerprint = bus_schema_fingerprint(schema), .shape = &other_shape };
+    inventory_ReleaseStock body = { .order_id = bus_str("o-8"), .sku = bus_str("ask") };
+    if (bus_request(self, "desk.commands", &inventory_ReleaseStock_type, "o-8", 3, &body, &other, 20000, keep_other_answer, answer,
+                    &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    assert_string_equal(answer, "o-8 told");
+    bus_close(self);
+    bus_schema_free(schema);
+}
+
 static void readiness_and_metrics_are_told(void **state)
 {
     (void)state;
@@ -338,6 +406,8 @@ int main(void)
         cmocka_unit_test(transactions_are_durable_and_read_back),
         cmocka_unit_test(completions_come_by_the_descriptor),
         cmocka_unit_test(a_request_is_answered),
+        cmocka_unit_test(a_request_is_answered_in_another_version),
+        cmocka_unit_test(values_of_another_version_are_handled),
         cmocka_unit_test(readiness_and_metrics_are_told),
         cmocka_unit_test(a_crowd_is_served),
         cmocka_unit_test(a_stop_without_a_broker_ends_in_time),
