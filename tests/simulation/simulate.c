@@ -127,6 +127,11 @@ static int print_counts(const sim_tally *tally)
         printf("%12lld %s%s\n", (long long)tally->count[i], sim_fault_name((sim_fault)i), never ? ": it must happen" : "");
         missing += never;
     }
+    for (int i = 0; i < SIM_POINTS && tally->points.name[i]; i++) {
+        bool never = !tally->points.deaths[i] && tally->played >= ENOUGH;
+        printf("%12lld death at %s%s\n", (long long)tally->points.deaths[i], tally->points.name[i], never ? ": it must happen" : "");
+        missing += never;
+    }
     return missing;
 }
 

@@ -29,6 +29,17 @@ const char *sim_fault_name(sim_fault fault)
     return names[fault];
 }
 
+void sim_point(sim_points *points, const char *name, int64_t deaths)
+{
+    int i = 0;
+    while (i < SIM_POINTS && points->name[i] && points->name[i] != name)
+        i++;
+    if (i == SIM_POINTS)
+        return;
+    points->name[i] = name;
+    points->deaths[i] += deaths;
+}
+
 void sim_plan_init(sim_plan *plan, uint64_t seed)
 {
     *plan = (sim_plan){ .seed = seed, .processes = 2 };

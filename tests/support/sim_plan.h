@@ -33,11 +33,17 @@ typedef struct sim_plan {
     int processes;                         /* of each service */
 } sim_plan;
 
+/* The failpoints that were reached, and how often a process died there. Names are the library's own. */
+#define SIM_POINTS 64
+typedef struct sim_points { const char *name[SIM_POINTS]; int64_t deaths[SIM_POINTS]; } sim_points;
+void sim_point(sim_points *points, const char *name, int64_t deaths);
+
 typedef struct sim_result {
     bool failed;
     char check[160];   /* which one: the text before its details */
     char text[300];    /* what it found */
     int64_t count[SIM_COUNTS];
+    sim_points points;
     int64_t events;    /* effects of handlers at the end */
     uint64_t print;    /* of all that was done to the disks: another one is another history */
 } sim_result;

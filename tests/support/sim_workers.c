@@ -82,9 +82,16 @@ static void keep(sim_tally *tally, const sim_plan *plan, const sim_result *resul
         tally->failure[tally->failures++] = (sim_failure){ *plan, *result };
 }
 
+static void add_points(sim_points *to, const sim_points *from)
+{
+    for (int i = 0; i < SIM_POINTS && from->name[i]; i++)
+        sim_point(to, from->name[i], from->deaths[i]);
+}
+
 static void add(sim_tally *tally, const sim_result *result)
 {
     tally->played++;
+    add_points(&tally->points, &result->points);
     tally->events += result->events;
     for (int i = 0; i < SIM_COUNTS; i++)
         tally->count[i] += result->count[i];
@@ -156,6 +163,7 @@ static void gather(const worker *workers, int jobs, sim_tally *out)
     for (int i = 0; i < jobs; i++) {
         out->played += workers[i].tally.played;
         out->events += workers[i].tally.events;
+        add_points(&out->points, &workers[i].tally.points);
         for (int f = 0; f < SIM_COUNTS; f++)
             out->count[f] += workers[i].tally.count[f];
         for (int f = 0; all && f < workers[i].tally.failures; f++)

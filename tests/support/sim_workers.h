@@ -15,6 +15,7 @@ typedef struct sim_failure {
 typedef struct sim_tally {
     uint64_t played;
     int64_t count[SIM_COUNTS];
+    sim_points points;
     int64_t events;
     sim_failure failure[SIM_FAILURES]; /* those of the lowest seeds */
     int failures;

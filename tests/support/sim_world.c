@@ -193,12 +193,15 @@ static void bury(sim *s)
 void sim_on_failpoint(const char *point, void *opaque)
 {
     sim *s = opaque;
+    if (s->acting && !s->calm && !s->cut)
+        sim_point(&s->result->points, point, 0);
     if (!s->doomed || s->doomed != s->acting || s->doomed_after-- > 0)
         return;
     if (!sim_strikes(s, SIM_DEATH_INSIDE)) {
         s->doomed = NULL;
         return;
     }
+    sim_point(&s->result->points, point, 1);
     sim_note(s, "%s.%d dies at %s", s->service[s->doomed->service].name, s->doomed->number, point);
     sim_die(s, s->doomed);
 }
