@@ -132,7 +132,6 @@ struct sim {
 
     /* disks */
     disk *disk;
-    bool disk_power_safe;
     int disk_storm;                      /* per mille of steps that also do something to a disk */
     sim_illness ill[SIM_SERVICES];
     bool rebooted[SIM_SERVICES];         /* their power has failed: the next step may start them again */

@@ -14,9 +14,7 @@ bool sim_disk_make(sim *s)
     s->disk = disk_new(s->plan->seed);
     if (!s->disk)
         return false;
-    int sector = sim_chance(s, 500) ? 512 : 4096;
-    s->disk_power_safe = sim_chance(s, 750);
-    disk_promise(s->disk, sector, s->disk_power_safe);
+    disk_promise(s->disk, sim_chance(s, 500) ? 512 : 4096, true); /* what SQLite's unix VFS promises; see tests/unit/disk.c */
     disk_judge_by(s->disk, sim_on_disk, s);
     seeded_ids(s->plan->seed);
     return true;
@@ -117,9 +115,7 @@ static void fail(sim *s, int service, sim_fault fault)
     sim_illness *ill = &s->ill[service];
     ill->fail_after = sim_below(s, fault == SIM_SYNC_FAILS ? 5 : 25);
     ill->fail_times = sim_chance(s, 300) ? 1 + sim_below(s, 30) : 1;
-    /* Without power-safe overwrite SQLite itself loses commits by a failed sync (tests/unit/disk.c), and SQLite's own unix
-     * VFS promises it. */
-    ill->fails = fault == SIM_SYNC_FAILS && !s->disk_power_safe ? SIM_FAULTS : fault;
+    ill->fails = fault;
 }
 
 void sim_disk_step(sim *s, int service)

@@ -32,11 +32,9 @@ static void send_number(sim *s, int number)
 static void on_call(bus_call *done, bus_status status, const bus_error *err)
 {
     sim_call *call = (sim_call *)done;
-    const sim *s = call->sim;
     (void)err;
-    /* A disk that fails in a commit leaves open what is on it; so does one without room where SQLite fills sectors behind a commit. */
-    bool open = status == BUS_IO || (status == BUS_FULL && !s->disk_power_safe);
-    call->end = s->cut || open ? CALL_UNKNOWN : status == BUS_OK ? CALL_DONE : CALL_FAILED;
+    /* A disk that fails in a commit leaves open what is on it. */
+    call->end = call->sim->cut || status == BUS_IO ? CALL_UNKNOWN : status == BUS_OK ? CALL_DONE : CALL_FAILED;
 }
 
 static void transact(sim *s)
