@@ -2,10 +2,10 @@
  * Swap: renames, in an order in which no crash mixes two stores. */
 #include "ops/swap.h"
 #include "base/error.h"
+#include "store/file.h"
 #include "store/lock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,18 +39,6 @@ static bus_status move_store(const char *from, const char *to, bool leaving, bus
     return status;
 }
 
-static bus_status sync_directory(const char *path, bus_error *err)
-{
-    char directory[PATH_MOST];
-    const char *slash = strrchr(path, '/');
-    snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-    int fd = open(*directory ? directory : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        close(fd);
-    return ok ? BUS_OK : bus_fail(err, BUS_IO, "%s: %s", directory, strerror(errno));
-}
-
 bus_status bus_store_swap(const char *fresh, const char *target, long long now_ms, char *kept, bus_error *err)
 {
     char base[PATH_MOST], aside[PATH_MOST] = "";
@@ -72,7 +60,7 @@ bus_status bus_store_swap(const char *fresh, const char *target, long long now_m
     if (status == BUS_OK)
         status = move_store(fresh, target, false, err);
     if (status == BUS_OK)
-        status = sync_directory(target, err);
+        status = bus_file_sync_name(target, err);
     if (status == BUS_OK)
         memcpy(kept, aside, strlen(aside) + 1);
     bus_lock_free(lock);

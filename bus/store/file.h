@@ -9,5 +9,7 @@
 bus_status bus_file_parents(const char *path, bus_error *err);
 /* Makes an empty file, 0600, if there is none. Never opens one that exists: closing it would drop SQLite's locks. */
 bus_status bus_file_touch(const char *path, bus_error *err);
+/* Makes the name that `path` has in its directory outlast a loss of power. BUS_IO, BUS_INVALID (too long). */
+bus_status bus_file_sync_name(const char *path, bus_error *err);
 
 #endif
