@@ -105,7 +105,7 @@ static int system_error(sqlite3 *db)
 
 bus_status bus_sqlite_fail(sqlite3 *db, const char *path, int rc, const char *doing, bus_error *err)
 {
-    const char *said = db ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
+    const char *said = db && (sqlite3_errcode(db) & 0xff) == (rc & 0xff) ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
     int e = !db ? 0 : (rc & 0xff) == SQLITE_IOERR ? system_error(db) : sqlite3_system_errno(db);
     bool full = is_full(e);
     switch (rc & 0xff) {
