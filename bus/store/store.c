@@ -212,8 +212,8 @@ bus_status bus_store_open(const bus_store_options *options, bus_store **out, bus
     if (!(store->path = strdup(options->path)) || !(store->service = strdup(options->service)))
         status = bus_fail_nomem(err);
     else if ((status = open_file(store, options, err)) == BUS_OK && (status = configure(store, options, err)) == BUS_OK &&
-             (status = harden_log(store, err)) == BUS_OK && (status = bus_schema_apply(store, err)) == BUS_OK && (status = bus_meta_load(store, err)) == BUS_OK &&
-             (status = bus_migrate(store, options->migrations, err)) == BUS_OK)
+             (status = harden_log(store, err)) == BUS_OK && (status = bus_schema_apply(store, err)) == BUS_OK &&
+             (status = bus_meta_load(store, err)) == BUS_OK && (status = bus_migrate(store, options->migrations, err)) == BUS_OK)
         status = load(store, err);
     if (status != BUS_OK) {
         bus_store_close(store);

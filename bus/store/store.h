@@ -33,8 +33,8 @@ typedef struct bus_store_options {
 /* Opens or creates. The caller holds the shard's lock. Refuses, saying what and what to do: a store of another service,
  * shard or shard count (BUS_REFUSED), from a newer version (BUS_REFUSED), an applied migration whose text changed or
  * that is missing from the list (BUS_REFUSED), a file that is no database or fails quick_check's header (BUS_CORRUPT), no
- * permission (BUS_IO). Sets WAL, wal_autocheckpoint=0, synchronous, foreign_keys, NO_CKPT_ON_CLOSE; runs migrations, each in its
- * own transaction, then loads the caches. */
+ * permission (BUS_IO). Sets WAL, wal_autocheckpoint=0, synchronous, foreign_keys, NO_CKPT_ON_CLOSE; makes durable what the log
+ * holds (a sync of the process before may have failed); runs migrations, each in its own transaction, then loads the caches. */
 bus_status bus_store_open(const bus_store_options *options, bus_store **out, bus_error *err);
 void bus_store_close(bus_store *store); /* no checkpoint; NULL is a no-op */
 
