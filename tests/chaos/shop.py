@@ -256,8 +256,10 @@ class Shop:
         run(BUS, "topics", "apply", *programs, "--bootstrap", self.cluster.servers, "--timeout", "60s", timeout=120)
         stock = "".join(json.dumps({"delivery": "D-1", "sku": sku, "quantity": quantity}) + "\n" for sku, quantity in
                         [(f"SKU-{i:02}", 1000000) for i in range(1, 21)] + [("SKU-RARE", 10)])
-        run(BUS, "publish", "inventory.commands", "-", "--schema", schema("inventory.StockReceived"), "--key-field", "sku", "--bootstrap",
-            self.cluster.servers, "-q", stdin=stock)
+        receive = [BUS, "publish", "inventory.commands", "-", "--schema", schema("inventory.StockReceived"), "--key-field", "sku",
+                   "--bootstrap", self.cluster.servers, "-q"]
+        # A node may not have heard of the new topic yet.
+        eventually("goods arrive", 30, lambda: subprocess.run(receive, input=stock, capture_output=True, text=True).returncode == 0)
         for number in (1, 2):
             for name in SERVICES:
                 self.add(name, number)
