@@ -342,9 +342,10 @@ static bus_outcome run_all(bus_shard *shard)
     bus_error err = { 0 };
     bus_outcome outcome;
     if (shard->relay.acked_count) {
-        if (bus_relay_delete_acked(shard, &err))
+        bool must = bus_relay_wants_delete(shard, !shard->busy);
+        if (bus_relay_delete_acked(shard, !must, &err))
             return bus_shard_redo(shard, &err);
-        shard->did |= bus_relay_wants_delete(shard, true);
+        shard->did |= must;
     }
     if ((outcome = bus_calls_run(shard)) != BUS_OUT_DONE || (outcome = run_schedule(shard)) != BUS_OUT_DONE ||
         (outcome = run_waiting(shard)) != BUS_OUT_DONE || (outcome = run_draining(shard)) != BUS_OUT_DONE)
@@ -362,9 +363,7 @@ static void begin_pass(bus_shard *shard, bool savepoints)
     shard->batch_count = 0;
     shard->batch_bytes = 0;
     shard->batch_error = (bus_error){ 0 };
-    shard->staged_count = 0;
     shard->gather_until_us = 0;
-    bus_buf_clear(&shard->staged_bytes);
     for (size_t i = 0; i < shard->lane_count; i++)
         shard->lane[i].batch_at = shard->lane[i].at;
 }
@@ -376,8 +375,6 @@ static void undo_pass(bus_shard *shard)
     bus_counter pauses = shard->metrics.pauses; /* a pause stands although the batch that met it is undone */
     shard->metrics = shard->metrics_before;
     shard->metrics.pauses = pauses;
-    shard->staged_count = 0;
-    bus_buf_clear(&shard->staged_bytes);
     for (size_t i = 0; i < shard->lane_count; i++)
         shard->lane[i].at = shard->lane[i].batch_at;
 }
@@ -399,7 +396,7 @@ static void after_commit(bus_shard *shard)
 {
     BUS_FAILPOINT("after-commit");
     bus_count(&shard->metrics.commits, 1);
-    bus_count(&shard->metrics.emitted, shard->staged_count);
+    bus_count(&shard->metrics.emitted, bus_outbox_fresh_count(shard->store));
     bus_relay_deleted(shard);
     bus_relay_committed(shard);
     BUS_FAILPOINT("after-produce");
@@ -452,7 +449,8 @@ static bool work_waits(bus_shard *shard)
 {
     bool lanes = fetch_all(shard);
     bus_calls_take(shard);
-    if (lanes || shard->result_count || shard->heads_ready || bus_relay_wants_delete(shard, true))
+    shard->busy = lanes || shard->result_count || shard->heads_ready;
+    if (shard->busy || bus_relay_wants_delete(shard, true))
         return true;
     if (bus_schedule_next_due(shard->store) <= shard->now_ms || key_due(shard, bus_key_next_due(shard->store)))
         return true;
@@ -549,6 +547,5 @@ void bus_batch_free(bus_shard *shard)
         free(shard->lane[i].job);
     }
     free(shard->lane);
-    free(shard->staged);
     free(shard->results);
 }

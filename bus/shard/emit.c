@@ -15,33 +15,6 @@ int32_t bus_partitions_of(bus_shard *shard, const char *topic)
     return (int32_t)(intptr_t)bus_map_get(&shard->output_partitions, topic, strlen(topic));
 }
 
-/* Keeps a copy of the row in memory until the commit, so that the relay need not read it back. */
-static bool stage_row(bus_shard *shard, const bus_outbox_row *row)
-{
-    if (shard->staged_count == shard->staged_cap) {
-        size_t cap = shard->staged_cap ? shard->staged_cap * 2 : 256;
-        bus_staged *grown = realloc(shard->staged, cap * sizeof *grown);
-        if (!grown)
-            return false;
-        shard->staged = grown;
-        shard->staged_cap = cap;
-    }
-    bus_buf *bytes = &shard->staged_bytes;
-    bus_staged staged = { .id = row->id, .destination = row->destination, .at = row->at, .key_len = row->key_len,
-                          .value_len = row->value_len, .headers_len = row->headers_len, .has_key = row->key != NULL,
-                          .has_value = row->value != NULL };
-    staged.key = bytes->len;
-    bus_buf_add(bytes, row->key, row->key ? row->key_len : 0);
-    staged.value = bytes->len;
-    bus_buf_add(bytes, row->value, row->value ? row->value_len : 0);
-    staged.headers = bytes->len;
-    bus_buf_add(bytes, row->headers, row->headers_len);
-    if (!bus_buf_ok(bytes))
-        return false;
-    shard->staged[shard->staged_count++] = staged;
-    return true;
-}
-
 bus_status bus_emit_row(bus_shard *shard, const bus_emission *emission, bus_error *err)
 {
     bus_destination *destination = emission->destination;
@@ -80,10 +53,7 @@ bus_status bus_emit_row(bus_shard *shard, const bus_emission *emission, bus_erro
                            .key_len = emission->key_len, .value = emission->value, .value_len = emission->value_len,
                            .headers = shard->headers_scratch.data, .headers_len = shard->headers_scratch.len,
                            .at = emission->at };
-    bus_status status = bus_outbox_add(shard->store, &row, err);
-    if (status)
-        return status;
-    return stage_row(shard, &row) ? BUS_OK : bus_fail_nomem(err);
+    return bus_outbox_add(shard->store, &row, err);
 }
 
 /* ---- the handler's calls */

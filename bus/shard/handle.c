@@ -143,8 +143,6 @@ bool bus_delivery_save(bus_shard *shard)
         bus_shard_redo(shard, &err);
         return false;
     }
-    shard->staged_mark = shard->staged_count;
-    shard->staged_bytes_mark = shard->staged_bytes.len;
     shard->saved = true;
     return true;
 }
@@ -165,8 +163,6 @@ bool bus_delivery_back(bus_shard *shard)
 {
     bus_error err = { 0 };
     shard->saved = false;
-    shard->staged_count = shard->staged_mark;
-    shard->staged_bytes.len = shard->staged_bytes_mark;
     if (!shard->savepoints && bus_store_changed(shard->store)) {
         bus_shard_redo(shard, NULL); /* rows were changed and there is no savepoint to go back to */
         return false;

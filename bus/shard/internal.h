@@ -88,15 +88,6 @@ struct bus_tx {
 
 /* ---- relay */
 
-/* A row committed or about to be, waiting for the relay in memory. */
-typedef struct bus_staged {
-    int64_t id;
-    bus_destination *destination;
-    int64_t at;
-    size_t key, key_len, value, value_len, headers, headers_len; /* offsets into shard->staged_bytes */
-    bool has_key, has_value;
-} bus_staged;
-
 typedef enum bus_flow {
     BUS_FLOWING,    /* rows go to the main producer */
     BUS_STOPPING,   /* an error: wait for every outstanding report, then rewind */
@@ -126,6 +117,7 @@ typedef struct bus_relay {
     bus_relay_destination **all;
     size_t count, cap;
     int64_t *acked; size_t acked_count, acked_cap;   /* to be deleted from the outbox */
+    size_t deleting;       /* of them by the transaction in hand */
     int64_t acked_since_us;
     bool rewound;          /* delete what is acknowledged before the next scan */
     bool any_behind;
@@ -201,11 +193,9 @@ struct bus_shard {
     bus_arena arena;                /* per delivery */
     bus_buf scratch;                /* encoded bodies */
     bus_buf headers_scratch;
-    bus_buf staged_bytes;
-    bus_staged *staged; size_t staged_count, staged_cap;
-    size_t staged_mark, staged_bytes_mark;
     struct bus_call_result *results; size_t result_count, result_cap; /* calls of this batch */
     bool did;                       /* the batch has something to commit */
+    bool busy;                      /* it has more to do than deleting acknowledged rows */
     int64_t store_retry_at_us;      /* after a failed commit */
     bus_backoff store_backoff;
     bool store_warned, outbox_full_warned, parked_full_warned, misplaced_warned;
@@ -335,9 +325,10 @@ bus_outcome bus_command_run(bus_shard *shard, const bus_record *record);
 void bus_relay_reports(bus_shard *shard);
 /* Before a row for it is written: what is committed must find its way, and without memory a later row would overtake it. */
 bool bus_relay_expect(bus_shard *shard, bus_destination *destination);
-void bus_relay_committed(bus_shard *shard);        /* the staged rows are durable: send them */
+void bus_relay_committed(bus_shard *shard);        /* the rows just added are durable: send them */
 void bus_relay_pump(bus_shard *shard);             /* rows that are behind, probes, resets */
-bus_status bus_relay_delete_acked(bus_shard *shard, bus_error *err); /* inside a transaction */
+/* Inside a transaction; lazily: only what costs nothing. */
+bus_status bus_relay_delete_acked(bus_shard *shard, bool lazily, bus_error *err);
 void bus_relay_deleted(bus_shard *shard);          /* that transaction committed */
 bool bus_relay_wants_delete(const bus_shard *shard, bool idle);
 int64_t bus_relay_wait_us(const bus_shard *shard);

@@ -12,6 +12,7 @@
 #define SCAN_ROWS 2000
 #define REPORTS 256
 #define DELETE_AFTER_US 20000 /* an idle shard deletes acknowledged rows after this long, in a transaction of its own */
+#define DELETE_LATE_US 1000000 /* a busy one, in a transaction that has more to do, what it could not delete by whole tables */
 #define DELETE_MOST 10000
 #define REPORTS_DUE_US 500000 /* a fatal producer's last reports come at once; so long they are waited for */
 
@@ -137,28 +138,32 @@ static void destination_idle(bus_shard *shard, route *r)
 
 bool bus_relay_expect(bus_shard *shard, bus_destination *destination) { return route_of(shard, destination) != NULL; }
 
+/* Hands a row over to the producer. false: it cannot take it now. */
+static bool send_row(bus_shard *shard, route *r, const bus_outbox_row *stored)
+{
+    bus_header headers[BUS_MOST_HEADERS + 1];
+    bus_row row = { .id = stored->id, .topic = r->destination->topic, .partition = r->destination->partition, .key = stored->key,
+                    .key_len = stored->key_len, .value = stored->value, .value_len = stored->value_len, .headers = headers,
+                    .timestamp = stored->at };
+    row.header_count = bus_headers_unpack(stored->headers, stored->headers_len, headers, BUS_MOST_HEADERS + 1);
+    return row.header_count != SIZE_MAX && produce(shard, r, &row);
+}
+
 void bus_relay_committed(bus_shard *shard)
 {
-    for (size_t i = 0; i < shard->staged_count; i++) {
-        const bus_staged *staged = &shard->staged[i];
-        route *r = staged->destination->relay; /* there since the row was written */
+    size_t count = bus_outbox_fresh_count(shard->store);
+    for (size_t i = 0; i < count; i++) {
+        bus_outbox_row row;
+        bus_outbox_fresh(shard->store, i, &row);
+        route *r = row.destination->relay; /* there since the row was written */
         destination_idle(shard, r);
         if (r->behind)
             continue;
-        bus_header headers[BUS_MOST_HEADERS + 1];
-        const uint8_t *bytes = shard->staged_bytes.data;
-        bus_row row = { .id = staged->id, .topic = staged->destination->topic, .partition = staged->destination->partition,
-                        .key = staged->has_key ? bytes + staged->key : NULL, .key_len = staged->key_len,
-                        .value = staged->has_value ? bytes + staged->value : NULL, .value_len = staged->value_len,
-                        .headers = headers, .timestamp = staged->at };
-        row.header_count = bus_headers_unpack(bytes + staged->headers, staged->headers_len, headers, BUS_MOST_HEADERS + 1);
-        if (row.header_count != SIZE_MAX && may_send(shard, r) && produce(shard, r, &row))
+        if (may_send(shard, r) && send_row(shard, r, &row))
             r->cursor = row.id + 1;
         else
             fall_behind(&shard->relay, r, row.id);
     }
-    shard->staged_count = 0;
-    bus_buf_clear(&shard->staged_bytes);
 }
 
 /* ---- reading back what fell behind */
@@ -187,12 +192,7 @@ static bool scan_row(const bus_outbox_row *stored, void *opaque)
         r->cursor = stored->id;
         return true;
     }
-    bus_header headers[BUS_MOST_HEADERS + 1];
-    bus_row row = { .id = stored->id, .topic = r->destination->topic, .partition = r->destination->partition, .key = stored->key,
-                    .key_len = stored->key_len, .value = stored->value, .value_len = stored->value_len, .headers = headers,
-                    .timestamp = stored->at };
-    row.header_count = bus_headers_unpack(stored->headers, stored->headers_len, headers, BUS_MOST_HEADERS + 1);
-    if (row.header_count == SIZE_MAX || !produce(s->shard, r, &row)) {
+    if (!send_row(s->shard, r, stored)) {
         r->blocked = true;
         r->cursor = stored->id;
         return true;
@@ -440,12 +440,13 @@ bool bus_relay_wants_delete(const bus_shard *shard, bool idle)
     if (!relay->acked_count)
         return false;
     return relay->rewound || relay->acked_count >= DELETE_MOST ||
-           (idle && shard->now_us - relay->acked_since_us >= DELETE_AFTER_US);
+           shard->now_us - relay->acked_since_us >= (idle ? DELETE_AFTER_US : DELETE_LATE_US);
 }
 
-bus_status bus_relay_delete_acked(bus_shard *shard, bus_error *err)
+bus_status bus_relay_delete_acked(bus_shard *shard, bool lazily, bus_error *err)
 {
     bus_relay *relay = &shard->relay;
+    relay->deleting = 0;
     if (!relay->acked_count)
         return BUS_OK;
     for (size_t i = 1; i < relay->acked_count; i++)
@@ -454,15 +455,23 @@ bus_status bus_relay_delete_acked(bus_shard *shard, bus_error *err)
             break;
         }
     BUS_FAILPOINT("before-delete");
+    if (lazily)
+        return bus_outbox_delete_whole(shard->store, relay->acked, relay->acked_count, &relay->deleting, err);
+    relay->deleting = relay->acked_count;
     return bus_outbox_delete(shard->store, relay->acked, relay->acked_count, err);
 }
 
 void bus_relay_deleted(bus_shard *shard)
 {
-    if (shard->relay.acked_count)
+    bus_relay *relay = &shard->relay;
+    if (relay->deleting) {
         BUS_FAILPOINT("deleted");
-    shard->relay.acked_count = 0;
-    shard->relay.rewound = false;
+        relay->acked_count -= relay->deleting;
+        memmove(relay->acked, relay->acked + relay->deleting, relay->acked_count * sizeof *relay->acked);
+        relay->acked_since_us = shard->now_us;
+        relay->deleting = 0;
+    }
+    relay->rewound &= relay->acked_count > 0;
 }
 
 /* ---- what others ask */

@@ -79,7 +79,6 @@ static bus_shard *allocate(const bus_shard_options *options)
     bus_arena_init(&shard->arena, ARENA_MOST);
     bus_buf_init(&shard->scratch, 0);
     bus_buf_init(&shard->headers_scratch, 0);
-    bus_buf_init(&shard->staged_bytes, 0);
     bus_map_init(&shard->output_partitions);
     bus_map_init(&shard->jobs_by_key);
     bus_map_init(&shard->heads);
@@ -150,7 +149,6 @@ void bus_shard_close(bus_shard *shard)
     bus_arena_free(&shard->arena);
     bus_buf_free(&shard->scratch);
     bus_buf_free(&shard->headers_scratch);
-    bus_buf_free(&shard->staged_bytes);
     pthread_mutex_destroy(&shard->call_lock);
     pthread_mutex_destroy(&shard->job_lock);
     free(shard->commit_list);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/map.h"
+#include "store/fresh.h"
 #include "store/statement.h"
 #include "store/store.h"
 
@@ -26,6 +27,14 @@ typedef struct bus_tables_destination {
     bus_list all;              /* [id - 1] */
     bus_list dirty;
 } bus_tables_destination;
+
+typedef struct bus_outbox_table { int64_t rows, bytes, rejected; int64_t low, high; } bus_outbox_table; /* low, high: ids, if any rows */
+typedef struct bus_tables_outbox {
+    bus_outbox_depth depth;
+    int current;               /* the table that new rows go to */
+    int64_t split;             /* ids below are in the other */
+    bus_outbox_table table[2]; /* with the fresh rows */
+} bus_tables_outbox;
 
 typedef struct bus_tables_position {
     bus_map by_name;
@@ -111,7 +120,8 @@ struct bus_store {
     bus_map sources;              /* epoch -> the source of older rows */
     bus_map names;                /* interned scopes and topics */
     bus_lease outbox_ids, serial;
-    bus_outbox_depth depth;
+    bus_tables_outbox outbox;
+    bus_fresh fresh;
     bool scanning;
     bus_tables_destination destinations;
     bus_tables_position positions;

@@ -4,138 +4,292 @@
 #include "store/destination.h"
 #include "store/internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+/* Two tables take turns: while the rows of one wait for their acknowledgements new ones go to the other, and when all of them are
+ * in, the first is emptied whole. Deleting rows one by one cost as much as adding them, most of it to keep half-empty pages in
+ * balance. All ids of the older table are below `split`, all of the younger at or above it. */
+#define TURN_ROWS 256 /* fewer share their pages with the next: a turn would write one page more for each commit */
+
+/* When the first row that is ready was made; the older table's, if it has one. */
 static bus_status oldest(bus_store *store, bus_error *err)
 {
-    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_OLDEST, err);
+    bus_tables_outbox *outbox = &store->outbox;
+    int which = !outbox->current;
+    outbox->depth.oldest_ms = 0;
+    if (!outbox->depth.rows)
+        return BUS_OK;
+    if (outbox->table[which].rows == outbox->table[which].rejected)
+        which = outbox->current;
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_OLDEST + which, err);
     if (!stmt)
         return err->status;
     int rc = bus_step(store, stmt);
     bus_status status = BUS_OK;
     if (rc == SQLITE_ROW || rc == SQLITE_DONE)
-        store->depth.oldest_ms = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
+        outbox->depth.oldest_ms = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
     else
         status = bus_store_fail(store, rc, "reading the outbox", err);
     sqlite3_reset(stmt);
     return status;
 }
 
-static bus_status sum(bus_store *store, int64_t from, int64_t to, bus_outbox_depth *out, bus_error *err)
+/* What a range of a table holds, and its first and last id. */
+static bus_status sum(bus_store *store, int which, int64_t from, int64_t to, bus_outbox_table *out, bus_error *err)
 {
-    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_SUM, err);
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_SUM + which, err);
     if (!stmt)
         return err->status;
     sqlite3_bind_int64(stmt, 1, from);
     sqlite3_bind_int64(stmt, 2, to);
     int rc = bus_step(store, stmt);
     bus_status status = BUS_OK;
-    if (rc == SQLITE_ROW) {
-        out->rejected = sqlite3_column_int64(stmt, 2);
-        out->rows = sqlite3_column_int64(stmt, 0) - out->rejected;
-        out->bytes = sqlite3_column_int64(stmt, 1);
-    } else {
+    if (rc == SQLITE_ROW)
+        *out = (bus_outbox_table){ .rows = sqlite3_column_int64(stmt, 0), .bytes = sqlite3_column_int64(stmt, 1),
+                                   .rejected = sqlite3_column_int64(stmt, 2), .low = sqlite3_column_int64(stmt, 3),
+                                   .high = sqlite3_column_int64(stmt, 4) };
+    else
         status = bus_store_fail(store, rc, "counting the outbox", err);
-    }
     sqlite3_reset(stmt);
     return status;
 }
 
 static bus_status load(bus_store *store, bus_error *err)
 {
-    bus_status status = sum(store, INT64_MIN, INT64_MAX, &store->depth, err);
-    return status == BUS_OK ? oldest(store, err) : status;
+    bus_tables_outbox *outbox = &store->outbox;
+    bus_status status = BUS_OK;
+    for (int i = 0; i < 2 && status == BUS_OK; i++)
+        if ((status = sum(store, i, INT64_MIN, INT64_MAX, &outbox->table[i], err)) == BUS_OK) {
+            outbox->depth.rows += outbox->table[i].rows - outbox->table[i].rejected;
+            outbox->depth.bytes += outbox->table[i].bytes;
+            outbox->depth.rejected += outbox->table[i].rejected;
+        }
+    if (status != BUS_OK)
+        return status;
+    outbox->current = outbox->table[1].rows && outbox->table[1].high > outbox->table[0].high;
+    outbox->split = outbox->table[!outbox->current].rows ? outbox->table[!outbox->current].high + 1 : 0;
+    return oldest(store, err);
+}
+
+/* ---- adding */
+
+/* Copies a part of the row; false: no memory. */
+static bool keep_part(bus_buf *bytes, const void *part, size_t len, bool *there, size_t *at)
+{
+    *there = part != NULL;
+    *at = bytes->len;
+    if (part)
+        bus_buf_add(bytes, part, len);
+    return bus_buf_ok(bytes);
+}
+
+static bus_fresh_row *keep_row(bus_fresh *fresh, const bus_outbox_row *row)
+{
+    if (fresh->count == fresh->cap) {
+        size_t cap = fresh->cap ? fresh->cap * 2 : 256;
+        bus_fresh_row *grown = realloc(fresh->row, cap * sizeof *grown);
+        if (!grown)
+            return NULL;
+        fresh->row = grown;
+        fresh->cap = cap;
+    }
+    bus_fresh_row *kept = &fresh->row[fresh->count];
+    *kept = (bus_fresh_row){ .at = row->at, .destination = row->destination, .key_len = row->key ? row->key_len : 0,
+                             .value_len = row->value ? row->value_len : 0, .headers_len = row->headers ? row->headers_len : 0,
+                             .event_id_len = row->event_id ? strlen(row->event_id) : 0 };
+    size_t before = fresh->bytes.len;
+    if (keep_part(&fresh->bytes, row->event_id, kept->event_id_len + 1, &kept->has_event_id, &kept->event_id) &&
+        keep_part(&fresh->bytes, row->key, kept->key_len, &kept->has_key, &kept->key) &&
+        keep_part(&fresh->bytes, row->value, kept->value_len, &kept->has_value, &kept->value) &&
+        keep_part(&fresh->bytes, row->headers, kept->headers_len, &kept->has_headers, &kept->headers))
+        return kept;
+    fresh->bytes.len = before;
+    fresh->bytes.failed = fresh->bytes.over = false;
+    return NULL;
+}
+
+/* Between two writings, so that all that a statement writes goes to one table. */
+static void take_turns(bus_store *store)
+{
+    bus_tables_outbox *outbox = &store->outbox;
+    if (store->fresh.count > store->fresh.written || outbox->table[!outbox->current].rows ||
+        outbox->table[outbox->current].rows < TURN_ROWS)
+        return;
+    outbox->current = !outbox->current;
+    outbox->split = store->outbox_ids.next;
 }
 
 bus_status bus_outbox_add(bus_store *store, bus_outbox_row *row, bus_error *err)
 {
-    bus_error local;
-    err = err ? err : &local;
-    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_ADD, err);
-    if (!stmt)
-        return err->status;
     bus_destination *destination = row->destination;
-    int64_t size = (int64_t)(row->key_len + row->value_len + row->headers_len);
     int64_t seq = row->seq ? row->seq : destination->next_seq;
     if (!bus_note(store, &store->outbox_ids.next, sizeof store->outbox_ids.next) ||
-        !bus_note(store, &destination->next_seq, sizeof destination->next_seq) || !bus_note(store, &store->depth, sizeof store->depth))
+        !bus_note(store, &destination->next_seq, sizeof destination->next_seq) || !bus_note(store, &store->outbox, sizeof store->outbox))
         return bus_fail_nomem(err);
-    sqlite3_bind_int64(stmt, 1, store->outbox_ids.next);
-    sqlite3_bind_int64(stmt, 2, destination->id);
-    sqlite3_bind_int64(stmt, 3, store->epoch);
-    sqlite3_bind_int64(stmt, 4, seq);
-    sqlite3_bind_int64(stmt, 5, size);
-    sqlite3_bind_int64(stmt, 6, store->now_ms);
-    sqlite3_bind_int64(stmt, 7, row->at);
-    bus_bind_text(stmt, 8, row->event_id);
-    bus_bind_bytes(stmt, 9, row->key, row->key_len);
-    bus_bind_bytes(stmt, 10, row->value, row->value_len);
-    bus_bind_bytes(stmt, 11, row->headers, row->headers_len);
-    bus_status status = bus_run_statement(store, stmt, "adding to the outbox", err);
-    if (status != BUS_OK)
-        return status;
-    row->id = store->outbox_ids.next++;
-    row->seq = seq;
+    take_turns(store);
+    bus_fresh_row *kept = keep_row(&store->fresh, row);
+    if (!kept)
+        return bus_fail_nomem(err);
+    kept->id = row->id = store->outbox_ids.next++;
+    kept->seq = row->seq = seq;
+    store->fresh.count++;
     if (seq >= destination->next_seq)
         destination->next_seq = seq + 1;
     bus_destination_dirty(store, destination);
-    if (!store->depth.rows)
-        store->depth.oldest_ms = store->now_ms;
-    store->depth.rows++;
-    store->depth.bytes += size;
+    bus_outbox_depth *depth = &store->outbox.depth;
+    bus_outbox_table *table = &store->outbox.table[store->outbox.current];
+    int64_t size = (int64_t)(kept->key_len + kept->value_len + kept->headers_len);
+    if (!depth->rows)
+        depth->oldest_ms = store->now_ms;
+    depth->rows++;
+    depth->bytes += size;
+    if (!table->rows++)
+        table->low = row->id;
+    table->bytes += size;
+    table->high = row->id;
     return BUS_OK;
 }
 
-static bus_status delete_range(bus_store *store, int64_t from, int64_t to, bus_error *err)
+/* The rows kept in memory go to the table. */
+static bus_status write_fresh(bus_store *store, bus_error *err)
 {
-    bus_outbox_depth gone = { 0 };
-    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_DELETE, err);
+    bus_fresh *fresh = &store->fresh;
+    if (fresh->written == fresh->count)
+        return BUS_OK;
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_ADD + store->outbox.current, err);
     if (!stmt)
         return err->status;
-    bus_status status = sum(store, from, to, &gone, err);
+    sqlite3_bind_int64(stmt, 1, store->epoch);
+    sqlite3_bind_int64(stmt, 2, store->now_ms);
+    bus_status status = bus_run_statement(store, stmt, "adding to the outbox", err);
+    if (status == BUS_OK)
+        fresh->written = fresh->count;
+    return status;
+}
+
+size_t bus_outbox_fresh_count(const bus_store *store) { return store->fresh.count; }
+
+void bus_outbox_fresh(const bus_store *store, size_t i, bus_outbox_row *out)
+{
+    const bus_fresh_row *row = &store->fresh.row[i];
+    const uint8_t *bytes = store->fresh.bytes.data;
+    *out = (bus_outbox_row){ .id = row->id, .destination = row->destination, .source = row->destination->source, .seq = row->seq,
+                             .event_id = row->has_event_id ? (const char *)bytes + row->event_id : NULL,
+                             .key = row->has_key ? bytes + row->key : NULL, .key_len = row->key_len,
+                             .value = row->has_value ? bytes + row->value : NULL, .value_len = row->value_len,
+                             .headers = row->has_headers ? bytes + row->headers : NULL, .headers_len = row->headers_len, .at = row->at };
+}
+
+/* ---- deleting */
+
+static void subtract(bus_store *store, int which, const bus_outbox_table *gone)
+{
+    bus_tables_outbox *outbox = &store->outbox;
+    outbox->depth.rows -= gone->rows - gone->rejected;
+    outbox->depth.bytes -= gone->bytes;
+    outbox->depth.rejected -= gone->rejected;
+    outbox->table[which].rows -= gone->rows;
+    outbox->table[which].bytes -= gone->bytes;
+    outbox->table[which].rejected -= gone->rejected;
+}
+
+static bus_status delete_range(bus_store *store, int which, int64_t from, int64_t to, bus_error *err)
+{
+    bus_outbox_table gone;
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_DELETE + which, err);
+    if (!stmt)
+        return err->status;
+    bus_status status = sum(store, which, from, to, &gone, err);
     if (status != BUS_OK)
         return status;
     sqlite3_bind_int64(stmt, 1, from);
     sqlite3_bind_int64(stmt, 2, to);
     if ((status = bus_run_statement(store, stmt, "deleting from the outbox", err)) != BUS_OK)
         return status;
-    store->depth.rows -= gone.rows;
-    store->depth.bytes -= gone.bytes;
-    store->depth.rejected -= gone.rejected;
+    subtract(store, which, &gone);
+    if (from <= store->outbox.table[which].low && to >= store->outbox.table[which].low)
+        store->outbox.table[which].low = to + 1;
     return BUS_OK;
+}
+
+/* Are these all that the table holds? Without a hole they are ids of a run, and what lies in it is among them. */
+static bool whole(const bus_outbox_table *table, const int64_t *ids, size_t count)
+{
+    return count && ids[0] <= table->low && ids[count - 1] >= table->high && ids[count - 1] - ids[0] == (int64_t)count - 1;
+}
+
+static bus_status delete_from(bus_store *store, int which, const int64_t *ids, size_t count, bool lazily, size_t *gone, bus_error *err)
+{
+    bus_status status = BUS_OK;
+    const bus_outbox_table all = store->outbox.table[which];
+    if (all.rows && whole(&all, ids, count)) {
+        sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_EMPTY + which, err);
+        if (!stmt || (status = bus_run_statement(store, stmt, "emptying the outbox", err)) != BUS_OK)
+            return err->status;
+        subtract(store, which, &all);
+        *gone += count;
+        return BUS_OK;
+    }
+    for (size_t i = 0, j; i < count && status == BUS_OK && !lazily; i = j) {
+        for (j = i + 1; j < count && ids[j] == ids[j - 1] + 1;)
+            j++;
+        status = delete_range(store, which, ids[i], ids[j - 1], err);
+        *gone += j - i;
+    }
+    return status;
+}
+
+static bus_status delete_ids(bus_store *store, const int64_t *ids, size_t count, bool lazily, size_t *gone, bus_error *err)
+{
+    size_t older = 0;
+    *gone = 0;
+    if (!count)
+        return BUS_OK;
+    if (!bus_note(store, &store->outbox, sizeof store->outbox))
+        return bus_fail_nomem(err);
+    bus_status status = write_fresh(store, err);
+    while (older < count && ids[older] < store->outbox.split)
+        older++;
+    if (status == BUS_OK)
+        status = delete_from(store, !store->outbox.current, ids, older, lazily, gone, err);
+    if (status == BUS_OK && *gone == older)
+        status = delete_from(store, store->outbox.current, ids + older, count - older, lazily, gone, err);
+    return status == BUS_OK && *gone ? oldest(store, err) : status;
 }
 
 bus_status bus_outbox_delete(bus_store *store, const int64_t *ids, size_t count, bus_error *err)
 {
     bus_error local;
-    err = err ? err : &local;
-    if (!bus_note(store, &store->depth, sizeof store->depth))
-        return bus_fail_nomem(err);
-    bus_status status = BUS_OK;
-    for (size_t i = 0, j; i < count && status == BUS_OK; i = j) {
-        for (j = i + 1; j < count && ids[j] == ids[j - 1] + 1;)
-            j++;
-        status = delete_range(store, ids[i], ids[j - 1], err);
-    }
-    return status == BUS_OK && count ? oldest(store, err) : status;
+    size_t gone;
+    return delete_ids(store, ids, count, false, &gone, err ? err : &local);
+}
+
+bus_status bus_outbox_delete_whole(bus_store *store, const int64_t *ids, size_t count, size_t *gone, bus_error *err)
+{
+    bus_error local;
+    return delete_ids(store, ids, count, true, gone, err ? err : &local);
 }
 
 bus_status bus_outbox_reject(bus_store *store, int64_t id, const char *error, bus_error *err)
 {
     bus_error local;
     err = err ? err : &local;
-    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_REJECT, err);
+    int which = id < store->outbox.split ? !store->outbox.current : store->outbox.current;
+    bus_status written = write_fresh(store, err);
+    sqlite3_stmt *stmt = written == BUS_OK ? bus_statement_of(store, BUS_SQL_OUTBOX_REJECT + which, err) : NULL;
     if (!stmt)
         return err->status;
-    if (!bus_note(store, &store->depth, sizeof store->depth))
+    if (!bus_note(store, &store->outbox, sizeof store->outbox))
         return bus_fail_nomem(err);
     sqlite3_bind_int64(stmt, 1, id);
     bus_bind_text(stmt, 2, error);
     int rc = bus_step(store, stmt);
     bool found = rc == SQLITE_ROW;
     if (found) {
-        store->depth.rows--;
-        store->depth.rejected++;
+        store->outbox.depth.rows--;
+        store->outbox.depth.rejected++;
+        store->outbox.table[which].rejected++;
         rc = bus_step(store, stmt);
     }
     bus_status status = rc == SQLITE_DONE ? BUS_OK : bus_store_fail(store, rc, "rejecting an outbox row", err);
@@ -174,14 +328,14 @@ bus_status bus_outbox_scan(bus_store *store, int64_t from, const bus_destination
     err = err ? err : &local;
     if (store->scanning)
         return bus_fail(err, BUS_BUG, "%s: a scan of the outbox inside a scan", store->path);
-    sqlite3_stmt *stmt = bus_statement_of(store, only ? BUS_SQL_OUTBOX_SCAN_ONE : BUS_SQL_OUTBOX_SCAN, err);
+    bus_status status = store->active ? write_fresh(store, err) : BUS_OK;
+    sqlite3_stmt *stmt = status == BUS_OK ? bus_statement_of(store, only ? BUS_SQL_OUTBOX_SCAN_ONE : BUS_SQL_OUTBOX_SCAN, err) : NULL;
     if (!stmt)
         return err->status;
     sqlite3_bind_int64(stmt, 1, from);
     sqlite3_bind_int64(stmt, 2, most > INT64_MAX ? INT64_MAX : (int64_t)most);
     if (only)
         sqlite3_bind_int64(stmt, 3, only->id);
-    bus_status status = BUS_OK;
     store->scanning = true;
     int rc;
     while ((rc = bus_step(store, stmt)) == SQLITE_ROW) {
@@ -198,7 +352,7 @@ bus_status bus_outbox_scan(bus_store *store, int64_t from, const bus_destination
 
 bus_outbox_depth bus_outbox_depth_of(const bus_store *store)
 {
-    return store->depth;
+    return store->outbox.depth;
 }
 
 int64_t bus_outbox_next_id(const bus_store *store)
@@ -206,4 +360,21 @@ int64_t bus_outbox_next_id(const bus_store *store)
     return store->outbox_ids.next;
 }
 
-const bus_group bus_group_outbox = { .load = load };
+static void saved(bus_store *store) { bus_fresh_saved(&store->fresh); }
+
+static void back(bus_store *store, size_t mark)
+{
+    (void)mark;
+    bus_fresh_back(&store->fresh);
+}
+
+/* After a commit the rows stay in hand until the next transaction begins. */
+static void ended(bus_store *store, bool committed)
+{
+    if (!committed)
+        bus_fresh_clear(&store->fresh);
+}
+
+static void release(bus_store *store) { bus_fresh_free(&store->fresh); }
+
+const bus_group bus_group_outbox = { .load = load, .flush = write_fresh, .saved = saved, .back = back, .ended = ended, .free = release };

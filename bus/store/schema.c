@@ -17,6 +17,13 @@
 
 #define ANSWER_TABLE "CREATE TABLE bus_answer(question TEXT NOT NULL PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;"
 
+/* Two tables by turns, see outbox.c; whoever reads takes the view. */
+#define OUTBOX(which) \
+    "CREATE TABLE bus_outbox_" which "(id INTEGER PRIMARY KEY, destination INTEGER NOT NULL, epoch INTEGER NOT NULL," \
+    " seq INTEGER NOT NULL, state INTEGER NOT NULL, size INTEGER NOT NULL, made INTEGER NOT NULL, at INTEGER NOT NULL, event_id TEXT," \
+    " key BLOB, value BLOB, headers BLOB, error TEXT);"
+#define OUTBOX_VIEW "CREATE VIEW bus_outbox AS SELECT * FROM bus_outbox_0 UNION ALL SELECT * FROM bus_outbox_1;"
+
 static const char tables[] =
     "CREATE TABLE bus_meta(id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, service TEXT NOT NULL,"
     " shard INTEGER NOT NULL, shards INTEGER NOT NULL, store_id TEXT NOT NULL, opens INTEGER NOT NULL, epoch INTEGER NOT NULL,"
@@ -26,9 +33,7 @@ static const char tables[] =
     "CREATE TABLE bus_destination(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,"
     " next_seq INTEGER NOT NULL, UNIQUE (topic, partition));"
     FORMER
-    "CREATE TABLE bus_outbox(id INTEGER PRIMARY KEY, destination INTEGER NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
-    " state INTEGER NOT NULL, size INTEGER NOT NULL, made INTEGER NOT NULL, at INTEGER NOT NULL, event_id TEXT, key BLOB,"
-    " value BLOB, headers BLOB, error TEXT);"
+    OUTBOX("0") OUTBOX("1") OUTBOX_VIEW
     "CREATE TABLE bus_position(topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL, anchor INTEGER NOT NULL,"
     " anchor_hash INTEGER NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID;"
     "CREATE TABLE bus_mark(id INTEGER PRIMARY KEY, source TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,"
@@ -52,7 +57,10 @@ static const char tables[] =
     "PRAGMA application_id = " NUMBER(BUS_APPLICATION_ID) ";";
 
 /* What makes a store of version n + 1 of one of version n. */
-static const char *const upgrades[BUS_STORE_VERSION] = { [1] = FORMER ANSWER_TABLE };
+static const char *const upgrades[BUS_STORE_VERSION] = {
+    [1] = FORMER ANSWER_TABLE,
+    [2] = "ALTER TABLE bus_outbox RENAME TO bus_outbox_0;" OUTBOX("1") OUTBOX_VIEW,
+};
 
 /* One integer, or `absent` if the query has no row. */
 static bus_status number(bus_store *store, const char *sql, int64_t absent, int64_t *out, bus_error *err)

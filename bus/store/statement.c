@@ -6,6 +6,13 @@
 #include <errno.h>
 #include <string.h>
 
+#define OUTBOX_ADD(which) \
+    "INSERT INTO bus_outbox_" which "(id, destination, epoch, seq, state, size, made, at, event_id, key, value, headers)" \
+    " SELECT id, destination, ?1, seq, 0, size, ?2, at, event_id, key, value, headers FROM bus_fresh"
+#define OUTBOX_SUM(which) \
+    "SELECT count(*), total(size), total(state), min(id), max(id) FROM bus_outbox_" which " WHERE id BETWEEN ?1 AND ?2"
+#define OUTBOX_REJECT(which) "UPDATE bus_outbox_" which " SET state = 1, error = ?2 WHERE id = ?1 AND state = 0 RETURNING size"
+
 static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_BEGIN] = "BEGIN IMMEDIATE",
     [BUS_SQL_COMMIT] = "COMMIT",
@@ -28,16 +35,22 @@ static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_FORMER_ADD] = "INSERT INTO bus_former(epoch, source, destination, next_seq)"
                            " SELECT ?1, ?2, id, next_seq FROM bus_destination WHERE next_seq > 1",
     [BUS_SQL_FORMER_PRUNE] = "DELETE FROM bus_former WHERE epoch < ?1",
-    [BUS_SQL_OUTBOX_ADD] = "INSERT INTO bus_outbox(id, destination, epoch, seq, state, size, made, at, event_id, key, value, headers)"
-                           " VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    [BUS_SQL_OUTBOX_SUM] = "SELECT count(*), total(size), total(state) FROM bus_outbox WHERE id BETWEEN ?1 AND ?2",
-    [BUS_SQL_OUTBOX_DELETE] = "DELETE FROM bus_outbox WHERE id BETWEEN ?1 AND ?2",
-    [BUS_SQL_OUTBOX_REJECT] = "UPDATE bus_outbox SET state = 1, error = ?2 WHERE id = ?1 AND state = 0 RETURNING size",
+    [BUS_SQL_OUTBOX_ADD] = OUTBOX_ADD("0"),
+    [BUS_SQL_OUTBOX_ADD_1] = OUTBOX_ADD("1"),
+    [BUS_SQL_OUTBOX_SUM] = OUTBOX_SUM("0"),
+    [BUS_SQL_OUTBOX_SUM_1] = OUTBOX_SUM("1"),
+    [BUS_SQL_OUTBOX_DELETE] = "DELETE FROM bus_outbox_0 WHERE id BETWEEN ?1 AND ?2",
+    [BUS_SQL_OUTBOX_DELETE_1] = "DELETE FROM bus_outbox_1 WHERE id BETWEEN ?1 AND ?2",
+    [BUS_SQL_OUTBOX_EMPTY] = "DELETE FROM bus_outbox_0",
+    [BUS_SQL_OUTBOX_EMPTY_1] = "DELETE FROM bus_outbox_1",
+    [BUS_SQL_OUTBOX_REJECT] = OUTBOX_REJECT("0"),
+    [BUS_SQL_OUTBOX_REJECT_1] = OUTBOX_REJECT("1"),
     [BUS_SQL_OUTBOX_SCAN] = "SELECT id, destination, epoch, seq, state, at, event_id, key, value, headers, error FROM bus_outbox"
                             " WHERE id >= ?1 AND state = 0 ORDER BY id LIMIT ?2",
     [BUS_SQL_OUTBOX_SCAN_ONE] = "SELECT id, destination, epoch, seq, state, at, event_id, key, value, headers, error FROM bus_outbox"
                                 " WHERE id >= ?1 AND state = 0 AND destination = ?3 ORDER BY id LIMIT ?2",
-    [BUS_SQL_OUTBOX_OLDEST] = "SELECT made FROM bus_outbox WHERE state = 0 ORDER BY id LIMIT 1",
+    [BUS_SQL_OUTBOX_OLDEST] = "SELECT made FROM bus_outbox_0 WHERE state = 0 ORDER BY id LIMIT 1",
+    [BUS_SQL_OUTBOX_OLDEST_1] = "SELECT made FROM bus_outbox_1 WHERE state = 0 ORDER BY id LIMIT 1",
     [BUS_SQL_POSITION_LOAD] = "SELECT topic, partition, next, anchor, anchor_hash FROM bus_position",
     [BUS_SQL_POSITION_PUT] = "INSERT INTO bus_position(topic, partition, next, anchor, anchor_hash) VALUES (?1, ?2, ?3, ?4, ?5)"
                              " ON CONFLICT(topic, partition) DO UPDATE SET next = excluded.next, anchor = excluded.anchor,"

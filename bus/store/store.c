@@ -127,7 +127,8 @@ static bus_status configure(bus_store *store, const bus_store_options *options, 
     sqlite3_wal_autocheckpoint(db, 0);
     sqlite3_wal_hook(db, on_wal, store);
     sqlite3_commit_hook(db, on_commit, store);
-    return bus_cage_install(store, err);
+    status = bus_fresh_install(store, err);
+    return status == BUS_OK ? bus_cage_install(store, err) : status;
 }
 
 /* Reads the log and writes the same bytes again. Not where the device may spoil what it overwrites while the power fails. */
@@ -206,6 +207,7 @@ bus_status bus_store_open(const bus_store_options *options, bus_store **out, bus
     store->now_ms = store->clock->wall_ms(store->clock);
     bus_stage_init(&store->stage);
     bus_buf_init(&store->scratch, 0);
+    bus_buf_init(&store->fresh.bytes, 0);
     bus_map_init(&store->names);
     bus_map_init(&store->sources);
     bus_status status;

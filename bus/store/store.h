@@ -14,7 +14,7 @@
 #include <bus/service.h>
 #include <sqlite3.h>
 
-#define BUS_STORE_VERSION 2 /* of the library's own tables */
+#define BUS_STORE_VERSION 3 /* of the library's own tables */
 
 typedef struct bus_store bus_store;
 
@@ -116,10 +116,16 @@ typedef struct bus_outbox_row {
     bus_outbox_state state;
     const char *error;          /* of a rejected row */
 } bus_outbox_row;
-/* Inserts; takes destination->next_seq as row->seq if row->seq is 0 (so the caller can peek next_seq for the hop header). */
+/* Adds; takes destination->next_seq as row->seq if row->seq is 0 (so the caller can peek next_seq for the hop header). The bytes are
+ * copied: the row is kept in memory, written by the commit, and forgotten when the next transaction begins. */
 bus_status bus_outbox_add(bus_store *store, bus_outbox_row *row, bus_error *err);
-/* Deletes these ids (sorted ascending): runs of consecutive ids become range deletes. */
+/* The rows added by the transaction in hand, or the last one if it was committed. */
+size_t bus_outbox_fresh_count(const bus_store *store);
+void bus_outbox_fresh(const bus_store *store, size_t i, bus_outbox_row *out); /* borrowed until the next add or begin */
+/* Deletes these ids (sorted ascending): a table's all at once, else runs of consecutive ids become range deletes. */
 bus_status bus_outbox_delete(bus_store *store, const int64_t *ids, size_t count, bus_error *err);
+/* Deletes of them only what empties a table, which costs next to nothing: the first *gone; the rest stay for later. */
+bus_status bus_outbox_delete_whole(bus_store *store, const int64_t *ids, size_t count, size_t *gone, bus_error *err);
 bus_status bus_outbox_reject(bus_store *store, int64_t id, const char *error, bus_error *err);
 /* Rows with id >= from in id order, of one destination or (NULL) of all, READY only, at most `most`; `each` returns false to stop. */
 typedef bool (*bus_outbox_each)(const bus_outbox_row *row, void *opaque);

@@ -76,6 +76,8 @@ def left_with_rows(service, first=1):
             return numbers
     check(False, "a killed process leaves rows in its outbox")
 
+OUTBOX = ("bus_outbox_0", "bus_outbox_1") # tables by turns; bus_outbox is their view
+
 
 @test
 def clean(lab):
@@ -111,7 +113,7 @@ def a_deleted_outbox_row(lab):
     audit(service, code=0)
     topic, partition, seq, row = service.sql("SELECT d.topic, d.partition, o.seq, o.id FROM bus_outbox o JOIN bus_destination d"
                                              " ON d.id = o.destination ORDER BY o.id DESC")[0] # the last: nothing follows that would show a gap
-    meddle(service, f"DELETE FROM bus_outbox WHERE id = {row}")
+    meddle(service, *(f"DELETE FROM {table} WHERE id = {row}" for table in OUTBOX))
     for after_restart in (False, True):
         if after_restart:
             service.start()
@@ -182,8 +184,9 @@ def a_swapped_order(lab):
     left_with_rows(service)
     rows = service.sql("SELECT id, destination, seq FROM bus_outbox ORDER BY destination, id")
     first, second = next((a, b) for a, b in zip(rows[1:], rows[2:]) if a[1] == b[1])
-    meddle(service, f"UPDATE bus_outbox SET id = -1 WHERE id = {first[0]}", f"UPDATE bus_outbox SET id = {first[0]} WHERE id = {second[0]}",
-           f"UPDATE bus_outbox SET id = {second[0]} WHERE id = -1")
+    for table in OUTBOX:
+        meddle(service, f"UPDATE {table} SET id = -1 WHERE id = {first[0]}", f"UPDATE {table} SET id = {first[0]} WHERE id = {second[0]}",
+               f"UPDATE {table} SET id = {second[0]} WHERE id = -1")
     service.start()
     service.idle()
     report = audit(service, code=3)

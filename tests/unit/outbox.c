@@ -118,8 +118,142 @@ static void ids_are_never_reused(void **state)
     temp_store_remove(&temp);
 }
 
+static void commit(temp_store *temp) { OK_(bus_store_commit(temp->store, &temp->err), temp->err); }
+
+static int64_t add_many(temp_store *temp, bus_destination *to, int count)
+{
+    int64_t last = 0;
+    for (int i = 0; i < count; i++)
+        last = add(temp, to);
+    return last;
+}
+
+/* All acknowledged ids of 1 to `high` but `without` (0: none); what is deleted of them at no cost. */
+static size_t delete_whole(temp_store *temp, int64_t high, int64_t without)
+{
+    static int64_t ids[4000];
+    size_t count = 0, gone = 99;
+    for (int64_t id = 1; id <= high; id++)
+        if (id != without)
+            ids[count++] = id;
+    OK_(bus_outbox_delete_whole(temp->store, ids, count, &gone, &temp->err), temp->err);
+    return gone;
+}
+
+static int64_t rows_of(temp_store *temp, const char *table)
+{
+    char sql[80];
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", table);
+    return temp_store_number(temp, sql);
+}
+
+static void two_tables_take_turns(void **state)
+{
+    (void)state;
+    temp_store temp;
+    temp_store_init(&temp);
+    bus_store *store = temp_store_open(&temp);
+    bus_destination *to = bus_destination_of(store, "a", 0, &temp.err);
+    OK_(bus_store_begin(store, &temp.err), temp.err);
+    add_many(&temp, to, 300);
+    assert_int_equal(bus_outbox_fresh_count(store), 300);
+    commit(&temp);
+    assert_int_equal(bus_outbox_fresh_count(store), 300); /* for the relay */
+    for (int round = 0; round < 2; round++) {             /* the second time as loaded */
+        OK_(bus_store_begin(store, &temp.err), temp.err);
+        assert_int_equal(bus_outbox_fresh_count(store), 0);
+        add_many(&temp, to, 10);
+        assert_int_equal(delete_whole(&temp, 310, 100), 0); /* one is missing: nothing can be deleted whole */
+        assert_int_equal(delete_whole(&temp, 299, 0), 0);
+        assert_int_equal(delete_whole(&temp, round ? 300 : 309, 0), 300); /* the older table; of the younger one is missing */
+        assert_int_equal(bus_outbox_depth_of(store).rows, 10);
+        bus_store_rollback(store);
+        assert_int_equal(bus_outbox_depth_of(store).rows, 300);
+        store = temp_store_reopen(&temp);
+        to = bus_destination_of(store, "a", 0, &temp.err);
+    }
+    OK_(bus_store_begin(store, &temp.err), temp.err);
+    add_many(&temp, to, 10);
+    commit(&temp);
+    assert_int_equal(rows_of(&temp, "bus_outbox_0"), 300);
+    assert_int_equal(rows_of(&temp, "bus_outbox_1"), 10);
+    seen s = { .most = 4 };
+    OK_(bus_outbox_scan(store, 299, NULL, 100, collect, &s, &temp.err), temp.err);
+    assert_int_equal(s.ids[0], 299); /* on over the border */
+    assert_true(s.ids[3] > s.ids[2] && s.ids[2] > 300);
+    OK_(bus_store_begin(store, &temp.err), temp.err);
+    OK_(bus_outbox_reject(store, 5, "too large", &temp.err), temp.err);
+    assert_int_equal(delete_whole(&temp, 300, 5), 0); /* what was rejected stays */
+    const int64_t some[] = { 1, 2, 3, s.ids[2] };
+    OK_(bus_outbox_delete(store, some, 4, &temp.err), temp.err);
+    commit(&temp);
+    assert_int_equal(rows_of(&temp, "bus_outbox_0"), 297);
+    assert_int_equal(rows_of(&temp, "bus_outbox_1"), 9);
+    assert_int_equal(bus_outbox_depth_of(store).rows, 305);
+    assert_int_equal(bus_outbox_depth_of(store).bytes, 306 * 5);
+    temp_store_remove(&temp);
+}
+
+/* Rows written before a savepoint's end, by a scan, are written again when it is taken back; those after it are gone. */
+static void savepoints_hold(void **state)
+{
+    (void)state;
+    temp_store temp;
+    seen s = { 0 };
+    temp_store_init(&temp);
+    bus_store *store = temp_store_open(&temp);
+    bus_destination *to = bus_destination_of(store, "a", 0, &temp.err);
+    OK_(bus_store_begin(store, &temp.err), temp.err);
+    add(&temp, to);
+    OK_(bus_store_save(store, true, &temp.err), temp.err);
+    add(&temp, to);
+    OK_(bus_outbox_scan(store, 0, NULL, 100, collect, &s, &temp.err), temp.err); /* writes both */
+    assert_int_equal(s.count, 2);
+    OK_(bus_store_back(store, &temp.err), temp.err);
+    assert_int_equal(bus_outbox_fresh_count(store), 1);
+    add(&temp, to);
+    commit(&temp);
+    assert_int_equal(rows_of(&temp, "bus_outbox"), 2);
+    assert_int_equal(bus_outbox_depth_of(store).rows, 2);
+    assert_int_equal(to->next_seq, 3);
+    bus_outbox_row row;
+    bus_outbox_fresh(store, 1, &row);
+    assert_int_equal(row.seq, 2);
+    assert_string_equal(row.event_id, "e");
+    assert_null(row.key);
+    assert_memory_equal(row.value, "value", row.value_len);
+    temp_store_remove(&temp);
+}
+
+/* The rows of a store of version 2 are there, and those that follow come after them. */
+static void upgrades_a_store_of_version_2(void **state)
+{
+    (void)state;
+    temp_store temp;
+    seen s = { 0 };
+    temp_store_init(&temp);
+    bus_store *store = temp_store_open(&temp);
+    OK_(bus_store_begin(store, &temp.err), temp.err);
+    int64_t last = add_many(&temp, bus_destination_of(store, "a", 0, &temp.err), 20);
+    commit(&temp);
+    temp_store_close(&temp);
+    temp_store_meddle(&temp, "DROP VIEW bus_outbox; DROP TABLE bus_outbox_1; ALTER TABLE bus_outbox_0 RENAME TO bus_outbox;"
+                             "UPDATE bus_meta SET version = 2");
+    store = temp_store_open(&temp);
+    assert_int_equal(temp_store_number(&temp, "SELECT version FROM bus_meta"), BUS_STORE_VERSION);
+    assert_int_equal(bus_outbox_depth_of(store).rows, 20);
+    OK_(bus_store_begin(store, &temp.err), temp.err);
+    assert_true(add(&temp, bus_destination_of(store, "a", 0, &temp.err)) > last);
+    commit(&temp);
+    OK_(bus_outbox_scan(store, 0, NULL, 100, collect, &s, &temp.err), temp.err);
+    assert_int_equal(s.count, 21);
+    temp_store_remove(&temp);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(rows), cmocka_unit_test(ids_are_never_reused) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(rows), cmocka_unit_test(ids_are_never_reused),
+                                        cmocka_unit_test(two_tables_take_turns), cmocka_unit_test(savepoints_hold),
+                                        cmocka_unit_test(upgrades_a_store_of_version_2) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

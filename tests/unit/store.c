@@ -45,7 +45,7 @@ static void makes_and_sets(void **state)
     assert_int_equal(stat(temp.path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
     /* Every table of the library has a primary key. */
-    assert_int_equal(temp_store_number(&temp, "SELECT count(*) FROM pragma_table_list t WHERE t.schema = 'main' AND t.name LIKE 'bus%'"
+    assert_int_equal(temp_store_number(&temp, "SELECT count(*) FROM pragma_table_list t WHERE t.schema = 'main' AND t.type = 'table' AND t.name LIKE 'bus%'"
                      " AND NOT EXISTS (SELECT 1 FROM pragma_table_info(t.name) c WHERE c.pk > 0)"), 0);
     store = temp_store_reopen(&temp);
     assert_false(bus_store_meta(store)->fresh);
