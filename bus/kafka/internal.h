@@ -7,6 +7,7 @@
 #include "kafka/client.h"
 #include "shard/transport.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 typedef struct kafka_transport kafka_transport;
 typedef struct kafka_port kafka_port;
@@ -51,6 +52,7 @@ struct kafka_port {
     char name[64];
     void (*wake)(void *opaque);
     void *opaque;
+    _Atomic bool deaf;           /* a report wakes nobody */
     kafka_fetched *spare;
     rd_kafka_message_t *batch[256];
     kafka_producer producer[BUS_CHANNELS];
@@ -112,6 +114,7 @@ int64_t kafka_end(bus_port *p, bus_lane *lane, int64_t *eof_offset);
 /* producer.c */
 bus_status kafka_produce(bus_port *p, bus_channel channel, const bus_row *row, bus_error *err);
 size_t kafka_reports(bus_port *p, bus_report *out, size_t max);
+bool kafka_hear(bus_port *p, bool reports);
 bool kafka_fatal(bus_port *p, bus_channel channel);
 bus_status kafka_reset(bus_port *p, bus_channel channel, bus_error *err);
 void kafka_producer_end(kafka_producer *producer);

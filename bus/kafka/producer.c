@@ -14,7 +14,8 @@ static void on_queue(rd_kafka_t *rk, void *opaque)
     kafka_port *port = opaque;
 
     (void)rk;
-    port->wake(port->opaque);
+    if (!atomic_load(&port->deaf))
+        port->wake(port->opaque);
 }
 
 static bus_status producer_begin(kafka_port *port, kafka_producer *producer, bus_error *err)
@@ -279,6 +280,18 @@ size_t kafka_reports(bus_port *p, bus_report *out, size_t max)
             report_of(message, (bus_channel)i, &out[n++]);
     }
     return n;
+}
+
+/* The queue tells of its first event alone, so whoever begins to listen looks whether there is one. */
+bool kafka_hear(bus_port *p, bool reports)
+{
+    kafka_port *port = kafka_port_of(p);
+    bool some = false;
+
+    atomic_store(&port->deaf, !reports);
+    for (int i = 0; i < BUS_CHANNELS; i++)
+        some |= port->producer[i].refused_count > 0 || (port->producer[i].rk && rd_kafka_queue_length(port->producer[i].queue) > 0);
+    return some;
 }
 
 bool kafka_fatal(bus_port *p, bus_channel channel)

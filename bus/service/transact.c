@@ -4,6 +4,7 @@
 #include "base/id.h"
 #include "service/seat.h"
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,9 +70,7 @@ static bus_status submit(bus *self, const void *key, size_t key_len, bus_call *c
 
 typedef struct waiting {
     bus_call call; /* first */
-    pthread_mutex_t lock;
-    pthread_cond_t ended;
-    bool over;
+    sem_t ended;
     bus_status status;
     bus_error err;
 } waiting;
@@ -79,13 +78,10 @@ typedef struct waiting {
 static void wake_caller(bus_call *call, bus_status status, const bus_error *err)
 {
     waiting *mine = (waiting *)call;
-    pthread_mutex_lock(&mine->lock);
     mine->status = status;
     if (status != BUS_OK && err)
         mine->err = *err;
-    mine->over = true;
-    pthread_cond_signal(&mine->ended);
-    pthread_mutex_unlock(&mine->lock); /* `mine` is the caller's stack: gone from here on */
+    (void)sem_post(&mine->ended); /* `mine` is the caller's stack: gone from here on */
 }
 
 bus_status bus_transact(bus *self, const void *key, size_t key_len, bus_transaction fn, void *opaque, bus_error *err)
@@ -95,23 +91,19 @@ bus_status bus_transact(bus *self, const void *key, size_t key_len, bus_transact
     bus_status status = wait_joined(self, err);
     if (status != BUS_OK)
         return status;
-    waiting mine = {
-        .call = { .fn = fn, .opaque = opaque, .done = wake_caller },
-        .lock = PTHREAD_MUTEX_INITIALIZER,
-        .ended = PTHREAD_COND_INITIALIZER,
-    };
+    waiting mine; /* not a mutex with a condition: who is woken by one must wait for the other, too */
+    mine.call = (bus_call){ .fn = fn, .opaque = opaque, .done = wake_caller };
+    mine.err.status = BUS_OK;
+    (void)sem_init(&mine.ended, 0, 0);
     status = submit(self, key, key_len, &mine.call, err);
     if (status == BUS_OK) {
-        pthread_mutex_lock(&mine.lock);
-        while (!mine.over)
-            pthread_cond_wait(&mine.ended, &mine.lock);
-        pthread_mutex_unlock(&mine.lock);
+        while (sem_wait(&mine.ended) != 0) /* a signal; the transaction goes on */
+            continue;
         status = mine.status;
         if (status != BUS_OK && err)
             *err = mine.err;
     }
-    pthread_cond_destroy(&mine.ended);
-    pthread_mutex_destroy(&mine.lock);
+    (void)sem_destroy(&mine.ended);
     return status;
 }
 

@@ -12,164 +12,6 @@
 #define TIMERS_MOST 1000
 #define SCHEDULE_AGAIN_MS 60000
 #define CAREFUL_BATCHES 64  /* with savepoints from the start, after one that had to be run again: failures come in crowds */
-#define LANE_AGAIN_US (INT64_C(5) * 1000 * 1000)
-#define NO_MEMORY_US (INT64_C(100) * 1000)
-#define LANE_LEAST 16       /* records fetched at once, at least */
-
-/* ---- fetching */
-
-static bool lane_resting(const bus_shard *shard, const bus_shard_lane *lane)
-{
-    return lane->blocked_until_us > shard->now_us || lane->input->paused_until_us > shard->now_us;
-}
-
-static void lane_failed(bus_shard *shard, bus_shard_lane *lane, const bus_error *err)
-{
-    bus_error why = *err;
-    if (err->status != BUS_CORRUPT && err->status != BUS_NOMEM) {
-        /* Access may be granted again, the topic made again: the fetcher goes on by itself, and so must we. */
-        bus_log(lane->failed ? BUS_DEBUG : BUS_ERROR, shard->where, "lane_failed", "%s/%d: %s; looked at again every %lld s",
-                lane->input->declared->topic, lane->partition, err->text, (long long)(LANE_AGAIN_US / 1000000));
-        lane->failed = true;
-        lane->blocked_until_us = shard->now_us + LANE_AGAIN_US;
-        return;
-    }
-    bus_fail_in(&why, "%s/%d", lane->input->declared->topic, lane->partition);
-    /* Without memory a record was lost on its way here: only a new membership reads it again. */
-    why.status = err->status == BUS_NOMEM ? BUS_NOMEM : BUS_REFUSED;
-    bus_shard_halt(shard, &why);
-}
-
-static bool lane_room(bus_shard *shard, bus_shard_lane *lane)
-{
-    if (lane->record)
-        return true;
-    bool prepares = bus_prepare_topic(shard, lane->input->declared->topic);
-    int most = prepares ? shard->options.limits.prepare_window : shard->options.limits.batch_records;
-    lane->cap = most < LANE_LEAST ? LANE_LEAST : (size_t)most;
-    lane->record = calloc(lane->cap, sizeof *lane->record);
-    if (prepares)
-        lane->job = calloc(lane->cap, sizeof *lane->job);
-    if (lane->record && (lane->job || !prepares))
-        return true;
-    free(lane->record);
-    lane->record = NULL;
-    return false;
-}
-
-/* Gives settled records back and moves the rest to the front. */
-static void lane_compact(bus_shard *shard, bus_shard_lane *lane)
-{
-    if (!lane->at)
-        return;
-    shard->port->ops->release(shard->port, lane->record, lane->at);
-    size_t left = lane->count - lane->at;
-    memmove(lane->record, lane->record + lane->at, left * sizeof *lane->record);
-    if (lane->job) {
-        memmove(lane->job, lane->job + lane->at, left * sizeof *lane->job);
-        memset(lane->job + left, 0, (lane->cap - left) * sizeof *lane->job);
-    }
-    lane->count = left;
-    lane->at = 0;
-}
-
-/* What was delivered before the lane began: the anchor is looked at, and dropped. */
-static void lane_pass_anchor(bus_shard *shard, bus_shard_lane *lane)
-{
-    bool skip = true;
-    while (skip && lane->at < lane->count && (lane->check_anchor || lane->record[lane->at].offset < lane->position->next)) {
-        if (!bus_receive_anchor_ok(shard, lane, &lane->record[lane->at], &skip))
-            return;
-        lane->at += skip;
-    }
-    lane_compact(shard, lane);
-}
-
-static void lane_fetch(bus_shard *shard, bus_shard_lane *lane)
-{
-    if (lane->at < lane->count && (!lane->job || lane->count - lane->at > lane->cap / 2))
-        return;
-    if (!lane_room(shard, lane)) {
-        lane->blocked_until_us = shard->now_us + NO_MEMORY_US; /* nobody wakes us for what is there already */
-        return;
-    }
-    lane_compact(shard, lane);
-    bus_error err = { 0 };
-    size_t from = lane->count;
-    size_t n = shard->port->ops->fetch(shard->port, lane->handle, lane->record + from, lane->cap - from, &err);
-    if (err.status) {
-        lane_failed(shard, lane, &err);
-        return;
-    }
-    lane->count += n;
-    if (lane->failed && n) {
-        lane->failed = false;
-        bus_log(BUS_INFO, shard->where, "lane_well", "%s/%d is read again", lane->input->declared->topic, lane->partition);
-    }
-    if (from == 0 && n) {
-        lane_pass_anchor(shard, lane);
-        n = lane->count;
-    }
-    bus_count(&shard->metrics.consumed, n);
-    if (lane->job && n)
-        bus_prepare_fetched(shard, lane, from);
-}
-
-/* A transactional producer leaves offsets without records: at the end of the log the position goes past them. */
-static void lane_at_end(bus_shard *shard, bus_shard_lane *lane)
-{
-    int64_t eof;
-    shard->port->ops->end(shard->port, lane->handle, &eof);
-    if (lane->at == lane->count && eof > lane->position->next && !lane->check_anchor &&
-        bus_position_set(shard->store, lane->position, eof, lane->position->anchor, lane->position->anchor_hash)) {
-        shard->did = true;
-        shard->positions_moved = true;
-    }
-}
-
-static bool deliveries_allowed(bus_shard *shard, const bus_shard_lane *lane)
-{
-    if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || !shard->attached)
-        return false;
-    bus_outbox_depth depth = bus_outbox_depth_of(shard->store);
-    if (depth.bytes >= shard->options.limits.outbox_bytes) {
-        if (!shard->outbox_full_warned)
-            bus_log(BUS_WARN, shard->where, "outbox_full", "%lld bytes wait in the outbox (outbox.max.bytes): deliveries stop until Kafka "
-                    "takes them; nothing is lost", (long long)depth.bytes);
-        shard->outbox_full_warned = true;
-        return false;
-    }
-    shard->outbox_full_warned = false;
-    bool input = !lane->input->declared->retry_tier && !lane->input->declared->lead;
-    int64_t parked = input ? bus_key_totals_of(shard->store).parked_bytes : 0;
-    bool room = parked < shard->options.limits.parked_bytes;
-    if (!room && !shard->parked_full_warned)
-        bus_log(BUS_WARN, shard->where, "parked_full", "%lld bytes of events wait behind failed ones (parked.max.bytes): deliveries stop until "
-                "some are through; redrive or discard the dead letters that hold keys", (long long)parked);
-    shard->parked_full_warned = input ? !room : shard->parked_full_warned;
-    return room;
-}
-
-static bool fetch_all(bus_shard *shard)
-{
-    bool any = false;
-    for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
-        bus_shard_lane *lane = &shard->lane[i];
-        bus_shard_input *input = lane->input;
-        if (input->catalog_version && input->catalog_version != bus_catalog_version(shard->options.catalog)) {
-            input->paused_until_us = 0;
-            input->catalog_version = 0;
-        }
-        if (lane_resting(shard, lane) || !deliveries_allowed(shard, lane))
-            continue;
-        lane_fetch(shard, lane);
-        if (atomic_load_explicit(&shard->failed, memory_order_relaxed))
-            return false;
-        const bus_job_slot *job = lane->job && lane->at < lane->count ? lane->job[lane->at] : NULL;
-        any |= lane->at < lane->count && !(job && (job->state != BUS_JOB_DONE || bus_prepare_gathers(shard)));
-    }
-    return any;
-}
 
 /* ---- one pass over what waits */
 
@@ -291,7 +133,7 @@ static bus_outcome run_draining(bus_shard *shard)
 
 static bus_outcome run_lane(bus_shard *shard, bus_shard_lane *lane, int most)
 {
-    for (int i = 0; i < most && lane->at < lane->count && !full(shard) && !lane_resting(shard, lane); i++) {
+    for (int i = 0; i < most && lane->at < lane->count && !full(shard) && !bus_lane_resting(shard, lane); i++) {
         bus_record *record = &lane->record[lane->at];
         if (lane->check_anchor || record->offset < lane->position->next) {
             bool skip;
@@ -322,13 +164,13 @@ static bus_outcome run_lanes(bus_shard *shard)
     size_t n = shard->lane_count;
     for (size_t k = 0; k < n && shard->attached; k++) {
         bus_shard_lane *lane = &shard->lane[(shard->next_lane + k) % n];
-        if (lane_resting(shard, lane) || !deliveries_allowed(shard, lane))
+        if (bus_lane_resting(shard, lane) || !bus_lane_allowed(shard, lane))
             continue;
         bus_outcome outcome = run_lane(shard, lane, shard->options.limits.batch_records);
         if (outcome != BUS_OUT_DONE)
             return outcome;
         if (lane->handle)
-            lane_at_end(shard, lane);
+            bus_lane_at_end(shard, lane);
         if (full(shard)) {
             shard->next_lane = (shard->next_lane + k + 1) % n;
             break;
@@ -397,10 +239,10 @@ static void after_commit(bus_shard *shard)
     BUS_FAILPOINT("after-commit");
     bus_count(&shard->metrics.commits, 1);
     bus_count(&shard->metrics.emitted, bus_outbox_fresh_count(shard->store));
+    bus_calls_done(shard); /* first: what is committed is done, and its callers wait */
     bus_relay_deleted(shard);
     bus_relay_committed(shard);
     BUS_FAILPOINT("after-produce");
-    bus_calls_done(shard);
     bus_prepare_batch_over(shard, true);
     for (size_t i = 0; i < shard->lane_count; i++) {
         bus_shard_lane *lane = &shard->lane[i];
@@ -410,7 +252,7 @@ static void after_commit(bus_shard *shard)
             lane->job[k] = NULL;
         }
         if (lane->at == lane->count && lane->record)
-            lane_compact(shard, lane);
+            bus_lane_compact(shard, lane);
     }
     if (shard->one_by_one && (shard->one_by_one_left -= shard->batch_count) <= 0)
         shard->one_by_one = false;
@@ -447,7 +289,7 @@ static bool commit(bus_shard *shard, bus_error *err)
 
 static bool work_waits(bus_shard *shard)
 {
-    bool lanes = fetch_all(shard);
+    bool lanes = bus_fetch_all(shard);
     bus_calls_take(shard);
     shard->busy = lanes || shard->result_count || shard->heads_ready;
     if (shard->busy || bus_relay_wants_delete(shard, true))

@@ -122,7 +122,8 @@ bus_status bus_delivery_decode(bus_shard *shard, bus_delivery *delivery, bus_are
         return nameless(shard, delivery, err);
     if (delivery->undecodable || !delivery->route || !delivery->route->type || event->body)
         return BUS_OK;
-    bus_error why = { 0 };
+    bus_error why;
+    bus_error_clear(&why);
     bus_status status = bus_catalog_decode_framed(shard->options.catalog, &delivery->framing, delivery->route->type, event->value,
                                                   event->value_len, arena, &event->body, &why);
     if (status == BUS_OK) {
@@ -154,7 +155,8 @@ bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, bus_are
 {
     memset(out, 0, offsetof(bus_delivery, fault));
     out->fault[0] = 0;
-    bus_error why = { 0 };
+    bus_error why;
+    bus_error_clear(&why);
     if (bus_envelope_read(record->headers, record->header_count, &out->envelope, &why)) {
         memset(&out->envelope, 0, sizeof out->envelope);
         undecodable(out, &why);

@@ -14,7 +14,14 @@ bool bus_shard_inside(void) { return inside; }
 
 void bus_tx_init(bus_tx *tx, bus_shard *shard, const bus_delivery *delivery)
 {
-    *tx = (bus_tx){ .shard = shard, .delivery = delivery, .error_class = "handler" };
+    tx->shard = shard;
+    tx->delivery = delivery;
+    tx->cause[0] = tx->reason[0] = 0;
+    tx->emitted = 0;
+    bus_error_clear(&tx->error);
+    tx->error_class = "handler";
+    tx->prepared = NULL;
+    tx->prepared_len = 0;
     tx->discard = delivery && delivery->replay;
 }
 
@@ -138,7 +145,8 @@ static bus_outcome outcome_of(bus_tx *tx, bus_verdict verdict)
 
 bool bus_delivery_save(bus_shard *shard)
 {
-    bus_error err = { 0 };
+    bus_error err;
+    bus_error_clear(&err);
     if (bus_store_save(shard->store, shard->savepoints, &err)) {
         bus_shard_redo(shard, &err);
         return false;
@@ -149,7 +157,8 @@ bool bus_delivery_save(bus_shard *shard)
 
 bool bus_delivery_release(bus_shard *shard)
 {
-    bus_error err = { 0 };
+    bus_error err;
+    bus_error_clear(&err);
     shard->saved = false;
     if (bus_store_release(shard->store, &err) == BUS_OK) {
         BUS_FAILPOINT("released");
@@ -178,7 +187,8 @@ bool bus_delivery_back(bus_shard *shard)
 /* Runs fn inside a save: after any outcome but DONE nothing of it is left. */
 static bus_outcome caged(bus_shard *shard, bus_tx *tx, bus_verdict (*fn)(bus_tx *, void *), void *arg)
 {
-    bus_error err = { 0 };
+    bus_error err;
+    bus_error_clear(&err);
     bool own = !shard->saved;
     if (own && !bus_delivery_save(shard))
         return BUS_OUT_REDO;

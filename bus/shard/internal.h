@@ -122,6 +122,8 @@ typedef struct bus_relay {
     bool rewound;          /* delete what is acknowledged before the next scan */
     bool any_behind;
     size_t waiting;        /* reports outstanding on the main producer */
+    int64_t quiet_until_us; /* until then they need not wake us, see bus_relay_listen */
+    bool deaf;
     bool resetting;        /* main producer fatal: no produce until replaced */
     int64_t retry_at_us;   /* of a reset that failed */
     int64_t fatal_since_us[BUS_CHANNELS]; /* a fatal producer still owes reports; 0: none does */
@@ -249,6 +251,13 @@ void bus_shard_halt(bus_shard *shard, const bus_error *why);
 /* Marks the batch for rollback: status other than BUS_OK ends it, BUS_OK asks for savepoints. Returns BUS_OUT_REDO. */
 bus_outcome bus_shard_redo(bus_shard *shard, const bus_error *why);
 
+/* fetch.c: the lanes */
+bool bus_fetch_all(bus_shard *shard);                                     /* true: something can be delivered */
+bool bus_lane_resting(const bus_shard *shard, const bus_shard_lane *lane);
+bool bus_lane_allowed(bus_shard *shard, const bus_shard_lane *lane);      /* there is room for what it causes */
+void bus_lane_compact(bus_shard *shard, bus_shard_lane *lane);            /* gives settled records back */
+void bus_lane_at_end(bus_shard *shard, bus_shard_lane *lane);
+
 /* batch.c: one transaction */
 bool bus_batch_run(bus_shard *shard); /* false: nothing was to be done */
 int64_t bus_batch_wait_us(bus_shard *shard);
@@ -331,6 +340,7 @@ void bus_relay_pump(bus_shard *shard);             /* rows that are behind, prob
 bus_status bus_relay_delete_acked(bus_shard *shard, bool lazily, bus_error *err);
 void bus_relay_deleted(bus_shard *shard);          /* that transaction committed */
 bool bus_relay_wants_delete(const bus_shard *shard, bool idle);
+bool bus_relay_listen(bus_shard *shard); /* before sleeping; true: do not, there are reports */
 int64_t bus_relay_wait_us(const bus_shard *shard);
 int64_t bus_relay_lowest(const bus_shard *shard);  /* least id not acknowledged; INT64_MAX: none */
 bus_status bus_relay_start(bus_shard *shard, bus_error *err); /* after open: what the outbox still holds */
@@ -339,6 +349,7 @@ void bus_relay_free(bus_shard *shard);
 /* offsets.c: telling Kafka, and the claim */
 void bus_offsets_step(bus_shard *shard);
 int64_t bus_offsets_wait_us(const bus_shard *shard);
+bool bus_offsets_due(const bus_shard *shard); /* a commit, or a drain, waits for acknowledgements now */
 bool bus_offsets_settled(const bus_shard *shard);
 
 /* prepare.c */

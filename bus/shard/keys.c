@@ -226,7 +226,8 @@ static bus_outcome run_as_head(bus_shard *shard, bus_delivery *delivery, const b
 bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job)
 {
     bus_tx tx;
-    bus_error err = { 0 };
+    bus_error err;
+    bus_error_clear(&err);
     bus_key *key;
     bool open = false;
     if (bus_key_look(shard->store, delivery->scope, delivery->key, delivery->key_len, &key, &err))

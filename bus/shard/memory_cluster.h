@@ -111,6 +111,7 @@ struct memory_port {
     memory_send *held, **held_last;
     memory_told *told;         /* reports, oldest first */
     size_t told_first, told_count, told_cap;
+    bool deaf;                 /* a report wakes nobody */
     size_t out[BUS_CHANNELS];  /* rows whose report has not been taken */
     bool fatal[BUS_CHANNELS];
     bus_offset *commit;        /* waits for the broker */

@@ -116,7 +116,7 @@ static void tell(memory_port *port, memory_target *target, int64_t id, bus_repor
     memory_told *told = &port->told[port->told_first + port->told_count++];
     *told = (memory_told){ { .channel = target->channel, .id = id, .kind = kind, .offset = offset }, target };
     snprintf(told->report.text, sizeof told->report.text, "%s", text);
-    if (port->told_count == 1)
+    if (port->told_count == 1 && !port->deaf)
         port_wake(port);
 }
 
@@ -335,6 +335,13 @@ static size_t reports(bus_port *p, bus_report *out, size_t max)
     return count;
 }
 
+static bool hear(bus_port *p, bool reports_too)
+{
+    memory_port *port = port_of(p);
+    port->deaf = !reports_too;
+    return port->told_count > 0;
+}
+
 static bool fatal(bus_port *p, bus_channel channel)
 {
     return port_of(p)->fatal[channel];
@@ -447,7 +454,7 @@ void memory_port_close(bus_port *p)
 bus_status memory_port_open(bus_transport *t, const char *name, void (*wake)(void *opaque), void *opaque, bus_port **out,
                             bus_error *err)
 {
-    static const struct bus_port_ops ops = { fetch, release, lane_end, produce, reports, fatal, reset, port_commit, port_committed };
+    static const struct bus_port_ops ops = { fetch, release, lane_end, produce, reports, hear, fatal, reset, port_commit, port_committed };
     memory_port *port = calloc(1, sizeof *port);
     if (!port)
         return bus_fail_nomem(err);

@@ -321,6 +321,13 @@ void bus_offsets_step(bus_shard *shard)
     shard->port->ops->commit(shard->port, shard->commit_list, shard->lane_count);
 }
 
+bool bus_offsets_due(const bus_shard *shard)
+{
+    if (atomic_load_explicit(&((bus_shard *)(uintptr_t)shard)->draining, memory_order_relaxed))
+        return true;
+    return shard->attached && shard->commit_wanted && !shard->commit_waiting && shard->now_us >= shard->commit_at_us;
+}
+
 int64_t bus_offsets_wait_us(const bus_shard *shard)
 {
     if (!shard->attached || !shard->commit_wanted || shard->commit_waiting)

@@ -157,7 +157,8 @@ static bus_taken receive_unsettled(bus_shard *shard, bus_shard_lane *lane, const
 static bus_taken receive_event(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bus_job_slot *job)
 {
     bus_delivery delivery;
-    bus_error err = { 0 };
+    bus_error err;
+    bus_error_clear(&err);
     if (job && pauses(job) && job->used && lane->input->paused_until_us <= shard->now_us)
         prepare_again(shard, lane);
     if (job && job->state != BUS_JOB_DONE)

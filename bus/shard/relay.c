@@ -2,21 +2,16 @@
  * Relay: sends the outbox's committed rows, each destination's in id order, and deletes exactly those that Kafka
  * acknowledged with an offset. Rows just committed are still in memory and go out from there; a destination that cannot take
  * them now falls behind and is read from the store later. */
-#include "shard/internal.h"
+#include "shard/relay.h"
 
 #include "base/error.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SCAN_ROWS 2000
-#define REPORTS 256
 #define DELETE_AFTER_US 20000 /* an idle shard deletes acknowledged rows after this long, in a transaction of its own */
 #define DELETE_LATE_US 1000000 /* a busy one, in a transaction that has more to do, what it could not delete by whole tables */
 #define DELETE_MOST 10000
-#define REPORTS_DUE_US 500000 /* a fatal producer's last reports come at once; so long they are waited for */
-
-typedef bus_relay_destination route;
 
 /* ---- destinations */
 
@@ -45,8 +40,6 @@ static route *route_of(bus_shard *shard, bus_destination *destination)
     return r;
 }
 
-static bus_relay_out *out_at(const route *r, size_t i) { return &r->out[(r->head + i) % r->cap]; }
-
 static bool out_push(route *r, int64_t id)
 {
     if (r->count == r->cap) {
@@ -65,30 +58,6 @@ static bool out_push(route *r, int64_t id)
     return true;
 }
 
-static bus_relay_out *out_find(route *r, int64_t id)
-{
-    size_t lo = 0, hi = r->count;
-    /* Reports come in the order of the rows as a rule, so it is the first without one. */
-    if (r->waiting && r->waiting <= r->count && out_at(r, r->count - r->waiting)->id == id)
-        return out_at(r, r->count - r->waiting);
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (out_at(r, mid)->id < id)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < r->count && out_at(r, lo)->id == id ? out_at(r, lo) : NULL;
-}
-
-static void fall_behind(bus_relay *relay, route *r, int64_t from)
-{
-    if (!r->behind || from < r->cursor)
-        r->cursor = from;
-    r->behind = true;
-    relay->any_behind = true;
-}
-
 /* ---- sending */
 
 static bool may_send(bus_shard *shard, const route *r)
@@ -104,7 +73,8 @@ static bool may_send(bus_shard *shard, const route *r)
 
 static bool produce(bus_shard *shard, route *r, const bus_row *row)
 {
-    bus_error err = { 0 };
+    bus_error err;
+    bus_error_clear(&err);
     bool probe = r->flow == BUS_PROBING;
     if (!out_push(r, row->id))
         return false;
@@ -112,8 +82,8 @@ static bool produce(bus_shard *shard, route *r, const bus_row *row)
     if (status == BUS_OK) {
         BUS_FAILPOINT("produced");
         r->waiting++;
-        if (!probe)
-            shard->relay.waiting++;
+        if (!probe && !shard->relay.waiting++)
+            shard->relay.quiet_until_us = shard->now_us + BUS_RELAY_QUIET_US;
         return true;
     }
     r->count--;
@@ -236,191 +206,14 @@ static void scan_store(bus_shard *shard)
     }
 }
 
-/* ---- reports */
-
-static void acked(bus_shard *shard, int64_t id)
-{
-    bus_relay *relay = &shard->relay;
-    if (relay->acked_count == relay->acked_cap) {
-        size_t cap = relay->acked_cap ? relay->acked_cap * 2 : 1024;
-        int64_t *grown = realloc(relay->acked, cap * sizeof *grown);
-        if (!grown)
-            return; /* it stays in the outbox and is sent again after a restart: a duplicate, dropped by its receiver */
-        relay->acked = grown;
-        relay->acked_cap = cap;
-    }
-    if (relay->acked_count == 0)
-        relay->acked_since_us = shard->now_us;
-    relay->acked[relay->acked_count++] = id;
-    bus_count(&shard->metrics.relayed, 1);
-    BUS_FAILPOINT("acked");
-}
-
-static void settled(bus_shard *shard, route *r)
-{
-    while (r->count && out_at(r, 0)->acked) {
-        r->head = (r->head + 1) % r->cap;
-        r->count--;
-    }
-    r->last_ack_us = shard->now_us;
-    r->warned = false;
-    bus_backoff_reset(&r->backoff);
-    if (r->flow == BUS_PROBING) {
-        bus_log(BUS_INFO, shard->where, "relay_well", "%s/%d takes rows again", r->destination->topic, r->destination->partition);
-        r->flow = BUS_FLOWING;
-        r->lone = true; /* a producer that has not yet written there */
-    } else {
-        r->lone = false;
-    }
-}
-
-/* All reports of a stopped destination are in: go on from the lowest row that was not acknowledged. */
-static void rewind_route(bus_shard *shard, route *r)
-{
-    int64_t lowest = r->cursor;
-    for (size_t i = 0; i < r->count; i++)
-        if (!out_at(r, i)->acked && out_at(r, i)->id < lowest)
-            lowest = out_at(r, i)->id;
-    r->count = 0;
-    r->waiting = 0;
-    r->lone = true;
-    fall_behind(&shard->relay, r, lowest);
-    r->flow = r->to_probe ? BUS_PROBING : BUS_FLOWING;
-    r->to_probe = false;
-    r->retry_at_us = shard->now_us + bus_backoff_next(&r->backoff) * 1000;
-    shard->relay.rewound = true;
-}
-
-static void reject(bus_shard *shard, route *r, const bus_report *report)
-{
-    bus_error err = { 0 };
-    if (bus_store_begin(shard->store, &err) || bus_outbox_reject(shard->store, report->id, report->text, &err) ||
-        bus_store_commit(shard->store, &err)) {
-        bus_store_rollback(shard->store);
-        bus_log(BUS_ERROR, shard->where, "relay", "marking row %lld as rejected: %s", (long long)report->id, err.text);
-        return; /* it will be sent, refused and marked again */
-    }
-    bus_count(&shard->metrics.rejected_rows, 1);
-    bus_log(BUS_ERROR, shard->where, "rejected_row", "Kafka refuses outbox row %lld for %s/%d for good: %s. It is kept in the outbox; its "
-            "receivers will report a gap", (long long)report->id, r->destination->topic, r->destination->partition, report->text);
-}
-
-static void failed(bus_shard *shard, route *r, const bus_report *report)
-{
-    bus_count(&shard->metrics.relay_failures, 1);
-    if (!r->warned || report->kind == BUS_REPORT_TOPIC) {
-        bus_log(r->warned ? BUS_DEBUG : BUS_WARN, shard->where, "relay_failed", "%s/%d: %s; sent again until it is acknowledged",
-                r->destination->topic, r->destination->partition, report->text);
-        r->warned = true;
-    }
-    if (r->flow == BUS_PROBING && report->kind == BUS_REPORT_RECORD)
-        reject(shard, r, report);
-    if (r->flow == BUS_PROBING || report->kind == BUS_REPORT_TOPIC || report->kind == BUS_REPORT_RECORD)
-        r->to_probe = true;
-    r->flow = BUS_STOPPING;
-}
-
-static route *route_of_report(bus_shard *shard, int64_t id)
-{
-    bus_relay *relay = &shard->relay;
-    for (size_t i = 0; i < relay->count; i++)
-        if (relay->all[i]->count && out_at(relay->all[i], 0)->id <= id && out_find(relay->all[i], id))
-            return relay->all[i];
-    return NULL;
-}
-
-static void take_report(bus_shard *shard, const bus_report *report, route **guess)
-{
-    route *r = *guess && out_find(*guess, report->id) ? *guess : route_of_report(shard, report->id);
-    if (!r)
-        return;
-    *guess = r;
-    bus_relay_out *out = out_find(r, report->id);
-    if (r->waiting)
-        r->waiting--;
-    if (report->channel == BUS_MAIN && shard->relay.waiting)
-        shard->relay.waiting--;
-    if (report->kind == BUS_REPORT_ACKED) {
-        out->acked = true;
-        acked(shard, report->id);
-        if (r->flow != BUS_STOPPING)
-            settled(shard, r);
-    } else {
-        failed(shard, r, report);
-    }
-    if (r->flow == BUS_STOPPING && r->waiting == 0)
-        rewind_route(shard, r);
-}
-
-void bus_relay_reports(bus_shard *shard)
-{
-    bus_report reports[REPORTS];
-    size_t n;
-    route *guess = NULL;
-    do {
-        n = shard->port->ops->reports(shard->port, reports, REPORTS);
-        for (size_t i = 0; i < n; i++)
-            take_report(shard, &reports[i], &guess);
-    } while (n == REPORTS);
-}
-
-/* ---- replacing a producer that has become fatal */
-
-/* The report that names the row at fault may come just after the fatal state is seen, and would be lost with the producer. */
-static bool reports_due(bus_shard *shard, bus_channel channel)
-{
-    bus_relay *relay = &shard->relay;
-    size_t waiting = channel == BUS_MAIN ? relay->waiting : 0;
-    for (size_t i = 0; i < relay->count && channel == BUS_PROBE; i++)
-        waiting += relay->all[i]->flow == BUS_PROBING ? relay->all[i]->waiting : 0;
-    int64_t *since = &relay->fatal_since_us[channel];
-    if (!*since)
-        *since = shard->now_us;
-    if (waiting && shard->now_us - *since < REPORTS_DUE_US)
-        return true;
-    *since = 0;
-    return false;
-}
-
-static void replace(bus_shard *shard, bus_channel channel)
-{
-    bus_relay *relay = &shard->relay;
-    bus_error err = { 0 };
-    if (relay->retry_at_us > shard->now_us)
-        return;
-    bus_relay_reports(shard); /* what it still knows */
-    if (reports_due(shard, channel)) {
-        relay->resetting |= channel == BUS_MAIN;
-        return;
-    }
-    if (shard->port->ops->reset(shard->port, channel, &err)) {
-        relay->resetting = channel == BUS_MAIN;
-        relay->retry_at_us = shard->now_us + 1000000;
-        bus_log(BUS_ERROR, shard->where, "producer", "a new producer: %s; tried again in 1 s", err.text);
-        return;
-    }
-    bus_log(BUS_INFO, shard->where, "producer_replaced", "a producer had become fatal; unacknowledged rows are sent again");
-    for (size_t i = 0; i < relay->count; i++) {
-        route *r = relay->all[i];
-        bool probing = r->flow == BUS_PROBING || (r->flow == BUS_STOPPING && r->to_probe && channel == BUS_PROBE);
-        if ((channel == BUS_PROBE) != probing)
-            continue;
-        if (r->count)
-            rewind_route(shard, r);
-        r->lone = true;
-    }
-    if (channel == BUS_MAIN) {
-        relay->resetting = false;
-        relay->waiting = 0;
-    }
-}
+/* ---- each turn */
 
 void bus_relay_pump(bus_shard *shard)
 {
     bus_relay *relay = &shard->relay;
     for (bus_channel channel = BUS_MAIN; channel < BUS_CHANNELS; channel++)
         if ((channel == BUS_MAIN && relay->resetting) || shard->port->ops->fatal(shard->port, channel))
-            replace(shard, channel);
+            bus_relay_replace(shard, channel);
     /* A rewound scan must not meet rows that are acknowledged but not yet deleted. */
     if (relay->any_behind && !(relay->rewound && relay->acked_count))
         scan_store(shard);
@@ -492,15 +285,15 @@ int64_t bus_relay_lowest(const bus_shard *shard)
 int64_t bus_relay_wait_us(const bus_shard *shard)
 {
     const bus_relay *relay = &shard->relay;
-    int64_t wait = INT64_MAX;
-    if (relay->acked_count)
+    int64_t wait = relay->deaf ? relay->quiet_until_us - shard->now_us : INT64_MAX;
+    if (relay->acked_count && (relay->rewound || relay->acked_since_us + DELETE_AFTER_US - shard->now_us < wait))
         wait = relay->rewound ? 0 : relay->acked_since_us + DELETE_AFTER_US - shard->now_us;
     /* They are deleted by a transaction, and none begins before the store is tried again. */
     if (relay->acked_count && wait < shard->store_retry_at_us - shard->now_us)
         wait = shard->store_retry_at_us - shard->now_us;
     bool owing = false;
     for (bus_channel channel = BUS_MAIN; channel < BUS_CHANNELS; channel++) {
-        int64_t due = relay->fatal_since_us[channel] + REPORTS_DUE_US - shard->now_us;
+        int64_t due = relay->fatal_since_us[channel] + BUS_RELAY_REPORTS_DUE_US - shard->now_us;
         owing |= relay->fatal_since_us[channel] != 0;
         if (relay->fatal_since_us[channel] && due < wait)
             wait = due;

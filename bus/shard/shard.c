@@ -280,7 +280,7 @@ int64_t bus_shard_step(bus_shard *shard)
     if (worked)
         checkpoint(shard);
     publish(shard);
-    if (worked)
+    if (worked || bus_relay_listen(shard))
         return 0;
     int64_t wait = bus_batch_wait_us(shard), other = bus_relay_wait_us(shard);
     if (other < wait)

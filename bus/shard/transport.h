@@ -154,6 +154,8 @@ struct bus_port_ops {
     bus_status (*produce)(bus_port *port, bus_channel channel, const bus_row *row, bus_error *err);
     /* Takes up to `max` reports, in any order between destinations. */
     size_t (*reports)(bus_port *port, bus_report *out, size_t max);
+    /* Whether a report wakes the shard from now on (at first it does). True: there are some already. */
+    bool (*hear)(bus_port *port, bool reports);
     /* True if the channel's producer has become fatal and must be `reset`. */
     bool (*fatal)(bus_port *port, bus_channel channel);
     /* Replaces the channel's producer by a new one; rows still out are forgotten: no report of them comes any more. */

@@ -104,7 +104,7 @@ static int callers(bus_config *config, long count, double seconds)
     bench_must(bus_open(&till, config, &handle, &err), &err, "callers");
     bench_must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "callers");
     bench_sleep(0.5);
-    double start = bench_now();
+    double start = bench_now(), cpu = bench_cpu();
     for (long i = 0; i < count; i++) {
         all[i] = (caller){ .handle = handle, .until = start + seconds, .took = took + MOST / count * i, .most = (size_t)(MOST / count), .index = (int)i };
         if (pthread_create(&all[i].thread, NULL, call, &all[i]))
@@ -116,7 +116,8 @@ static int callers(bus_config *config, long count, double seconds)
         n += all[i].count;
     }
     double ran = bench_now() - start;
-    printf("{\"what\":\"transact\",\"callers\":%ld,\"per_second\":%.0f", count, (double)n / ran);
+    cpu = bench_cpu() - cpu;
+    printf("{\"what\":\"transact\",\"callers\":%ld,\"per_second\":%.0f,\"cpu_us_per_call\":%.1f", count, (double)n / ran, cpu / (double)n * 1e6);
     bench_print_times("caller", took, n);
     printf("}\n");
     bus_close(handle);

@@ -39,6 +39,28 @@ static void channels_are_apart(void **state)
     assert_false(f->port->ops->fatal(f->port, BUS_MAIN));
 }
 
+static void reports_wake_who_listens(void **state)
+{
+    fixture *f = *state;
+    bus_report report;
+
+    support_send(f, 1, "u", 0, "v");
+    support_reports(f, &report, 1, 10000);
+    assert_false(f->port->ops->hear(f->port, false));
+    f->wakes = 0;
+    support_send(f, 2, "u", 0, "v");
+    for (int i = 0; i < 1000 && !f->port->ops->hear(f->port, false); i++)
+        usleep(10000);
+    assert_int_equal(f->wakes, 0);
+    assert_true(f->port->ops->hear(f->port, true)); /* who listens again is told of what came meanwhile */
+    support_reports(f, &report, 1, 0);
+    assert_int_equal(report.id, 2);
+    support_send(f, 3, "u", 0, "v");
+    for (int i = 0; i < 1000 && !f->wakes; i++)
+        usleep(10000);
+    assert_int_equal(f->wakes, 1);
+}
+
 /* A broker's answer to one row, and what we call it. */
 static void one_error(fixture *f, rd_kafka_resp_err_t code, bus_report_kind kind)
 {
@@ -211,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(acks_in_order),
         TEST(channels_are_apart),
+        TEST(reports_wake_who_listens),
         TEST(errors_are_classified),
         TEST(passing_errors_are_retried),
         TEST(fatal_then_reset),

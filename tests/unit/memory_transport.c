@@ -440,6 +440,19 @@ static void a_full_queue_says_so_until_reports_are_taken(void **state)
     assert_int_equal(w->wakes, 2);
 }
 
+static void reports_wake_who_listens(void **state)
+{
+    world *w = *state;
+    assert_false(w->port->ops->hear(w->port, false));
+    send_row(w, BUS_MAIN, 1);
+    assert_int_equal(w->wakes, 0);
+    assert_true(w->port->ops->hear(w->port, true)); /* who listens again is told of what came meanwhile */
+    assert_string_equal(told(w), "1:A:0 ");
+    assert_false(w->port->ops->hear(w->port, true));
+    send_row(w, BUS_MAIN, 2);
+    assert_int_equal(w->wakes, 1);
+}
+
 static size_t one_at_most(void *opaque, const char *topic, int32_t partition, size_t ready)
 {
     (void)opaque;
@@ -499,6 +512,7 @@ int main(void)
         TEST(zombies_land_late_or_never),
         TEST(a_client_that_is_cut_off_is_dead_to_the_cluster),
         TEST(a_full_queue_says_so_until_reports_are_taken),
+        TEST(reports_wake_who_listens),
         TEST(a_meter_bounds_what_a_fetch_gets),
         TEST(the_clock_moves_only_when_told),
     };

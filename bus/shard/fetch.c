@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT
+ * Fetch: what the lanes bring. A lane that must wait (its topic is paused, the outbox is full) is just not read. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define LANE_AGAIN_US (INT64_C(5) * 1000 * 1000)
+#define NO_MEMORY_US (INT64_C(100) * 1000)
+#define LANE_LEAST 16       /* records fetched at once, at least */
+
+bool bus_lane_resting(const bus_shard *shard, const bus_shard_lane *lane)
+{
+    return lane->blocked_until_us > shard->now_us || lane->input->paused_until_us > shard->now_us;
+}
+
+static void lane_failed(bus_shard *shard, bus_shard_lane *lane, const bus_error *err)
+{
+    bus_error why = *err;
+    if (err->status != BUS_CORRUPT && err->status != BUS_NOMEM) {
+        /* Access may be granted again, the topic made again: the fetcher goes on by itself, and so must we. */
+        bus_log(lane->failed ? BUS_DEBUG : BUS_ERROR, shard->where, "lane_failed", "%s/%d: %s; looked at again every %lld s",
+                lane->input->declared->topic, lane->partition, err->text, (long long)(LANE_AGAIN_US / 1000000));
+        lane->failed = true;
+        lane->blocked_until_us = shard->now_us + LANE_AGAIN_US;
+        return;
+    }
+    bus_fail_in(&why, "%s/%d", lane->input->declared->topic, lane->partition);
+    /* Without memory a record was lost on its way here: only a new membership reads it again. */
+    why.status = err->status == BUS_NOMEM ? BUS_NOMEM : BUS_REFUSED;
+    bus_shard_halt(shard, &why);
+}
+
+static bool lane_room(bus_shard *shard, bus_shard_lane *lane)
+{
+    if (lane->record)
+        return true;
+    bool prepares = bus_prepare_topic(shard, lane->input->declared->topic);
+    int most = prepares ? shard->options.limits.prepare_window : shard->options.limits.batch_records;
+    lane->cap = most < LANE_LEAST ? LANE_LEAST : (size_t)most;
+    lane->record = calloc(lane->cap, sizeof *lane->record);
+    if (prepares)
+        lane->job = calloc(lane->cap, sizeof *lane->job);
+    if (lane->record && (lane->job || !prepares))
+        return true;
+    free(lane->record);
+    lane->record = NULL;
+    return false;
+}
+
+/* Gives settled records back and moves the rest to the front. */
+void bus_lane_compact(bus_shard *shard, bus_shard_lane *lane)
+{
+    if (!lane->at)
+        return;
+    shard->port->ops->release(shard->port, lane->record, lane->at);
+    size_t left = lane->count - lane->at;
+    memmove(lane->record, lane->record + lane->at, left * sizeof *lane->record);
+    if (lane->job) {
+        memmove(lane->job, lane->job + lane->at, left * sizeof *lane->job);
+        memset(lane->job + left, 0, (lane->cap - left) * sizeof *lane->job);
+    }
+    lane->count = left;
+    lane->at = 0;
+}
+
+/* What was delivered before the lane began: the anchor is looked at, and dropped. */
+static void lane_pass_anchor(bus_shard *shard, bus_shard_lane *lane)
+{
+    bool skip = true;
+    while (skip && lane->at < lane->count && (lane->check_anchor || lane->record[lane->at].offset < lane->position->next)) {
+        if (!bus_receive_anchor_ok(shard, lane, &lane->record[lane->at], &skip))
+            return;
+        lane->at += skip;
+    }
+    bus_lane_compact(shard, lane);
+}
+
+static void lane_fetch(bus_shard *shard, bus_shard_lane *lane)
+{
+    if (lane->at < lane->count && (!lane->job || lane->count - lane->at > lane->cap / 2))
+        return;
+    if (!lane_room(shard, lane)) {
+        lane->blocked_until_us = shard->now_us + NO_MEMORY_US; /* nobody wakes us for what is there already */
+        return;
+    }
+    bus_lane_compact(shard, lane);
+    bus_error err = { 0 };
+    size_t from = lane->count;
+    size_t n = shard->port->ops->fetch(shard->port, lane->handle, lane->record + from, lane->cap - from, &err);
+    if (err.status) {
+        lane_failed(shard, lane, &err);
+        return;
+    }
+    lane->count += n;
+    if (lane->failed && n) {
+        lane->failed = false;
+        bus_log(BUS_INFO, shard->where, "lane_well", "%s/%d is read again", lane->input->declared->topic, lane->partition);
+    }
+    if (from == 0 && n) {
+        lane_pass_anchor(shard, lane);
+        n = lane->count;
+    }
+    bus_count(&shard->metrics.consumed, n);
+    if (lane->job && n)
+        bus_prepare_fetched(shard, lane, from);
+}
+
+/* A transactional producer leaves offsets without records: at the end of the log the position goes past them. */
+void bus_lane_at_end(bus_shard *shard, bus_shard_lane *lane)
+{
+    int64_t eof;
+    shard->port->ops->end(shard->port, lane->handle, &eof);
+    if (lane->at == lane->count && eof > lane->position->next && !lane->check_anchor &&
+        bus_position_set(shard->store, lane->position, eof, lane->position->anchor, lane->position->anchor_hash)) {
+        shard->did = true;
+        shard->positions_moved = true;
+    }
+}
+
+bool bus_lane_allowed(bus_shard *shard, const bus_shard_lane *lane)
+{
+    if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || !shard->attached)
+        return false;
+    bus_outbox_depth depth = bus_outbox_depth_of(shard->store);
+    if (depth.bytes >= shard->options.limits.outbox_bytes) {
+        if (!shard->outbox_full_warned)
+            bus_log(BUS_WARN, shard->where, "outbox_full", "%lld bytes wait in the outbox (outbox.max.bytes): deliveries stop until Kafka "
+                    "takes them; nothing is lost", (long long)depth.bytes);
+        shard->outbox_full_warned = true;
+        return false;
+    }
+    shard->outbox_full_warned = false;
+    bool input = !lane->input->declared->retry_tier && !lane->input->declared->lead;
+    int64_t parked = input ? bus_key_totals_of(shard->store).parked_bytes : 0;
+    bool room = parked < shard->options.limits.parked_bytes;
+    if (!room && !shard->parked_full_warned)
+        bus_log(BUS_WARN, shard->where, "parked_full", "%lld bytes of events wait behind failed ones (parked.max.bytes): deliveries stop until "
+                "some are through; redrive or discard the dead letters that hold keys", (long long)parked);
+    shard->parked_full_warned = input ? !room : shard->parked_full_warned;
+    return room;
+}
+
+bool bus_fetch_all(bus_shard *shard)
+{
+    bool any = false;
+    for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
+        bus_shard_lane *lane = &shard->lane[i];
+        bus_shard_input *input = lane->input;
+        if (input->catalog_version && input->catalog_version != bus_catalog_version(shard->options.catalog)) {
+            input->paused_until_us = 0;
+            input->catalog_version = 0;
+        }
+        if (bus_lane_resting(shard, lane) || !bus_lane_allowed(shard, lane))
+            continue;
+        lane_fetch(shard, lane);
+        if (atomic_load_explicit(&shard->failed, memory_order_relaxed))
+            return false;
+        const bus_job_slot *job = lane->job && lane->at < lane->count ? lane->job[lane->at] : NULL;
+        any |= lane->at < lane->count && !(job && (job->state != BUS_JOB_DONE || bus_prepare_gathers(shard)));
+    }
+    return any;
+}
