@@ -239,10 +239,10 @@ static void after_commit(bus_shard *shard)
     BUS_FAILPOINT("after-commit");
     bus_count(&shard->metrics.commits, 1);
     bus_count(&shard->metrics.emitted, bus_outbox_fresh_count(shard->store));
-    bus_calls_done(shard); /* first: what is committed is done, and its callers wait */
     bus_relay_deleted(shard);
     bus_relay_committed(shard);
     BUS_FAILPOINT("after-produce");
+    bus_calls_done(shard); /* last: callers that were woken would take the processor from us, and the next group would be small */
     bus_prepare_batch_over(shard, true);
     for (size_t i = 0; i < shard->lane_count; i++) {
         bus_shard_lane *lane = &shard->lane[i];
