@@ -12,6 +12,8 @@
  * balance. All ids of the older table are below `split`, all of the younger at or above it. */
 #define TURN_ROWS 256 /* fewer share their pages with the next: a turn would write one page more for each commit */
 
+static bus_statement of_table(bus_statement first, int which) { return (bus_statement)((int)first + which); }
+
 /* When the first row that is ready was made; the older table's, if it has one. */
 static bus_status oldest(bus_store *store, bus_error *err)
 {
@@ -22,7 +24,7 @@ static bus_status oldest(bus_store *store, bus_error *err)
         return BUS_OK;
     if (outbox->table[which].rows == outbox->table[which].rejected)
         which = outbox->current;
-    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_OLDEST + which, err);
+    sqlite3_stmt *stmt = bus_statement_of(store, of_table(BUS_SQL_OUTBOX_OLDEST, which), err);
     if (!stmt)
         return err->status;
     int rc = bus_step(store, stmt);
@@ -38,7 +40,7 @@ static bus_status oldest(bus_store *store, bus_error *err)
 /* What a range of a table holds, and its first and last id. */
 static bus_status sum(bus_store *store, int which, int64_t from, int64_t to, bus_outbox_table *out, bus_error *err)
 {
-    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_SUM + which, err);
+    sqlite3_stmt *stmt = bus_statement_of(store, of_table(BUS_SQL_OUTBOX_SUM, which), err);
     if (!stmt)
         return err->status;
     sqlite3_bind_int64(stmt, 1, from);
@@ -157,7 +159,7 @@ static bus_status write_fresh(bus_store *store, bus_error *err)
     bus_fresh *fresh = &store->fresh;
     if (fresh->written == fresh->count)
         return BUS_OK;
-    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_ADD + store->outbox.current, err);
+    sqlite3_stmt *stmt = bus_statement_of(store, of_table(BUS_SQL_OUTBOX_ADD, store->outbox.current), err);
     if (!stmt)
         return err->status;
     sqlite3_bind_int64(stmt, 1, store->epoch);
@@ -197,7 +199,7 @@ static void subtract(bus_store *store, int which, const bus_outbox_table *gone)
 static bus_status delete_range(bus_store *store, int which, int64_t from, int64_t to, bus_error *err)
 {
     bus_outbox_table gone;
-    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_DELETE + which, err);
+    sqlite3_stmt *stmt = bus_statement_of(store, of_table(BUS_SQL_OUTBOX_DELETE, which), err);
     if (!stmt)
         return err->status;
     bus_status status = sum(store, which, from, to, &gone, err);
@@ -224,7 +226,7 @@ static bus_status delete_from(bus_store *store, int which, const int64_t *ids, s
     bus_status status = BUS_OK;
     const bus_outbox_table all = store->outbox.table[which];
     if (all.rows && whole(&all, ids, count)) {
-        sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_EMPTY + which, err);
+        sqlite3_stmt *stmt = bus_statement_of(store, of_table(BUS_SQL_OUTBOX_EMPTY, which), err);
         if (!stmt || (status = bus_run_statement(store, stmt, "emptying the outbox", err)) != BUS_OK)
             return err->status;
         subtract(store, which, &all);
@@ -277,7 +279,7 @@ bus_status bus_outbox_reject(bus_store *store, int64_t id, const char *error, bu
     err = err ? err : &local;
     int which = id < store->outbox.split ? !store->outbox.current : store->outbox.current;
     bus_status written = write_fresh(store, err);
-    sqlite3_stmt *stmt = written == BUS_OK ? bus_statement_of(store, BUS_SQL_OUTBOX_REJECT + which, err) : NULL;
+    sqlite3_stmt *stmt = written == BUS_OK ? bus_statement_of(store, of_table(BUS_SQL_OUTBOX_REJECT, which), err) : NULL;
     if (!stmt)
         return err->status;
     if (!bus_note(store, &store->outbox, sizeof store->outbox))
