@@ -412,6 +412,37 @@ static void steps_run_alone_after_a_death_among_several(void **state)
     assert_string_equal(scene_effects(s), "a0 a1 a2 a3 b0 b1 b2 b3 c0 c1 c2 c3");
 }
 
+static void a_step_waits_a_moment_for_those_that_are_out(void **state)
+{
+    scene *s = *state;
+    held_pool held = { .pool = { hold } };
+    char text[8], key[8];
+    scene_stop(s);
+    s->options.pool = &held.pool;
+    scene_start(s);
+    for (int i = 0; i < 4; i++) {
+        snprintf(text, sizeof text, "e%d", i);
+        snprintf(key, sizeof key, "k%d", i);
+        scene_send(s, "steps", key, text);
+    }
+    scene_run(s);
+    end_one(&held);
+    scene_run(s);
+    assert_string_equal(scene_effects(s), "");
+    scene_pass(s, 5); /* they take longer than that */
+    assert_string_equal(scene_effects(s), "e0");
+    int commits = COUNTER(s, commits);
+    while (held.count) {
+        end_one(&held);
+        scene_run(s);
+    }
+    assert_string_equal(scene_effects(s), "e0 e1 e2 e3"); /* the last one need not wait */
+    assert_int_equal(COUNTER(s, commits), commits + 1);
+    scene_stop(s);
+    s->options.pool = NULL;
+    scene_start(s);
+}
+
 /* ---- replies */
 
 static void ask_from(scene *s, const char *key, const char *text, const char *reply_to)
@@ -459,6 +490,7 @@ int main(void)
         TEST(the_compact_envelope_is_three_headers),
         TEST(what_kills_in_its_prepare_step_is_dead_lettered_unrun),
         TEST(steps_run_alone_after_a_death_among_several),
+        TEST(a_step_waits_a_moment_for_those_that_are_out),
         TEST(who_asks_cannot_have_the_answer_written_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
