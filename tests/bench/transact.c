@@ -2,6 +2,8 @@
  * Transactions from outside, and how soon another process sees what they emit:
  *
  *   transact callers --callers C --seconds S name=value ...   C threads, each an upsert and an event at a time
+ *   transact handover --callers C --seconds S                 the ceiling of C callers: the same threads hand over to one that does
+ *                                                             nothing and answers; no store, no broker
  *   transact read    --count N --file F name=value ...        handles what `write` emits; notes when. Begin it first
  *   transact write   --count N --rate R --file F name=value ... R transactions a second; prints how long each took, and how
  *                                                             long from its commit until it had been handled elsewhere
@@ -11,6 +13,7 @@
 #include "bench/parts.h"
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -122,6 +125,80 @@ static int callers(bus_config *config, long count, double seconds)
     printf("}\n");
     bus_close(handle);
     free(took);
+    free(all);
+    return 0;
+}
+
+/* ---- handing over: what changing threads costs, without anything to do */
+
+typedef struct asked { struct asked *next; sem_t answered; } asked;
+static struct { pthread_mutex_t lock; asked *first, **last; sem_t some; atomic_bool over; } desk = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void *serve(void *opaque)
+{
+    (void)opaque;
+    while (!atomic_load(&desk.over)) {
+        sem_wait(&desk.some);
+        pthread_mutex_lock(&desk.lock);
+        asked *each = desk.first;
+        desk.first = NULL;
+        desk.last = &desk.first;
+        pthread_mutex_unlock(&desk.lock);
+        while (each) {
+            asked *next = each->next;
+            sem_post(&each->answered);
+            each = next;
+        }
+    }
+    return NULL;
+}
+
+static void *ask(void *opaque)
+{
+    caller *c = opaque;
+    for (; bench_now() < c->until; c->count++) {
+        asked mine = { .next = NULL };
+        sem_init(&mine.answered, 0, 0);
+        pthread_mutex_lock(&desk.lock);
+        bool first = !desk.first;
+        *desk.last = &mine;
+        desk.last = &mine.next;
+        pthread_mutex_unlock(&desk.lock);
+        if (first)
+            sem_post(&desk.some);
+        sem_wait(&mine.answered);
+        sem_destroy(&mine.answered);
+    }
+    return NULL;
+}
+
+static int handover(long count, double seconds)
+{
+    caller *all = calloc((size_t)count, sizeof *all);
+    pthread_t server;
+    size_t n = 0;
+    if (!all)
+        bench_die("handover", "no memory");
+    desk.last = &desk.first;
+    sem_init(&desk.some, 0, 0);
+    double start = bench_now(), cpu = bench_cpu();
+    if (pthread_create(&server, NULL, serve, NULL))
+        bench_die("thread", "cannot start");
+    for (long i = 0; i < count; i++) {
+        all[i].until = start + seconds;
+        if (pthread_create(&all[i].thread, NULL, ask, &all[i]))
+            bench_die("thread", "cannot start");
+    }
+    for (long i = 0; i < count; i++) {
+        pthread_join(all[i].thread, NULL);
+        n += all[i].count;
+    }
+    double ran = bench_now() - start;
+    atomic_store(&desk.over, true);
+    sem_post(&desk.some);
+    pthread_join(server, NULL);
+    printf("{\"what\":\"handover\",\"callers\":%ld,\"per_second\":%.0f,\"cpu_us_per_call\":%.2f}\n", count, (double)n / ran,
+           (bench_cpu() - cpu) / (double)n * 1e6);
     free(all);
     return 0;
 }
@@ -284,6 +361,8 @@ int main(int argc, char **argv)
     int result = 2;
     if (strcmp(argv[1], "callers") == 0)
         result = callers(config, bench_option(argc, argv, "--callers", 1), (double)bench_option(argc, argv, "--seconds", 5));
+    else if (strcmp(argv[1], "handover") == 0)
+        result = handover(bench_option(argc, argv, "--callers", 64), (double)bench_option(argc, argv, "--seconds", 5));
     else if (strcmp(argv[1], "read") == 0)
         result = read_times(config, file, count);
     else if (strcmp(argv[1], "write") == 0)
