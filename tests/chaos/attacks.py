@@ -340,8 +340,9 @@ def double_one(shop, service):
         last, destination, seq, following, place, headers = row
         headers = headers.replace(f"{place}{seq}".encode(), f"{place}{following}".encode())
         columns = ", ".join(c[1] for c in db.execute("PRAGMA table_info(bus_outbox)") if c[1] not in ("id", "seq", "headers"))
-        db.execute(f"INSERT INTO bus_outbox(id, seq, headers, {columns}) SELECT id + 1, ?, ?, {columns} FROM bus_outbox WHERE id = ?",
-                   (following, headers, last))
+        for table in ("bus_outbox_0", "bus_outbox_1"): # by turns; bus_outbox is their view
+            db.execute(f"INSERT INTO {table}(id, seq, headers, {columns}) SELECT id + 1, ?, ?, {columns} FROM {table} WHERE id = ?",
+                       (following, headers, last))
         db.execute("UPDATE bus_destination SET next_seq = next_seq + 1 WHERE id = ?", (destination,))
         db.execute("UPDATE bus_meta SET next_outbox = max(next_outbox, ?)", (last + 2,))
         db.commit()
