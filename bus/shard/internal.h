@@ -108,6 +108,7 @@ typedef struct bus_relay_destination {
     size_t cap, head, count;
     size_t waiting;        /* of them without a report */
     int64_t last_ack_us;
+    int64_t failing_since_us;       /* 0: the last report was an acknowledgement */
     int64_t retry_at_us;
     bus_backoff backoff;
     bool warned;

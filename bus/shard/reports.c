@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include <stdlib.h>
 
+#define REPLY_PATIENCE_US (INT64_C(300) * 1000000) /* an answer that no topic takes is rejected after so long */
 #define REPORTS 256
 
 static void acked(bus_shard *shard, int64_t id)
@@ -75,15 +76,25 @@ static void reject(bus_shard *shard, route *r, const bus_report *report)
             "receivers will report a gap", (long long)report->id, r->destination->topic, r->destination->partition, report->text);
 }
 
+/* Whoever asks names the topic of the answer. Where none takes it, it must not hold back this shard's offsets for ever. */
+static bool nobody_hears(const bus_shard *shard, const route *r, const bus_report *report)
+{
+    const char *topic = r->destination->topic, *dot = strrchr(topic, '.');
+    return report->kind == BUS_REPORT_TOPIC && dot && strcmp(dot, BUS_REPLIES_SUFFIX) == 0 &&
+           !bus_map_get(&shard->output_partitions, topic, strlen(topic)) && shard->now_us - r->failing_since_us > REPLY_PATIENCE_US;
+}
+
 static void failed(bus_shard *shard, route *r, const bus_report *report)
 {
     bus_count(&shard->metrics.relay_failures, 1);
+    if (!r->failing_since_us)
+        r->failing_since_us = shard->now_us;
     if (!r->warned || report->kind == BUS_REPORT_TOPIC) {
         bus_log(r->warned ? BUS_DEBUG : BUS_WARN, shard->where, "relay_failed", "%s/%d: %s; sent again until it is acknowledged",
                 r->destination->topic, r->destination->partition, report->text);
         r->warned = true;
     }
-    if (r->flow == BUS_PROBING && report->kind == BUS_REPORT_RECORD)
+    if (r->flow == BUS_PROBING && (report->kind == BUS_REPORT_RECORD || nobody_hears(shard, r, report)))
         reject(shard, r, report);
     if (r->flow == BUS_PROBING || report->kind == BUS_REPORT_TOPIC || report->kind == BUS_REPORT_RECORD)
         r->to_probe = true;
@@ -112,6 +123,7 @@ static void take_report(bus_shard *shard, const bus_report *report, route **gues
         shard->relay.waiting--;
     if (report->kind == BUS_REPORT_ACKED) {
         out->acked = true;
+        r->failing_since_us = 0;
         acked(shard, report->id);
         if (r->flow != BUS_STOPPING)
             settled(shard, r);

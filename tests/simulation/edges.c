@@ -470,6 +470,26 @@ static void who_asks_cannot_have_the_answer_written_anywhere(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
 
+static void an_answer_that_no_topic_takes_holds_nothing_for_ever(void **state)
+{
+    scene *s = *state;
+    bus_offset commit;
+    ask_from(s, "k1", "a answer", "gone.replies/0");
+    ask_from(s, "k2", "b answer", "gone.replies/0");
+    scene_pass(s, 200000);
+    assert_string_equal(scene_effects(s), "a b");
+    assert_true(!bus_memory_committed(s->cluster, "svc", "in", 0, &commit) || commit.offset == 0); /* their rows are still out */
+    assert_int_equal(COUNTER(s, rejected_rows), 0);
+    scene_pass(s, 400000);
+    assert_int_equal(COUNTER(s, rejected_rows), 2);
+    assert_true(bus_memory_committed(s->cluster, "svc", "in", 0, &commit));
+    assert_int_equal(commit.offset, 2);
+    assert_int_equal(bus_memory_topic(s->cluster, "gone.replies", 1), BUS_OK); /* the next requester has made it */
+    ask_from(s, "k3", "c answer", "gone.replies/0");
+    scene_pass(s, 60000);
+    assert_string_equal(scene_topic(s, "gone.replies"), "answer");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +512,7 @@ int main(void)
         TEST(steps_run_alone_after_a_death_among_several),
         TEST(a_step_waits_a_moment_for_those_that_are_out),
         TEST(who_asks_cannot_have_the_answer_written_anywhere),
+        TEST(an_answer_that_no_topic_takes_holds_nothing_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
