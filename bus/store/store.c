@@ -94,6 +94,23 @@ static bus_status pragma_of(bus_store *store, const char *sql, const char *want,
     return status != BUS_OK || rc == SQLITE_OK ? status : bus_store_fail(store, rc, "opening the store", err);
 }
 
+/* An empty file is empty on the disk, too, before a database is made in it: what is left there of an earlier making whose sync had
+ * failed would else come back with a loss of power, and be no database. */
+static bus_status harden_empty(bus_store *store, bus_error *err)
+{
+    sqlite3_file *file = NULL;
+    sqlite3_int64 size = 0;
+    int rc = sqlite3_file_control(store->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    if (rc != SQLITE_OK || !file || !file->pMethods)
+        return BUS_OK;
+    rc = file->pMethods->xFileSize(file, &size);
+    if (rc == SQLITE_OK && !size)
+        rc = file->pMethods->xTruncate(file, 0);
+    if (rc == SQLITE_OK && !size)
+        rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    return rc == SQLITE_OK ? BUS_OK : bus_store_fail(store, rc, "making the store", err);
+}
+
 static bus_status configure(bus_store *store, const bus_store_options *options, bus_error *err)
 {
     sqlite3 *db = store->db;
@@ -113,7 +130,7 @@ static bus_status configure(bus_store *store, const bus_store_options *options, 
     if (sqlite3_db_readonly(db, "main") == 1) /* SQLite falls back to reading where it may not write */
         return bus_fail(err, BUS_IO, "%s cannot be written; let the user of this process write the file and its directory", store->path);
     /* Another program's database is refused before anything in it is changed. */
-    if ((status = bus_schema_check(store, err)) != BUS_OK ||
+    if ((status = bus_schema_check(store, err)) != BUS_OK || (status = harden_empty(store, err)) != BUS_OK ||
         (status = pragma_of(store, "PRAGMA journal_mode = WAL", "wal", NULL, err)) != BUS_OK)
         return status;
     snprintf(pragma, sizeof pragma, "PRAGMA synchronous = %s", synchronous);

@@ -160,9 +160,11 @@ static int round_trip(run *r)
     long sent = 0, got = 0, counted = 0;
     int64_t low, high;
 
+    rd_kafka_resp_err_t failed = RD_KAFKA_RESP_ERR_UNKNOWN;
     partitions(producer, to);
-    if (!latency || rd_kafka_query_watermark_offsets(consumer, r->topic, 0, &low, &high, 10000) ||
-        rd_kafka_consume_start(from, 0, high) != 0)
+    for (int i = 0; i < 50 && failed; i++, usleep(failed ? 200000 : 0)) /* a fresh topic's leader may not answer yet */
+        failed = rd_kafka_query_watermark_offsets(consumer, r->topic, 0, &low, &high, 10000);
+    if (!latency || failed || rd_kafka_consume_start(from, 0, high) != 0)
         bench_die(r->topic, "cannot read partition 0");
     r->bytes = sizeof start;
     start = last = bench_now();
