@@ -181,10 +181,8 @@ static const uint8_t *get_union(bus_decoder *d, const bus_shape *shape, const ui
     bus_quick_zero(out, shape->size);
     memcpy(out, &branch, sizeof branch);
     const bus_field *field = &shape->fields[branch];
-    if (!bus_decoder_enter(d, at) || !(at = bus_decoder_scalar(d, field->shape, at, (char *)out + field->offset)))
-        return BUS_IN_FIELD(d, field->name);
-    d->depth--;
-    return at;
+    at = bus_decoder_scalar(d, field->shape, at, (char *)out + field->offset);
+    return at ? at : BUS_IN_FIELD(d, field->name);
 }
 
 /* ---- the careful way of what holds no other value: it takes all there is, and says what is wrong */

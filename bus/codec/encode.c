@@ -308,9 +308,8 @@ __attribute__((noinline)) static uint8_t *put_union(encoder *e, uint8_t *at, con
     if (branch >= shape->count)
         return BREAKS(e, "a union's tag of %u; it has %u branches", branch, shape->count);
     const bus_field *field = &shape->fields[branch];
-    if (!enter(e) || !(at = put_long(e, at, branch)) || !(at = put_scalar(e, at, field->shape, (const char *)value + field->offset)))
+    if (!(at = put_long(e, at, branch)) || !(at = put_scalar(e, at, field->shape, (const char *)value + field->offset)))
         return IN_FIELD(e, field);
-    e->depth--;
     return at;
 }
 

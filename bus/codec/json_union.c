@@ -79,8 +79,5 @@ bool bus_json_reader_union(bus_json_reader *r, const bus_node *node, const json_
                              bus_json_kind(json));
     if (branch < 0)
         return bus_fault_set(&r->fault, BUS_INVALID, "%s that fits none of the union's %zu branches", bus_json_kind(json), node->count);
-    if (!bus_json_enter(r) || !bus_json_put_long(r, branch) || !bus_json_reader_value(r, node->fields[branch].type, inner))
-        return false;
-    r->depth--;
-    return true;
+    return bus_json_put_long(r, branch) && bus_json_reader_value(r, node->fields[branch].type, inner);
 }

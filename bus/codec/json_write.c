@@ -243,7 +243,7 @@ static bool is_wrapped(const writer *w, const bus_node *node, uint32_t branch)
 static bool write_union(writer *w, const bus_node *node)
 {
     uint32_t branch;
-    if (!bus_read_index(&w->in, "a union's branch", node->count, &branch) || !enter(w))
+    if (!bus_read_index(&w->in, "a union's branch", node->count, &branch))
         return false;
     const bus_node *type = node->fields[branch].type;
     bool wrapped = is_wrapped(w, node, branch);
@@ -256,7 +256,6 @@ static bool write_union(writer *w, const bus_node *node)
         return false;
     if (wrapped)
         bus_buf_byte(w->out, '}');
-    w->depth--;
     return true;
 }
 

@@ -160,13 +160,8 @@ static const uint8_t *run_into(bus_decoder *d, const bus_move *move, const uint8
     memcpy(out, &branch, sizeof branch);
     if (!move->inner)
         return at;
-    if (!bus_decoder_enter(d, at))
-        return NULL;
     at = field->shape->kind == BUS_KIND_POINTER ? run_pointed(d, move->inner, field->shape->item, at, to) : run(d, move->inner, at, to);
-    if (!at)
-        return BUS_IN_FIELD(d, field->name);
-    d->depth--;
-    return at;
+    return at ? at : BUS_IN_FIELD(d, field->name);
 }
 
 static const uint8_t *run_union(bus_decoder *d, const bus_move *move, const uint8_t *at, void *out)

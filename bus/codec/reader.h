@@ -7,7 +7,7 @@
 #include "codec/utf8.h"
 #include <inttypes.h>
 
-#define BUS_DEPTH_MAX 64                 /* of nesting in a value */
+#define BUS_DEPTH_MAX 64                 /* of nesting in a value: of records, arrays and maps; a union is no level */
 #define BUS_NOTHING_MAX 1024             /* items in one message that take no bytes, such as array<null> */
 
 typedef struct bus_reader {
