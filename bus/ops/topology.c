@@ -112,9 +112,12 @@ static bus_status merge(bus_wish *wish, const char *who, const char *role, int32
     if (multiple > PARTITIONS_MOST)
         return bus_fail(err, BUS_REFUSED, "topic %s would need %" PRId64 " partitions to divide by the shards of %s and %s: let them have "
                         "numbers of shards with a common divisor", wish->name, multiple, wish->by, who);
+    int32_t exactly = !strcmp(role, "redrive") ? partitions : wish->exactly;
+    if (exactly && multiple && exactly % multiple != 0)
+        return bus_fail(err, BUS_REFUSED, "topic %s has one partition for each of its service's %" PRId32 " shards, which %" PRId64 " of its "
+                        "readers do not divide: %s and %s must agree", wish->name, exactly, multiple, wish->by, who);
     wish->multiple = (int32_t)multiple;
-    if (!strcmp(role, "redrive"))
-        wish->exactly = partitions;
+    wish->exactly = exactly;
     if (!strcmp(role, "dlq"))
         wish->least = partitions;
     if (partitions > wish->partitions)

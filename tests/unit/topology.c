@@ -87,6 +87,7 @@ static void contradictions_are_refused(void **state)
         { "[" TOPIC("a.redrive", 2, "redrive") "]", "[" TOPIC("a.redrive", 2, "redrive") "]", "belongs to one service" },
         { "[" TOPIC("a.events", 2, "input") "]", "[" COMPACT("a.events", 2, "input") "]", "compacted" },
         { "[" TOPIC("a.events", 49999, "input") "]", "[" TOPIC("a.events", 49998, "input") "]", "common divisor" },
+        { "[" TOPIC("a", 4, "input") "]", "[" TOPIC("a", 2, "redrive") "]", "do not divide" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         bus_topology *t = bus_topology_new();
