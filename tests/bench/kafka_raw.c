@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
+#include <unistd.h>
 
 typedef struct run {
     const char *servers, *topic;
