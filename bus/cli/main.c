@@ -97,7 +97,7 @@ void cli_note(const cli *c, const char *format, ...)
 
 int cli_flush(const cli *c, bus_buf *buf, int code)
 {
-    bool written = bus_buf_ok(buf) && fwrite(buf->data, 1, buf->len, stdout) == buf->len && fflush(stdout) == 0;
+    bool written = bus_buf_ok(buf) && (!buf->len || fwrite(buf->data, 1, buf->len, stdout) == buf->len) && fflush(stdout) == 0;
     if (!written)
         code = cli_failf(c, CLI_ERROR, "%s", bus_buf_ok(buf) ? strerror(errno) : "no memory for the answer");
     bus_buf_free(buf);

@@ -162,6 +162,13 @@ static size_t reports(bus_port *port, bus_report *out, size_t max)
     return n;
 }
 
+/* Nobody needs to be woken: every row is acknowledged at once, and the rebuild steps as long as there is something to do. */
+static bool hear(bus_port *port, bool wanted)
+{
+    (void)wanted;
+    return of_port(port)->report_count > 0;
+}
+
 static bool fatal(bus_port *port, bus_channel channel)
 {
     (void)port;
@@ -194,8 +201,8 @@ static int port_committed(bus_port *port, bus_error *err)
 }
 
 static const struct bus_port_ops port_ops = {
-    .fetch = fetch, .release = release, .end = end, .produce = produce, .reports = reports, .fatal = fatal, .reset = reset,
-    .commit = port_commit, .committed = port_committed,
+    .fetch = fetch, .release = release, .end = end, .produce = produce, .reports = reports, .hear = hear, .fatal = fatal,
+    .reset = reset, .commit = port_commit, .committed = port_committed,
 };
 
 /* ---- the client */
