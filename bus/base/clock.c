@@ -30,6 +30,8 @@ const bus_clock *bus_clock_real(void)
     return &real;
 }
 
+int64_t bus_clock_now_us(void) { return real_mono_us(NULL); }
+
 /* Days since 1970-01-01 of a proleptic Gregorian date, and back: Howard Hinnant's "chrono-compatible low-level date
  * algorithms". Not timegm and gmtime_r: those normalise 31 February instead of refusing it. */
 static int64_t days_of(int64_t year, int month, int day)

@@ -13,6 +13,8 @@ struct bus_clock {
 
 /* CLOCK_REALTIME and CLOCK_MONOTONIC. */
 const bus_clock *bus_clock_real(void);
+/* mono_us of that one. */
+int64_t bus_clock_now_us(void);
 
 /* "2026-11-21T05:14:00.123Z" into out[32]; returns out. */
 char *bus_time_text(int64_t wall_ms, char *out);

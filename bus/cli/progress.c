@@ -8,16 +8,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static int64_t now_us(void)
-{
-    const bus_clock *clock = bus_clock_real();
-    return clock->mono_us(clock);
-}
-
 void cli_progress_begin(cli_progress *progress, const char *what, bool asked, bool quiet)
 {
     bool terminal = isatty(STDERR_FILENO);
-    *progress = (cli_progress){ .what = what, .on = !quiet && (asked || terminal), .redraw = terminal, .began_us = now_us() };
+    *progress = (cli_progress){ .what = what, .on = !quiet && (asked || terminal), .redraw = terminal, .began_us = bus_clock_now_us() };
     progress->shown_us = progress->began_us;
 }
 
@@ -41,7 +35,7 @@ void cli_progress_step(cli_progress *progress, int64_t done, int64_t passed, int
 {
     if (!progress->on)
         return;
-    int64_t now = now_us();
+    int64_t now = bus_clock_now_us();
     if (now - progress->shown_us < (progress->redraw ? 200 * 1000 : 5000 * 1000))
         return;
     char text[160];

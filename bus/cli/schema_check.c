@@ -75,10 +75,7 @@ static bus_status announce(weighing *w, const bus_schema *schema, bus_error *err
 
 static bus_status ask_registry(weighing *w, verdict *v, bus_error *err)
 {
-    bus_buf subject;
-    bus_buf_init(&subject, 0);
-    bus_registry_subject(w->registry, w->destination ? w->destination : "", bus_schema_name(v->schema), &subject);
-    if (!(v->subject = bus_buf_take(&subject)))
+    if (!(v->subject = bus_registry_subject(w->registry, w->destination ? w->destination : "", bus_schema_name(v->schema))))
         return bus_fail_nomem(err);
     if (w->put && !v->good) {
         v->word = "not asked";

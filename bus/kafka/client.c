@@ -2,6 +2,7 @@
  * Client: one place that knows librdkafka's properties and error codes. */
 #include "kafka/client.h"
 
+#include "base/clock.h"
 #include "base/config.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -317,10 +318,7 @@ void bus_kafka_text(char *out, size_t cap, const char *text, size_t len)
 
 int64_t bus_kafka_now(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return bus_clock_now_us() / 1000;
 }
 
 int bus_kafka_left(int64_t deadline_ms)

@@ -29,12 +29,6 @@ struct bus_translator {
     uint32_t latest_id;
 };
 
-static int64_t now_us(void)
-{
-    const bus_clock *clock = bus_clock_real();
-    return clock->mono_us(clock);
-}
-
 static bool stopping(void *opaque)
 {
     return bus_watch_stop(((bus_translator *)opaque)->watch);
@@ -86,7 +80,7 @@ static bus_status told_before(const refusal *refused, bus_error *err)
 /* Without memory it is asked again. */
 static void hold(bus_translator *translator, const char *question, const bus_error *why)
 {
-    refusal held = { now_us() + bus_config_int(translator->config, "registry.unknown.ms") * 1000, *why };
+    refusal held = { bus_clock_now_us() + bus_config_int(translator->config, "registry.unknown.ms") * 1000, *why };
     if (why->retriable)
         translator->away = held;
     size_t len = strlen(question);
@@ -103,13 +97,8 @@ static void hold(bus_translator *translator, const char *question, const bus_err
 
 static bus_status ask(bus_translator *translator, const bus_framing *framing, const char *question, bus_error *err)
 {
-    bus_buf text;
     bus_error why = { 0 };
-    bus_buf_init(&text, BUS_SCHEMA_MAX_BYTES);
-    bus_status status = bus_registry_schema(translator->registry, question, &text, &why);
-    if (status == BUS_OK && (status = bus_catalog_bind(translator->catalog, framing, (const char *)text.data, text.len, &why)) != BUS_OK)
-        bus_fail_in(&why, "%s of the schema registry", question);
-    bus_buf_free(&text);
+    bus_status status = bus_registry_learn(translator->registry, question, framing, translator->catalog, &why);
     if (status != BUS_OK && status != BUS_CANCELLED && status != BUS_NOMEM)
         hold(translator, question, &why);
     if (status != BUS_OK && err)
@@ -124,9 +113,9 @@ static bus_status seek(bus_translator *translator, const bus_framing *framing, b
     if (!translator->registry)
         return bus_fail(err, BUS_MISSING, "written in a schema registry's framing (%s): set registry.url", question);
     const refusal *refused = bus_map_get(&translator->refusals, question, strlen(question));
-    if (refused && refused->until_us > now_us())
+    if (refused && refused->until_us > bus_clock_now_us())
         return told_before(refused, err);
-    if (translator->away.until_us > now_us())
+    if (translator->away.until_us > bus_clock_now_us())
         return told_before(&translator->away, err);
     return ask(translator, framing, question, err);
 }
@@ -170,14 +159,6 @@ bus_status bus_translator_read(bus_translator *translator, const bus_record *rec
 
 /* ---- writing */
 
-static char *subject_of(const bus_translator *translator, const char *topic, const char *type)
-{
-    bus_buf out;
-    bus_buf_init(&out, 0);
-    bus_registry_subject(translator->registry, topic, type, &out);
-    return bus_buf_take(&out);
-}
-
 bus_status bus_translator_latest(bus_translator *translator, const char *topic, const char *type, const bus_schema **out, bus_error *err)
 {
     if (!translator->registry)
@@ -185,7 +166,7 @@ bus_status bus_translator_latest(bus_translator *translator, const char *topic, 
     bus_buf text;
     uint32_t id = 0;
     bus_buf_init(&text, BUS_SCHEMA_MAX_BYTES);
-    char *subject = subject_of(translator, topic, type);
+    char *subject = bus_registry_subject(translator->registry, topic, type);
     bus_status status = subject ? bus_registry_version(translator->registry, subject, 0, &text, &id, NULL, err) : bus_fail_nomem(err);
     if (status == BUS_OK && (status = bus_catalog_add(translator->catalog, (const char *)text.data, text.len, err)) != BUS_OK)
         bus_fail_in(err, "the latest of %.200s in the schema registry", subject);
@@ -207,12 +188,10 @@ static bus_status id_of(bus_translator *translator, const char *topic, const bus
         return BUS_OK;
     }
     bool registers = bus_config_int(translator->config, "registry.register");
-    const char *json = bus_schema_json(schema, NULL);
-    char *subject = subject_of(translator, topic, bus_schema_name(schema));
-    bus_status status = !subject ? bus_fail_nomem(err) : registers ? bus_registry_register(translator->registry, subject, json, id, err)
-                                                                   : bus_registry_find(translator->registry, subject, json, id, err);
-    if (status == BUS_MISSING && !registers)
-        bus_fail_in(err, "registry.register is false, and %.100s is not under %.200s", bus_schema_name(schema), subject);
+    const char *name = bus_schema_name(schema);
+    char *subject = bus_registry_subject(translator->registry, topic, name);
+    bus_status status = subject ? bus_registry_id(translator->registry, registers, subject, name, bus_schema_json(schema, NULL), id, err)
+                                : bus_fail_nomem(err);
     free(subject);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "service/asker.h"
 
 #include "base/backoff.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -69,13 +70,6 @@ const bus_metric bus_asker_metric_table[] = {
     { 0 },
 };
 
-static int64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 static void free_entry(void *value)
 {
     free(((entry *)value)->subject);
@@ -111,7 +105,7 @@ static entry *entry_of(bus_asker *asker, const char *question)
 /* Somebody wants it: what was refused a while ago is due again. */
 static void renew(bus_asker *asker, entry *e)
 {
-    if (e->state == ENTRY_REFUSED && e->due_us <= now_us())
+    if (e->state == ENTRY_REFUSED && e->due_us <= bus_clock_now_us())
         e->state = ENTRY_DUE;
     if (e->state == ENTRY_REFUSED)
         bus_count(&asker->metrics.negative_hits, 1);
@@ -145,17 +139,9 @@ static char *id_question(const char *subject, const char *json)
     return bus_buf_take(&out);
 }
 
-static char *subject_of(bus_asker *asker, const char *topic, const char *name)
-{
-    bus_buf out;
-    bus_buf_init(&out, 0);
-    bus_registry_subject(asker->registry, topic, name, &out);
-    return bus_buf_take(&out);
-}
-
 static entry *new_stamp(bus_asker *asker, const void *key, size_t len, const char *topic, const char *name, const char *json)
 {
-    char *subject = subject_of(asker, topic, name);
+    char *subject = bus_registry_subject(asker->registry, topic, name);
     char *question = subject ? id_question(subject, json) : NULL;
     entry *e = question ? entry_of(asker, question) : NULL;
     if (e && !e->json) { /* several topics have one subject if it is named by the record alone */
@@ -206,9 +192,9 @@ static void wait_until(bus_asker *asker, int64_t until_us)
 /* With the lock: until it is known or refused, or time is up. */
 static bus_status await(bus_asker *asker, entry *e, bus_error *err)
 {
-    int64_t until_us = now_us() + asker->wait_us;
+    int64_t until_us = bus_clock_now_us() + asker->wait_us;
     renew(asker, e);
-    while (e->state == ENTRY_DUE && !atomic_load(&asker->quit) && now_us() < until_us)
+    while (e->state == ENTRY_DUE && !atomic_load(&asker->quit) && bus_clock_now_us() < until_us)
         wait_until(asker, until_us);
     return e->state == ENTRY_KNOWN ? BUS_OK : not_yet(e, err);
 }
@@ -274,28 +260,6 @@ static void recall(bus_ids *ids, const char *question, const char *answer)
 
 /* ---- the thread */
 
-static bus_status ask_schema(bus_asker *asker, const entry *e, bus_error *err)
-{
-    bus_buf text;
-    bus_buf_init(&text, BUS_SCHEMA_MAX_BYTES);
-    bus_status status = bus_registry_schema(asker->registry, e->question, &text, err);
-    if (status == BUS_OK)
-        status = bus_catalog_bind(asker->options.catalog, &e->framing, (const char *)text.data, text.len, err);
-    if (status == BUS_SCHEMA)
-        bus_fail_in(err, "%s of the schema registry", e->question);
-    bus_buf_free(&text);
-    return status;
-}
-
-static bus_status ask_id(bus_asker *asker, const entry *e, uint32_t *id, bus_error *err)
-{
-    bus_status status = asker->registers ? bus_registry_register(asker->registry, e->subject, e->json, id, err)
-                                         : bus_registry_find(asker->registry, e->subject, e->json, id, err);
-    if (status == BUS_MISSING && !asker->registers)
-        bus_fail_in(err, "registry.register is false, and %.100s is not under %.200s", e->name, e->subject);
-    return status;
-}
-
 static void tell(bus_asker *asker, const entry *e, bus_status status)
 {
     const char *where = asker->options.where;
@@ -320,10 +284,11 @@ static void ask(bus_asker *asker, entry *e)
     bus_count(&asker->metrics.misses, !e->asked);
     e->asked = true;
     pthread_mutex_unlock(&asker->lock);
-    int64_t since_us = now_us();
-    bus_status status = e->json ? ask_id(asker, e, &id, &err) : ask_schema(asker, e, &err);
+    int64_t since_us = bus_clock_now_us();
+    bus_status status = e->json ? bus_registry_id(asker->registry, asker->registers, e->subject, e->name, e->json, &id, &err)
+                                : bus_registry_learn(asker->registry, e->question, &e->framing, asker->options.catalog, &err);
     pthread_mutex_lock(&asker->lock);
-    bus_observe(&asker->metrics.request_time, now_us() - since_us);
+    bus_observe(&asker->metrics.request_time, bus_clock_now_us() - since_us);
     e->asking = false;
     e->why = err;
     if (status == BUS_OK && e->json) {
@@ -332,11 +297,11 @@ static void ask(bus_asker *asker, entry *e)
         e->state = ENTRY_KNOWN;
     } else if (err.retriable) {
         bus_count(&asker->metrics.errors, 1);
-        e->due_us = now_us() + bus_backoff_next(&e->backoff) * 1000;
+        e->due_us = bus_clock_now_us() + bus_backoff_next(&e->backoff) * 1000;
     } else {
         bus_count(&asker->metrics.refused, 1);
         e->state = ENTRY_REFUSED;
-        e->due_us = now_us() + asker->unknown_us;
+        e->due_us = bus_clock_now_us() + asker->unknown_us;
     }
     tell(asker, e, status);
     pthread_cond_broadcast(&asker->changed);
@@ -369,7 +334,7 @@ static void *asker_main(void *arg)
     pthread_mutex_lock(&asker->lock);
     while (!atomic_load(&asker->quit)) {
         entry *e = next_due(asker);
-        if (e && e->due_us <= now_us())
+        if (e && e->due_us <= bus_clock_now_us())
             ask(asker, e);
         else if (e)
             wait_until(asker, e->due_us);

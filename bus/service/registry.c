@@ -64,12 +64,15 @@ void bus_registry_close(bus_registry *registry)
     free(registry);
 }
 
-void bus_registry_subject(const bus_registry *registry, const char *topic, const char *record, bus_buf *out)
+char *bus_registry_subject(const bus_registry *registry, const char *topic, const char *record)
 {
+    bus_buf out;
+    bus_buf_init(&out, 0);
     if (registry->by == BUS_SUBJECT_RECORD)
-        bus_buf_text(out, record);
+        bus_buf_text(&out, record);
     else
-        bus_buf_printf(out, "%s-%s", topic, registry->by == BUS_SUBJECT_TOPIC ? "value" : record);
+        bus_buf_printf(&out, "%s-%s", topic, registry->by == BUS_SUBJECT_TOPIC ? "value" : record);
+    return bus_buf_take(&out);
 }
 
 /* ---- asking */
@@ -259,6 +262,17 @@ bus_status bus_registry_version(bus_registry *registry, const char *subject, int
     return status;
 }
 
+bus_status bus_registry_learn(bus_registry *registry, const char *question, const bus_framing *framing, bus_catalog *catalog, bus_error *err)
+{
+    bus_buf text;
+    bus_buf_init(&text, BUS_SCHEMA_MAX_BYTES);
+    bus_status status = bus_registry_schema(registry, question, &text, err);
+    if (status == BUS_OK && (status = bus_catalog_bind(catalog, framing, (const char *)text.data, text.len, err)) != BUS_OK)
+        bus_fail_in(err, "%s of the schema registry", question);
+    bus_buf_free(&text);
+    return status;
+}
+
 /* ---- registering */
 
 static bus_status post_schema(bus_registry *registry, const char *before, const char *subject, const char *rest, const char *json,
@@ -292,6 +306,17 @@ bus_status bus_registry_register(bus_registry *registry, const char *subject, co
 bus_status bus_registry_find(bus_registry *registry, const char *subject, const char *json, uint32_t *id, bus_error *err)
 {
     return post_for_id(registry, subject, "", json, id, err);
+}
+
+bus_status bus_registry_id(bus_registry *registry, bool registers, const char *subject, const char *name, const char *json, uint32_t *id,
+                           bus_error *err)
+{
+    if (registers)
+        return bus_registry_register(registry, subject, json, id, err);
+    bus_status status = bus_registry_find(registry, subject, json, id, err);
+    if (status == BUS_MISSING)
+        bus_fail_in(err, "registry.register is false, and %.100s is not under %.200s", name, subject);
+    return status;
 }
 
 /* Against all versions that the subject's level asks for; a registry that cannot do so compares with the latest. */

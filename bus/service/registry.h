@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/config.h"
+#include "codec/catalog.h"
 
 typedef struct bus_registry bus_registry;
 
@@ -17,8 +18,8 @@ typedef enum bus_subject_by { BUS_SUBJECT_TOPIC, BUS_SUBJECT_RECORD, BUS_SUBJECT
 bus_status bus_registry_open(const bus_config *config, bool (*stop)(void *opaque), void *opaque, bus_registry **out, bus_error *err);
 void bus_registry_close(bus_registry *registry); /* NULL is a no-op */
 
-/* Appends the subject. */
-void bus_registry_subject(const bus_registry *registry, const char *topic, const char *record, bus_buf *out);
+/* The subject; free() it. NULL: no memory. */
+char *bus_registry_subject(const bus_registry *registry, const char *topic, const char *record);
 
 /* All that follow: BUS_IO, retriable: no address answers, or none in time; BUS_DENIED: 401 or 403; BUS_MISSING: no such id, subject
  * or version; BUS_SCHEMA: the registry calls the schema invalid or incompatible, with its words; BUS_CORRUPT: the answer
@@ -26,6 +27,8 @@ void bus_registry_subject(const bus_registry *registry, const char *topic, const
 
 /* The text behind "schemas/ids/7" or "schemas/guids/<uuid>", appended; what it refers to is fetched and put in. */
 bus_status bus_registry_schema(bus_registry *registry, const char *question, bus_buf *schema, bus_error *err);
+/* The same into the catalog, as what `framing`, which the question is about, refers to. Also what bus_catalog_bind says. */
+bus_status bus_registry_learn(bus_registry *registry, const char *question, const bus_framing *framing, bus_catalog *catalog, bus_error *err);
 /* The same by subject and version (0: the latest); id and number may be NULL. */
 bus_status bus_registry_version(bus_registry *registry, const char *subject, int version, bus_buf *schema, uint32_t *id, int *number,
                                 bus_error *err);
@@ -33,6 +36,9 @@ bus_status bus_registry_version(bus_registry *registry, const char *subject, int
 bus_status bus_registry_register(bus_registry *registry, const char *subject, const char *json, uint32_t *id, bus_error *err);
 /* Finds it there only. */
 bus_status bus_registry_find(bus_registry *registry, const char *subject, const char *json, uint32_t *id, bus_error *err);
+/* One of the two, as the property registry.register says: `registers`. `name` is the schema's, for what is said of it. */
+bus_status bus_registry_id(bus_registry *registry, bool registers, const char *subject, const char *name, const char *json, uint32_t *id,
+                           bus_error *err);
 /* May it be registered, by the level that the registry has for the subject? BUS_SCHEMA: not, and why if it says so; BUS_MISSING: there is
  * no such subject yet. */
 bus_status bus_registry_compatible(bus_registry *registry, const char *subject, const char *json, bus_error *err);
