@@ -348,3 +348,9 @@ bool bus_header_travels(const char *name)
             return false;
     return strncmp(name, "__dlq.", 6) != 0;
 }
+
+bool bus_topic_takes_replies(const char *topic)
+{
+    size_t len = strlen(topic), suffix = sizeof BUS_REPLIES_SUFFIX - 1;
+    return len >= suffix && memcmp(topic + len - suffix, BUS_REPLIES_SUFFIX, suffix) == 0;
+}

@@ -73,6 +73,9 @@ const char *bus_command_name(bus_command_kind command);
 /* Does a header go with a copy of its event? Not those of one hop, one letter or one command. */
 bool bus_header_travels(const char *name);
 
+/* May answers go there? To no topic that carries somebody's commands or events: its name ends with BUS_REPLIES_SUFFIX. */
+bool bus_topic_takes_replies(const char *topic);
+
 /* Headers as one blob, for the store: well-known names take one byte. Order is kept. */
 void bus_headers_pack(const bus_header *headers, size_t count, bus_buf *out);
 /* Unpacks into out[max] (borrowing from blob); returns the count, or SIZE_MAX if the blob is malformed or over max. */

@@ -161,8 +161,7 @@ static bus_status replies_open(bus *self, bus_replies **out, bus_error *err)
         snprintf(replies->topic, sizeof replies->topic, "%s" BUS_REPLIES_SUFFIX, self->name);
     else
         status = bus_fail(err, BUS_INVALID, "a program without a service must set replies.topic, where answers shall come");
-    size_t len = strlen(replies->topic), suffix = strlen(BUS_REPLIES_SUFFIX);
-    if (status == BUS_OK && (len < suffix || strcmp(replies->topic + len - suffix, BUS_REPLIES_SUFFIX) != 0))
+    if (status == BUS_OK && !bus_topic_takes_replies(replies->topic))
         status = bus_fail(err, BUS_INVALID, "replies.topic is '%s': its name must end with " BUS_REPLIES_SUFFIX ", services answer nowhere else",
                           replies->topic);
     if (status == BUS_OK)

@@ -2,6 +2,7 @@
  * Topics: the list that follows from routes and emits. */
 #include "service/topics.h"
 #include "base/error.h"
+#include "codec/envelope.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,7 @@ bus_status bus_topics_of(const char *service, const bus_router *router, int shar
     if (!needs.at)
         return bus_fail_nomem(err);
     char replies[300];
-    snprintf(replies, sizeof replies, "%s.replies", service);
+    snprintf(replies, sizeof replies, "%s" BUS_REPLIES_SUFFIX, service);
 
     for (size_t i = 0; i < input_count; i++) {
         const bus_input *input = &inputs[i];

@@ -220,9 +220,7 @@ bus_status bus_reply(bus_tx *tx, const bus_type *type, const void *body)
     }
     if (partition < 0 || *end)
         return stick(tx, bus_fail(&tx->error, BUS_INVALID, "the event asks for no reply: it has no usable bus-reply-to header"));
-    /* Whoever asks names the topic: let it be none that carries somebody's commands or events. */
-    const char *dot = strrchr(topic, '.');
-    if (!dot || strcmp(dot, BUS_REPLIES_SUFFIX) != 0)
+    if (!bus_topic_takes_replies(topic)) /* whoever asks names it */
         return stick(tx, bus_fail(&tx->error, BUS_INVALID, "the event asks for its reply on '%.200s': replies go to topics whose names "
                                   "end with " BUS_REPLIES_SUFFIX " only; the requester must set its replies.topic so", topic));
     const bus_event *event = &tx->delivery->event;

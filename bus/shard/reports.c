@@ -79,8 +79,8 @@ static void reject(bus_shard *shard, route *r, const bus_report *report)
 /* Whoever asks names the topic of the answer. Where none takes it, it must not hold back this shard's offsets for ever. */
 static bool nobody_hears(const bus_shard *shard, const route *r, const bus_report *report)
 {
-    const char *topic = r->destination->topic, *dot = strrchr(topic, '.');
-    return report->kind == BUS_REPORT_TOPIC && dot && strcmp(dot, BUS_REPLIES_SUFFIX) == 0 &&
+    const char *topic = r->destination->topic;
+    return report->kind == BUS_REPORT_TOPIC && bus_topic_takes_replies(topic) &&
            !bus_map_get(&shard->output_partitions, topic, strlen(topic)) && shard->now_us - r->failing_since_us > REPLY_PATIENCE_US;
 }
 

@@ -64,23 +64,22 @@ static bus_key_entry *entry_new(bus_store *store, const char *scope, const void 
     return entry;
 }
 
-bus_key *bus_key_find(bus_store *store, const char *scope, const void *key, size_t key_len)
-{
-    if (!store->keys.all.count) /* nothing waits: the common case, and the loop's every event asks */
-        return NULL;
-    bus_key_entry *entry = entry_find(store, scope, key, key_len);
-    return entry && entry->pub.state != BUS_KEY_FREE ? &entry->pub : NULL;
-}
-
 bus_status bus_key_look(bus_store *store, const char *scope, const void *key, size_t key_len, bus_key **out, bus_error *err)
 {
     bus_key_entry *entry = NULL;
-    if (store->keys.all.count && !compose(store, scope, key, key_len))
-        return bus_fail_nomem(err);
-    if (store->keys.all.count)
+    if (store->keys.all.count) { /* else nothing waits: the common case, and the loop's every event asks */
+        if (!compose(store, scope, key, key_len))
+            return bus_fail_nomem(err);
         entry = bus_map_get(&store->keys.by_name, store->scratch.data, store->scratch.len);
+    }
     *out = entry && entry->pub.state != BUS_KEY_FREE ? &entry->pub : NULL;
     return BUS_OK;
+}
+
+bus_key *bus_key_find(bus_store *store, const char *scope, const void *key, size_t key_len)
+{
+    bus_key *found = NULL;
+    return bus_key_look(store, scope, key, key_len, &found, NULL) == BUS_OK ? found : NULL;
 }
 
 bus_key *bus_key_by_id(bus_store *store, int64_t id)
