@@ -12,34 +12,50 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAGIC 0x3245544f4e535542u /* "BUSNOTE2" */
+#define MAGIC 0x3345544f4e535542u /* "BUSNOTE3" */
 #define FATAL_DEATHS 3
+#define SUSPECTS 64 /* the latest; killers may take turns: one arrives, one is due, one is prepared */
 #define STEPS 128 /* prepare steps noted at a time; a pool larger than that runs the rest unnoted */
 
 typedef struct note_page {
     uint64_t magic;
     volatile uint64_t running;   /* hash of the delivery in a handler, 0: none */
-    uint64_t suspect;            /* the delivery of the last death */
-    uint64_t deaths;             /* in a row, of the suspect */
+    struct suspect { uint64_t hash, deaths; } suspect[SUSPECTS];
+    uint64_t next;               /* place of the next suspect, over the oldest */
     _Atomic uint64_t step[STEPS]; /* hashes of the deliveries in prepare steps, 0: a free place */
 } note_page;
 
 struct bus_crash_note {
     note_page *page;
     bool died, died_in_step;
+    bool any_fatal;              /* of the suspects; else no event needs to be looked up */
 };
 
+/* Of the event and of its round: an operator who redrives a letter gives it three deaths more, however often its command is read again. */
 static uint64_t hash_of(const bus_delivery *delivery)
 {
-    uint64_t seed = (uint64_t)delivery->event.offset ^ ((uint64_t)(uint32_t)delivery->event.partition << 48);
-    uint64_t hash = bus_hash(delivery->event.topic, strlen(delivery->event.topic), seed);
+    const uint64_t place[] = { (uint64_t)delivery->event.offset,
+                               (uint64_t)(uint32_t)delivery->event.partition << 32 | (uint32_t)delivery->letter_round };
+    uint64_t hash = bus_hash(delivery->event.topic, strlen(delivery->event.topic), bus_hash(place, sizeof place, 0));
     return hash ? hash : 1;
+}
+
+static uint64_t deaths_of(const note_page *page, uint64_t hash)
+{
+    for (size_t i = 0; i < SUSPECTS; i++)
+        if (page->suspect[i].hash == hash)
+            return page->suspect[i].deaths;
+    return 0;
 }
 
 static void blame(note_page *page, uint64_t hash)
 {
-    page->deaths = page->suspect == hash ? page->deaths + 1 : 1;
-    page->suspect = hash;
+    for (size_t i = 0; i < SUSPECTS; i++)
+        if (page->suspect[i].hash == hash) {
+            page->suspect[i].deaths++;
+            return;
+        }
+    page->suspect[page->next++ % SUSPECTS] = (struct suspect){ hash, 1 };
 }
 
 /* A handler runs alone and is the one to blame. Of several steps that ran together nobody knows which it was: none is blamed,
@@ -61,6 +77,8 @@ static void read_deaths(bus_crash_note *note)
     else if (steps == 1)
         blame(page, only);
     page->running = 0;
+    for (size_t i = 0; i < SUSPECTS; i++)
+        note->any_fatal = note->any_fatal || page->suspect[i].deaths >= FATAL_DEATHS;
 }
 
 bus_crash_note *bus_crash_open(const char *directory, int shard, bus_error *err)
@@ -136,10 +154,8 @@ void bus_crash_leave_step(bus_crash_note *note, size_t place)
 
 bool bus_crash_suspect(const bus_crash_note *note, const bus_delivery *delivery)
 {
-    return note->page->deaths >= FATAL_DEATHS && note->page->suspect == hash_of(delivery);
+    return note->any_fatal && deaths_of(note->page, hash_of(delivery)) >= FATAL_DEATHS;
 }
-
-void bus_crash_forgive(bus_crash_note *note) { note->page->deaths = 0; }
 
 bool bus_crash_died(const bus_crash_note *note) { return note->died; }
 

@@ -355,7 +355,8 @@ bool bus_offsets_settled(const bus_shard *shard);
 
 /* prepare.c */
 void bus_prepare_fetched(bus_shard *shard, bus_shard_lane *lane, size_t from); /* submits what it may */
-bus_job_slot *bus_prepare_head(bus_shard *shard, bus_key *key, const bus_parked *parked); /* NULL: no memory; look at its state */
+/* The step of a key's head, begun if it is not yet; NULL: no memory. Look at its state. */
+bus_job_slot *bus_prepare_head(bus_shard *shard, const bus_key *key, const bus_delivery *delivery, const bus_parked *parked);
 void bus_prepare_again(bus_shard *shard, bus_job_slot *slot);
 bus_job_slot *bus_prepare_head_done(bus_shard *shard); /* the next head whose step is done; NULL: none */
 void bus_prepare_batch_over(bus_shard *shard, bool committed); /* heads settled in the batch leave, or stay for its rerun */
@@ -380,7 +381,6 @@ void bus_crash_leave(bus_crash_note *note);
 size_t bus_crash_enter_step(bus_crash_note *note, const bus_delivery *delivery);
 void bus_crash_leave_step(bus_crash_note *note, size_t place);
 bool bus_crash_suspect(const bus_crash_note *note, const bus_delivery *delivery); /* has killed the process three times */
-void bus_crash_forgive(bus_crash_note *note);      /* an operator redrives: what killed may run, and die, again */
 bool bus_crash_died(const bus_crash_note *note);   /* the process died in a handler before this open */
 bool bus_crash_died_in_step(const bus_crash_note *note); /* or in prepare steps; if it was one, that one is blamed */
 

@@ -388,7 +388,7 @@ static bus_outcome head_ready(bus_shard *shard, bus_key *key, bus_delivery *deli
     }
     if (!delivery->route || !delivery->route->prepare || delivery->undecodable)
         return BUS_OUT_DONE;
-    if (!(*job = bus_prepare_head(shard, key, &parked)))
+    if (!(*job = bus_prepare_head(shard, key, delivery, &parked)))
         return no_memory(shard);
     if ((*job)->state == BUS_JOB_DONE && !(*job)->settled)
         return BUS_OUT_DONE;

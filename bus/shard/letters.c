@@ -260,10 +260,8 @@ static bus_outcome command_letter(bus_shard *shard, const bus_record *record, co
         return redo(shard, &err);
     if (!bus_delivery_release(shard))
         return BUS_OUT_REDO;
-    if (!discard) {
-        bus_crash_forgive(shard->crash);
+    if (!discard)
         bus_count(&shard->metrics.redriven, 1);
-    }
     if (key && key->state == BUS_KEY_HELD) {
         if (!discard)
             return redrive_held(shard, key);

@@ -352,7 +352,7 @@ bus_record bus_parked_record(const bus_parked *parked, bus_arena *arena)
     return record;
 }
 
-static bus_job_slot *head_slot(bus_shard *shard, const bus_key *key, const bus_parked *parked)
+static bus_job_slot *head_slot(bus_shard *shard, const bus_key *key, const bus_delivery *delivery, const bus_parked *parked)
 {
     bus_job_slot *slot = slot_new(shard);
     if (!slot)
@@ -361,7 +361,8 @@ static bus_job_slot *head_slot(bus_shard *shard, const bus_key *key, const bus_p
     bool read = (record.headers || !record.header_count) && copy_record(&slot->arena, &record, &slot->record) &&
                 bus_delivery_read(shard, &slot->record, &slot->arena, true, &slot->delivery, NULL) == BUS_OK;
     if (read && !slot->delivery.undecodable && slot->delivery.route) {
-        slot->delivery.event.attempt = key->attempt + 1;
+        slot->delivery.event.attempt = delivery->event.attempt;
+        slot->delivery.letter_round = delivery->letter_round;
         slot->key_id = key->id;
         return slot;
     }
@@ -369,14 +370,14 @@ static bus_job_slot *head_slot(bus_shard *shard, const bus_key *key, const bus_p
     return NULL;
 }
 
-bus_job_slot *bus_prepare_head(bus_shard *shard, bus_key *key, const bus_parked *parked)
+bus_job_slot *bus_prepare_head(bus_shard *shard, const bus_key *key, const bus_delivery *delivery, const bus_parked *parked)
 {
     char id[24];
     size_t n = (size_t)snprintf(id, sizeof id, "%lld", (long long)key->id);
     bus_job_slot *slot = bus_map_get(&shard->heads, id, n);
     if (slot)
         return slot;
-    slot = head_slot(shard, key, parked);
+    slot = head_slot(shard, key, delivery, parked);
     if (!slot)
         return NULL;
     if (!bus_map_put(&shard->heads, id, n, slot)) {

@@ -349,10 +349,25 @@ static void what_kills_in_its_prepare_step_is_dead_lettered_unrun(void **state)
     scene_pass(s, 60000);
     assert_string_equal(scene_letters(s), "crash:open:1");
     assert_string_equal(scene_effects(s), "before after");
-    s->mended = true;
     scene_command(s, 0, "redrive", 0);
     scene_pass(s, 1000);
+    assert_int_equal(scene_ask(s, "SELECT round FROM bus_letter"), 2);
+    s->mended = true;
+    scene_command(s, 0, "redrive", 2);
+    scene_pass(s, 1000);
     assert_string_equal(scene_effects(s), "before after a");
+}
+
+static void killers_that_take_turns_are_dead_lettered_all(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "a", "a die");
+    scene_send(s, "steps", "b", "b die-preparing");
+    scene_send(s, "slow", "c", "c die");
+    scene_send(s, "held", "d", "d die");
+    scene_send(s, "steps", "e", "e die");
+    scene_pass(s, 60000);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter WHERE round = 1"), 5);
 }
 
 /* A pool whose jobs end when the test says so. */
@@ -509,6 +524,7 @@ int main(void)
         TEST(failures_that_end_together_are_no_bad_deploy),
         TEST(the_compact_envelope_is_three_headers),
         TEST(what_kills_in_its_prepare_step_is_dead_lettered_unrun),
+        TEST(killers_that_take_turns_are_dead_lettered_all),
         TEST(steps_run_alone_after_a_death_among_several),
         TEST(a_step_waits_a_moment_for_those_that_are_out),
         TEST(who_asks_cannot_have_the_answer_written_anywhere),

@@ -898,8 +898,11 @@ static void what_kills_three_times_is_dead_lettered_unrun(void **state)
     assert_string_equal(scene_effects(s), "before after");
     scene_stop(s);
     scene_start(s);
+    scene_command(s, 0, "redrive", 0); /* before it is mended: the redrive has its three deaths, and not for ever */
+    scene_pass(s, 1000);
+    assert_string_equal(scene_letters(s), "crash:open:1 redriven:1 crash:open:2");
     s->mended = true;
-    scene_command(s, 0, "redrive", 0);
+    scene_command(s, 2, "redrive", 0);
     scene_pass(s, 1000);
     assert_string_equal(scene_effects(s), "before after a");
 }

@@ -34,6 +34,11 @@ static bus_verdict mood(bus_tx *tx, sim *s, int number, int attempt)
         return BUS_DONE;
     uint64_t fate = ((uint64_t)number * 0x9E3779B97F4A7C15u ^ s->plan->seed * 0xD1B54A32D192ED03u) >> 32;
     int kind = (int)(fate % 20);
+    if (fate % 61 == 0 && s->acting && !s->cut && sim_strikes(s, SIM_KILLER)) {
+        sim_note(s, "%s.%d is killed by event %d", s->service[s->acting->service].name, s->acting->number, number);
+        sim_die(s, s->acting);
+        return BUS_DONE;
+    }
     if (kind < 4 && attempt <= 1 + kind / 2 && sim_strikes(s, SIM_RETRY))
         return bus_retry(tx, "event %d fails %d times", number, 1 + kind / 2);
     if (kind == 4 && sim_strikes(s, SIM_REJECT))

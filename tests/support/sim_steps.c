@@ -241,6 +241,13 @@ void sim_step(sim *s)
 
 /* ---- healing */
 
+/* Where a supervisor would: what some event still kills. */
+static void restart(sim *s, sim_process *process)
+{
+    sim_start(s, process);
+    sim_rebalance(s, process->service);
+}
+
 static void come_to_rest(sim *s)
 {
     int64_t end = s->clock.mono_us + QUIET_MS * 1000;
@@ -252,13 +259,13 @@ static void come_to_rest(sim *s)
         }
         for (int i = 0; i < SIM_SERVICES * SIM_PROCESSES; i++) {
             sim_process *process = &s->process[0][0] + i;
-            if (!process->host)
-                continue;
+            if (!process->host && process->number < s->plan->processes)
+                restart(s, process);
             sim_hear(s, process);
             for (int shard = 0; shard < SIM_SHARDS; shard++)
                 sim_turn(s, process, shard);
             sim_run_jobs(process);
-            int64_t at = bus_host_due(process->host);
+            int64_t at = process->host ? bus_host_due(process->host) : process->number < s->plan->processes ? 0 : INT64_MAX;
             due = at < due ? at : due;
         }
         if (due > end)
@@ -291,6 +298,9 @@ void sim_heal(sim *s)
             sim_repair(s, i);
         sim_rebalance(s, i);
     }
+    come_to_rest(s);
+    for (int i = 0, left = 0; i < SIM_SERVICES && !s->result->failed; i++)
+        sim_letters(s, i, operate, &left); /* too early: they fail again */
     come_to_rest(s);
     sim_note(s, "---- handlers are mended");
     s->mended = true;
