@@ -338,37 +338,7 @@ static void the_compact_envelope_is_three_headers(void **state)
             assert_string_equal(record.headers[i].name, "ce_type");
 }
 
-/* ---- prepare steps that kill the process */
-
-static void what_kills_in_its_prepare_step_is_dead_lettered_unrun(void **state)
-{
-    scene *s = *state;
-    scene_send(s, "steps", "k", "before");
-    scene_send(s, "steps", "k", "a die-preparing");
-    scene_send(s, "steps", "k", "after");
-    scene_pass(s, 60000);
-    assert_string_equal(scene_letters(s), "crash:open:1");
-    assert_string_equal(scene_effects(s), "before after");
-    scene_command(s, 0, "redrive", 0);
-    scene_pass(s, 1000);
-    assert_int_equal(scene_ask(s, "SELECT round FROM bus_letter"), 2);
-    s->mended = true;
-    scene_command(s, 0, "redrive", 2);
-    scene_pass(s, 1000);
-    assert_string_equal(scene_effects(s), "before after a");
-}
-
-static void killers_that_take_turns_are_dead_lettered_all(void **state)
-{
-    scene *s = *state;
-    scene_send(s, "in", "a", "a die");
-    scene_send(s, "steps", "b", "b die-preparing");
-    scene_send(s, "slow", "c", "c die");
-    scene_send(s, "held", "d", "d die");
-    scene_send(s, "steps", "e", "e die");
-    scene_pass(s, 60000);
-    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter WHERE round = 1"), 5);
-}
+/* ---- prepare steps that run at a time */
 
 /* A pool whose jobs end when the test says so. */
 typedef struct held_pool { bus_pool pool; bus_job *job[16]; size_t count, most; } held_pool;
@@ -523,8 +493,6 @@ int main(void)
         TEST(a_bad_deploy_does_not_drain_a_topic_into_the_dead_letters),
         TEST(failures_that_end_together_are_no_bad_deploy),
         TEST(the_compact_envelope_is_three_headers),
-        TEST(what_kills_in_its_prepare_step_is_dead_lettered_unrun),
-        TEST(killers_that_take_turns_are_dead_lettered_all),
         TEST(steps_run_alone_after_a_death_among_several),
         TEST(a_step_waits_a_moment_for_those_that_are_out),
         TEST(who_asks_cannot_have_the_answer_written_anywhere),

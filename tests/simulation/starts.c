@@ -31,16 +31,6 @@ static bus_route *own_routes(scene *s)
     return routes;
 }
 
-static void lose_store(scene *s)
-{
-    static const char *const files[] = { "db", "db-wal", "db-shm", "running" };
-    char path[100];
-    for (size_t i = 0; i < 4; i++) {
-        snprintf(path, sizeof path, "%s/svc/0.%s", s->data, files[i]);
-        unlink(path);
-    }
-}
-
 /* As when the group's offsets have expired: no topic of the service has a commit. */
 static void lose_commits(scene *s)
 {
@@ -75,7 +65,7 @@ static void a_service_that_ran_before_does_not_begin_anew_without_being_told(voi
     scene_pass(s, 6000);
     assert_string_equal(scene_effects(s), "a");
     scene_stop(s);
-    lose_store(s);
+    scene_lose_store(s);
     lose_commits(s);
     scene_start(s);
     assert_int_equal(scene_failure(s), BUS_REFUSED);
@@ -94,7 +84,7 @@ static void nothing_of_its_own_means_it_never_ran(void **state)
     scene_send(s, "in", "k", "a");
     scene_run(s);
     scene_stop(s);
-    lose_store(s);
+    scene_lose_store(s);
     lose_commits(s);
     scene_start(s);
     assert_int_equal(scene_failure(s), BUS_OK);
@@ -105,7 +95,7 @@ static void a_route_may_begin_at_the_end(void **state)
 {
     scene *s = *state;
     scene_stop(s);
-    lose_store(s);
+    scene_lose_store(s);
     lose_commits(s);
     own_routes(s)[0].start = BUS_FROM_END;
     scene_send(s, "in", "k", "of-old");

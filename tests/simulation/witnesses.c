@@ -84,14 +84,6 @@ static void the_third_death_is_the_last(void **state)
     assert_int_equal(s->runs, 3);
 }
 
-static bus_memory_fate hold_all(scene *s, const bus_row *row, bus_channel channel)
-{
-    (void)s;
-    (void)row;
-    (void)channel;
-    return BUS_FATE_HOLD;
-}
-
 static int64_t committed_offset(scene *s)
 {
     bus_offset committed = { .offset = -1 };
@@ -102,7 +94,7 @@ static int64_t committed_offset(scene *s)
 static void offsets_wait_for_the_rows_of_their_batch(void **state)
 {
     scene *s = *state;
-    s->fate = hold_all;
+    s->fate = scene_hold_all;
     scene_send(s, "in", "k", "a emit");
     scene_pass(s, 60000);
     assert_string_equal(scene_effects(s), "a");

@@ -7,7 +7,6 @@
 #include "inventory.h"
 #include "payment.h"
 #include <bus/bus.h>
-#include <dirent.h>
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -174,6 +173,14 @@ static bus_memory_fate judge(void *opaque, const bus_row *row, bus_channel chann
     return s->fate ? s->fate(s, row, channel) : BUS_FATE_ACK;
 }
 
+bus_memory_fate scene_hold_all(scene *s, const bus_row *row, bus_channel channel)
+{
+    (void)s;
+    (void)row;
+    (void)channel;
+    return BUS_FATE_HOLD;
+}
+
 static void add_schema(scene *s, const bus_type *type)
 {
     assert_int_equal(bus_catalog_add(s->catalog, bus_type_schema(type), strlen(bus_type_schema(type)), NULL), BUS_OK);
@@ -216,29 +223,13 @@ int scene_set_up(void **state)
     return 0;
 }
 
-static void remove_tree(const char *path)
-{
-    DIR *dir = opendir(path);
-    for (const struct dirent *entry; dir && (entry = readdir(dir));) {
-        char inner[1024];
-        if (entry->d_name[0] == '.')
-            continue;
-        snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
-        if (unlink(inner) != 0)
-            remove_tree(inner);
-    }
-    if (dir)
-        closedir(dir);
-    rmdir(path);
-}
-
 int scene_tear_down(void **state)
 {
     scene *s = *state;
     scene_stop(s);
     bus_memory_cluster_free(s->cluster);
     bus_catalog_free(s->catalog);
-    remove_tree(s->data);
+    snapshot_remove_tree(s->data);
     free(s);
     return 0;
 }
@@ -247,6 +238,16 @@ void scene_stop(scene *s)
 {
     bus_host_close(s->host);
     s->host = NULL;
+}
+
+void scene_lose_store(scene *s)
+{
+    static const char *const files[] = { "db", "db-wal", "db-shm", "running" };
+    char path[100];
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/svc/0.%s", s->data, files[i]);
+        unlink(path);
+    }
 }
 
 void scene_start(scene *s)

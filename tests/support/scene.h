@@ -36,9 +36,14 @@ typedef struct scene {
 int scene_set_up(void **state);
 int scene_tear_down(void **state);
 
+/* A fate: no row is answered until the test delivers it. */
+bus_memory_fate scene_hold_all(struct scene *scene, const bus_row *row, bus_channel channel);
+
 /* The process: it ends at a step boundary, as by kill -9 between two steps; and one starts. */
 void scene_stop(scene *scene);
 void scene_start(scene *scene);
+/* Removes the stopped shard's files. */
+void scene_lose_store(scene *scene);
 /* Runs all there is to do now; then, for `ms`, what falls due. A handler that dies takes the process down: the store is as at
  * the last commit, and another process is started. */
 void scene_run(scene *scene);

@@ -5,28 +5,11 @@
 #include "base/config.h"
 #include "base/failpoint.h"
 #include <bus/bus.h>
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define START_MS 1767225600000
-
-static void remove_tree(const char *path)
-{
-    DIR *dir = opendir(path);
-    for (const struct dirent *entry; dir && (entry = readdir(dir));) {
-        char inner[1024];
-        if (entry->d_name[0] == '.')
-            continue;
-        snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
-        if (unlink(inner) != 0)
-            remove_tree(inner);
-    }
-    if (dir)
-        closedir(dir);
-    rmdir(path);
-}
 
 static void choose_limits(sim *s)
 {
@@ -99,7 +82,7 @@ static void unmake(sim *s)
     bus_memory_cluster_free(s->cluster);
     bus_catalog_free(s->catalog);
     sim_disk_unmake(s);
-    remove_tree(s->data);
+    snapshot_remove_tree(s->data);
     for (int i = 0; i < s->calls; i++)
         free(s->call[i]);
     bus_map_free(&s->sources, free);

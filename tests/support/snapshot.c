@@ -99,3 +99,19 @@ bool snapshot_restore(snapshot *taken)
     free(taken);
     return ok;
 }
+
+void snapshot_remove_tree(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (const struct dirent *entry; dir && (entry = readdir(dir));) {
+        char inner[1024];
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        if (unlink(inner) != 0)
+            snapshot_remove_tree(inner);
+    }
+    if (dir)
+        closedir(dir);
+    rmdir(path);
+}

@@ -12,5 +12,7 @@ typedef struct snapshot snapshot;
 snapshot *snapshot_take(const char *directory, int shard);
 /* Makes the shard's files what they were, with the store closed, and frees the snapshot. False: it could not. */
 bool snapshot_restore(snapshot *taken);
+/* A test's directory with all that is in it. */
+void snapshot_remove_tree(const char *path);
 
 #endif

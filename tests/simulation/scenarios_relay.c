@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT
+ * The rules of the protocol, each with the scenario it exists for: how committed rows leave, whatever is answered.
+ * See support/scene.h for what the service does. */
+#include "support/scene.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define COUNTER(scene, name) ((int)bus_counter_read(&scene_metrics(scene)->name))
+
+static bus_memory_fate first_ack_lost(scene *s, const bus_row *row, bus_channel channel)
+{
+    (void)row;
+    (void)channel;
+    return s->asked == 1 ? BUS_FATE_LOST_ACK : BUS_FATE_ACK;
+}
+
+static void a_lost_ack_is_sent_again_and_dropped_downstream(void **state)
+{
+    scene *s = *state;
+    s->fate = first_ack_lost;
+    scene_send(s, "in", "k", "a emit=2");
+    scene_pass(s, 5000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 a1 a2");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox"), 0);
+    /* the same log as an input of ours, seen through a service that reads it */
+    for (int64_t offset = 0; offset < 3; offset++) {
+        bus_record record;
+        bus_header headers[16];
+        char hop[128];
+        assert_true(bus_memory_read(s->cluster, "svc.events", 0, offset, &record));
+        memcpy(headers, record.headers, record.header_count * sizeof *headers);
+        for (size_t i = 0; i < record.header_count; i++)
+            if (strcmp(headers[i].name, "bus-hop") == 0) {
+                char text[128] = "";
+                memcpy(text, headers[i].value, headers[i].len);
+                snprintf(hop, sizeof hop, "%.*s typed/0/%s", (int)strcspn(text, " "), text, strrchr(text, '/') + 1);
+                headers[i] = (bus_header){ "bus-hop", hop, strlen(hop) };
+            }
+        bus_memory_append(s->cluster, "typed", 0, &(bus_row){ .key = record.key, .key_len = record.key_len, .value = record.value,
+                                                              .value_len = record.value_len, .headers = headers,
+                                                              .header_count = record.header_count });
+    }
+    scene_run(s);
+    assert_string_equal(scene_effects(s), "a a1 a2");
+    assert_int_equal(COUNTER(s, duplicates), 1);
+    assert_int_equal(COUNTER(s, gaps), 0);
+}
+
+static void the_first_row_of_a_producer_goes_alone(void **state)
+{
+    scene *s = *state;
+    s->fate = scene_hold_all;
+    scene_send(s, "in", "k", "a emit=5");
+    scene_run(s);
+    bus_transport *client = bus_host_transport(s->host);
+    assert_int_equal(bus_memory_held(client), 1);
+    bus_memory_deliver(client, BUS_FATE_ACK);
+    scene_run(s);
+    assert_int_equal(bus_memory_held(client), 4);
+    bus_memory_deliver(client, BUS_FATE_ACK);
+    scene_send(s, "in", "k", "b emit=3");
+    scene_run(s);
+    assert_int_equal(bus_memory_held(client), 3);
+    bus_memory_deliver(client, BUS_FATE_ACK);
+    scene_pass(s, s->options.limits.idle_recheck_ms + 1000);
+    scene_send(s, "in", "k", "c emit=3");
+    scene_run(s);
+    assert_int_equal(bus_memory_held(client), 1); /* the broker may have forgotten the producer by now */
+    bus_memory_deliver(client, BUS_FATE_ACK);
+    scene_run(s);
+    bus_memory_deliver(client, BUS_FATE_ACK);
+    scene_pass(s, 5000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 a2 a3 a4 a5 b1 b2 b3 c1 c2 c3");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox"), 0);
+}
+
+static bus_memory_fate first_ack_false(scene *s, const bus_row *row, bus_channel channel)
+{
+    (void)row;
+    (void)channel;
+    return s->asked <= 2 ? BUS_FATE_FALSE_ACK : BUS_FATE_ACK;
+}
+
+static void an_ack_without_an_offset_deletes_nothing(void **state)
+{
+    scene *s = *state;
+    s->fate = first_ack_false;
+    scene_send(s, "in", "k", "a emit=3");
+    scene_pass(s, 60000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 a2 a3");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox"), 0);
+}
+
+static bus_memory_fate events_denied(scene *s, const bus_row *row, bus_channel channel)
+{
+    (void)channel;
+    return !s->mended && strcmp(row->topic, "svc.events") == 0 ? BUS_FATE_TOPIC : BUS_FATE_ACK;
+}
+
+static void a_topic_fault_stops_its_destination_alone(void **state)
+{
+    scene *s = *state;
+    s->fate = events_denied;
+    scene_send(s, "in", "k", "a emit=2 other=2");
+    scene_pass(s, 60000);
+    scene_send(s, "in", "k", "b emit other");
+    scene_pass(s, 60000);
+    assert_string_equal(scene_topic(s, "svc.other"), "a1 a2 b1");
+    assert_string_equal(scene_topic(s, "svc.events"), "");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox WHERE state = 0"), 3);
+    s->mended = true;
+    scene_pass(s, 120000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 a2 b1");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox"), 0);
+}
+
+static void dead_letters_denied_neither_lose_nor_spin(void **state)
+{
+    scene *s = *state;
+    bus_memory_topic_delete(s->cluster, "svc.dlq");
+    scene_send(s, "in", "k", "a reject");
+    scene_send(s, "in", "k", "b");
+    scene_pass(s, 600000);
+    assert_string_equal(scene_effects(s), "b");
+    assert_int_equal(s->runs, 2);
+    assert_true(COUNTER(s, relay_failures) < 200);
+    bus_memory_topic(s->cluster, "svc.dlq", 1);
+    scene_pass(s, 120000);
+    assert_string_equal(scene_letters(s), "handler:open:1");
+}
+
+static bus_memory_fate bad_key_refused(scene *s, const bus_row *row, bus_channel channel)
+{
+    (void)s;
+    (void)channel;
+    return row->key_len == 3 && memcmp(row->key, "bad", 3) == 0 ? BUS_FATE_RECORD : BUS_FATE_ACK;
+}
+
+static void a_record_fault_rejects_one_row_and_the_rest_goes_on(void **state)
+{
+    scene *s = *state;
+    s->fate = bad_key_refused;
+    scene_send(s, "in", "k", "a emit=2");
+    scene_send(s, "in", "bad", "b emit");
+    scene_send(s, "in", "k", "c emit=2");
+    scene_pass(s, 120000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 a2 c1 c2");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox WHERE state = 1"), 1);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox WHERE state = 0"), 0);
+    assert_int_equal(COUNTER(s, rejected_rows), 1);
+}
+
+static bus_memory_fate fatal_once(scene *s, const bus_row *row, bus_channel channel)
+{
+    (void)row;
+    (void)channel;
+    return s->asked == 2 ? BUS_FATE_FATAL : BUS_FATE_ACK;
+}
+
+static void a_fatal_producer_is_replaced(void **state)
+{
+    scene *s = *state;
+    s->fate = fatal_once;
+    scene_send(s, "in", "k", "a emit=4");
+    scene_pass(s, 60000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 a2 a3 a4");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox"), 0);
+}
+
+static void what_was_committed_leaves_after_a_restart_with_its_own_source(void **state)
+{
+    scene *s = *state;
+    bus_record first, second;
+    s->fate = scene_hold_all;
+    scene_send(s, "in", "k", "a emit=2");
+    scene_run(s);
+    scene_stop(s);
+    s->fate = NULL;
+    scene_start(s);
+    scene_send(s, "in", "k", "b emit");
+    scene_pass(s, 5000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 a2 b1");
+    assert_true(bus_memory_read(s->cluster, "svc.events", 0, 0, &first));
+    assert_true(bus_memory_read(s->cluster, "svc.events", 0, 2, &second));
+    for (size_t i = 0; i < first.header_count; i++)
+        if (strcmp(first.headers[i].name, "bus-hop") == 0)
+            assert_memory_not_equal(first.headers[i].value, second.headers[i].value, first.headers[i].len);
+}
+
+static void a_full_outbox_stops_deliveries_until_it_drains(void **state)
+{
+    scene *s = *state;
+    scene_stop(s);
+    s->options.limits.outbox_bytes = 2000;
+    s->options.limits.batch_records = 1;
+    scene_start(s);
+    bus_memory_down(s->cluster, true);
+    bus_memory_down(s->cluster, false);
+    s->fate = scene_hold_all;
+    char text[32];
+    for (int i = 0; i < 50; i++) {
+        snprintf(text, sizeof text, "e%d emit=2", i);
+        scene_send(s, "in", "k", text);
+    }
+    scene_pass(s, 60000);
+    assert_in_range(s->runs, 1, 40);
+    s->fate = NULL;
+    bus_memory_deliver(bus_host_transport(s->host), BUS_FATE_ACK);
+    scene_pass(s, 60000);
+    assert_int_equal(s->runs, 50);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox"), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_lost_ack_is_sent_again_and_dropped_downstream),
+        TEST(the_first_row_of_a_producer_goes_alone),
+        TEST(an_ack_without_an_offset_deletes_nothing),
+        TEST(a_topic_fault_stops_its_destination_alone),
+        TEST(dead_letters_denied_neither_lose_nor_spin),
+        TEST(a_record_fault_rejects_one_row_and_the_rest_goes_on),
+        TEST(a_fatal_producer_is_replaced),
+        TEST(what_was_committed_leaves_after_a_restart_with_its_own_source),
+        TEST(a_full_outbox_stops_deliveries_until_it_drains),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
