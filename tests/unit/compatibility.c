@@ -9,6 +9,7 @@
 
 #include "codec/compatibility.h"
 #include "support/alloc_fail.h"
+#include "support/shapes.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -50,18 +51,9 @@
 #define LIST(head) RECORD("List", FIELD("head", head) "," FIELD("tail", UNION(NULL_S ",\"List\"")))
 #define FIELD1(name, type) RECORD(name, FIELD("field1", type))
 
-static bus_schema *parse(const char *json)
-{
-    bus_schema *schema;
-    bus_error err;
-    if (bus_schema_parse(json, strlen(json), &schema, &err) != BUS_OK)
-        fail_msg("%s: %s", json, err.text);
-    return schema;
-}
-
 static bus_status check(const char *reader, const char *writer, bus_error *err)
 {
-    bus_schema *to = parse(reader), *from = parse(writer);
+    bus_schema *to = test_schema(reader), *from = test_schema(writer);
     err->text[0] = '\0';
     bus_status status = bus_compatible_read(from, to, err);
     bus_schema_free(to);
@@ -181,8 +173,8 @@ static void weighs_the_levels(void **state)
 {
     (void)state;
     /* one -> two adds a field with a default (full); two -> three requires it: backward only against two. */
-    bus_schema *one = parse(RECORD1(A_INT)), *two = parse(RECORD1(A_INT "," B_DINT)), *three = parse(RECORD1(A_INT "," B_INT)),
-               *wide = parse(RECORD1(FIELD("a", LONG)));
+    bus_schema *one = test_schema(RECORD1(A_INT)), *two = test_schema(RECORD1(A_INT "," B_DINT)), *three = test_schema(RECORD1(A_INT "," B_INT)),
+               *wide = test_schema(RECORD1(FIELD("a", LONG)));
     const bus_schema *history[] = { one, two };
     bus_error err;
     static const struct { const char *level; bus_status three, wide; } cases[] = {
@@ -218,7 +210,7 @@ static void weighs_the_levels(void **state)
 static void survives_failing_allocations(void **state)
 {
     (void)state;
-    bus_schema *reader = parse(LIST(LONG)), *writer = parse(LIST(INT));
+    bus_schema *reader = test_schema(LIST(LONG)), *writer = test_schema(LIST(INT));
     for (long n = 1;; n++) {
         bus_error err = { .status = BUS_OK };
         alloc_fail_at(n, false);

@@ -104,18 +104,9 @@ static bus_status read_by(int reader, const bus_schema *schema, const bus_schema
     return status;
 }
 
-static bus_schema *parse(const char *json)
-{
-    bus_schema *schema;
-    bus_error err;
-    if (bus_schema_parse(json, strlen(json), &schema, &err) != BUS_OK)
-        fail_msg("%s: %s", json, err.text);
-    return schema;
-}
-
 static void all_refuse(const char *what, const char *json, const void *bytes, size_t len, const char *text)
 {
-    bus_schema *schema = parse(json), *without = parse("{\"type\":\"record\",\"name\":\"t.R\",\"fields\":[]}");
+    bus_schema *schema = test_schema(json), *without = test_schema("{\"type\":\"record\",\"name\":\"t.R\",\"fields\":[]}");
     char *exact = malloc(len ? len : 1); /* ASan sees a byte too far */
     assert_non_null(exact);
     memcpy(exact, bytes, len);
@@ -143,7 +134,7 @@ static void deep_recursion_ends_at_64(void **state)
     static const char list[] = "{\"type\":\"record\",\"name\":\"t.R\",\"fields\":[{\"name\":\"next\",\"type\":[\"null\",\"t.R\"]}]}";
     static char bytes[100000];
     memset(bytes, 2, sizeof bytes);
-    bus_schema *schema = parse(list);
+    bus_schema *schema = test_schema(list);
     bus_error err;
     bus_arena arena;
     bus_arena_init(&arena, 0);
@@ -220,8 +211,8 @@ static void names_are_there_once(void **state)
 static void json_is_bounded(void **state)
 {
     (void)state;
-    bus_schema *tree = parse("{\"type\":\"record\",\"name\":\"t.T\",\"fields\":[{\"name\":\"c\",\"type\":{\"type\":\"array\",\"items\":\"T\"}}]}");
-    bus_schema *nothing = parse(RECORD(ARRAY("\"null\"")));
+    bus_schema *tree = test_schema("{\"type\":\"record\",\"name\":\"t.T\",\"fields\":[{\"name\":\"c\",\"type\":{\"type\":\"array\",\"items\":\"T\"}}]}");
+    bus_schema *nothing = test_schema(RECORD(ARRAY("\"null\"")));
     static char text[20000];
     size_t at = 0;
     bus_error err;

@@ -8,18 +8,10 @@
 
 #include "codec/json.h"
 #include "codec/value.h"
+#include "support/shapes.h"
 #include <avro.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bus_schema *parse(const char *json)
-{
-    bus_schema *schema;
-    bus_error err;
-    if (bus_schema_parse(json, strlen(json), &schema, &err) != BUS_OK)
-        fail_msg("%s: %s", json, err.text);
-    return schema;
-}
 
 #define TREE "{\"type\":\"record\",\"name\":\"t.Tree\",\"fields\":[{\"name\":\"n\",\"type\":\"long\"},{\"name\":\"kids\",\"type\":{\"type\":\"array\",\"items\":\"Tree\"}},{\"name\":\"next\",\"type\":[\"null\",\"Tree\"]}]}"
 
@@ -35,7 +27,7 @@ static void goes_there_and_back(void **state)
         { "\"bytes\"", "\"\\u0000\\u00ff\"" }, { "[\"null\",\"int\"]", "7" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        bus_schema *schema = parse(cases[i].schema);
+        bus_schema *schema = test_schema(cases[i].schema);
         bus_error err;
         avro_value_t value;
         bus_buf bytes, again;
@@ -71,20 +63,20 @@ static void keeps_hostile_bytes_from_avro_c(void **state)
     bus_error err;
     avro_value_t value;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        bus_schema *schema = parse(cases[i].schema);
+        bus_schema *schema = test_schema(cases[i].schema);
         assert_int_equal(bus_value_decode(schema, cases[i].bytes, cases[i].len, 0, &value, &err), BUS_CORRUPT);
         assert_string_equal(err.text, cases[i].text);
         bus_schema_free(schema);
     }
     char deep[2 * 100 * 2];
-    bus_schema *tree = parse(TREE);
+    bus_schema *tree = test_schema(TREE);
     memset(deep, 0, sizeof deep);
     for (size_t i = 0; i + 3 <= sizeof deep; i += 3)
         deep[i + 2] = 2;
     assert_int_equal(bus_value_decode(tree, deep, sizeof deep, 0, &value, &err), BUS_CORRUPT);
     assert_non_null(strstr(err.text, "nested deeper than 64"));
     bus_schema_free(tree);
-    bus_schema *none = parse("[]");
+    bus_schema *none = test_schema("[]");
     assert_int_not_equal(bus_value_decode(none, "", 0, 0, &value, &err), BUS_OK);
     bus_schema_free(none);
 }
@@ -92,7 +84,7 @@ static void keeps_hostile_bytes_from_avro_c(void **state)
 static void refuses_other_values(void **state)
 {
     (void)state;
-    bus_schema *ints = parse("\"int\""), *longs = parse("\"long\""), *texts = parse("\"string\"");
+    bus_schema *ints = test_schema("\"int\""), *longs = test_schema("\"long\""), *texts = test_schema("\"string\"");
     avro_value_t value;
     bus_error err;
     bus_buf out;
