@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Shapes: descriptors made at run time from any schema; and such schemas. */
+ * Shapes: descriptors made at run time from any schema. */
 #include "support/shapes.h"
 
 #include "base/map.h"
 
-#include <setjmp.h>
 #include <stdalign.h>
-#include <stdarg.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #define SIZE_MOST (1u << 20) /* so that no sum overflows */
 
@@ -193,13 +189,4 @@ const bus_shape *test_shape_of(const bus_node *node, bus_arena *arena)
         return NULL;
     finish(&out->shape);
     return &out->shape;
-}
-
-bus_schema *test_schema(const char *json)
-{
-    bus_schema *schema = NULL;
-    bus_error err;
-    if (bus_schema_parse(json, strlen(json), &schema, &err) != BUS_OK)
-        fail_msg("%s: %s", json, err.text);
-    return schema;
 }

@@ -10,7 +10,4 @@
 /* NULL: no memory, or a schema that has no C form (a fixed without bytes, an empty enum or union) or one over 1 MiB. */
 const bus_shape *test_shape_of(const bus_node *node, bus_arena *arena);
 
-/* A schema of a text that must parse, or the test fails; to be freed. */
-bus_schema *test_schema(const char *json);
-
 #endif

@@ -9,7 +9,7 @@
 
 #include "codec/compatibility.h"
 #include "support/alloc_fail.h"
-#include "support/shapes.h"
+#include "support/parsed.h"
 #include <stdio.h>
 #include <string.h>
 

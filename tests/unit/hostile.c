@@ -11,6 +11,7 @@
 #include "codec/json.h"
 #include "codec/plan.h"
 #include "codec/value.h"
+#include "support/parsed.h"
 #include "support/shapes.h"
 #include <avro.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 
 #include "codec/json.h"
 #include "codec/value.h"
-#include "support/shapes.h"
+#include "support/parsed.h"
 #include <avro.h>
 #include <stdlib.h>
 #include <string.h>
