@@ -2,7 +2,8 @@
  * Seat: the thread that steps a shard.
  *
  * The thread holds seat->lock except inside a step, an order, or sleep. So whoever wants it to stand still sets `hold`
- * and waits for `held`; what must happen on the shard's own thread (open, claim, drain, close) goes there as an order. */
+ * and waits for `held`; what must happen on the shard's own thread (open, claim, drain, close) goes there as an order.
+ * While it sleeps a caller may take a turn: `visited`; the thread goes on when that is over. */
 #include "service/seat.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -69,9 +70,15 @@ static void run_step(bus_seat *seat)
     }
     if (wait_us <= 0 || seat->hold || seat->order || seat->quit)
         return;
+    seat->until_us = wait_us == INT64_MAX ? INT64_MAX : seat->bus->clock->mono_us(seat->bus->clock) + wait_us;
+    atomic_store_explicit(&seat->asleep, true, memory_order_relaxed);
     pthread_mutex_unlock(&seat->lock);
     bus_waker_sleep(seat->waker, wait_us == INT64_MAX ? -1 : wait_us);
     pthread_mutex_lock(&seat->lock);
+    atomic_store_explicit(&seat->asleep, false, memory_order_relaxed);
+    for (seat->awaited = true; seat->visited;)
+        pthread_cond_wait(&seat->changed, &seat->lock);
+    seat->awaited = false;
 }
 
 static void *seat_main(void *arg)
@@ -94,6 +101,39 @@ static void *seat_main(void *arg)
     }
     pthread_mutex_unlock(&seat->lock);
     return NULL;
+}
+
+/* ---- a caller's turn */
+
+bool bus_seat_enter(bus_seat *seat)
+{
+    if (!atomic_load_explicit(&seat->asleep, memory_order_relaxed))
+        return false;
+    pthread_mutex_lock(&seat->lock);
+    bool enters = seat->asleep && !seat->visited && !seat->hold && !seat->order && !seat->quit;
+    seat->visited |= enters;
+    pthread_mutex_unlock(&seat->lock);
+    return enters;
+}
+
+bus_status bus_seat_visit(bus_seat *seat, bus_call *call, bus_error *err)
+{
+    const bus_clock *clock = seat->bus->clock;
+    bus_status status = BUS_OK;
+    int64_t wait_us;
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* whoever is cancelled here would leave the shard in a transaction */
+    if (!bus_shard_visit(seat->shard, call, &wait_us))
+        status = bus_shard_call(seat->shard, call, err);
+    pthread_mutex_lock(&seat->lock);
+    seat->visited = false;
+    if (seat->awaited)
+        signal_change(seat);
+    else if (wait_us != INT64_MAX && clock->mono_us(clock) + wait_us < seat->until_us)
+        bus_waker_wake(seat->waker);
+    pthread_mutex_unlock(&seat->lock);
+    pthread_setcancelstate(cancel, NULL);
+    return status;
 }
 
 /* Waits a little for a change, with the lock held. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Seat: one shard's place in a process: its thread, and the handshake by which the control thread stops it at a step
- * boundary or has something done there. */
+ * Seat: one shard's place in a process: its thread, the handshake by which the control thread stops it at a step
+ * boundary or has something done there, and that by which a caller of bus_transact takes a turn while the thread sleeps. */
 #ifndef BUS_SERVICE_SEAT_H
 #define BUS_SERVICE_SEAT_H
 
@@ -23,6 +23,9 @@ struct bus_seat {
     pthread_mutex_t lock;       /* what follows, up to the next comment */
     pthread_cond_t changed;
     bool hold, held, quit, draining, drained;
+    _Atomic bool asleep;        /* read without the lock as a hint */
+    bool visited, awaited;      /* a caller is in a turn; the thread waits for its end */
+    int64_t until_us;           /* how long it sleeps, by the monotonic clock */
     bus_seat_order *order;
     bus_status failure;
     bus_error failure_err;
@@ -60,6 +63,12 @@ bool bus_seat_close(bus_seat *seat);
 /* Stops the thread between two steps; false: time is up (only while stopping). Then the shard may be used by the caller. */
 bool bus_seat_hold(bus_seat *seat);
 void bus_seat_go(bus_seat *seat);
+
+/* May the caller take a turn: does the thread sleep, with nothing else asked of it? If so bus_seat_visit must follow; until then
+ * the shard stays open. */
+bool bus_seat_enter(bus_seat *seat);
+/* Runs the call on this thread, or queues it if it cannot be run now; errors as of bus_shard_call. */
+bus_status bus_seat_visit(bus_seat *seat, bus_call *call, bus_error *err);
 
 /* The seat of a key whose shard is open here, with seats_lock held for reading. BUS_ELSEWHERE, BUS_BROKER (N is not known
  * yet), BUS_INVALID (no store; or no key where there are several shards). transact.c */

@@ -189,7 +189,7 @@ static bus_outcome run_all(bus_shard *shard)
             return bus_shard_redo(shard, &err);
         shard->did |= must;
     }
-    if ((outcome = bus_calls_run(shard)) != BUS_OUT_DONE || (outcome = run_schedule(shard)) != BUS_OUT_DONE ||
+    if ((outcome = bus_calls_run(shard)) != BUS_OUT_DONE || shard->visited || (outcome = run_schedule(shard)) != BUS_OUT_DONE ||
         (outcome = run_waiting(shard)) != BUS_OUT_DONE || (outcome = run_draining(shard)) != BUS_OUT_DONE)
         return outcome;
     return run_lanes(shard);
@@ -238,6 +238,8 @@ static void after_commit(bus_shard *shard)
 {
     BUS_FAILPOINT("after-commit");
     bus_count(&shard->metrics.commits, 1);
+    if (shard->busy)
+        shard->busy_at_us = shard->now_us;
     bus_count(&shard->metrics.emitted, bus_outbox_fresh_count(shard->store));
     bus_relay_deleted(shard);
     bus_relay_committed(shard);
@@ -289,6 +291,8 @@ static bool commit(bus_shard *shard, bus_error *err)
 
 static bool work_waits(bus_shard *shard)
 {
+    if (shard->visited)
+        return shard->busy = true;
     bool lanes = bus_fetch_all(shard);
     bus_calls_take(shard);
     shard->busy = lanes || shard->result_count || shard->heads_ready;
@@ -311,7 +315,8 @@ static bool work_waits(bus_shard *shard)
 bool bus_batch_run(bus_shard *shard)
 {
     bus_error err = { 0 };
-    bus_prepare_collect(shard);
+    if (!shard->visited)
+        bus_prepare_collect(shard);
     if (shard->store_retry_at_us > shard->now_us || !work_waits(shard) || atomic_load_explicit(&shard->failed, memory_order_relaxed))
         return false;
     shard->metrics_before = shard->metrics;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Calls: transactions from other threads. Whatever waits when a batch begins shares its commit. */
+ * Calls: transactions from other threads. Whatever waits when a batch begins shares its commit. A caller who finds the shard
+ * asleep is its own batch (bus_shard_visit). */
 #include "shard/internal.h"
 
 #include "base/error.h"
@@ -52,17 +53,33 @@ static bool room(bus_shard *shard)
     return true;
 }
 
+static void take(bus_shard *shard, bus_call *call)
+{
+    struct bus_call_result *result = &shard->results[shard->result_count++];
+    result->call = call;
+    result->status = BUS_OK;
+    result->text[0] = 0;
+}
+
+bool bus_calls_bring(bus_shard *shard, bus_call *call)
+{
+    if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || atomic_load(&shard->calls_waiting) ||
+        atomic_load_explicit(&shard->outbox_bytes_seen, memory_order_relaxed) >= shard->options.limits.outbox_bytes || !room(shard))
+        return false;
+    call->queued_us = shard->now_us;
+    take(shard, call);
+    return true;
+}
+
 void bus_calls_take(bus_shard *shard)
 {
     if (!atomic_load_explicit(&shard->calls_waiting, memory_order_acquire))
         return;
     pthread_mutex_lock(&shard->call_lock);
     while (shard->calls && shard->result_count < MOST_CALLS && room(shard)) {
-        struct bus_call_result *result = &shard->results[shard->result_count++];
-        result->call = shard->calls;
-        result->status = BUS_OK;
-        result->text[0] = 0;
-        shard->calls = shard->calls->next;
+        bus_call *call = shard->calls;
+        shard->calls = call->next;
+        take(shard, call);
     }
     if (!shard->calls) {
         shard->calls_tail = &shard->calls;

@@ -199,6 +199,8 @@ struct bus_shard {
     struct bus_call_result *results; size_t result_count, result_cap; /* calls of this batch */
     bool did;                       /* the batch has something to commit */
     bool busy;                      /* it has more to do than deleting acknowledged rows */
+    int64_t busy_at_us;             /* when that was so last */
+    bool visited;                   /* it is one call that its caller runs: nothing else may be done on that thread */
     int64_t store_retry_at_us;      /* after a failed commit */
     bus_backoff store_backoff;
     bool store_warned, outbox_full_warned, parked_full_warned, misplaced_warned;
@@ -266,6 +268,7 @@ void bus_batch_free(bus_shard *shard);
 
 /* calls.c: transactions from outside */
 void bus_calls_take(bus_shard *shard);              /* into the batch */
+bool bus_calls_bring(bus_shard *shard, bus_call *call); /* the same for a visitor's; false: it must queue */
 bus_outcome bus_calls_run(bus_shard *shard);
 void bus_calls_done(bus_shard *shard);              /* the batch is durable */
 void bus_calls_fail(bus_shard *shard, bus_status status, const char *text); /* all, also those still queued */

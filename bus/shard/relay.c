@@ -9,8 +9,8 @@
 #include <string.h>
 
 #define SCAN_ROWS 2000
-#define DELETE_AFTER_US 20000 /* an idle shard deletes acknowledged rows after this long, in a transaction of its own */
-#define DELETE_LATE_US 1000000 /* a busy one, in a transaction that has more to do, what it could not delete by whole tables */
+#define DELETE_AFTER_US 20000 /* a shard that has been idle for this long deletes acknowledged rows, in a transaction of its own */
+#define DELETE_LATE_US 1000000 /* another does so with its next one, what it could not delete by whole tables */
 #define DELETE_MOST 10000
 
 /* ---- destinations */
@@ -227,13 +227,22 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* A transaction of its own costs the next caller a commit: one that has just had work will have more, and delete with that. */
+static int64_t delete_at_us(const bus_shard *shard)
+{
+    const bus_relay *relay = &shard->relay;
+    int64_t idle = (relay->acked_since_us > shard->busy_at_us ? relay->acked_since_us : shard->busy_at_us) + DELETE_AFTER_US;
+    int64_t late = relay->acked_since_us + DELETE_LATE_US;
+    return idle < late ? idle : late;
+}
+
 bool bus_relay_wants_delete(const bus_shard *shard, bool idle)
 {
     const bus_relay *relay = &shard->relay;
     if (!relay->acked_count)
         return false;
     return relay->rewound || relay->acked_count >= DELETE_MOST ||
-           shard->now_us - relay->acked_since_us >= (idle ? DELETE_AFTER_US : DELETE_LATE_US);
+           shard->now_us >= (idle ? delete_at_us(shard) : relay->acked_since_us + DELETE_LATE_US);
 }
 
 bus_status bus_relay_delete_acked(bus_shard *shard, bool lazily, bus_error *err)
@@ -286,8 +295,8 @@ int64_t bus_relay_wait_us(const bus_shard *shard)
 {
     const bus_relay *relay = &shard->relay;
     int64_t wait = relay->deaf ? relay->quiet_until_us - shard->now_us : INT64_MAX;
-    if (relay->acked_count && (relay->rewound || relay->acked_since_us + DELETE_AFTER_US - shard->now_us < wait))
-        wait = relay->rewound ? 0 : relay->acked_since_us + DELETE_AFTER_US - shard->now_us;
+    if (relay->acked_count && (relay->rewound || delete_at_us(shard) - shard->now_us < wait))
+        wait = relay->rewound ? 0 : delete_at_us(shard) - shard->now_us;
     /* They are deleted by a transaction, and none begins before the store is tried again. */
     if (relay->acked_count && wait < shard->store_retry_at_us - shard->now_us)
         wait = shard->store_retry_at_us - shard->now_us;

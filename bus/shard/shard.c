@@ -261,15 +261,31 @@ static void checkpoint(bus_shard *shard)
     }
 }
 
+static void begin_turn(bus_shard *shard)
+{
+    shard->now_us = shard->clock->mono_us(shard->clock);
+    shard->now_ms = shard->clock->wall_ms(shard->clock);
+    bus_relay_reports(shard);
+    BUS_FAILPOINT("after-reports");
+}
+
+static int64_t next_turn_us(bus_shard *shard)
+{
+    if (bus_relay_listen(shard))
+        return 0;
+    int64_t wait = bus_batch_wait_us(shard), other = bus_relay_wait_us(shard);
+    if (other < wait)
+        wait = other;
+    other = bus_offsets_wait_us(shard);
+    return other < wait ? other : wait;
+}
+
 int64_t bus_shard_step(bus_shard *shard)
 {
     /* Until the claim nobody knows whether this store is the right one: it must change nothing and send nothing. */
     if (atomic_load_explicit(&shard->failed, memory_order_relaxed) || !shard->claimed)
         return INT64_MAX;
-    shard->now_us = shard->clock->mono_us(shard->clock);
-    shard->now_ms = shard->clock->wall_ms(shard->clock);
-    bus_relay_reports(shard);
-    BUS_FAILPOINT("after-reports");
+    begin_turn(shard);
     bool worked = bus_batch_run(shard);
     if (atomic_load_explicit(&shard->failed, memory_order_relaxed)) {
         bus_calls_fail(shard, BUS_CLOSED, shard->failure.text);
@@ -280,13 +296,31 @@ int64_t bus_shard_step(bus_shard *shard)
     if (worked)
         checkpoint(shard);
     publish(shard);
-    if (worked || bus_relay_listen(shard))
-        return 0;
-    int64_t wait = bus_batch_wait_us(shard), other = bus_relay_wait_us(shard);
-    if (other < wait)
-        wait = other;
-    other = bus_offsets_wait_us(shard);
-    return other < wait ? other : wait;
+    return worked ? 0 : next_turn_us(shard);
+}
+
+bool bus_shard_visit(bus_shard *shard, bus_call *call, int64_t *wait_us)
+{
+    *wait_us = 0;
+    if (atomic_load_explicit(&shard->failed, memory_order_relaxed) || !shard->claimed ||
+        shard->store_retry_at_us > shard->clock->mono_us(shard->clock))
+        return false;
+    begin_turn(shard);
+    if (!bus_calls_bring(shard, call))
+        return false;
+    shard->visited = true;
+    bool worked = bus_batch_run(shard);
+    shard->visited = false;
+    if (atomic_load_explicit(&shard->failed, memory_order_relaxed)) {
+        bus_calls_fail(shard, BUS_CLOSED, shard->failure.text);
+        return true;
+    }
+    bus_relay_pump(shard);
+    if (worked)
+        checkpoint(shard);
+    publish(shard);
+    *wait_us = next_turn_us(shard);
+    return true;
 }
 
 bus_status bus_shard_failure(const bus_shard *shard, bus_error *err)

@@ -106,7 +106,7 @@ int bus_shard_index(const bus_shard *shard);
 int64_t bus_shard_handler_since(const bus_shard *shard, char where[128]);
 
 /* A transaction from outside (bus_transact). Queued from any thread, run by step together with whatever else is waiting, and
- * completed (after the commit is durable) on the shard's thread by `done`, which must not block. The call is the caller's memory
+ * completed (after the commit is durable) on the thread of that step by `done`, which must not block. The call is the caller's memory
  * until then. */
 typedef struct bus_call bus_call;
 struct bus_call {
@@ -118,6 +118,9 @@ struct bus_call {
 };
 /* BUS_CLOSED when draining; BUS_FULL when the outbox is at its bound. */
 bus_status bus_shard_call(bus_shard *shard, bus_call *call, bus_error *err);
+/* The same on the caller's own thread while nobody is in a step: a turn with this call alone, no delivery, no timer, no other's
+ * call. True: `done` has been called, and *wait_us is as of bus_shard_step. False: it must queue. */
+bool bus_shard_visit(bus_shard *shard, bus_call *call, int64_t *wait_us);
 
 /* True on a thread that is inside a handler or transaction of any shard. */
 bool bus_shard_inside(void);

@@ -2,8 +2,9 @@
  * The ceilings of the store: SQLite alone, with the settings, the rows and the sizes that the bus uses.
  *
  *   sqlite_raw rows   --count N --dir D [--compact 1]   the upsert and the outbox row, 4 threads with a file each, 1,000 a commit
- *   sqlite_raw commit --seconds S --dir D [--rate R]    the same two rows, one commit each, one thread */
+ *   sqlite_raw commit --seconds S --dir D [--rate R] [--sync-us U]  the same two rows, one commit each, one thread */
 #include "bench/bench.h"
+#include "bench/slow_sync.h"
 #include "codec/envelope.h"
 #include <pthread.h>
 #include <sqlite3.h>
@@ -183,6 +184,7 @@ int main(int argc, char **argv)
     const char *directory = bench_text_option(argc, argv, "--dir", "/tmp");
     bus_buf headers;
     int result = 2;
+    bench_slow_sync(bench_option(argc, argv, "--sync-us", 0));
     pack(bench_option(argc, argv, "--compact", 0) != 0, &headers);
     if (strcmp(argv[1], "rows") == 0)
         result = rows(directory, bench_option(argc, argv, "--count", 400000), &headers);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Transactions from outside, and how soon another process sees what they emit:
  *
- *   transact callers --callers C --seconds S name=value ...   C threads, each an upsert and an event at a time
+ *   transact callers --callers C --seconds S [--sync-us U] name=value ... C threads, each an upsert and an event at a time
  *   transact handover --callers C --seconds S                 the ceiling of C callers: the same threads hand over to one that does
  *                                                             nothing and answers; no store, no broker
  *   transact read    --count N --file F name=value ...        handles what `write` emits; notes when. Begin it first
@@ -11,6 +11,7 @@
  *                                                             relay beside it costs a writer
  */
 #include "bench/parts.h"
+#include "bench/slow_sync.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -355,6 +356,7 @@ int main(int argc, char **argv)
 {
     if (argc == 1)
         return 0;
+    bench_slow_sync(bench_option(argc, argv, "--sync-us", 0));
     bus_config *config = bench_config(argc, argv);
     const char *file = bench_text_option(argc, argv, "--file", "/tmp/bench-times");
     long count = bench_option(argc, argv, "--count", 2000);

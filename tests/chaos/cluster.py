@@ -31,6 +31,11 @@ class Cluster:
         which = ("--node", str(node)) if node else ()
         return run(SCRIPT, command, "--dir", self.directory, *which, *words, timeout=240)
 
+    def in_sync_wanted(self, topic, replicas):
+        """More than there are: the topic is read, but takes nothing."""
+        run(SCRIPT, "tool", "kafka-configs", "--bootstrap-server", self.servers, "--alter", "--entity-type", "topics", "--entity-name", topic,
+            "--add-config", f"min.insync.replicas={replicas}", timeout=60)
+
     def kill(self, node):
         self.down_nodes.add(node)
         self.paused.discard(node)

@@ -186,6 +186,8 @@ void sim_run_jobs(sim_process *process);
 void sim_hear(sim *s, sim_process *process);
 /* One turn of a shard's loop; true if it had anything to do. */
 bool sim_turn(sim *s, sim_process *process, int shard);
+/* A transaction on its caller's thread; false: it must queue, if the process lives. */
+bool sim_visit(sim *s, sim_process *process, int shard, bus_call *call);
 /* The coordinator deals the shards of a service to its living processes. */
 void sim_rebalance(sim *s, int service);
 #ifdef BUS_FAILPOINTS

@@ -16,7 +16,7 @@ static const char *const names[SIM_COUNTS] = {
     [SIM_RECREATED] = "recreated", [SIM_RESET_BACK] = "reset-back", [SIM_RESET_FORWARD] = "reset-forward",
     [SIM_MARKERS] = "transaction-markers", [SIM_NOISE] = "foreign-noise", [SIM_CLOCK_FORWARD] = "clock-forward", [SIM_CLOCK_BACK] = "clock-back", [SIM_DEATH] = "death", [SIM_DEATH_INSIDE] = "death-inside",
     [SIM_STOP] = "stop", [SIM_REPEAT] = "foreign-repeat", [SIM_REDRIVE] = "redrive", [SIM_DISCARD] = "discard",
-    [SIM_COMMAND_TWICE] = "command-twice", [SIM_CALL] = "transaction", [SIM_RETRY] = "handler-retry", [SIM_REJECT] = "handler-reject",
+    [SIM_COMMAND_TWICE] = "command-twice", [SIM_CALL] = "transaction", [SIM_VISIT] = "transaction-by-its-caller", [SIM_RETRY] = "handler-retry", [SIM_REJECT] = "handler-reject",
     [SIM_PAUSE] = "handler-pause", [SIM_STICKY] = "handler-error", [SIM_KILLER] = "handler-kills", [SIM_PREPARE_RETRY] = "prepare-retry",
     [SIM_PREPARE_PAUSE] = "prepare-pause", [SIM_POWER] = "power-loss", [SIM_POWER_INSIDE] = "power-loss-inside",
     [SIM_DEATH_AT_DISK] = "death-at-disk", [SIM_FULL_DISK] = "full-disk", [SIM_SYNC_FAILS] = "sync-fails",

@@ -48,13 +48,20 @@ static void transact(sim *s)
     call->sim = s;
     call->number = SIM_CALLS + s->step;
     snprintf(call->key, sizeof call->key, "k%d", key);
-    bus_shard *shard = bus_host_shard(process->host, bus_partition_of(call->key, strlen(call->key), SIM_SHARDS));
-    if (!shard || bus_shard_call(shard, &call->call, NULL)) {
-        free(call);
-        return;
+    int shard = bus_partition_of(call->key, strlen(call->key), SIM_SHARDS);
+    bool taken = false, here = sim_chance(s, 400);
+    if (bus_host_shard(process->host, shard) && here && sim_strikes(s, SIM_VISIT)) {
+        sim_note(s, "transaction %d, key %s, by its caller", call->number, call->key);
+        taken = sim_visit(s, process, shard, &call->call);
     }
-    sim_note(s, "transaction %d, key %s", call->number, call->key);
-    s->call[s->calls++] = call;
+    if (!taken && process->host && bus_host_shard(process->host, shard)) {
+        sim_note(s, "transaction %d, key %s", call->number, call->key);
+        taken = bus_shard_call(bus_host_shard(process->host, shard), &call->call, NULL) == BUS_OK;
+    }
+    if (taken)
+        s->call[s->calls++] = call;
+    else
+        free(call);
 }
 
 /* What `bus dlq redrive` and `discard` write: the event's bytes and headers, and the command. */

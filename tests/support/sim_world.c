@@ -307,6 +307,16 @@ bool sim_turn(sim *s, sim_process *process, int shard)
     return went;
 }
 
+bool sim_visit(sim *s, sim_process *process, int shard, bus_call *call)
+{
+    int64_t wait_us;
+    s->acting = process;
+    bool ran = bus_shard_visit(bus_host_shard(process->host, shard), call, &wait_us);
+    if (!acted(s))
+        look(s, process, shard);
+    return ran;
+}
+
 void sim_rebalance(sim *s, int service)
 {
     sim_process *alive[SIM_PROCESSES];
