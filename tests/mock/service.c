@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -384,6 +385,63 @@ static void a_crowd_is_served(void **state)
     bus_close(self);
 }
 
+/* ---- a caller whose shard sleeps runs its transaction itself */
+
+typedef struct visitor { bus *self; atomic_int *inside; pthread_t ran_by; int own, overlaps, failed; } visitor;
+
+static bus_verdict alone(bus_tx *tx, void *opaque)
+{
+    visitor *v = opaque;
+    v->ran_by = pthread_self();
+    v->overlaps += atomic_fetch_add(v->inside, 1) != 0;
+    bus_verdict verdict = write_note(tx, (void *)(uintptr_t)"z");
+    usleep(200);
+    atomic_fetch_sub(v->inside, 1);
+    return verdict;
+}
+
+static void *visit(void *opaque)
+{
+    visitor *v = opaque;
+    bus_error err = { 0 };
+    for (int i = 0; i < 40 && !v->failed; i++) {
+        usleep((useconds_t)(i % 7) * 1000);
+        v->failed = bus_transact(v->self, "z", 1, alone, v, &err) != BUS_OK;
+        v->own += pthread_equal(v->ran_by, pthread_self()) != 0;
+    }
+    return NULL;
+}
+
+static void a_caller_runs_its_transaction_itself_while_the_shard_sleeps(void **state)
+{
+    (void)state;
+    bus *self = open_desk();
+    atomic_int inside = 0;
+    visitor v[3];
+    pthread_t thread[3];
+    int own = 0;
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    pthread_attr_setstacksize(&small, 128 << 10); /* as bus_transact asks for */
+#endif
+    for (int i = 0; i < 3; i++) {
+        v[i] = (visitor){ .self = self, .inside = &inside };
+        assert_int_equal(pthread_create(&thread[i], &small, visit, &v[i]), 0);
+    }
+    pthread_attr_destroy(&small);
+    for (int i = 0; i < 3; i++)
+        pthread_join(thread[i], NULL);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(v[i].failed, 0);
+        assert_int_equal(v[i].overlaps, 0);
+        own += v[i].own;
+    }
+    assert_in_range(own, 1, 120);
+    assert_int_equal(times(self, "z", "z"), 120);
+    bus_close(self);
+}
+
 /* What cannot leave makes the drain run out of time; the shard may still be at its lanes then. The last test: no broker after it. */
 static void a_stop_without_a_broker_ends_in_time(void **state)
 {
@@ -410,6 +468,7 @@ int main(void)
         cmocka_unit_test(values_of_another_version_are_handled),
         cmocka_unit_test(readiness_and_metrics_are_told),
         cmocka_unit_test(a_crowd_is_served),
+        cmocka_unit_test(a_caller_runs_its_transaction_itself_while_the_shard_sleeps),
         cmocka_unit_test(a_stop_without_a_broker_ends_in_time),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
