@@ -31,6 +31,8 @@ struct bus_kafka_publisher {
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
     _Atomic int64_t out;
+    _Atomic int64_t told;   /* of them those that somebody is called for */
+    pthread_mutex_t helping;
     /* Failures nobody was called for, since the last flush. Polling thread only. */
     int64_t failed;
     bus_error first_failure;
@@ -94,6 +96,7 @@ bus_status bus_kafka_publisher_open(const bus_config *config, const char *where,
     p->opaque = opaque;
     snprintf(p->where, sizeof p->where, "%s", where);
     pthread_rwlock_init(&p->lock, NULL);
+    pthread_mutex_init(&p->helping, NULL);
     status = bus_kafka_conf(config, BUS_KAFKA_PUBLISHER, where, &p->conf, err);
     /* Sticky partitioning would decide for records without a key, and not ask. */
     if (status == BUS_OK)
@@ -113,6 +116,7 @@ bus_status bus_kafka_publisher_open(const bus_config *config, const char *where,
     }
     if (p->conf)
         rd_kafka_conf_destroy(p->conf);
+    pthread_mutex_destroy(&p->helping);
     pthread_rwlock_destroy(&p->lock);
     free(p);
     return status;
@@ -128,6 +132,7 @@ static void report(bus_kafka_publisher *p, const rd_kafka_message_t *message)
     if (record->done) {
         record->done(record->opaque, err.status, message->partition, message->err ? BUS_OFFSET_NONE : message->offset,
                      message->err ? &err : NULL);
+        atomic_fetch_sub(&p->told, 1);
     } else if (message->err && p->failed++ == 0) {
         p->first_failure = err;
     }
@@ -185,6 +190,22 @@ int bus_kafka_publisher_poll(bus_kafka_publisher *p, int timeout_ms)
     if (p->rk)
         renew(p);
     return count;
+}
+
+bool bus_kafka_publisher_help(bus_kafka_publisher *p)
+{
+    if (pthread_mutex_trylock(&p->helping) != 0)
+        return false;
+    bool quiet = !bus_kafka_publisher_calls(p);
+    if (quiet)
+        bus_kafka_publisher_poll(p, 0);
+    pthread_mutex_unlock(&p->helping);
+    return quiet;
+}
+
+bool bus_kafka_publisher_calls(const bus_kafka_publisher *p)
+{
+    return atomic_load(&((bus_kafka_publisher *)(uintptr_t)p)->told) > 0;
 }
 
 /* Key, else ce_id, so that an event without a key goes the same way each time. */
@@ -248,6 +269,11 @@ bus_status bus_kafka_publish(bus_kafka_publisher *p, const bus_row *row, bus_kaf
     record->opaque = opaque;
     if (row->partition < 0)
         hash_of(record, row);
+    if (done) {
+        atomic_fetch_add(&p->told, 1);
+        pthread_mutex_lock(&p->helping); /* whoever helps after this knows of it */
+        pthread_mutex_unlock(&p->helping);
+    }
     pthread_rwlock_rdlock(&p->lock);
     atomic_fetch_add(&p->out, 1);
     code = p->rk ? send_row(p->rk, row, record) : RD_KAFKA_RESP_ERR__DESTROY;
@@ -256,6 +282,8 @@ bus_status bus_kafka_publish(bus_kafka_publisher *p, const bus_row *row, bus_kaf
     pthread_rwlock_unlock(&p->lock);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return BUS_OK;
+    if (done)
+        atomic_fetch_sub(&p->told, 1);
     free(record);
     /* Until the polling thread has renewed it. */
     if (code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
@@ -307,6 +335,7 @@ void bus_kafka_publisher_close(bus_kafka_publisher *p, int timeout_ms)
     }
     end(p);
     rd_kafka_conf_destroy(p->conf);
+    pthread_mutex_destroy(&p->helping);
     pthread_rwlock_destroy(&p->lock);
     free(p);
 }

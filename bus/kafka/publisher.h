@@ -31,6 +31,12 @@ bus_status bus_kafka_publish(bus_kafka_publisher *publisher, const bus_row *row,
 /* Runs waiting callbacks; waits up to timeout_ms for the first. Returns how many. One thread at a time. */
 int bus_kafka_publisher_poll(bus_kafka_publisher *publisher, int timeout_ms);
 
+/* Takes the reports that are there, if nobody is to be called for any record that is out; else false, and does nothing: a program's
+ * thread that publishes may help so without running anybody's callback. In place of a poll, never beside one. */
+bool bus_kafka_publisher_help(bus_kafka_publisher *publisher);
+/* Is somebody to be called for a record that is out? Any thread. */
+bool bus_kafka_publisher_calls(const bus_kafka_publisher *publisher);
+
 /* Polls until nothing is out; <0: for ever. BUS_TIMEOUT: some are still out. BUS_BROKER (or the first failure's own
  * status): some without a `done` have failed since the last flush. */
 bus_status bus_kafka_publisher_flush(bus_kafka_publisher *publisher, int timeout_ms, bus_error *err);

@@ -24,8 +24,6 @@ struct bus_outlet {
     bool started;
     atomic_bool quit;
     pthread_mutex_t turn;
-    pthread_mutex_t helping;    /* before turn; never while a callback runs */
-    _Atomic int64_t told;       /* records out that somebody is called for */
     _Atomic unsigned published, helped;
     bool compact;
     size_t message_bytes;
@@ -38,14 +36,11 @@ static void wake(void *opaque)
 
 static void help(bus_outlet *outlet)
 {
-    if (pthread_mutex_trylock(&outlet->helping) != 0)
+    if (pthread_mutex_trylock(&outlet->turn) != 0)
         return;
-    if (atomic_load(&outlet->told) == 0 && pthread_mutex_trylock(&outlet->turn) == 0) {
-        bus_kafka_publisher_poll(outlet->publisher, 0);
-        pthread_mutex_unlock(&outlet->turn);
+    if (bus_kafka_publisher_help(outlet->publisher))
         atomic_fetch_add(&outlet->helped, 1);
-    }
-    pthread_mutex_unlock(&outlet->helping);
+    pthread_mutex_unlock(&outlet->turn);
 }
 
 /* Reports that nobody is called for are left to those who publish, as long as they go on. */
@@ -55,7 +50,7 @@ static void leave_to_helpers(bus_outlet *outlet)
     do {
         const struct timespec moment = { 0, 1000000 };
         seen = atomic_load(&outlet->helped);
-        if (atomic_load(&outlet->told) || atomic_load(&outlet->quit))
+        if (bus_kafka_publisher_calls(outlet->publisher) || atomic_load(&outlet->quit))
             return;
         nanosleep(&moment, NULL);
     } while (seen != atomic_load(&outlet->helped));
@@ -82,7 +77,6 @@ static bus_status outlet_open(bus *self, bus_outlet **out, bus_error *err)
         return bus_fail_nomem(err);
     }
     pthread_mutex_init(&outlet->turn, NULL);
-    pthread_mutex_init(&outlet->helping, NULL);
     outlet->compact = strcmp(bus_config_text(self->config, "envelope"), "compact") == 0;
     outlet->message_bytes = (size_t)bus_config_int(self->config, "message.max.bytes");
     bus_status status = bus_kafka_publisher_open(self->config, self->name, wake, outlet->waker, &outlet->publisher, err);
@@ -122,40 +116,14 @@ void bus_outlet_close(bus_outlet *outlet)
     bus_kafka_publisher_close(outlet->publisher, CLOSE_MS);
     bus_waker_free(outlet->waker);
     pthread_mutex_destroy(&outlet->turn);
-    pthread_mutex_destroy(&outlet->helping);
     free(outlet);
-}
-
-typedef struct told { bus_outlet *outlet; bus_kafka_published done; void *opaque; } told;
-
-static void tell(void *opaque, bus_status status, int32_t partition, int64_t offset, const bus_error *err)
-{
-    told *mine = opaque;
-    mine->done(mine->opaque, status, partition, offset, err);
-    atomic_fetch_sub(&mine->outlet->told, 1);
-    free(mine);
 }
 
 bus_status bus_outlet_publish(bus_outlet *outlet, const bus_row *row, bus_kafka_published done, void *opaque, bus_error *err)
 {
-    if (!done) {
-        bus_status status = bus_kafka_publish(outlet->publisher, row, NULL, NULL, err);
-        if (status == BUS_FULL || atomic_fetch_add(&outlet->published, 1) % HELP_EVERY == HELP_EVERY - 1)
-            help(outlet);
-        return status;
-    }
-    told *mine = malloc(sizeof *mine);
-    if (!mine)
-        return bus_fail_nomem(err);
-    *mine = (told){ outlet, done, opaque };
-    atomic_fetch_add(&outlet->told, 1);
-    pthread_mutex_lock(&outlet->helping); /* whoever helps after this knows of it */
-    pthread_mutex_unlock(&outlet->helping);
-    bus_status status = bus_kafka_publish(outlet->publisher, row, tell, mine, err);
-    if (status != BUS_OK) {
-        atomic_fetch_sub(&outlet->told, 1);
-        free(mine);
-    }
+    bus_status status = bus_kafka_publish(outlet->publisher, row, done, opaque, err);
+    if (!done && (status == BUS_FULL || atomic_fetch_add(&outlet->published, 1) % HELP_EVERY == HELP_EVERY - 1))
+        help(outlet);
     return status;
 }
 

@@ -121,8 +121,6 @@ bus_status bus_seat_visit(bus_seat *seat, bus_call *call, bus_error *err)
     const bus_clock *clock = seat->bus->clock;
     bus_status status = BUS_OK;
     int64_t wait_us;
-    int cancel;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* whoever is cancelled here would leave the shard in a transaction */
     if (!bus_shard_visit(seat->shard, call, &wait_us))
         status = bus_shard_call(seat->shard, call, err);
     pthread_mutex_lock(&seat->lock);
@@ -132,7 +130,6 @@ bus_status bus_seat_visit(bus_seat *seat, bus_call *call, bus_error *err)
     else if (wait_us != INT64_MAX && clock->mono_us(clock) + wait_us < seat->until_us)
         bus_waker_wake(seat->waker);
     pthread_mutex_unlock(&seat->lock);
-    pthread_setcancelstate(cancel, NULL);
     return status;
 }
 

@@ -93,9 +93,11 @@ bus_status bus_transact(bus *self, const void *key, size_t key_len, bus_transact
     bus_status status = wait_joined(self, err);
     if (status != BUS_OK)
         return status;
+    int cancel; /* who is cancelled here would leave the shard in a transaction, or its call on a stack that is gone */
     waiting mine; /* not a mutex with a condition: who is woken by one must wait for the other, too */
     mine.call = (bus_call){ .fn = fn, .opaque = opaque, .done = wake_caller };
     mine.err.status = BUS_OK;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     (void)sem_init(&mine.ended, 0, 0);
     status = submit(self, key, key_len, true, &mine.call, err);
     if (status == BUS_OK) {
@@ -106,6 +108,7 @@ bus_status bus_transact(bus *self, const void *key, size_t key_len, bus_transact
             *err = mine.err;
     }
     (void)sem_destroy(&mine.ended);
+    pthread_setcancelstate(cancel, NULL);
     return status;
 }
 

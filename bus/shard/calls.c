@@ -16,11 +16,16 @@ struct bus_call_result {
     char text[BUS_REASON];
 };
 
+static bool outbox_full(bus_shard *shard)
+{
+    return atomic_load_explicit(&shard->outbox_bytes_seen, memory_order_relaxed) >= shard->options.limits.outbox_bytes;
+}
+
 bus_status bus_shard_call(bus_shard *shard, bus_call *call, bus_error *err)
 {
     if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || atomic_load_explicit(&shard->failed, memory_order_relaxed))
         return bus_fail(err, BUS_CLOSED, "%s is closing: no new transactions", shard->where);
-    if (atomic_load_explicit(&shard->outbox_bytes_seen, memory_order_relaxed) >= shard->options.limits.outbox_bytes)
+    if (outbox_full(shard))
         return bus_fail(err, BUS_FULL, "the outbox of %s is at its bound (outbox.max.bytes): Kafka takes no rows at the moment; try again "
                         "later", shard->where);
     call->next = NULL;
@@ -63,8 +68,7 @@ static void take(bus_shard *shard, bus_call *call)
 
 bool bus_calls_bring(bus_shard *shard, bus_call *call)
 {
-    if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || atomic_load(&shard->calls_waiting) ||
-        atomic_load_explicit(&shard->outbox_bytes_seen, memory_order_relaxed) >= shard->options.limits.outbox_bytes || !room(shard))
+    if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || atomic_load(&shard->calls_waiting) || outbox_full(shard) || !room(shard))
         return false;
     call->queued_us = shard->now_us;
     take(shard, call);

@@ -228,12 +228,11 @@ static int by_id(const void *a, const void *b)
 }
 
 /* A transaction of its own costs the next caller a commit: one that has just had work will have more, and delete with that. */
-static int64_t delete_at_us(const bus_shard *shard)
+static int64_t delete_at_us(const bus_shard *shard, bool idle)
 {
-    const bus_relay *relay = &shard->relay;
-    int64_t idle = (relay->acked_since_us > shard->busy_at_us ? relay->acked_since_us : shard->busy_at_us) + DELETE_AFTER_US;
-    int64_t late = relay->acked_since_us + DELETE_LATE_US;
-    return idle < late ? idle : late;
+    int64_t since = shard->relay.acked_since_us, late = since + DELETE_LATE_US;
+    int64_t soon = (since > shard->busy_at_us ? since : shard->busy_at_us) + DELETE_AFTER_US;
+    return idle && soon < late ? soon : late;
 }
 
 bool bus_relay_wants_delete(const bus_shard *shard, bool idle)
@@ -242,7 +241,7 @@ bool bus_relay_wants_delete(const bus_shard *shard, bool idle)
     if (!relay->acked_count)
         return false;
     return relay->rewound || relay->acked_count >= DELETE_MOST ||
-           shard->now_us >= (idle ? delete_at_us(shard) : relay->acked_since_us + DELETE_LATE_US);
+           shard->now_us >= delete_at_us(shard, idle);
 }
 
 bus_status bus_relay_delete_acked(bus_shard *shard, bool lazily, bus_error *err)
@@ -295,8 +294,9 @@ int64_t bus_relay_wait_us(const bus_shard *shard)
 {
     const bus_relay *relay = &shard->relay;
     int64_t wait = relay->deaf ? relay->quiet_until_us - shard->now_us : INT64_MAX;
-    if (relay->acked_count && (relay->rewound || delete_at_us(shard) - shard->now_us < wait))
-        wait = relay->rewound ? 0 : delete_at_us(shard) - shard->now_us;
+    int64_t deleted = relay->rewound ? 0 : delete_at_us(shard, true) - shard->now_us;
+    if (relay->acked_count && deleted < wait)
+        wait = deleted;
     /* They are deleted by a transaction, and none begins before the store is tried again. */
     if (relay->acked_count && wait < shard->store_retry_at_us - shard->now_us)
         wait = shard->store_retry_at_us - shard->now_us;

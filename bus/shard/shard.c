@@ -280,46 +280,48 @@ static int64_t next_turn_us(bus_shard *shard)
     return other < wait ? other : wait;
 }
 
+/* A batch and what follows from it. False: the shard has halted. */
+static bool turn(bus_shard *shard, bool *worked)
+{
+    *worked = bus_batch_run(shard);
+    if (atomic_load_explicit(&shard->failed, memory_order_relaxed)) {
+        bus_calls_fail(shard, BUS_CLOSED, shard->failure.text);
+        return false;
+    }
+    bus_relay_pump(shard);
+    if (!shard->visited)
+        bus_offsets_step(shard);
+    if (*worked)
+        checkpoint(shard);
+    publish(shard);
+    return true;
+}
+
 int64_t bus_shard_step(bus_shard *shard)
 {
+    bool worked;
     /* Until the claim nobody knows whether this store is the right one: it must change nothing and send nothing. */
     if (atomic_load_explicit(&shard->failed, memory_order_relaxed) || !shard->claimed)
         return INT64_MAX;
     begin_turn(shard);
-    bool worked = bus_batch_run(shard);
-    if (atomic_load_explicit(&shard->failed, memory_order_relaxed)) {
-        bus_calls_fail(shard, BUS_CLOSED, shard->failure.text);
+    if (!turn(shard, &worked))
         return INT64_MAX;
-    }
-    bus_relay_pump(shard);
-    bus_offsets_step(shard);
-    if (worked)
-        checkpoint(shard);
-    publish(shard);
     return worked ? 0 : next_turn_us(shard);
 }
 
 bool bus_shard_visit(bus_shard *shard, bus_call *call, int64_t *wait_us)
 {
+    bool worked;
     *wait_us = 0;
-    if (atomic_load_explicit(&shard->failed, memory_order_relaxed) || !shard->claimed ||
-        shard->store_retry_at_us > shard->clock->mono_us(shard->clock))
+    if (atomic_load_explicit(&shard->failed, memory_order_relaxed) || !shard->claimed)
         return false;
     begin_turn(shard);
-    if (!bus_calls_bring(shard, call))
+    if (shard->store_retry_at_us > shard->now_us || !bus_calls_bring(shard, call))
         return false;
     shard->visited = true;
-    bool worked = bus_batch_run(shard);
+    if (turn(shard, &worked))
+        *wait_us = next_turn_us(shard);
     shard->visited = false;
-    if (atomic_load_explicit(&shard->failed, memory_order_relaxed)) {
-        bus_calls_fail(shard, BUS_CLOSED, shard->failure.text);
-        return true;
-    }
-    bus_relay_pump(shard);
-    if (worked)
-        checkpoint(shard);
-    publish(shard);
-    *wait_us = next_turn_us(shard);
     return true;
 }
 

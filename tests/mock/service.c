@@ -442,6 +442,85 @@ static void a_caller_runs_its_transaction_itself_while_the_shard_sleeps(void **s
     bus_close(self);
 }
 
+typedef struct quitter { bus *self; pthread_t thread; atomic_bool stays; bus_status status; } quitter;
+
+/* Whoever runs this, it is the caller who is asked to end. */
+static bus_verdict cancel_caller(bus_tx *tx, void *opaque)
+{
+    pthread_cancel(((quitter *)opaque)->thread);
+    bus_verdict verdict = write_note(tx, (void *)(uintptr_t)"quit");
+    usleep(1000); /* where a thread is cancelled that may be */
+    return verdict;
+}
+
+static void *quit(void *opaque)
+{
+    quitter *q = opaque;
+    bus_error err = { 0 };
+    q->thread = pthread_self();
+    q->status = BUS_BUG;
+    q->status = bus_transact(q->self, "z", 1, cancel_caller, q, &err);
+    pthread_testcancel();
+    atomic_store(&q->stays, true);
+    return NULL;
+}
+
+static void a_caller_is_not_cancelled_in_its_transaction(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    bus *self = open_desk();
+    assert_int_equal(bus_transact(self, "z", 1, write_note, (void *)(uintptr_t)"quit", &err), BUS_OK);
+    for (int i = 0; i < 10; i++) {
+        quitter q = { .self = self };
+        pthread_t thread;
+        usleep((useconds_t)(i % 2) * 30000); /* by the shard's thread, and by its own */
+        assert_int_equal(pthread_create(&thread, NULL, quit, &q), 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(q.status, BUS_OK);
+        assert_false(atomic_load(&q.stays));
+    }
+    assert_int_equal(times(self, "z", "quit"), 11);
+    bus_close(self);
+}
+
+/* ---- reports are taken by whoever publishes, callbacks are not */
+
+typedef struct called { pthread_t publisher; atomic_bool publishing; atomic_int count, there; bus_status worst; } called;
+
+static void on_published(void *opaque, bus_status status, const bus_error *err)
+{
+    called *c = opaque;
+    (void)err;
+    c->worst = status != BUS_OK ? status : c->worst;
+    atomic_fetch_add(&c->there, pthread_equal(pthread_self(), c->publisher) && atomic_load(&c->publishing));
+    atomic_fetch_add(&c->count, 1);
+}
+
+static void no_callback_runs_inside_bus_publish(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    bus *self = open_desk();
+    called c = { .publisher = pthread_self() };
+    const inventory_ReleaseStock body = { .order_id = bus_str("o"), .sku = bus_str("called") };
+    for (int i = 0; i < 4000; i++) {
+        bus_done done = i % 100 == 99 ? on_published : NULL;
+        if (i % 100 == 10)
+            usleep(5000); /* reports come */
+        atomic_store(&c.publishing, true);
+        assert_int_equal(bus_publish(self, "desk.events", &inventory_ReleaseStock_type, "k", 1, &body, done, &c, &err), BUS_OK);
+        atomic_store(&c.publishing, false);
+    }
+    assert_int_equal(bus_flush(self, 20000, &err), BUS_OK);
+    for (int i = 0; i < 200 && atomic_load(&c.count) < 40; i++)
+        usleep(10000);
+    assert_int_equal(atomic_load(&c.count), 40);
+    assert_int_equal(c.worst, BUS_OK);
+    assert_int_equal(atomic_load(&c.there), 0);
+    bus_close(self);
+}
+
 /* What cannot leave makes the drain run out of time; the shard may still be at its lanes then. The last test: no broker after it. */
 static void a_stop_without_a_broker_ends_in_time(void **state)
 {
@@ -469,7 +548,10 @@ int main(void)
         cmocka_unit_test(readiness_and_metrics_are_told),
         cmocka_unit_test(a_crowd_is_served),
         cmocka_unit_test(a_caller_runs_its_transaction_itself_while_the_shard_sleeps),
+        cmocka_unit_test(a_caller_is_not_cancelled_in_its_transaction),
+        cmocka_unit_test(no_callback_runs_inside_bus_publish),
         cmocka_unit_test(a_stop_without_a_broker_ends_in_time),
     };
+    cmocka_set_test_filter(getenv("TEST_FILTER"));
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -78,13 +78,18 @@ static void send_three(scene *s)
     scene_send_hop(s, "in", "far/0#1", 3, "k", "c");
 }
 
+static void stop_after_three(scene *s)
+{
+    send_three(s);
+    scene_pass(s, 5000);
+    scene_stop(s);
+}
+
 static void an_offset_set_back_by_kafkas_tool_delivers_again(void **state)
 {
     scene *s = *state;
     bus_offset committed;
-    send_three(s);
-    scene_pass(s, 5000);
-    scene_stop(s);
+    stop_after_three(s);
     bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 1);
     scene_start(s);
     assert_string_equal(scene_effects(s), "a b c b c");
@@ -144,9 +149,7 @@ static void recreate(scene *s)
 static void a_recreated_topic_halts_by_its_anchor(void **state)
 {
     scene *s = *state;
-    send_three(s);
-    scene_pass(s, 5000);
-    scene_stop(s);
+    stop_after_three(s);
     recreate(s);
     scene_start(s);
     assert_int_equal(scene_failure(s), BUS_REFUSED);
@@ -157,9 +160,7 @@ static void a_recreated_topic_halts_by_its_anchor(void **state)
 static void an_offset_set_where_it_stands_accepts_the_recreated_topic(void **state)
 {
     scene *s = *state;
-    send_three(s);
-    scene_pass(s, 5000);
-    scene_stop(s);
+    stop_after_three(s);
     recreate(s);
     scene_start(s);
     assert_int_equal(scene_failure(s), BUS_REFUSED);
@@ -173,9 +174,7 @@ static void an_offset_set_where_it_stands_accepts_the_recreated_topic(void **sta
 static void a_position_past_the_end_halts(void **state)
 {
     scene *s = *state;
-    send_three(s);
-    scene_pass(s, 5000);
-    scene_stop(s);
+    stop_after_three(s);
     bus_memory_truncate_after(s->cluster, "in", 0, 1);
     scene_start(s);
     assert_int_not_equal(scene_failure(s), BUS_OK);
@@ -185,9 +184,7 @@ static void a_position_past_the_end_halts(void **state)
 static void a_position_below_the_start_halts(void **state)
 {
     scene *s = *state;
-    send_three(s);
-    scene_pass(s, 5000);
-    scene_stop(s);
+    stop_after_three(s);
     send_three(s);
     bus_memory_truncate_before(s->cluster, "in", 0, 5);
     scene_start(s);
@@ -198,9 +195,7 @@ static void a_position_below_the_start_halts(void **state)
 static void an_anchor_that_expired_is_not_missed(void **state)
 {
     scene *s = *state;
-    send_three(s);
-    scene_pass(s, 5000);
-    scene_stop(s);
+    stop_after_three(s);
     scene_send_hop(s, "in", "far/0#1", 4, "k", "d");
     bus_memory_truncate_before(s->cluster, "in", 0, 3);
     scene_start(s);

@@ -250,12 +250,17 @@ void scene_lose_store(scene *s)
     }
 }
 
-void scene_start(scene *s)
+static void begin(scene *s)
 {
     bus_error err = { 0 };
     if (bus_host_open(&s->options, &s->host, &err))
         fail_msg("%s", err.text);
     bus_memory_assign(bus_host_transport(s->host), (int32_t[]){ 0 }, 1);
+}
+
+void scene_start(scene *s)
+{
+    begin(s);
     scene_run(s);
 }
 
@@ -266,20 +271,24 @@ void scene_rebalance(scene *s)
     scene_run(s);
 }
 
+bool scene_turn(scene *s)
+{
+    bus_host_group(s->host);
+    bus_host_step(s->host, 0);
+    if (!s->dying)
+        return bus_host_due(s->host) <= s->clock.mono_us;
+    scene_stop(s);
+    assert_true(snapshot_restore(s->files));
+    s->dying = false;
+    begin(s);
+    return true;
+}
+
 void scene_run(scene *s)
 {
     int turns = 0;
-    do {
-        bus_host_group(s->host);
-        bus_host_step(s->host, 0);
-        if (s->dying) {
-            scene_stop(s);
-            assert_true(snapshot_restore(s->files));
-            s->dying = false;
-            scene_start(s);
-        }
+    while (scene_turn(s))
         assert_true(++turns < 10000);
-    } while (bus_host_due(s->host) <= s->clock.mono_us);
 }
 
 void scene_pass(scene *s, int64_t ms)

@@ -48,6 +48,8 @@ void scene_lose_store(scene *scene);
  * the last commit, and another process is started. */
 void scene_run(scene *scene);
 void scene_pass(scene *scene, int64_t ms);
+/* One turn of scene_run; is there more to do now? */
+bool scene_turn(scene *scene);
 /* The same at a group's new assignment of the same shard. */
 void scene_rebalance(scene *scene);
 

@@ -248,13 +248,6 @@ void sim_step(sim *s)
 
 /* ---- healing */
 
-/* Where a supervisor would: what some event still kills. */
-static void restart(sim *s, sim_process *process)
-{
-    sim_start(s, process);
-    sim_rebalance(s, process->service);
-}
-
 static void come_to_rest(sim *s)
 {
     int64_t end = s->clock.mono_us + QUIET_MS * 1000;
@@ -266,13 +259,17 @@ static void come_to_rest(sim *s)
         }
         for (int i = 0; i < SIM_SERVICES * SIM_PROCESSES; i++) {
             sim_process *process = &s->process[0][0] + i;
-            if (!process->host && process->number < s->plan->processes)
-                restart(s, process);
+            if (process->number >= s->plan->processes)
+                continue;
+            if (!process->host) { /* an event kills still: what a supervisor does */
+                sim_start(s, process);
+                sim_rebalance(s, process->service);
+            }
             sim_hear(s, process);
             for (int shard = 0; shard < SIM_SHARDS; shard++)
                 sim_turn(s, process, shard);
             sim_run_jobs(process);
-            int64_t at = process->host ? bus_host_due(process->host) : process->number < s->plan->processes ? 0 : INT64_MAX;
+            int64_t at = process->host ? bus_host_due(process->host) : 0;
             due = at < due ? at : due;
         }
         if (due > end)

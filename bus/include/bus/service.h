@@ -124,8 +124,8 @@ typedef bus_verdict (*bus_transaction)(bus_tx *tx, void *opaque);
 typedef void (*bus_done)(void *opaque, bus_status status, const bus_error *err);
 
 /* Runs `fn` in a transaction of the shard that owns `key` and returns when it is durable; concurrent
- * callers share a commit. `fn` runs on the shard's thread or, while that sleeps, on the caller's, which is not cancelled meanwhile
- * and should have 128 KiB of stack: always alone in its shard. Any thread but a handler's (BUS_INVALID there). BUS_ELSEWHERE: the shard is
+ * callers share a commit. `fn` runs on the shard's thread or, while that sleeps, on the caller's, which should have
+ * 128 KiB of stack: always alone in its shard. The caller is not cancelled meanwhile. Any thread but a handler's (BUS_INVALID there). BUS_ELSEWHERE: the shard is
  * another process's. BUS_REFUSED: fn returned a verdict other than BUS_DONE, rolled back, its reason
  * in err. BUS_FULL: the outbox is at its bound, or the disk is full. BUS_IO: the disk failed; should the process end now,
  * the transaction may be found committed at the next open. */
