@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define HOLD_GRACE_US 1000000
+#define VISIT_US 5000 /* who is in a turn says at its end when the next is due, and wakes the thread if that is sooner */
 
 struct bus_seat_order {
     bus_status (*run)(bus_seat *seat, bus_error *err);
@@ -45,6 +46,33 @@ static void run_order(bus_seat *seat)
     signal_change(seat);
 }
 
+static int64_t after(const bus_seat *seat, int64_t wait_us)
+{
+    const bus_clock *clock = seat->bus->clock;
+    return wait_us == INT64_MAX ? INT64_MAX : clock->mono_us(clock) + wait_us;
+}
+
+/* Sleeps until a turn is due or somebody wakes; callers who take turns meanwhile put off what is due. With the lock, returns with it. */
+static void rest(bus_seat *seat, int64_t wait_us)
+{
+    const bus_clock *clock = seat->bus->clock;
+    seat->due_us = after(seat, wait_us);
+    atomic_store_explicit(&seat->asleep, true, memory_order_relaxed);
+    while (seat->asleep && wait_us > 0) {
+        seat->timer_us = after(seat, wait_us);
+        pthread_mutex_unlock(&seat->lock);
+        bool woken = bus_waker_sleep(seat->waker, wait_us == INT64_MAX ? -1 : wait_us);
+        pthread_mutex_lock(&seat->lock);
+        if (woken || seat->hold || seat->order || seat->quit)
+            break;
+        wait_us = seat->visited ? VISIT_US : seat->due_us == INT64_MAX ? INT64_MAX : seat->due_us - clock->mono_us(clock);
+    }
+    atomic_store_explicit(&seat->asleep, false, memory_order_relaxed);
+    for (seat->awaited = true; seat->visited;)
+        pthread_cond_wait(&seat->changed, &seat->lock);
+    seat->awaited = false;
+}
+
 /* Called with the lock, returns with it. */
 static void run_step(bus_seat *seat)
 {
@@ -68,17 +96,8 @@ static void run_step(bus_seat *seat)
         pthread_mutex_lock(&seat->lock);
         return;
     }
-    if (wait_us <= 0 || seat->hold || seat->order || seat->quit)
-        return;
-    seat->until_us = wait_us == INT64_MAX ? INT64_MAX : seat->bus->clock->mono_us(seat->bus->clock) + wait_us;
-    atomic_store_explicit(&seat->asleep, true, memory_order_relaxed);
-    pthread_mutex_unlock(&seat->lock);
-    bus_waker_sleep(seat->waker, wait_us == INT64_MAX ? -1 : wait_us);
-    pthread_mutex_lock(&seat->lock);
-    atomic_store_explicit(&seat->asleep, false, memory_order_relaxed);
-    for (seat->awaited = true; seat->visited;)
-        pthread_cond_wait(&seat->changed, &seat->lock);
-    seat->awaited = false;
+    if (wait_us > 0 && !seat->hold && !seat->order && !seat->quit)
+        rest(seat, wait_us);
 }
 
 static void *seat_main(void *arg)
@@ -118,16 +137,18 @@ bool bus_seat_enter(bus_seat *seat)
 
 bus_status bus_seat_visit(bus_seat *seat, bus_call *call, bus_error *err)
 {
-    const bus_clock *clock = seat->bus->clock;
     bus_status status = BUS_OK;
     int64_t wait_us;
     if (!bus_shard_visit(seat->shard, call, &wait_us))
         status = bus_shard_call(seat->shard, call, err);
     pthread_mutex_lock(&seat->lock);
     seat->visited = false;
+    seat->due_us = after(seat, wait_us);
+    if (wait_us <= 0) /* the thread's turn: nobody enters before it */
+        atomic_store_explicit(&seat->asleep, false, memory_order_relaxed);
     if (seat->awaited)
         signal_change(seat);
-    else if (wait_us != INT64_MAX && clock->mono_us(clock) + wait_us < seat->until_us)
+    else if (seat->due_us < seat->timer_us)
         bus_waker_wake(seat->waker);
     pthread_mutex_unlock(&seat->lock);
     return status;

@@ -25,7 +25,7 @@ struct bus_seat {
     bool hold, held, quit, draining, drained;
     _Atomic bool asleep;        /* read without the lock as a hint */
     bool visited, awaited;      /* a caller is in a turn; the thread waits for its end */
-    int64_t until_us;           /* how long it sleeps, by the monotonic clock */
+    int64_t due_us, timer_us;   /* when its next turn is due, and when it will look, by the monotonic clock */
     bus_seat_order *order;
     bus_status failure;
     bus_error failure_err;

@@ -296,6 +296,7 @@ static bool work_waits(bus_shard *shard)
     bool lanes = bus_fetch_all(shard);
     bus_calls_take(shard);
     shard->busy = lanes || shard->result_count || shard->heads_ready;
+    shard->lone = shard->result_count == 1 && !lanes && !shard->heads_ready;
     if (shard->busy || bus_relay_wants_delete(shard, true))
         return true;
     if (bus_schedule_next_due(shard->store) <= shard->now_ms || key_due(shard, bus_key_next_due(shard->store)))

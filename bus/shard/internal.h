@@ -200,6 +200,7 @@ struct bus_shard {
     bool did;                       /* the batch has something to commit */
     bool busy;                      /* it has more to do than deleting acknowledged rows */
     int64_t busy_at_us;             /* when that was so last */
+    bool lone;                      /* that is one call: its caller's next one finds us asleep, if we make haste */
     bool visited;                   /* it is one call that its caller runs: nothing else may be done on that thread */
     int64_t store_retry_at_us;      /* after a failed commit */
     bus_backoff store_backoff;

@@ -8,6 +8,7 @@
 
 #define REPLY_PATIENCE_US (INT64_C(300) * 1000000) /* an answer that no topic takes is rejected after so long */
 #define REPORTS 256
+#define CROWD 64
 
 static void acked(bus_shard *shard, int64_t id)
 {
@@ -134,11 +135,20 @@ static void take_report(bus_shard *shard, const bus_report *report, route **gues
         rewind_route(shard, r);
 }
 
+/* While nobody waits for them a crowd is taken at once, for little more than one alone costs. */
+static bool worth_taking(const bus_shard *shard)
+{
+    const bus_relay *relay = &shard->relay;
+    return !relay->deaf || relay->waiting >= CROWD || relay->quiet_until_us - shard->now_us < BUS_RELAY_QUIET_US / 2;
+}
+
 void bus_relay_reports(bus_shard *shard)
 {
     bus_report reports[REPORTS];
     size_t n;
     route *guess = NULL;
+    if (!worth_taking(shard))
+        return;
     do {
         n = shard->port->ops->reports(shard->port, reports, REPORTS);
         for (size_t i = 0; i < n; i++)
@@ -208,7 +218,7 @@ static bool reports_may_wait(const bus_shard *shard)
     if (!relay->waiting || relay->quiet_until_us <= shard->now_us || relay->resetting || bus_offsets_due(shard))
         return false;
     for (size_t i = 0; i < relay->count; i++)
-        if (relay->all[i]->flow != BUS_FLOWING || (relay->all[i]->behind && relay->all[i]->count))
+        if (relay->all[i]->flow != BUS_FLOWING || (relay->all[i]->count && (relay->all[i]->behind || relay->all[i]->lone)))
             return false;
     return true;
 }

@@ -306,7 +306,7 @@ int64_t bus_shard_step(bus_shard *shard)
     begin_turn(shard);
     if (!turn(shard, &worked))
         return INT64_MAX;
-    return worked ? 0 : next_turn_us(shard);
+    return worked && !shard->lone ? 0 : next_turn_us(shard);
 }
 
 bool bus_shard_visit(bus_shard *shard, bus_call *call, int64_t *wait_us)
