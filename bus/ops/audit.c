@@ -141,9 +141,15 @@ static bus_status copy(bus_audit *audit, const char *path, const char *const *sq
 #define SERVICE "(SELECT service FROM s.bus_meta)"
 #define SHARD "(SELECT shard FROM s.bus_meta)"
 
+/* How far it has numbered: its destinations are brought up to date when rows leave the outbox, until then the rows tell. */
+#define SENT_NOW(again) \
+    "INSERT INTO sent SELECT ?1, " SOURCE_NOW ", d.topic, d.partition, max(d.next_seq, 1 + ifnull(o.seq, 0)), " again \
+    " FROM s.bus_destination d LEFT JOIN (SELECT destination, max(seq) AS seq FROM s.bus_outbox" \
+    " WHERE epoch = (SELECT epoch FROM s.bus_meta) GROUP BY destination) o ON o.destination = d.id"
+
 static const char *const first_reading[] = {
     "INSERT INTO store SELECT ?1, m.service, m.shard, " SOURCE_NOW ", m.transacted FROM s.bus_meta m",
-    "INSERT INTO sent SELECT ?1, " SOURCE_NOW ", topic, partition, next_seq, 0 FROM s.bus_destination",
+    SENT_NOW("0"),
     "INSERT INTO outbox SELECT ?1, o.id, (SELECT service || '/' || shard FROM s.bus_meta) || '#' || i.name, d.topic, d.partition, o.seq,"
     " o.state, o.event_id, o.error FROM s.bus_outbox o JOIN s.bus_destination d ON d.id = o.destination"
     " JOIN s.bus_incarnation i ON i.epoch = o.epoch",
@@ -155,7 +161,7 @@ static const char *const first_reading[] = {
     NULL,
 };
 static const char *const second_reading[] = {
-    "INSERT INTO sent SELECT ?1, " SOURCE_NOW ", topic, partition, next_seq, 1 FROM s.bus_destination",
+    SENT_NOW("1"),
     "INSERT INTO letter SELECT ?1, " SERVICE ", " SHARD ", id, event_id, scope, round, state, 1 FROM s.bus_letter",
     NULL,
 };

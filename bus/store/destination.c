@@ -24,6 +24,18 @@ static bus_destination *make(bus_store *store, int64_t id, const char *topic, in
     return &entry->pub;
 }
 
+static bus_status take(bus_store *store, sqlite3_stmt *row, bus_error *err)
+{
+    bus_destination *made = make(store, sqlite3_column_int64(row, 0), bus_column_text(row, 1), sqlite3_column_int(row, 2),
+                                 sqlite3_column_int64(row, 3), err);
+    if (!made)
+        return err->status;
+    ((bus_destination_entry *)made)->stored = true;
+    if (sqlite3_column_int(row, 4))
+        bus_destination_dirty(store, made);
+    return BUS_OK;
+}
+
 static bus_status load(bus_store *store, bus_error *err)
 {
     bus_tables_destination *table = &store->destinations;
@@ -39,9 +51,8 @@ static bus_status load(bus_store *store, bus_error *err)
         else if (sqlite3_column_int64(stmt, 0) != (int64_t)table->all.count + 1)
             status = bus_fail(err, BUS_CORRUPT, "%s: the ids of bus_destination have a gap before %lld; rebuild the store", store->path,
                               (long long)sqlite3_column_int64(stmt, 0));
-        else if (!make(store, sqlite3_column_int64(stmt, 0), bus_column_text(stmt, 1), sqlite3_column_int(stmt, 2),
-                       sqlite3_column_int64(stmt, 3), err))
-            status = err->status;
+        else
+            status = take(store, stmt, err);
     }
     sqlite3_reset(stmt);
     return status;
@@ -68,16 +79,20 @@ bus_destination *bus_destination_by_id(bus_store *store, int64_t id)
 void bus_destination_dirty(bus_store *store, bus_destination *destination)
 {
     bus_destination_entry *entry = (bus_destination_entry *)destination;
+    store->destinations.due |= !entry->stored;
     if (!entry->dirty) {
         entry->dirty = true;
         bus_list_add(&store->destinations.dirty, entry); /* has room for all */
     }
 }
 
+void bus_destination_due(bus_store *store) { store->destinations.due = true; }
+
 static bus_status flush(bus_store *store, bus_error *err)
 {
     bus_tables_destination *table = &store->destinations;
-    if (!table->dirty.count)
+    table->due &= table->dirty.count > 0;
+    if (!table->due)
         return BUS_OK;
     sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_DESTINATION_PUT, err);
     if (!stmt)
@@ -101,12 +116,14 @@ static bus_status flush(bus_store *store, bus_error *err)
 static void ended(bus_store *store, bool committed)
 {
     bus_tables_destination *table = &store->destinations;
-    if (committed && table->dirty.count)
+    if (committed && table->due) {
         for (size_t i = 0; i < table->all.count; i++)
             ((bus_destination_entry *)table->all.at[i])->stored = true;
-    for (size_t i = 0; i < table->dirty.count; i++)
-        ((bus_destination_entry *)table->dirty.at[i])->dirty = false;
-    table->dirty.count = 0;
+        for (size_t i = 0; i < table->dirty.count; i++)
+            ((bus_destination_entry *)table->dirty.at[i])->dirty = false;
+        table->dirty.count = 0;
+    }
+    table->due = false;
 }
 
 static void release(bus_store *store)

@@ -10,7 +10,9 @@ typedef struct bus_destination_entry {
     bool dirty, stored;
 } bus_destination_entry;
 
-/* To be written by the commit. Call after noting next_seq. */
+/* Its next_seq differs from the table's: to be written by a commit that must. Call after noting next_seq. */
 void bus_destination_dirty(bus_store *store, bus_destination *destination);
+/* This commit must: rows of the outbox, which tell the same, are deleted by it. A page less for each of the others. */
+void bus_destination_due(bus_store *store);
 
 #endif

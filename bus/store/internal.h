@@ -22,10 +22,23 @@ void bus_list_free(bus_list *list);
 /* Ids that are never reused, not even after a crash: the store records a bound well above those given out. */
 typedef struct bus_lease { int64_t next, bound; } bus_lease;
 
+/* The write-ahead log: its file with our methods over its own, and what is gathered for its next sync. */
+typedef struct bus_wal {
+    bool gathers;                   /* each commit syncs: frames may wait for it */
+    sqlite3_io_methods methods;
+    const sqlite3_io_methods *real; /* NULL: nothing is gathered */
+    sqlite3_file *file;
+    char *bytes;
+    int len;
+    int64_t at;
+    int64_t size, checkpoint_above;
+} bus_wal;
+
 typedef struct bus_tables_destination {
     bus_map by_name;
     bus_list all;              /* [id - 1] */
     bus_list dirty;
+    bool due;                  /* this commit writes them */
 } bus_tables_destination;
 
 typedef struct bus_outbox_table { int64_t rows, bytes, rejected; int64_t low, high; } bus_outbox_table; /* low, high: ids, if any rows */
@@ -110,7 +123,7 @@ struct bus_store {
     int64_t saved_changes;
     bus_error sticky;             /* of a function that cannot report: commit says it */
     int64_t now_ms;               /* wall time of begin */
-    int64_t wal_bytes, checkpoint_above;
+    bus_wal wal;
     int64_t page_size;
 
     bus_tables_cage cage;
@@ -146,6 +159,11 @@ typedef struct bus_group {
 extern const bus_group bus_group_meta, bus_group_destination, bus_group_outbox, bus_group_position, bus_group_mark,
     bus_group_seen, bus_group_key, bus_group_letter, bus_group_schedule, bus_group_answer;
 extern const bus_group *const bus_groups[]; /* ends with NULL */
+
+/* ---- wal.c */
+/* Once, in WAL mode. Close before the connection. */
+bus_status bus_wal_open(bus_store *store, bus_error *err);
+void bus_wal_close(bus_store *store);
 
 /* ---- statement.c */
 /* The library's statement, prepared once, reset and ready to bind; NULL: see err. */

@@ -119,9 +119,10 @@ static bus_status raise_rows(bus_store *store, const char *store_id, int64_t ope
     sqlite3_bind_int64(raise, 2, opens);
     sqlite3_bind_int64(raise, 3, epoch);
     sqlite3_bind_int64(prune, 1, epoch);
-    if ((status = bus_run_statement(store, add, "raising the count of opens", err)) != BUS_OK ||
+    /* How far it had numbered is kept while it is still the one that runs. */
+    if ((status = bus_run_statement(store, keep, "raising the count of opens", err)) != BUS_OK ||
+        (status = bus_run_statement(store, add, "raising the count of opens", err)) != BUS_OK ||
         (status = bus_run_statement(store, raise, "raising the count of opens", err)) != BUS_OK ||
-        (status = bus_run_statement(store, keep, "raising the count of opens", err)) != BUS_OK ||
         (status = bus_run_statement(store, forget, "raising the count of opens", err)) != BUS_OK ||
         (status = bus_run_statement(store, restart, "raising the count of opens", err)) != BUS_OK)
         return status;

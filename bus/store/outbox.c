@@ -257,7 +257,10 @@ static bus_status delete_ids(bus_store *store, const int64_t *ids, size_t count,
         status = delete_from(store, !store->outbox.current, ids, older, lazily, gone, err);
     if (status == BUS_OK && *gone == older)
         status = delete_from(store, store->outbox.current, ids + older, count - older, lazily, gone, err);
-    return status == BUS_OK && *gone ? oldest(store, err) : status;
+    if (status != BUS_OK || !*gone)
+        return status;
+    bus_destination_due(store);
+    return oldest(store, err);
 }
 
 bus_status bus_outbox_delete(bus_store *store, const int64_t *ids, size_t count, bus_error *err)

@@ -24,6 +24,12 @@
     " key BLOB, value BLOB, headers BLOB, error TEXT);"
 #define OUTBOX_VIEW "CREATE VIEW bus_outbox AS SELECT * FROM bus_outbox_0 UNION ALL SELECT * FROM bus_outbox_1;"
 
+/* The next number of each destination: its own row is brought up to date when rows of the outbox are deleted, until then they tell. */
+#define NUMBERED_VIEW \
+    "CREATE VIEW bus_numbered AS SELECT d.id, d.topic, d.partition, max(d.next_seq, 1 + ifnull(o.seq, 0)) AS next_seq" \
+    " FROM bus_destination d LEFT JOIN (SELECT destination, max(seq) AS seq FROM bus_outbox" \
+    " WHERE epoch = (SELECT epoch FROM bus_meta) GROUP BY destination) o ON o.destination = d.id;"
+
 static const char tables[] =
     "CREATE TABLE bus_meta(id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, service TEXT NOT NULL,"
     " shard INTEGER NOT NULL, shards INTEGER NOT NULL, store_id TEXT NOT NULL, opens INTEGER NOT NULL, epoch INTEGER NOT NULL,"
@@ -33,7 +39,7 @@ static const char tables[] =
     "CREATE TABLE bus_destination(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,"
     " next_seq INTEGER NOT NULL, UNIQUE (topic, partition));"
     FORMER
-    OUTBOX("0") OUTBOX("1") OUTBOX_VIEW
+    OUTBOX("0") OUTBOX("1") OUTBOX_VIEW NUMBERED_VIEW
     "CREATE TABLE bus_position(topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL, anchor INTEGER NOT NULL,"
     " anchor_hash INTEGER NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID;"
     "CREATE TABLE bus_mark(id INTEGER PRIMARY KEY, source TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,"
@@ -60,6 +66,7 @@ static const char tables[] =
 static const char *const upgrades[BUS_STORE_VERSION] = {
     [1] = FORMER ANSWER_TABLE,
     [2] = "ALTER TABLE bus_outbox RENAME TO bus_outbox_0;" OUTBOX("1") OUTBOX_VIEW,
+    [3] = NUMBERED_VIEW,
 };
 
 /* One integer, or `absent` if the query has no row. */

@@ -28,12 +28,13 @@ static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_INCARNATION_ADD] = "INSERT INTO bus_incarnation(epoch, name) VALUES (?1, ?2)",
     [BUS_SQL_INCARNATION_GET] = "SELECT name FROM bus_incarnation WHERE epoch = ?1",
     [BUS_SQL_INCARNATION_PRUNE] = "DELETE FROM bus_incarnation WHERE epoch <> ?1 AND epoch NOT IN (SELECT epoch FROM bus_outbox)",
-    [BUS_SQL_DESTINATION_LOAD] = "SELECT id, topic, partition, next_seq FROM bus_destination ORDER BY id",
+    [BUS_SQL_DESTINATION_LOAD] = "SELECT n.id, n.topic, n.partition, n.next_seq, n.next_seq > d.next_seq FROM bus_numbered n"
+                                 " JOIN bus_destination d ON d.id = n.id ORDER BY n.id",
     [BUS_SQL_DESTINATION_PUT] = "INSERT INTO bus_destination(id, topic, partition, next_seq) VALUES (?1, ?2, ?3, ?4)"
                                 " ON CONFLICT(id) DO UPDATE SET next_seq = excluded.next_seq",
     [BUS_SQL_DESTINATION_RESTART] = "UPDATE bus_destination SET next_seq = 1",
     [BUS_SQL_FORMER_ADD] = "INSERT INTO bus_former(epoch, source, destination, next_seq)"
-                           " SELECT ?1, ?2, id, next_seq FROM bus_destination WHERE next_seq > 1",
+                           " SELECT ?1, ?2, id, next_seq FROM bus_numbered WHERE next_seq > 1",
     [BUS_SQL_FORMER_PRUNE] = "DELETE FROM bus_former WHERE epoch < ?1",
     [BUS_SQL_OUTBOX_ADD] = OUTBOX_ADD("0"),
     [BUS_SQL_OUTBOX_ADD_1] = OUTBOX_ADD("1"),

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOG_PIECE 65536 /* of the write-ahead log, at a time; the unix VFS takes less than 128 KiB */
-
 bool bus_list_reserve(bus_list *list, size_t count)
 {
     if (count <= list->cap)
@@ -64,15 +62,6 @@ bool bus_store_compose(bus_store *store, const char *a, size_t a_len, const char
 static int on_commit(void *opaque)
 {
     return !((bus_store *)opaque)->committing;
-}
-
-static int on_wal(void *opaque, sqlite3 *db, const char *name, int pages)
-{
-    (void)db;
-    (void)name;
-    bus_store *store = opaque;
-    store->wal_bytes = (store->page_size + 24) * (int64_t)pages; /* 24: the header of a frame */
-    return SQLITE_OK;
 }
 
 /* Runs a pragma. What it answers must be `want`, if given, or is a number for *page_size, if given. */
@@ -133,6 +122,7 @@ static bus_status configure(bus_store *store, const bus_store_options *options, 
     if ((status = bus_schema_check(store, err)) != BUS_OK || (status = harden_empty(store, err)) != BUS_OK ||
         (status = pragma_of(store, "PRAGMA journal_mode = WAL", "wal", NULL, err)) != BUS_OK)
         return status;
+    store->wal.gathers = strcmp(synchronous, "FULL") == 0;
     snprintf(pragma, sizeof pragma, "PRAGMA synchronous = %s", synchronous);
     if ((status = bus_exec(store, pragma, "opening the store", err)) != BUS_OK)
         return status;
@@ -141,48 +131,9 @@ static bus_status configure(bus_store *store, const bus_store_options *options, 
         (status = bus_exec(store, "PRAGMA temp_store = MEMORY", "opening the store", err)) != BUS_OK ||
         (status = pragma_of(store, "PRAGMA page_size", NULL, &store->page_size, err)) != BUS_OK)
         return status;
-    sqlite3_wal_autocheckpoint(db, 0);
-    sqlite3_wal_hook(db, on_wal, store);
     sqlite3_commit_hook(db, on_commit, store);
     status = bus_fresh_install(store, err);
     return status == BUS_OK ? bus_cage_install(store, err) : status;
-}
-
-/* Reads the log and writes the same bytes again. Not where the device may spoil what it overwrites while the power fails. */
-static int write_log_again(sqlite3_file *log)
-{
-    const sqlite3_io_methods *file = log->pMethods;
-    sqlite3_int64 size = 0;
-    if (!(file->xDeviceCharacteristics(log) & SQLITE_IOCAP_POWERSAFE_OVERWRITE))
-        return SQLITE_OK;
-    char *piece = malloc(LOG_PIECE);
-    int rc = piece ? file->xFileSize(log, &size) : SQLITE_NOMEM;
-    for (sqlite3_int64 at = 0; rc == SQLITE_OK && at < size; at += LOG_PIECE) {
-        int len = size - at < LOG_PIECE ? (int)(size - at) : LOG_PIECE;
-        rc = file->xRead(log, piece, len, at);
-        if (rc == SQLITE_OK)
-            rc = file->xWrite(log, piece, len, at);
-    }
-    free(piece);
-    return rc == SQLITE_OK && size ? file->xSync(log, SQLITE_SYNC_NORMAL) : rc;
-}
-
-/* What the log holds is on the disk before anything is built on it. The commit of a process that is gone is found here, in the
- * system's cache, also if its sync failed: then the system takes those pages for clean, no later sync writes them, and a loss of
- * power takes them together with all that was committed behind them. The write lock keeps others from starting the log anew. */
-static bus_status harden_log(bus_store *store, bus_error *err)
-{
-    sqlite3_file *log = NULL;
-    bus_status status = bus_exec(store, "BEGIN IMMEDIATE", "opening the store", err);
-    if (status != BUS_OK)
-        return status;
-    int rc = sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-    if (rc == SQLITE_OK && log && log->pMethods)
-        rc = write_log_again(log);
-    if (rc != SQLITE_OK)
-        status = bus_store_fail(store, rc, "making the write-ahead log durable", err);
-    bus_status ended = bus_exec(store, "ROLLBACK", "opening the store", status == BUS_OK ? err : NULL);
-    return status == BUS_OK ? ended : status;
 }
 
 static bus_status load(bus_store *store, bus_error *err)
@@ -231,7 +182,7 @@ bus_status bus_store_open(const bus_store_options *options, bus_store **out, bus
     if (!(store->path = strdup(options->path)) || !(store->service = strdup(options->service)))
         status = bus_fail_nomem(err);
     else if ((status = open_file(store, options, err)) == BUS_OK && (status = configure(store, options, err)) == BUS_OK &&
-             (status = harden_log(store, err)) == BUS_OK && (status = bus_schema_apply(store, err)) == BUS_OK &&
+             (status = bus_wal_open(store, err)) == BUS_OK && (status = bus_schema_apply(store, err)) == BUS_OK &&
              (status = bus_meta_load(store, err)) == BUS_OK && (status = bus_migrate(store, options->migrations, err)) == BUS_OK)
         status = load(store, err);
     if (status != BUS_OK) {
@@ -253,6 +204,7 @@ void bus_store_close(bus_store *store)
     for (const bus_group *const *group = bus_groups; *group; group++)
         if ((*group)->free)
             (*group)->free(store);
+    bus_wal_close(store);
     sqlite3_close_v2(store->db); /* a statement that the user kept must not keep us from closing */
     bus_map_free(&store->names, free);
     bus_map_free(&store->sources, free);

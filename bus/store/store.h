@@ -14,7 +14,7 @@
 #include <bus/service.h>
 #include <sqlite3.h>
 
-#define BUS_STORE_VERSION 3 /* of the library's own tables */
+#define BUS_STORE_VERSION 4 /* of the library's own tables */
 
 typedef struct bus_store bus_store;
 

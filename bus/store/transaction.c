@@ -182,36 +182,3 @@ bool bus_store_changed(const bus_store *store)
 {
     return sqlite3_total_changes64(store->db) != store->saved_changes;
 }
-
-int64_t bus_store_wal_bytes(const bus_store *store)
-{
-    return store->wal_bytes;
-}
-
-bus_status bus_store_checkpoint(bus_store *store, int64_t bytes, bus_error *err)
-{
-    if (store->active)
-        return bus_fail(err, BUS_BUG, "%s: checkpoint inside a transaction", store->path);
-    if (bytes <= 0 || store->wal_bytes <= bytes || store->wal_bytes < store->checkpoint_above)
-        return BUS_OK;
-    BUS_FAILPOINT("store_checkpoint");
-    int all = 0, moved = 0, rc;
-    if (store->wal_bytes > 4 * bytes) {
-        /* A reader in the way is no reason to wait: the next turn tries again. */
-        sqlite3_busy_timeout(store->db, 0);
-        rc = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_TRUNCATE, &all, &moved);
-        sqlite3_busy_timeout(store->db, BUS_BUSY_MS);
-    } else {
-        rc = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &all, &moved);
-    }
-    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
-        return bus_store_fail(store, rc, "moving the write-ahead log into the store", err);
-    BUS_FAILPOINT("store_checkpointed");
-    if (rc == SQLITE_OK && all == moved) {
-        store->wal_bytes = 0; /* the next commit starts it anew and the hook tells its size */
-        store->checkpoint_above = 0;
-    } else {
-        store->checkpoint_above = store->wal_bytes + bytes / 4; /* a reader holds the rest: do not try at every commit */
-    }
-    return BUS_OK;
-}

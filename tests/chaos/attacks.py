@@ -322,8 +322,8 @@ def stores(shop, service):
 def lose_one(shop, service):
     """What is left of a row that was committed, and deleted before it was sent: its number."""
     for db in stores(shop, service):
-        db.execute("UPDATE bus_destination SET next_seq = next_seq + 1 WHERE id ="
-                   " (SELECT id FROM bus_destination ORDER BY next_seq DESC LIMIT 1)")
+        db.execute("UPDATE bus_destination AS d SET next_seq = n.next_seq + 1 FROM bus_numbered AS n WHERE n.id = d.id AND d.id ="
+                   " (SELECT id FROM bus_numbered ORDER BY next_seq DESC LIMIT 1)")
         db.commit()
         return
 
@@ -332,7 +332,7 @@ def double_one(shop, service):
     """The last row once more under the next number, in its headers as well."""
     for db in stores(shop, service):
         row = db.execute("SELECT o.id, d.id, o.seq, d.next_seq, d.topic || '/' || d.partition || '/', o.headers FROM bus_outbox o"
-                         " JOIN bus_destination d ON d.id = o.destination ORDER BY o.id DESC LIMIT 1").fetchone()
+                         " JOIN bus_numbered d ON d.id = o.destination ORDER BY o.id DESC LIMIT 1").fetchone()
         if row is None or len(str(row[2])) != len(str(row[3])): # the header must keep its length
             continue
         last, destination, seq, following, place, headers = row
@@ -341,7 +341,6 @@ def double_one(shop, service):
         for table in ("bus_outbox_0", "bus_outbox_1"): # by turns; bus_outbox is their view
             db.execute(f"INSERT INTO {table}(id, seq, headers, {columns}) SELECT id + 1, ?, ?, {columns} FROM {table} WHERE id = ?",
                        (following, headers, last))
-        db.execute("UPDATE bus_destination SET next_seq = next_seq + 1 WHERE id = ?", (destination,))
         db.execute("UPDATE bus_meta SET next_outbox = max(next_outbox, ?)", (last + 2,))
         db.commit()
         return True

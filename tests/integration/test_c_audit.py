@@ -201,7 +201,7 @@ def an_uncommitted_record(lab):
     service.kafka.produce(service.topic("commands"), [("k", "1")])
     service.done(1)
     service.idle()
-    source, seq = service.sql("SELECT 'early/0#' || name, next_seq FROM bus_incarnation, bus_destination WHERE topic = 'early.events'")[0]
+    source, seq = service.sql("SELECT 'early/0#' || name, next_seq FROM bus_incarnation, bus_numbered WHERE topic = 'early.events'")[0]
     topic = service.topic("events")
     service.kafka.produce(topic, [("k", "x")], headers=[f"bus-hop={source} {topic}/{service.kafka.consume(topic)[0]['partition']}/{seq}", "ce_id=e1"],
                           partition=service.kafka.consume(topic)[0]["partition"])

@@ -198,7 +198,7 @@ static void power_fails_at_any_operation(void **state)
         sprung += rig.sprung;
     }
     expect_events(s, MOMENTS);
-    assert_true(sprung > 10);
+    assert_true(sprung >= 4); /* a write and a sync of each commit */
 }
 
 static void power_fails_during_a_checkpoint(void **state)
@@ -384,7 +384,7 @@ static void a_store_that_could_not_be_made_is_made_again(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 5000; seed += 1000) /* what a loss of power takes is drawn from it */
-        assert_true(make_with_failures(seed) > 100);
+        assert_true(make_with_failures(seed) > 80);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)

@@ -225,6 +225,53 @@ static void savepoints_hold(void **state)
     temp_store_remove(&temp);
 }
 
+static void next_is(temp_store *temp, int64_t next)
+{
+    bus_store *store = temp_store_reopen(temp);
+    assert_int_equal(bus_destination_of(store, "a", 0, &temp->err)->next_seq, next);
+    assert_int_equal(temp_store_number(temp, "SELECT next_seq FROM bus_numbered WHERE topic = 'a'"), next);
+}
+
+/* The rows tell the next number as long as they are there; it is written when they go, and with the incarnation's end. */
+static void numbers_outlive_their_rows(void **state)
+{
+    (void)state;
+    temp_store temp;
+    temp_store_init(&temp);
+    bus_store *store = temp_store_open(&temp);
+    OK_(bus_store_begin(store, &temp.err), temp.err);
+    int64_t last = add_many(&temp, bus_destination_of(store, "a", 0, &temp.err), 5);
+    commit(&temp);
+    OK_(bus_store_begin(store, &temp.err), temp.err);
+    last = add_many(&temp, bus_destination_of(store, "a", 0, &temp.err), 5);
+    commit(&temp);
+    assert_int_equal(temp_store_number(&temp, "SELECT next_seq FROM bus_destination"), 6); /* its first row, written with the first rows */
+    next_is(&temp, 11);
+    for (int64_t from = last - 9; from <= last; from += 5) { /* the older half, then all */
+        int64_t ids[] = { from, from + 1, from + 2, from + 3, from + 4 };
+        OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+        OK_(bus_outbox_delete(temp.store, ids, 5, &temp.err), temp.err);
+        commit(&temp);
+        next_is(&temp, 11);
+    }
+    assert_int_equal(rows_of(&temp, "bus_outbox"), 0);
+    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+    add_many(&temp, bus_destination_of(temp.store, "a", 0, &temp.err), 2);
+    commit(&temp);
+    OK_(bus_store_raise(temp.store, NULL, 0, &temp.err), temp.err);
+    assert_int_equal(temp_store_number(&temp, "SELECT next_seq FROM bus_former"), 13);
+    next_is(&temp, 1);
+    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+    add_many(&temp, bus_destination_of(temp.store, "a", 0, &temp.err), 3);
+    bus_store_rollback(temp.store);
+    next_is(&temp, 1);
+    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+    add_many(&temp, bus_destination_of(temp.store, "a", 0, &temp.err), 3);
+    commit(&temp);
+    next_is(&temp, 4);
+    temp_store_remove(&temp);
+}
+
 /* The rows of a store of version 2 are there, and those that follow come after them. */
 static void upgrades_a_store_of_version_2(void **state)
 {
@@ -237,7 +284,7 @@ static void upgrades_a_store_of_version_2(void **state)
     int64_t last = add_many(&temp, bus_destination_of(store, "a", 0, &temp.err), 20);
     commit(&temp);
     temp_store_close(&temp);
-    temp_store_meddle(&temp, "DROP VIEW bus_outbox; DROP TABLE bus_outbox_1; ALTER TABLE bus_outbox_0 RENAME TO bus_outbox;"
+    temp_store_meddle(&temp, "DROP VIEW bus_numbered; DROP VIEW bus_outbox; DROP TABLE bus_outbox_1; ALTER TABLE bus_outbox_0 RENAME TO bus_outbox;"
                              "UPDATE bus_meta SET version = 2");
     store = temp_store_open(&temp);
     assert_int_equal(temp_store_number(&temp, "SELECT version FROM bus_meta"), BUS_STORE_VERSION);
@@ -254,6 +301,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(rows), cmocka_unit_test(ids_are_never_reused),
                                         cmocka_unit_test(two_tables_take_turns), cmocka_unit_test(savepoints_hold),
+                                        cmocka_unit_test(numbers_outlive_their_rows),
                                         cmocka_unit_test(upgrades_a_store_of_version_2) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT
+ * Write-ahead log: what is found there is made durable, what a commit adds leaves in one piece, and it is moved into the store
+ * when it has grown. */
+#include "base/error.h"
+#include "base/failpoint.h"
+#include "store/internal.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PIECE 65536 /* at a time; the unix VFS takes less than 128 KiB */
+
+/* Reads the log and writes the same bytes again. Not where the device may spoil what it overwrites while the power fails. */
+static int write_again(sqlite3_file *log)
+{
+    const sqlite3_io_methods *file = log->pMethods;
+    sqlite3_int64 size = 0;
+    if (!(file->xDeviceCharacteristics(log) & SQLITE_IOCAP_POWERSAFE_OVERWRITE))
+        return SQLITE_OK;
+    char *piece = malloc(PIECE);
+    int rc = piece ? file->xFileSize(log, &size) : SQLITE_NOMEM;
+    for (sqlite3_int64 at = 0; rc == SQLITE_OK && at < size; at += PIECE) {
+        int len = size - at < PIECE ? (int)(size - at) : PIECE;
+        rc = file->xRead(log, piece, len, at);
+        if (rc == SQLITE_OK)
+            rc = file->xWrite(log, piece, len, at);
+    }
+    free(piece);
+    return rc == SQLITE_OK && size ? file->xSync(log, SQLITE_SYNC_NORMAL) : rc;
+}
+
+/* What the log holds is on the disk before anything is built on it. The commit of a process that is gone is found here, in the
+ * system's cache, also if its sync failed: then the system takes those pages for clean, no later sync writes them, and a loss of
+ * power takes them together with all that was committed behind them. The write lock keeps others from starting the log anew. */
+static bus_status harden(bus_store *store, bus_error *err)
+{
+    sqlite3_file *log = NULL;
+    bus_status status = bus_exec(store, "BEGIN IMMEDIATE", "opening the store", err);
+    if (status != BUS_OK)
+        return status;
+    int rc = sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (rc == SQLITE_OK && log && log->pMethods)
+        rc = write_again(log);
+    if (rc != SQLITE_OK)
+        status = bus_store_fail(store, rc, "making the write-ahead log durable", err);
+    bus_status ended = bus_exec(store, "ROLLBACK", "opening the store", status == BUS_OK ? err : NULL);
+    return status == BUS_OK ? ended : status;
+}
+
+/* ---- frames in one piece
+ * SQLite writes two pieces for each page, 24 bytes and 4 KiB. Until its sync nobody but this connection looks at them, so they are
+ * gathered until then. What could not be written is kept and tried again, like pages that the system holds: a handler may have
+ * ignored the error, and its commit must not pass without them. */
+
+static bus_wal *wal_of(sqlite3_file *file) { return (bus_wal *)(void *)((char *)(uintptr_t)file->pMethods - offsetof(bus_wal, methods)); }
+
+static int let_go(bus_wal *wal)
+{
+    int rc = wal->len ? wal->real->xWrite(wal->file, wal->bytes, wal->len, wal->at) : SQLITE_OK;
+    wal->len = rc == SQLITE_OK ? 0 : wal->len;
+    return rc;
+}
+
+static int gather(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 at)
+{
+    bus_wal *wal = wal_of(file);
+    if (wal->len && (at != wal->at + wal->len || len > PIECE - wal->len)) {
+        int rc = let_go(wal);
+        if (rc != SQLITE_OK)
+            return rc;
+    }
+    if (len > PIECE)
+        return wal->real->xWrite(file, bytes, len, at);
+    if (!wal->len)
+        wal->at = at;
+    memcpy(wal->bytes + wal->len, bytes, (size_t)len);
+    wal->len += len;
+    return SQLITE_OK;
+}
+
+static int sync_all(sqlite3_file *file, int flags)
+{
+    int rc = let_go(wal_of(file));
+    return rc == SQLITE_OK ? wal_of(file)->real->xSync(file, flags) : rc;
+}
+
+static int read_all(sqlite3_file *file, void *out, int len, sqlite3_int64 at)
+{
+    int rc = let_go(wal_of(file));
+    return rc == SQLITE_OK ? wal_of(file)->real->xRead(file, out, len, at) : rc;
+}
+
+static int truncate_all(sqlite3_file *file, sqlite3_int64 size)
+{
+    int rc = let_go(wal_of(file));
+    return rc == SQLITE_OK ? wal_of(file)->real->xTruncate(file, size) : rc;
+}
+
+static int size_of_all(sqlite3_file *file, sqlite3_int64 *out)
+{
+    int rc = let_go(wal_of(file));
+    return rc == SQLITE_OK ? wal_of(file)->real->xFileSize(file, out) : rc;
+}
+
+static bus_status begin_gathering(bus_store *store, bus_error *err)
+{
+    bus_wal *wal = &store->wal;
+    int rc = sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal->file);
+    if (rc != SQLITE_OK || !wal->file || !wal->file->pMethods)
+        return BUS_OK;
+    if (!(wal->bytes = malloc(PIECE)))
+        return bus_fail_nomem(err);
+    wal->real = wal->file->pMethods;
+    wal->methods = *wal->real;
+    wal->methods.xWrite = gather;
+    wal->methods.xSync = sync_all;
+    wal->methods.xRead = read_all;
+    wal->methods.xTruncate = truncate_all;
+    wal->methods.xFileSize = size_of_all;
+    wal->file->pMethods = &wal->methods;
+    return BUS_OK;
+}
+
+/* ---- its size */
+
+static int on_wal(void *opaque, sqlite3 *db, const char *name, int pages)
+{
+    (void)db;
+    (void)name;
+    bus_store *store = opaque;
+    store->wal.size = (store->page_size + 24) * (int64_t)pages; /* 24: the header of a frame */
+    return SQLITE_OK;
+}
+
+int64_t bus_store_wal_bytes(const bus_store *store)
+{
+    return store->wal.size;
+}
+
+bus_status bus_store_checkpoint(bus_store *store, int64_t bytes, bus_error *err)
+{
+    if (store->active)
+        return bus_fail(err, BUS_BUG, "%s: checkpoint inside a transaction", store->path);
+    if (bytes <= 0 || store->wal.size <= bytes || store->wal.size < store->wal.checkpoint_above)
+        return BUS_OK;
+    BUS_FAILPOINT("store_checkpoint");
+    int all = 0, moved = 0, rc;
+    if (store->wal.size > 4 * bytes) {
+        /* A reader in the way is no reason to wait: the next turn tries again. */
+        sqlite3_busy_timeout(store->db, 0);
+        rc = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_TRUNCATE, &all, &moved);
+        sqlite3_busy_timeout(store->db, BUS_BUSY_MS);
+    } else {
+        rc = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &all, &moved);
+    }
+    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
+        return bus_store_fail(store, rc, "moving the write-ahead log into the store", err);
+    BUS_FAILPOINT("store_checkpointed");
+    if (rc == SQLITE_OK && all == moved) {
+        store->wal.size = 0; /* the next commit starts it anew and the hook tells its size */
+        store->wal.checkpoint_above = 0;
+    } else {
+        store->wal.checkpoint_above = store->wal.size + bytes / 4; /* a reader holds the rest: do not try at every commit */
+    }
+    return BUS_OK;
+}
+
+/* ---- from open to close */
+
+bus_status bus_wal_open(bus_store *store, bus_error *err)
+{
+    sqlite3_wal_autocheckpoint(store->db, 0);
+    sqlite3_wal_hook(store->db, on_wal, store);
+    bus_status status = harden(store, err);
+    return status == BUS_OK && store->wal.gathers ? begin_gathering(store, err) : status;
+}
+
+void bus_wal_close(bus_store *store)
+{
+    bus_wal *wal = &store->wal;
+    if (wal->real)
+        wal->file->pMethods = wal->real; /* what is gathered was not committed */
+    free(wal->bytes);
+    memset(wal, 0, sizeof *wal);
+}
