@@ -165,7 +165,7 @@ static bus_status work(rebuild *r, bus_shard *shard, bus_replay *replay, bus_vir
     int64_t seen = -1, moved_us = clock->mono_us, after, acked;
     int quiet = 0; /* steps in a row that had nothing to do */
     for (;;) {
-        int64_t wait_us = bus_shard_step(shard);
+        int64_t wait_us = bus_shard_step(shard, NULL);
         bus_status status = bus_shard_failure(shard, err);
         if (status == BUS_OK)
             status = bus_replay_failure(replay, err);

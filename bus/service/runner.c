@@ -145,7 +145,7 @@ static void registry_news(void *opaque)
     bus *self = opaque;
     pthread_rwlock_rdlock(&self->seats_lock);
     for (int i = 0; self->seats && i < self->shards; i++)
-        bus_waker_wake(self->seats[i].waker);
+        bus_seat_wake(&self->seats[i]);
     pthread_rwlock_unlock(&self->seats_lock);
 }
 

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define HOLD_GRACE_US 1000000
-#define VISIT_US 5000 /* who is in a turn says at its end when the next is due, and wakes the thread if that is sooner */
+#define VISIT_US 2000 /* who is in a turn says at its end when the next is due, and wakes the thread if that is sooner */
 
 struct bus_seat_order {
     bus_status (*run)(bus_seat *seat, bus_error *err);
@@ -22,10 +22,13 @@ struct bus_seat_order {
     bool done, abandoned; /* abandoned: its giver went away, the thread frees it */
 };
 
-static void wake(void *opaque)
+void bus_seat_wake(bus_seat *seat)
 {
-    bus_waker_wake(((bus_seat *)opaque)->waker);
+    atomic_store(&seat->called, true);
+    bus_waker_wake(seat->waker);
 }
+
+static void wake(void *opaque) { bus_seat_wake(opaque); }
 
 static void signal_change(bus_seat *seat)
 {
@@ -52,8 +55,9 @@ static int64_t after(const bus_seat *seat, int64_t wait_us)
     return wait_us == INT64_MAX ? INT64_MAX : clock->mono_us(clock) + wait_us;
 }
 
-/* Sleeps until a turn is due or somebody wakes; callers who take turns meanwhile put off what is due. With the lock, returns with it. */
-static void rest(bus_seat *seat, int64_t wait_us)
+/* Sleeps until a turn is due or somebody calls; callers who take turns meanwhile put off what is due. Ends the lone call, if there is
+ * one, when its caller can take the next turn himself. With the lock, returns with it. */
+static void rest(bus_seat *seat, int64_t wait_us, bus_call *lone)
 {
     const bus_clock *clock = seat->bus->clock;
     seat->due_us = after(seat, wait_us);
@@ -61,9 +65,12 @@ static void rest(bus_seat *seat, int64_t wait_us)
     while (seat->asleep && wait_us > 0) {
         seat->timer_us = after(seat, wait_us);
         pthread_mutex_unlock(&seat->lock);
-        bool woken = bus_waker_sleep(seat->waker, wait_us == INT64_MAX ? -1 : wait_us);
+        if (lone)
+            lone->done(lone, BUS_OK, NULL);
+        lone = NULL;
+        (void)bus_waker_sleep(seat->waker, wait_us == INT64_MAX ? -1 : wait_us);
         pthread_mutex_lock(&seat->lock);
-        if (woken || seat->hold || seat->order || seat->quit)
+        if (atomic_load(&seat->called) || seat->hold || seat->order || seat->quit)
             break;
         wait_us = seat->visited ? VISIT_US : seat->due_us == INT64_MAX ? INT64_MAX : seat->due_us - clock->mono_us(clock);
     }
@@ -77,9 +84,11 @@ static void rest(bus_seat *seat, int64_t wait_us)
 static void run_step(bus_seat *seat)
 {
     bus_shard *shard = seat->shard;
+    bus_call *lone;
     bool draining = seat->draining;
     pthread_mutex_unlock(&seat->lock);
-    int64_t wait_us = bus_shard_step(shard);
+    atomic_store(&seat->called, false);
+    int64_t wait_us = bus_shard_step(shard, &lone);
     bool drained = draining && bus_shard_drained(shard);
     bus_error err = { 0 };
     bus_status failure = wait_us == INT64_MAX ? bus_shard_failure(shard, &err) : BUS_OK;
@@ -88,16 +97,22 @@ static void run_step(bus_seat *seat)
         seat->drained = drained;
         signal_change(seat);
     }
+    if (failure == BUS_OK && wait_us > 0 && !seat->hold && !seat->order && !seat->quit) {
+        rest(seat, wait_us, lone);
+        return;
+    }
     if (failure != BUS_OK) {
         seat->failure = failure;
         seat->failure_err = err;
-        pthread_mutex_unlock(&seat->lock);
-        seat->bus->transport->ops->wake(seat->bus->transport);
-        pthread_mutex_lock(&seat->lock);
+    } else if (!lone) {
         return;
     }
-    if (wait_us > 0 && !seat->hold && !seat->order && !seat->quit)
-        rest(seat, wait_us);
+    pthread_mutex_unlock(&seat->lock);
+    if (lone)
+        lone->done(lone, BUS_OK, NULL);
+    if (failure != BUS_OK)
+        seat->bus->transport->ops->wake(seat->bus->transport);
+    pthread_mutex_lock(&seat->lock);
 }
 
 static void *seat_main(void *arg)

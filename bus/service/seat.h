@@ -23,6 +23,7 @@ struct bus_seat {
     pthread_mutex_t lock;       /* what follows, up to the next comment */
     pthread_cond_t changed;
     bool hold, held, quit, draining, drained;
+    _Atomic bool called;        /* somebody wants a step, not only the timer set */
     _Atomic bool asleep;        /* read without the lock as a hint */
     bool visited, awaited;      /* a caller is in a turn; the thread waits for its end */
     int64_t due_us, timer_us;   /* when its next turn is due, and when it will look, by the monotonic clock */
@@ -64,6 +65,7 @@ bool bus_seat_close(bus_seat *seat);
 bool bus_seat_hold(bus_seat *seat);
 void bus_seat_go(bus_seat *seat);
 
+void bus_seat_wake(bus_seat *seat); /* for a step; any thread, also in a signal's handler */
 /* May the caller take a turn: does the thread sleep, with nothing else asked of it? If so bus_seat_visit must follow; until then
  * the shard stays open. */
 bool bus_seat_enter(bus_seat *seat);

@@ -150,6 +150,7 @@ bus_status bus_test_open(const bus_service *service, const bus_test_options *giv
         .attempts = (int)bus_config_int(test->own_config, "retry.attempts"), .cluster = test->cluster,
         .clock = &test->clock.clock, .catalog = test->catalog };
     bus_limits_of(test->own_config, &test->options.limits);
+    test->options.limits.linger_us = 0; /* time passes only when it is told to */
     status = make_directory(test, options->data, err);
     if (!status)
         status = make_topics(test, err);

@@ -251,7 +251,7 @@ bool bus_host_step(bus_host *host, int shard)
     if (!seat->shard || (!seat->woken && seat->due > now_us(host)))
         return false;
     seat->woken = false;
-    int64_t wait = bus_shard_step(seat->shard);
+    int64_t wait = bus_shard_step(seat->shard, NULL);
     seat->due = wait == INT64_MAX ? INT64_MAX : now_us(host) + wait;
     return true;
 }

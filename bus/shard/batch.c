@@ -240,7 +240,7 @@ static void after_commit(bus_shard *shard)
     bus_count(&shard->metrics.commits, 1);
     if (shard->busy)
         shard->busy_at_us = shard->now_us;
-    bus_count(&shard->metrics.emitted, bus_outbox_fresh_count(shard->store));
+    bus_count(&shard->metrics.emitted, bus_outbox_fresh_count(shard->store) - shard->relay.held);
     bus_relay_deleted(shard);
     bus_relay_committed(shard);
     BUS_FAILPOINT("after-produce");
@@ -285,7 +285,8 @@ static bool commit(bus_shard *shard, bus_error *err)
     int64_t since = shard->clock->mono_us(shard->clock);
     if (bus_store_commit(shard->store, err))
         return false;
-    bus_observe(&shard->metrics.commit_time, shard->clock->mono_us(shard->clock) - since);
+    shard->now_us = shard->clock->mono_us(shard->clock);
+    bus_observe(&shard->metrics.commit_time, shard->now_us - since);
     return true;
 }
 

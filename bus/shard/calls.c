@@ -130,7 +130,10 @@ void bus_calls_done(bus_shard *shard)
         if (result->status == BUS_OK) {
             bus_count(&shard->metrics.transactions, 1);
             bus_observe(&shard->metrics.transact_time, now - result->call->queued_us);
-            result->call->done(result->call, BUS_OK, NULL);
+            if (shard->lone && shard->hand_back)
+                *shard->hand_back = result->call;
+            else
+                result->call->done(result->call, BUS_OK, NULL);
             continue;
         }
         bus_error err = { 0 };

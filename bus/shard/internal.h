@@ -122,6 +122,8 @@ typedef struct bus_relay {
     int64_t acked_since_us;
     bool rewound;          /* delete what is acknowledged before the next scan */
     bool any_behind;
+    size_t held;           /* rows committed, not yet handed over, in hand at the store */
+    int64_t handed_at_us;  /* when rows were last handed over */
     size_t waiting;        /* reports outstanding on the main producer */
     int64_t quiet_until_us; /* until then they need not wake us, see bus_relay_listen */
     bool deaf;
@@ -200,7 +202,8 @@ struct bus_shard {
     bool did;                       /* the batch has something to commit */
     bool busy;                      /* it has more to do than deleting acknowledged rows */
     int64_t busy_at_us;             /* when that was so last */
-    bool lone;                      /* that is one call: its caller's next one finds us asleep, if we make haste */
+    bool lone;                      /* that is one call */
+    bus_call **hand_back;           /* takes it when it is done, see bus_shard_step */
     bool visited;                   /* it is one call that its caller runs: nothing else may be done on that thread */
     int64_t store_retry_at_us;      /* after a failed commit */
     bus_backoff store_backoff;
@@ -339,7 +342,7 @@ bus_outcome bus_command_run(bus_shard *shard, const bus_record *record);
 void bus_relay_reports(bus_shard *shard);
 /* Before a row for it is written: what is committed must find its way, and without memory a later row would overtake it. */
 bool bus_relay_expect(bus_shard *shard, bus_destination *destination);
-void bus_relay_committed(bus_shard *shard);        /* the rows just added are durable: send them */
+void bus_relay_committed(bus_shard *shard);        /* the rows just added are durable: send them, soon */
 void bus_relay_pump(bus_shard *shard);             /* rows that are behind, probes, resets */
 /* Inside a transaction; lazily: only what costs nothing. */
 bus_status bus_relay_delete_acked(bus_shard *shard, bool lazily, bus_error *err);

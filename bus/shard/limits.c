@@ -19,6 +19,7 @@ void bus_limits_of(const bus_config *config, bus_limits *out)
         .pause_most_ms = bus_config_int(config, "pause.most.ms"),
         .wal_bytes = bus_config_int(config, "wal.max.bytes"),
         .idle_recheck_ms = bus_config_int(config, "idle.recheck.ms"),
+        .linger_us = bus_config_int(config, "outbox.linger.ms") * 1000,
         .in_flight = (int)bus_config_int(config, "in.flight.rows"),
         .broker_timeout_ms = bus_config_int(config, "broker.timeout.ms"),
         .reject_percent = (int)bus_config_int(config, "reject.ratio.percent"),

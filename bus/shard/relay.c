@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define SCAN_ROWS 2000
+#define HELD_MOST 64 /* rows of small transactions; so many do not linger */
 #define DELETE_AFTER_US 20000 /* a shard that has been idle for this long deletes acknowledged rows, in a transaction of its own */
 #define DELETE_LATE_US 1000000 /* another does so with its next one, what it could not delete by whole tables */
 #define DELETE_MOST 10000
@@ -119,21 +120,46 @@ static bool send_row(bus_shard *shard, route *r, const bus_outbox_row *stored)
     return row.header_count != SIZE_MAX && produce(shard, r, &row);
 }
 
-void bus_relay_committed(bus_shard *shard)
+/* Those that came and those that were held. What fell behind meanwhile is read back, and may have been already. */
+static void hand_over(bus_shard *shard)
 {
+    bus_relay *relay = &shard->relay;
     size_t count = bus_outbox_fresh_count(shard->store);
     for (size_t i = 0; i < count; i++) {
         bus_outbox_row row;
         bus_outbox_fresh(shard->store, i, &row);
         route *r = row.destination->relay; /* there since the row was written */
         destination_idle(shard, r);
-        if (r->behind)
+        if (r->behind || row.id < r->cursor)
             continue;
         if (may_send(shard, r) && send_row(shard, r, &row))
             r->cursor = row.id + 1;
         else
-            fall_behind(&shard->relay, r, row.id);
+            fall_behind(relay, r, row.id);
     }
+    relay->handed_at_us = shard->now_us;
+    relay->held = 0;
+    bus_outbox_fresh_keep(shard->store, false);
+}
+
+static int64_t linger_us(const bus_shard *shard)
+{
+    return shard->relay.handed_at_us + shard->options.limits.linger_us - shard->now_us;
+}
+
+/* A thread is woken for each handing over, ours at the report and librdkafka's before: of many small commits several leave together. */
+void bus_relay_committed(bus_shard *shard)
+{
+    bus_relay *relay = &shard->relay;
+    size_t count = bus_outbox_fresh_count(shard->store);
+    if (count == relay->held)
+        return;
+    if (count >= HELD_MOST || linger_us(shard) <= 0 || atomic_load_explicit(&shard->draining, memory_order_relaxed)) {
+        hand_over(shard);
+        return;
+    }
+    bus_outbox_fresh_keep(shard->store, true);
+    relay->held = count;
 }
 
 /* ---- reading back what fell behind */
@@ -214,6 +240,8 @@ void bus_relay_pump(bus_shard *shard)
     for (bus_channel channel = BUS_MAIN; channel < BUS_CHANNELS; channel++)
         if ((channel == BUS_MAIN && relay->resetting) || shard->port->ops->fatal(shard->port, channel))
             bus_relay_replace(shard, channel);
+    if (relay->held && linger_us(shard) <= 0)
+        hand_over(shard);
     /* A rewound scan must not meet rows that are acknowledged but not yet deleted. */
     if (relay->any_behind && !(relay->rewound && relay->acked_count))
         scan_store(shard);
@@ -280,6 +308,11 @@ void bus_relay_deleted(bus_shard *shard)
 int64_t bus_relay_lowest(const bus_shard *shard)
 {
     int64_t lowest = INT64_MAX;
+    if (shard->relay.held) {
+        bus_outbox_row first;
+        bus_outbox_fresh(shard->store, 0, &first);
+        lowest = first.id;
+    }
     for (size_t i = 0; i < shard->relay.count; i++) {
         const route *r = shard->relay.all[i];
         if (r->count && out_at(r, 0)->id < lowest)
@@ -294,6 +327,8 @@ int64_t bus_relay_wait_us(const bus_shard *shard)
 {
     const bus_relay *relay = &shard->relay;
     int64_t wait = relay->deaf ? relay->quiet_until_us - shard->now_us : INT64_MAX;
+    if (relay->held && linger_us(shard) < wait)
+        wait = linger_us(shard);
     int64_t deleted = relay->rewound ? 0 : delete_at_us(shard, true) - shard->now_us;
     if (relay->acked_count && deleted < wait)
         wait = deleted;

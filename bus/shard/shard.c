@@ -297,9 +297,12 @@ static bool turn(bus_shard *shard, bool *worked)
     return true;
 }
 
-int64_t bus_shard_step(bus_shard *shard)
+int64_t bus_shard_step(bus_shard *shard, bus_call **lone)
 {
     bool worked;
+    shard->hand_back = lone;
+    if (lone)
+        *lone = NULL;
     /* Until the claim nobody knows whether this store is the right one: it must change nothing and send nothing. */
     if (atomic_load_explicit(&shard->failed, memory_order_relaxed) || !shard->claimed)
         return INT64_MAX;
@@ -319,6 +322,7 @@ bool bus_shard_visit(bus_shard *shard, bus_call *call, int64_t *wait_us)
     if (shard->store_retry_at_us > shard->now_us || !bus_calls_bring(shard, call))
         return false;
     shard->visited = true;
+    shard->hand_back = NULL;
     if (turn(shard, &worked))
         *wait_us = next_turn_us(shard);
     shard->visited = false;

@@ -27,6 +27,7 @@ typedef struct bus_limits {
     int64_t pause_first_ms, pause_most_ms;
     int64_t wal_bytes;          /* checkpoint above */
     int64_t idle_recheck_ms;    /* a destination idle this long: one row alone (1 h) */
+    int64_t linger_us;          /* rows of small transactions leave together where the last left not so long ago */
     int in_flight;              /* rows out per destination */
     int64_t broker_timeout_ms;  /* for the blocking calls of claim */
     int reject_percent;         /* over this share of recent events failing, no more letters but a pause (0: off) */
@@ -83,10 +84,23 @@ void bus_shard_attach(bus_shard *shard, const bus_lane_spec *lanes);
 void bus_shard_detach(bus_shard *shard);
 bool bus_shard_attached(const bus_shard *shard);
 
+/* A transaction from outside (bus_transact). Queued from any thread, run by step together with whatever else is waiting, and
+ * completed (after the commit is durable) on the thread of that step by `done`, which must not block. The call is the caller's memory
+ * until then. */
+typedef struct bus_call bus_call;
+struct bus_call {
+    bus_transaction fn;
+    void *opaque;
+    void (*done)(bus_call *call, bus_status status, const bus_error *err);
+    bus_call *next;       /* the shard's */
+    int64_t queued_us;    /* the shard's */
+};
+
 /* One turn of the loop: reports, calls, timers, one batch in one transaction, relay, offsets. Returns the time until it must
  * be called again unless woken, in us: 0 at once, INT64_MAX no timer. A fatal condition (store gone, halt) is returned
- * by bus_shard_failure, and step then does nothing and returns INT64_MAX. */
-int64_t bus_shard_step(bus_shard *shard);
+ * by bus_shard_failure, and step then does nothing and returns INT64_MAX. `lone`, if not NULL, takes a call that was all there was to
+ * do and is durable, else NULL: end it by done(call, BUS_OK, NULL) once asleep; its caller, who may call again at once, can visit then. */
+int64_t bus_shard_step(bus_shard *shard, bus_call **lone);
 /* BUS_OK, or why the shard has halted. Any thread once step has returned. */
 bus_status bus_shard_failure(const bus_shard *shard, bus_error *err);
 
@@ -105,17 +119,6 @@ int bus_shard_index(const bus_shard *shard);
 /* mono_us of when the running handler started, 0 if none runs: for the watchdog. Any thread. */
 int64_t bus_shard_handler_since(const bus_shard *shard, char where[128]);
 
-/* A transaction from outside (bus_transact). Queued from any thread, run by step together with whatever else is waiting, and
- * completed (after the commit is durable) on the thread of that step by `done`, which must not block. The call is the caller's memory
- * until then. */
-typedef struct bus_call bus_call;
-struct bus_call {
-    bus_transaction fn;
-    void *opaque;
-    void (*done)(bus_call *call, bus_status status, const bus_error *err);
-    bus_call *next;       /* the shard's */
-    int64_t queued_us;    /* the shard's */
-};
 /* BUS_CLOSED when draining; BUS_FULL when the outbox is at its bound. */
 bus_status bus_shard_call(bus_shard *shard, bus_call *call, bus_error *err);
 /* The same on the caller's own thread while nobody is in a step: a turn with this call alone, no delivery, no timer, no other's

@@ -128,11 +128,24 @@ bus_status bus_fresh_install(bus_store *store, bus_error *err)
     return rc == SQLITE_OK ? BUS_OK : bus_store_fail(store, rc, "opening the store", err);
 }
 
-void bus_fresh_clear(bus_fresh *fresh)
+void bus_fresh_begin(bus_fresh *fresh)
 {
-    fresh->count = fresh->written = 0;
-    bus_buf_clear(&fresh->bytes);
-    bus_fresh_saved(fresh);
+    if (!fresh->keeps) {
+        fresh->count = 0;
+        bus_buf_clear(&fresh->bytes);
+    }
+    fresh->kept_count = fresh->written = fresh->count;
+    fresh->kept_len = fresh->bytes.len;
+}
+
+/* After a commit the rows stay in hand until the next transaction begins, at least. */
+void bus_fresh_ended(bus_fresh *fresh, bool committed)
+{
+    if (committed)
+        return;
+    fresh->count = fresh->written = fresh->kept_count;
+    fresh->bytes.len = fresh->kept_len;
+    fresh->bytes.failed = fresh->bytes.over = false;
 }
 
 void bus_fresh_saved(bus_fresh *fresh)

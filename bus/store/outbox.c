@@ -172,6 +172,8 @@ static bus_status write_fresh(bus_store *store, bus_error *err)
 
 size_t bus_outbox_fresh_count(const bus_store *store) { return store->fresh.count; }
 
+void bus_outbox_fresh_keep(bus_store *store, bool keep) { store->fresh.keeps = keep; }
+
 void bus_outbox_fresh(const bus_store *store, size_t i, bus_outbox_row *out)
 {
     const bus_fresh_row *row = &store->fresh.row[i];
@@ -373,12 +375,7 @@ static void back(bus_store *store, size_t mark)
     bus_fresh_back(&store->fresh);
 }
 
-/* After a commit the rows stay in hand until the next transaction begins. */
-static void ended(bus_store *store, bool committed)
-{
-    if (!committed)
-        bus_fresh_clear(&store->fresh);
-}
+static void ended(bus_store *store, bool committed) { bus_fresh_ended(&store->fresh, committed); }
 
 static void release(bus_store *store) { bus_fresh_free(&store->fresh); }
 

@@ -119,8 +119,10 @@ typedef struct bus_outbox_row {
 /* Adds; takes destination->next_seq as row->seq if row->seq is 0 (so the caller can peek next_seq for the hop header). The bytes are
  * copied: the row is kept in memory, written by the commit, and forgotten when the next transaction begins. */
 bus_status bus_outbox_add(bus_store *store, bus_outbox_row *row, bus_error *err);
-/* The rows added by the transaction in hand, or the last one if it was committed. */
+/* The rows added by the transaction in hand, or the last one if it was committed; before them those of transactions whose rows were
+ * kept. To keep: they stay in hand when the next one begins, until that is taken back; what is rolled back goes all the same. */
 size_t bus_outbox_fresh_count(const bus_store *store);
+void bus_outbox_fresh_keep(bus_store *store, bool keep);
 void bus_outbox_fresh(const bus_store *store, size_t i, bus_outbox_row *out); /* borrowed until the next add or begin */
 /* Deletes these ids (sorted ascending): a table's all at once, else runs of consecutive ids become range deletes. */
 bus_status bus_outbox_delete(bus_store *store, const int64_t *ids, size_t count, bus_error *err);

@@ -51,7 +51,7 @@ bus_status bus_store_begin(bus_store *store, bus_error *err)
     if (status != BUS_OK)
         return status;
     bus_stage_clear(&store->stage);
-    bus_fresh_clear(&store->fresh);
+    bus_fresh_begin(&store->fresh);
     store->now_ms = store->clock->wall_ms(store->clock);
     store->active = true;
     each_saved(store);

@@ -193,6 +193,49 @@ static void what_was_committed_leaves_after_a_restart_with_its_own_source(void *
             assert_memory_not_equal(first.headers[i].value, second.headers[i].value, first.headers[i].len);
 }
 
+static int64_t committed(const scene *s)
+{
+    bus_offset offset;
+    return bus_memory_committed(s->cluster, "svc", "in", 0, &offset) ? offset.offset : -1;
+}
+
+static void rows_of_small_transactions_leave_together(void **state)
+{
+    scene *s = *state;
+    scene_stop(s);
+    s->options.limits.linger_us = 2000;
+    s->options.limits.commit_interval_ms = 0;
+    scene_start(s);
+    scene_send(s, "in", "k", "a emit");
+    scene_pass(s, 1);
+    assert_string_equal(scene_topic(s, "svc.events"), "a1"); /* at once: none has left for long */
+    scene_send(s, "in", "k", "b emit");
+    scene_run(s);
+    scene_send(s, "in", "k", "c emit");
+    scene_run(s);
+    assert_string_equal(scene_effects(s), "a b c");
+    assert_string_equal(scene_topic(s, "svc.events"), "a1");
+    assert_int_equal(committed(s), 1); /* not before what b and c cause is in its topic */
+    scene_pass(s, 1);
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 b1 c1");
+    assert_int_equal(committed(s), 3);
+    scene_send(s, "in", "k", "d emit");
+    scene_run(s);
+    scene_send(s, "in", "k", "e emit=70");
+    scene_run(s); /* a crowd does not linger, and takes the others with it */
+    assert_int_equal(bus_memory_end(s->cluster, "svc.events", 0), 3 + 1 + 70);
+    scene_send(s, "in", "k", "f emit");
+    scene_run(s);
+    assert_int_equal(bus_memory_end(s->cluster, "svc.events", 0), 74);
+    scene_stop(s);
+    scene_start(s); /* what was lingering when the process died */
+    scene_pass(s, 1000);
+    assert_int_equal(bus_memory_end(s->cluster, "svc.events", 0), 75);
+    assert_int_equal(committed(s), 6);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox"), 0);
+    assert_int_equal(COUNTER(s, duplicates), 0);
+}
+
 static void a_full_outbox_stops_deliveries_until_it_drains(void **state)
 {
     scene *s = *state;
@@ -230,6 +273,7 @@ int main(void)
         TEST(a_record_fault_rejects_one_row_and_the_rest_goes_on),
         TEST(a_fatal_producer_is_replaced),
         TEST(what_was_committed_leaves_after_a_restart_with_its_own_source),
+        TEST(rows_of_small_transactions_leave_together),
         TEST(a_full_outbox_stops_deliveries_until_it_drains),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -218,6 +218,7 @@ int scene_set_up(void **state)
     bus_limits_of(config, &s->options.limits);
     bus_config_free(config);
     s->options.limits.reject_percent = 0;
+    s->options.limits.linger_us = 0;
     *state = s;
     scene_start(s);
     return 0;

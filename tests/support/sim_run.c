@@ -18,6 +18,7 @@ static void choose_limits(sim *s)
     bus_limits_of(config, &s->limits);
     bus_config_free(config);
     s->limits.batch_records = batches[sim_below(s, 4)];
+    s->limits.linger_us = (int64_t)sim_below(s, 3) * 2000;
     s->limits.in_flight = flights[sim_below(s, 4)];
     s->limits.compact_envelope = sim_chance(s, 200);
     s->limits.reject_percent = 0;
