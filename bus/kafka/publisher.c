@@ -14,13 +14,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One record's way: freed when its report was given. */
+/* Who is called for a record: freed when its report was given. */
 typedef struct sent {
     bus_kafka_published done;
     void *opaque;
-    uint32_t hash;          /* of the key, or of ce_id; for the partitioner */
-    bool hashed;
+    int64_t hash;
 } sent;
+
+/* What librdkafka keeps with a record: a `sent`, or, if nobody is called, no memory but the hash itself, times two plus one. The hash
+ * is of the key or of ce_id, for the partitioner; HASH_NONE: of neither. */
+#define HASH_NONE INT64_C(0x80000000)
+
+static void *alone(int64_t hash) { return (void *)(uintptr_t)(hash * 2 + 1); }
+static sent *sent_of(void *kept) { return (uintptr_t)kept & 1 ? NULL : kept; }
+static int64_t hash_kept(void *kept) { return (uintptr_t)kept & 1 ? (int64_t)((uintptr_t)kept / 2) : ((sent *)kept)->hash; }
+_Static_assert(sizeof(uintptr_t) >= sizeof(int64_t), "a hash and a bit in a pointer");
 
 struct bus_kafka_publisher {
     rd_kafka_conf_t *conf;  /* template */
@@ -30,6 +38,8 @@ struct bus_kafka_publisher {
     pthread_rwlock_t lock;  /* of rk and queue: publish reads them, renewal changes them */
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
+    rd_kafka_topic_t **topics;  /* of rk: a name costs librdkafka a search and two locks */
+    size_t topic_count, topic_cap;
     _Atomic int64_t out;
     _Atomic int64_t told;   /* of them those that somebody is called for */
     pthread_mutex_t helping;
@@ -41,13 +51,13 @@ struct bus_kafka_publisher {
 static int32_t partition_of(const rd_kafka_topic_t *topic, const void *key, size_t len, int32_t count, void *opaque,
                             void *message)
 {
-    const sent *record = message;
+    int64_t hash = message ? hash_kept(message) : HASH_NONE;
 
     (void)key;
     (void)len;
     (void)opaque;
-    if (record && record->hashed)
-        return (int32_t)((record->hash & 0x7fffffff) % (uint32_t)count);
+    if (hash != HASH_NONE)
+        return (int32_t)(hash % count);
     return rd_kafka_msg_partitioner_random(topic, NULL, 0, count, opaque, message);
 }
 
@@ -76,6 +86,9 @@ static void end(bus_kafka_publisher *p)
 {
     if (!p->rk)
         return;
+    for (size_t i = 0; i < p->topic_count; i++)
+        rd_kafka_topic_destroy(p->topics[i]);
+    p->topic_count = 0;
     rd_kafka_queue_cb_event_enable(p->queue, NULL, NULL);
     rd_kafka_queue_destroy(p->queue);
     rd_kafka_destroy(p->rk);
@@ -124,12 +137,12 @@ bus_status bus_kafka_publisher_open(const bus_config *config, const char *where,
 
 static void report(bus_kafka_publisher *p, const rd_kafka_message_t *message)
 {
-    sent *record = message->_private;
+    sent *record = sent_of(message->_private);
     bus_error err = { .status = BUS_OK };
 
     if (message->err)
         bus_kafka_fail(&err, message->err, "publishing to %s", message->rkt ? rd_kafka_topic_name(message->rkt) : "?");
-    if (record->done) {
+    if (record) {
         record->done(record->opaque, err.status, message->partition, message->err ? BUS_OFFSET_NONE : message->offset,
                      message->err ? &err : NULL);
         atomic_fetch_sub(&p->told, 1);
@@ -209,33 +222,59 @@ bool bus_kafka_publisher_calls(const bus_kafka_publisher *p)
 }
 
 /* Key, else ce_id, so that an event without a key goes the same way each time. */
-static void hash_of(sent *record, const bus_row *row)
+static int64_t hash_of(const bus_row *row)
 {
-    if (row->key) {
-        record->hash = bus_murmur2(row->key, row->key_len);
-        record->hashed = true;
-        return;
-    }
+    if (row->key)
+        return bus_murmur2(row->key, row->key_len) & 0x7fffffff;
     for (size_t i = 0; i < row->header_count; i++)
-        if (strcmp(row->headers[i].name, "ce_id") == 0 && row->headers[i].value) {
-            record->hash = bus_murmur2(row->headers[i].value, row->headers[i].len);
-            record->hashed = true;
-        }
+        if (strcmp(row->headers[i].name, "ce_id") == 0 && row->headers[i].value)
+            return bus_murmur2(row->headers[i].value, row->headers[i].len) & 0x7fffffff;
+    return HASH_NONE;
 }
 
-static rd_kafka_resp_err_t send_row(rd_kafka_t *rk, const bus_row *row, sent *record)
+/* ---- topics. With the lock; a new one alone with it. */
+
+static rd_kafka_topic_t *topic_known(const bus_kafka_publisher *p, const char *name)
+{
+    for (size_t i = 0; i < p->topic_count; i++)
+        if (strcmp(rd_kafka_topic_name(p->topics[i]), name) == 0)
+            return p->topics[i];
+    return NULL;
+}
+
+static rd_kafka_resp_err_t topic_begin(bus_kafka_publisher *p, const char *name)
+{
+    if (!p->rk || topic_known(p, name))
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (p->topic_count == p->topic_cap) {
+        size_t cap = p->topic_cap ? 2 * p->topic_cap : 8;
+        rd_kafka_topic_t **topics = realloc(p->topics, cap * sizeof(rd_kafka_topic_t *));
+
+        if (!topics)
+            return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
+        p->topics = topics;
+        p->topic_cap = cap;
+    }
+    p->topics[p->topic_count] = rd_kafka_topic_new(p->rk, name, NULL);
+    if (!p->topics[p->topic_count])
+        return rd_kafka_last_error();
+    p->topic_count++;
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t send_row(rd_kafka_t *rk, rd_kafka_topic_t *topic, const bus_row *row, void *kept)
 {
     rd_kafka_headers_t *headers = NULL;
     rd_kafka_error_t *error;
     rd_kafka_resp_err_t code;
     rd_kafka_vu_t part[] = {
-        { .vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = row->topic },
+        { .vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic },
         { .vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = row->partition < 0 ? RD_KAFKA_PARTITION_UA : row->partition },
         { .vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY },
         { .vtype = RD_KAFKA_VTYPE_KEY, .u.mem = { (void *)(uintptr_t)row->key, row->key ? row->key_len : 0 } },
         { .vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = { (void *)(uintptr_t)row->value, row->value ? row->value_len : 0 } },
         { .vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = row->timestamp },
-        { .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = record },
+        { .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = kept },
         { .vtype = RD_KAFKA_VTYPE_HEADERS },
     };
     size_t count = sizeof part / sizeof *part - 1;
@@ -257,34 +296,56 @@ static rd_kafka_resp_err_t send_row(rd_kafka_t *rk, const bus_row *row, sent *re
     return code;
 }
 
+/* Ends with the lock held for reading; NULL: why, and without it. */
+static rd_kafka_topic_t *enter(bus_kafka_publisher *p, const char *name, rd_kafka_resp_err_t *why)
+{
+    for (;;) {
+        pthread_rwlock_rdlock(&p->lock);
+        rd_kafka_topic_t *topic = p->rk ? topic_known(p, name) : NULL;
+        *why = p->rk ? RD_KAFKA_RESP_ERR_NO_ERROR : RD_KAFKA_RESP_ERR__DESTROY;
+        if (topic)
+            return topic;
+        pthread_rwlock_unlock(&p->lock);
+        if (*why != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return NULL;
+        pthread_rwlock_wrlock(&p->lock);
+        *why = topic_begin(p, name);
+        pthread_rwlock_unlock(&p->lock);
+        if (*why != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return NULL;
+    }
+}
+
 bus_status bus_kafka_publish(bus_kafka_publisher *p, const bus_row *row, bus_kafka_published done, void *opaque,
                              bus_error *err)
 {
-    sent *record = calloc(1, sizeof *record);
+    int64_t hash = row->partition < 0 ? hash_of(row) : HASH_NONE;
+    sent *record = done ? malloc(sizeof *record) : NULL;
     rd_kafka_resp_err_t code;
 
-    if (!record)
+    if (done && !record)
         return bus_fail_nomem(err);
-    record->done = done;
-    record->opaque = opaque;
-    if (row->partition < 0)
-        hash_of(record, row);
     if (done) {
+        *record = (sent){ done, opaque, hash };
         atomic_fetch_add(&p->told, 1);
         pthread_mutex_lock(&p->helping); /* whoever helps after this knows of it */
         pthread_mutex_unlock(&p->helping);
     }
-    pthread_rwlock_rdlock(&p->lock);
-    atomic_fetch_add(&p->out, 1);
-    code = p->rk ? send_row(p->rk, row, record) : RD_KAFKA_RESP_ERR__DESTROY;
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        atomic_fetch_sub(&p->out, 1);
-    pthread_rwlock_unlock(&p->lock);
+    rd_kafka_topic_t *topic = enter(p, row->topic, &code);
+    if (topic) {
+        atomic_fetch_add(&p->out, 1);
+        code = send_row(p->rk, topic, row, record ? record : alone(hash));
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+            atomic_fetch_sub(&p->out, 1);
+        pthread_rwlock_unlock(&p->lock);
+    }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return BUS_OK;
     if (done)
         atomic_fetch_sub(&p->told, 1);
     free(record);
+    if (code == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE)
+        return bus_fail_nomem(err);
     /* Until the polling thread has renewed it. */
     if (code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
         return bus_fail(err, BUS_FULL, "%s: the queue of records to publish is full; poll and try again", p->where);
@@ -334,6 +395,7 @@ void bus_kafka_publisher_close(bus_kafka_publisher *p, int timeout_ms)
             bus_kafka_publisher_poll(p, 20);
     }
     end(p);
+    free(p->topics);
     rd_kafka_conf_destroy(p->conf);
     pthread_mutex_destroy(&p->helping);
     pthread_rwlock_destroy(&p->lock);

@@ -96,10 +96,13 @@ static bus_status outlet_open(bus *self, bus_outlet **out, bus_error *err)
 
 bus_status bus_outlet_of(bus *self, bus_outlet **out, bus_error *err)
 {
+    if ((*out = atomic_load_explicit(&self->outlet, memory_order_acquire)))
+        return BUS_OK;
     pthread_mutex_lock(&self->outlet_lock);
-    bus_status status = self->outlet ? BUS_OK : outlet_open(self, &self->outlet, err);
+    *out = self->outlet;
+    bus_status status = *out ? BUS_OK : outlet_open(self, out, err);
     if (status == BUS_OK)
-        *out = self->outlet;
+        self->outlet = *out;
     pthread_mutex_unlock(&self->outlet_lock);
     return status;
 }
@@ -256,8 +259,6 @@ bus_status bus_publish_raw(bus *self, const bus_raw *record, bus_done done, void
 
 bus_status bus_flush(bus *self, int timeout_ms, bus_error *err)
 {
-    pthread_mutex_lock(&self->outlet_lock);
     bus_outlet *outlet = self->outlet;
-    pthread_mutex_unlock(&self->outlet_lock);
     return outlet ? bus_outlet_flush(outlet, timeout_ms, err) : BUS_OK;
 }

@@ -86,7 +86,7 @@ struct bus {
 
     bus_completions completions;
     pthread_mutex_t outlet_lock;
-    bus_outlet *outlet;
+    _Atomic(bus_outlet *) outlet; /* made under the lock, then there until the end */
     pthread_mutex_t replies_lock;
     bus_replies *replies;
     bus_follower *follower;
