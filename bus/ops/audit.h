@@ -3,7 +3,7 @@
  * that must hold is a query over it that names what breaks it (audit_rules.c). Shares no code with the loop, and writes nothing
  * but its own database.
  *
- * What was sent is known from the numbers: a store's bus_destination says which sequence number comes next, bus_former how far
+ * What was sent is known from the numbers: a store's bus_destination and outbox say which sequence number comes next, bus_former how far
  * its earlier incarnations had come; each number below must be in its topic or still in the outbox.
  *
  * On a running system the order of reading makes an audit sound: stores (what a store says it sent is in the topic by then),
