@@ -50,15 +50,16 @@ static bus_status harden(bus_store *store, bus_error *err)
 
 /* ---- frames in one piece
  * SQLite writes two pieces for each page, 24 bytes and 4 KiB. Until its sync nobody but this connection looks at them, so they are
- * gathered until then. What could not be written is kept and tried again, like pages that the system holds: a handler may have
- * ignored the error, and its commit must not pass without them. */
+ * gathered until then. If SQLite's own write or sync fails for what is gathered, the transaction ends and it is dropped: written later it
+ * would be a commit that nobody was told of. If a read does, it is kept: a program may ignore that error, and its commit must not
+ * pass without those frames. */
 
 static bus_wal *wal_of(sqlite3_file *file) { return (bus_wal *)(void *)((char *)(uintptr_t)file->pMethods - offsetof(bus_wal, methods)); }
 
-static int let_go(bus_wal *wal)
+static int let_go(bus_wal *wal, bool ends)
 {
     int rc = wal->len ? wal->real->xWrite(wal->file, wal->bytes, wal->len, wal->at) : SQLITE_OK;
-    wal->len = rc == SQLITE_OK ? 0 : wal->len;
+    wal->len = rc == SQLITE_OK || ends ? 0 : wal->len;
     return rc;
 }
 
@@ -66,7 +67,7 @@ static int gather(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 
 {
     bus_wal *wal = wal_of(file);
     if (wal->len && (at != wal->at + wal->len || len > PIECE - wal->len)) {
-        int rc = let_go(wal);
+        int rc = let_go(wal, true);
         if (rc != SQLITE_OK)
             return rc;
     }
@@ -81,25 +82,25 @@ static int gather(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 
 
 static int sync_all(sqlite3_file *file, int flags)
 {
-    int rc = let_go(wal_of(file));
+    int rc = let_go(wal_of(file), true);
     return rc == SQLITE_OK ? wal_of(file)->real->xSync(file, flags) : rc;
 }
 
 static int read_all(sqlite3_file *file, void *out, int len, sqlite3_int64 at)
 {
-    int rc = let_go(wal_of(file));
+    int rc = let_go(wal_of(file), false);
     return rc == SQLITE_OK ? wal_of(file)->real->xRead(file, out, len, at) : rc;
 }
 
 static int truncate_all(sqlite3_file *file, sqlite3_int64 size)
 {
-    int rc = let_go(wal_of(file));
+    int rc = let_go(wal_of(file), false);
     return rc == SQLITE_OK ? wal_of(file)->real->xTruncate(file, size) : rc;
 }
 
 static int size_of_all(sqlite3_file *file, sqlite3_int64 *out)
 {
-    int rc = let_go(wal_of(file));
+    int rc = let_go(wal_of(file), false);
     return rc == SQLITE_OK ? wal_of(file)->real->xFileSize(file, out) : rc;
 }
 
