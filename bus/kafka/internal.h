@@ -5,6 +5,7 @@
 #define BUS_KAFKA_INTERNAL_H
 
 #include "kafka/client.h"
+#include "kafka/send.h"
 #include "shard/transport.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -38,8 +39,7 @@ typedef struct kafka_producer {
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;     /* its main queue: delivery reports and errors */
     rd_kafka_event_t *reports;   /* delivery reports half taken */
-    rd_kafka_topic_t **topics;   /* handles, in order of first use */
-    size_t topic_count, topic_cap;
+    bus_kafka_topics topics;
     bool fatal;
     /* Rows refused by `produce` itself: reported like the others. */
     bus_report *refused;

@@ -41,37 +41,12 @@ void kafka_producer_end(kafka_producer *producer)
             rd_kafka_event_destroy(producer->reports);
         /* Otherwise destroy would wait for requests that are out. */
         rd_kafka_purge(producer->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
-        for (size_t i = 0; i < producer->topic_count; i++)
-            rd_kafka_topic_destroy(producer->topics[i]);
+        bus_kafka_topics_free(&producer->topics);
         rd_kafka_queue_destroy(producer->queue);
         rd_kafka_destroy(producer->rk);
     }
-    free(producer->topics);
     free(producer->refused);
     memset(producer, 0, sizeof *producer);
-}
-
-/* A shard writes to few topics, so a walk beats a table; the one used last is likely first. */
-static rd_kafka_topic_t *topic_of(kafka_producer *producer, const char *name)
-{
-    rd_kafka_topic_t *topic;
-
-    for (size_t i = 0; i < producer->topic_count; i++)
-        if (strcmp(rd_kafka_topic_name(producer->topics[i]), name) == 0)
-            return producer->topics[i];
-    if (producer->topic_count == producer->topic_cap) {
-        size_t cap = producer->topic_cap ? 2 * producer->topic_cap : 8;
-        rd_kafka_topic_t **topics = realloc(producer->topics, cap * sizeof(rd_kafka_topic_t *));
-
-        if (!topics)
-            return NULL;
-        producer->topics = topics;
-        producer->topic_cap = cap;
-    }
-    topic = rd_kafka_topic_new(producer->rk, name, NULL);
-    if (topic)
-        producer->topics[producer->topic_count++] = topic;
-    return topic;
 }
 
 static bus_report_kind kind_of(rd_kafka_resp_err_t code)
@@ -120,57 +95,6 @@ static bool refuse(kafka_producer *producer, bus_channel channel, int64_t id, rd
     return true;
 }
 
-/* librdkafka takes the headers only if it takes the row. NULL: no memory. */
-static rd_kafka_headers_t *headers_of(const bus_row *row)
-{
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(row->header_count);
-
-    for (size_t i = 0; headers && i < row->header_count; i++) {
-        const bus_header *h = &row->headers[i];
-
-        rd_kafka_header_add(headers, h->name, -1, h->value, h->value ? (ssize_t)h->len : 0);
-    }
-    return headers;
-}
-
-static rd_kafka_resp_err_t send_row(kafka_producer *producer, rd_kafka_topic_t *topic, const bus_row *row)
-{
-    rd_kafka_headers_t *headers = row->header_count ? headers_of(row) : NULL;
-    rd_kafka_vu_t part[8];
-    size_t n = 0;
-    rd_kafka_error_t *error;
-    rd_kafka_resp_err_t code;
-
-    part[n].vtype = RD_KAFKA_VTYPE_RKT;
-    part[n++].u.rkt = topic;
-    part[n].vtype = RD_KAFKA_VTYPE_PARTITION;
-    part[n++].u.i32 = row->partition;
-    part[n].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
-    part[n++].u.i = RD_KAFKA_MSG_F_COPY;
-    part[n].vtype = RD_KAFKA_VTYPE_KEY;
-    part[n].u.mem.ptr = (void *)(uintptr_t)row->key;
-    part[n++].u.mem.size = row->key ? row->key_len : 0;
-    part[n].vtype = RD_KAFKA_VTYPE_VALUE;
-    part[n].u.mem.ptr = (void *)(uintptr_t)row->value;
-    part[n++].u.mem.size = row->value ? row->value_len : 0;
-    part[n].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
-    part[n++].u.i64 = row->timestamp;
-    part[n].vtype = RD_KAFKA_VTYPE_OPAQUE;
-    part[n++].u.ptr = (void *)(intptr_t)row->id;
-    if (headers) {
-        part[n].vtype = RD_KAFKA_VTYPE_HEADERS;
-        part[n++].u.headers = headers;
-    }
-    error = rd_kafka_produceva(producer->rk, part, n);
-    if (!error)
-        return RD_KAFKA_RESP_ERR_NO_ERROR;
-    code = rd_kafka_error_code(error);
-    rd_kafka_error_destroy(error);
-    if (headers)
-        rd_kafka_headers_destroy(headers);
-    return code;
-}
-
 bus_status kafka_produce(bus_port *p, bus_channel channel, const bus_row *row, bus_error *err)
 {
     kafka_port *port = kafka_port_of(p);
@@ -183,8 +107,9 @@ bus_status kafka_produce(bus_port *p, bus_channel channel, const bus_row *row, b
         return status;
     if (producer->fatal)
         return bus_fail(err, BUS_CLOSED, "%s: the producer has failed; reset it", port->name);
-    topic = topic_of(producer, row->topic);
-    code = topic ? send_row(producer, topic, row) : rd_kafka_last_error();
+    topic = bus_kafka_topic(&producer->topics, producer->rk, row->topic, &code);
+    if (topic)
+        code = bus_kafka_send(producer->rk, topic, row, (void *)(intptr_t)row->id);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return BUS_OK;
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)

@@ -8,6 +8,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "kafka/client.h"
+#include "kafka/send.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -35,11 +36,10 @@ struct bus_kafka_publisher {
     char where[128];
     void (*wake)(void *opaque);
     void *opaque;
-    pthread_rwlock_t lock;  /* of rk and queue: publish reads them, renewal changes them */
+    pthread_rwlock_t lock;  /* of rk, queue and topics: publish reads them, renewal and a new topic change them */
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
-    rd_kafka_topic_t **topics;  /* of rk: a name costs librdkafka a search and two locks */
-    size_t topic_count, topic_cap;
+    bus_kafka_topics topics; /* of rk */
     _Atomic int64_t out;
     _Atomic int64_t told;   /* of them those that somebody is called for */
     pthread_mutex_t helping;
@@ -86,9 +86,7 @@ static void end(bus_kafka_publisher *p)
 {
     if (!p->rk)
         return;
-    for (size_t i = 0; i < p->topic_count; i++)
-        rd_kafka_topic_destroy(p->topics[i]);
-    p->topic_count = 0;
+    bus_kafka_topics_free(&p->topics);
     rd_kafka_queue_cb_event_enable(p->queue, NULL, NULL);
     rd_kafka_queue_destroy(p->queue);
     rd_kafka_destroy(p->rk);
@@ -232,88 +230,23 @@ static int64_t hash_of(const bus_row *row)
     return HASH_NONE;
 }
 
-/* ---- topics. With the lock; a new one alone with it. */
-
-static rd_kafka_topic_t *topic_known(const bus_kafka_publisher *p, const char *name)
-{
-    for (size_t i = 0; i < p->topic_count; i++)
-        if (strcmp(rd_kafka_topic_name(p->topics[i]), name) == 0)
-            return p->topics[i];
-    return NULL;
-}
-
-static rd_kafka_resp_err_t topic_begin(bus_kafka_publisher *p, const char *name)
-{
-    if (!p->rk || topic_known(p, name))
-        return RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (p->topic_count == p->topic_cap) {
-        size_t cap = p->topic_cap ? 2 * p->topic_cap : 8;
-        rd_kafka_topic_t **topics = realloc(p->topics, cap * sizeof(rd_kafka_topic_t *));
-
-        if (!topics)
-            return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
-        p->topics = topics;
-        p->topic_cap = cap;
-    }
-    p->topics[p->topic_count] = rd_kafka_topic_new(p->rk, name, NULL);
-    if (!p->topics[p->topic_count])
-        return rd_kafka_last_error();
-    p->topic_count++;
-    return RD_KAFKA_RESP_ERR_NO_ERROR;
-}
-
-static rd_kafka_resp_err_t send_row(rd_kafka_t *rk, rd_kafka_topic_t *topic, const bus_row *row, void *kept)
-{
-    rd_kafka_headers_t *headers = NULL;
-    rd_kafka_error_t *error;
-    rd_kafka_resp_err_t code;
-    rd_kafka_vu_t part[] = {
-        { .vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic },
-        { .vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = row->partition < 0 ? RD_KAFKA_PARTITION_UA : row->partition },
-        { .vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY },
-        { .vtype = RD_KAFKA_VTYPE_KEY, .u.mem = { (void *)(uintptr_t)row->key, row->key ? row->key_len : 0 } },
-        { .vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = { (void *)(uintptr_t)row->value, row->value ? row->value_len : 0 } },
-        { .vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = row->timestamp },
-        { .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = kept },
-        { .vtype = RD_KAFKA_VTYPE_HEADERS },
-    };
-    size_t count = sizeof part / sizeof *part - 1;
-
-    if (row->header_count > 0) {
-        headers = rd_kafka_headers_new(row->header_count);
-        for (size_t i = 0; i < row->header_count; i++)
-            rd_kafka_header_add(headers, row->headers[i].name, -1, row->headers[i].value,
-                                row->headers[i].value ? (ssize_t)row->headers[i].len : 0);
-        part[count++].u.headers = headers;
-    }
-    error = rd_kafka_produceva(rk, part, count);
-    if (!error)
-        return RD_KAFKA_RESP_ERR_NO_ERROR;
-    code = rd_kafka_error_code(error);
-    rd_kafka_error_destroy(error);
-    if (headers)
-        rd_kafka_headers_destroy(headers);
-    return code;
-}
-
 /* Ends with the lock held for reading; NULL: why, and without it. */
 static rd_kafka_topic_t *enter(bus_kafka_publisher *p, const char *name, rd_kafka_resp_err_t *why)
 {
-    for (;;) {
+    for (*why = RD_KAFKA_RESP_ERR_NO_ERROR; *why == RD_KAFKA_RESP_ERR_NO_ERROR;) {
         pthread_rwlock_rdlock(&p->lock);
-        rd_kafka_topic_t *topic = p->rk ? topic_known(p, name) : NULL;
-        *why = p->rk ? RD_KAFKA_RESP_ERR_NO_ERROR : RD_KAFKA_RESP_ERR__DESTROY;
+        rd_kafka_topic_t *topic = bus_kafka_topic_known(&p->topics, name);
         if (topic)
             return topic;
         pthread_rwlock_unlock(&p->lock);
-        if (*why != RD_KAFKA_RESP_ERR_NO_ERROR)
-            return NULL;
         pthread_rwlock_wrlock(&p->lock);
-        *why = topic_begin(p, name);
+        if (p->rk)
+            bus_kafka_topic(&p->topics, p->rk, name, why);
+        else
+            *why = RD_KAFKA_RESP_ERR__DESTROY;
         pthread_rwlock_unlock(&p->lock);
-        if (*why != RD_KAFKA_RESP_ERR_NO_ERROR)
-            return NULL;
     }
+    return NULL;
 }
 
 bus_status bus_kafka_publish(bus_kafka_publisher *p, const bus_row *row, bus_kafka_published done, void *opaque,
@@ -334,7 +267,7 @@ bus_status bus_kafka_publish(bus_kafka_publisher *p, const bus_row *row, bus_kaf
     rd_kafka_topic_t *topic = enter(p, row->topic, &code);
     if (topic) {
         atomic_fetch_add(&p->out, 1);
-        code = send_row(p->rk, topic, row, record ? record : alone(hash));
+        code = bus_kafka_send(p->rk, topic, row, record ? record : alone(hash));
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
             atomic_fetch_sub(&p->out, 1);
         pthread_rwlock_unlock(&p->lock);
@@ -395,7 +328,6 @@ void bus_kafka_publisher_close(bus_kafka_publisher *p, int timeout_ms)
             bus_kafka_publisher_poll(p, 20);
     }
     end(p);
-    free(p->topics);
     rd_kafka_conf_destroy(p->conf);
     pthread_mutex_destroy(&p->helping);
     pthread_rwlock_destroy(&p->lock);

@@ -135,20 +135,11 @@ static void take_report(bus_shard *shard, const bus_report *report, route **gues
         rewind_route(shard, r);
 }
 
-/* While nobody waits for them a crowd is taken at once, for little more than one alone costs. */
-static bool worth_taking(const bus_shard *shard)
-{
-    const bus_relay *relay = &shard->relay;
-    return !relay->deaf || relay->waiting >= CROWD || relay->quiet_until_us - shard->now_us < BUS_RELAY_QUIET_US / 2;
-}
-
-void bus_relay_reports(bus_shard *shard)
+static void take_reports(bus_shard *shard)
 {
     bus_report reports[REPORTS];
     size_t n;
     route *guess = NULL;
-    if (!worth_taking(shard))
-        return;
     do {
         n = shard->port->ops->reports(shard->port, reports, REPORTS);
         for (size_t i = 0; i < n; i++)
@@ -156,6 +147,14 @@ void bus_relay_reports(bus_shard *shard)
         if (n)
             shard->relay.quiet_until_us = shard->now_us + BUS_RELAY_QUIET_US;
     } while (n == REPORTS);
+}
+
+/* While nobody waits for them a crowd is taken at once, for little more than one alone costs. */
+void bus_relay_reports(bus_shard *shard)
+{
+    const bus_relay *relay = &shard->relay;
+    if (!relay->deaf || relay->waiting >= CROWD || relay->quiet_until_us - shard->now_us < BUS_RELAY_QUIET_US / 2)
+        take_reports(shard);
 }
 
 /* ---- replacing a producer that has become fatal */
@@ -182,7 +181,7 @@ void bus_relay_replace(bus_shard *shard, bus_channel channel)
     bus_error err = { 0 };
     if (relay->retry_at_us > shard->now_us)
         return;
-    bus_relay_reports(shard); /* what it still knows */
+    take_reports(shard); /* what it still knows */
     if (reports_due(shard, channel)) {
         relay->resetting |= channel == BUS_MAIN;
         return;
