@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Transactions from outside, and how soon another process sees what they emit:
  *
- *   transact callers --callers C --seconds S [--sync-us U] name=value ... C threads, each an upsert and an event at a time
+ *   transact callers --callers C --seconds S [--sync-us U] [--quiet 1] name=value ... C threads, each an upsert and an event at a
+ *                                                             time; quiet: a row of the user's instead of the event
  *   transact handover --callers C --seconds S                 the ceiling of C callers: the same threads hand over to one that does
  *                                                             nothing and answers; no store, no broker
  *   transact read    --count N --file F name=value ...        handles what `write` emits; notes when. Begin it first
@@ -73,6 +74,7 @@ typedef struct caller {
     double *took;
     size_t count, most;
     int index;
+    bool quiet;
 } caller;
 
 static void *call(void *opaque)
@@ -83,7 +85,7 @@ static void *call(void *opaque)
         double before = bench_now();
         if (before >= c->until)
             break;
-        sale mine = { .number = (int64_t)c->count * 64 + c->index };
+        sale mine = { .number = (int64_t)c->count * 64 + c->index, .quiet = c->quiet };
         bus_status status = bus_transact(c->handle, "till", 4, sell, &mine, &err);
         if (status == BUS_FULL) {
             bench_sleep(0.001);
@@ -95,7 +97,7 @@ static void *call(void *opaque)
     return NULL;
 }
 
-static int callers(bus_config *config, long count, double seconds)
+static int callers(bus_config *config, long count, double seconds, bool quiet)
 {
     caller *all = calloc((size_t)count, sizeof *all);
     double *took = calloc(MOST, sizeof *took);
@@ -110,7 +112,8 @@ static int callers(bus_config *config, long count, double seconds)
     bench_sleep(0.5);
     double start = bench_now(), cpu = bench_cpu();
     for (long i = 0; i < count; i++) {
-        all[i] = (caller){ .handle = handle, .until = start + seconds, .took = took + MOST / count * i, .most = (size_t)(MOST / count), .index = (int)i };
+        all[i] = (caller){ .handle = handle, .until = start + seconds, .took = took + MOST / count * i, .most = (size_t)(MOST / count),
+                            .index = (int)i, .quiet = quiet };
         if (pthread_create(&all[i].thread, NULL, call, &all[i]))
             bench_die("thread", "cannot start");
     }
@@ -362,7 +365,8 @@ int main(int argc, char **argv)
     long count = bench_option(argc, argv, "--count", 2000);
     int result = 2;
     if (strcmp(argv[1], "callers") == 0)
-        result = callers(config, bench_option(argc, argv, "--callers", 1), (double)bench_option(argc, argv, "--seconds", 5));
+        result = callers(config, bench_option(argc, argv, "--callers", 1), (double)bench_option(argc, argv, "--seconds", 5),
+                         bench_option(argc, argv, "--quiet", 0) != 0);
     else if (strcmp(argv[1], "handover") == 0)
         result = handover(bench_option(argc, argv, "--callers", 64), (double)bench_option(argc, argv, "--seconds", 5));
     else if (strcmp(argv[1], "read") == 0)
