@@ -295,6 +295,7 @@ def delayed_and_cancelled(lab):
         lines = run(BUS, "consume", "later.events", "-b", lab.kafka.servers, "-o", "json", "--from", "start", status=None).splitlines()
         return sorted(json.loads(line)["value"]["number"] for line in lines)
     equal([n for n in emitted() if n < 0], [], "sent before it was due")
+    s.idle()   # a row that is in its topic, but not yet deleted, would leave once more: that is another test's
     s.kill()   # what is planned is in the store
     s.start()
     eventually("the delayed ones arrive", 15, lambda: len(emitted()) == 9)
