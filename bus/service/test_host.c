@@ -31,6 +31,7 @@ struct bus_host {
     int32_t *partitions;   /* of each input */
     bool known;            /* `partitions` is filled */
     bool open_work;        /* some seat is to be opened or claimed */
+    bool join_again;       /* a shard has halted for a reason that may pass */
     host_seat seat[];
 };
 
@@ -141,6 +142,12 @@ static bus_status seat_open(host_seat *seat, int index)
     return status;
 }
 
+/* Does a claim or a shard that failed so go on by itself? */
+static bool passes(bus_status status)
+{
+    return status == BUS_BROKER || status == BUS_TIMEOUT || status == BUS_LOCKED;
+}
+
 /* Opens and claims what is ours and not yet so; true if any became ready. */
 static bool take_seats(bus_host *host)
 {
@@ -159,7 +166,7 @@ static bool take_seats(bus_host *host)
             status = seat_open(seat, i);
         if (!status)
             status = bus_shard_claim(seat->shard, host->partitions, &seat->failure);
-        seat->refused = status && status != BUS_BROKER && status != BUS_TIMEOUT && status != BUS_LOCKED;
+        seat->refused = status && !passes(status);
         seat->retry_at = status ? now_us(host) + RETRY_US : 0;
         seat->claimed = !status;
         ready = ready || !status;
@@ -202,6 +209,22 @@ static void attach_all(bus_host *host)
     free(specs);
 }
 
+/* A shard whose halt may pass makes the process join anew: all are claimed again, that one after a while. */
+static void join_again(bus_host *host)
+{
+    host->join_again = false;
+    detach_all(host);
+    for (int i = 0; i < host->options.shards; i++) {
+        host_seat *seat = &host->seat[i];
+        seat->claimed = false;
+        if (!seat->shard || !passes(bus_shard_failure(seat->shard, &seat->failure)))
+            continue;
+        seat_close(seat);
+        seat->retry_at = now_us(host) + RETRY_US;
+    }
+    host->open_work = true;
+}
+
 /* Shards that come back stay open; those that do not are closed. Each is claimed anew: its commits may have been moved. */
 static void on_assigned(bus_host *host, const int32_t *shards, size_t count)
 {
@@ -241,6 +264,8 @@ void bus_host_group(bus_host *host)
     for (int i = 0; i < host->options.shards; i++)
         if (host->seat[i].shard && !host->seat[i].ours && bus_shard_wanted(host->seat[i].shard))
             seat_close(&host->seat[i]);
+    if (host->join_again)
+        join_again(host);
     if (host->open_work && take_seats(host))
         attach_all(host);
 }
@@ -253,12 +278,13 @@ bool bus_host_step(bus_host *host, int shard)
     seat->woken = false;
     int64_t wait = bus_shard_step(seat->shard, NULL);
     seat->due = wait == INT64_MAX ? INT64_MAX : now_us(host) + wait;
+    host->join_again |= passes(bus_shard_failure(seat->shard, NULL));
     return true;
 }
 
 int64_t bus_host_due(const bus_host *host)
 {
-    int64_t due = INT64_MAX;
+    int64_t due = host->join_again ? 0 : INT64_MAX;
     for (int i = 0; i < host->options.shards; i++) {
         const host_seat *seat = &host->seat[i];
         int64_t at = seat->shard ? (seat->woken ? 0 : seat->due) : INT64_MAX;

@@ -27,8 +27,10 @@ static void lane_failed(bus_shard *shard, bus_shard_lane *lane, const bus_error 
         return;
     }
     bus_fail_in(&why, "%s/%d", lane->input->declared->topic, lane->partition);
-    /* Without memory a record was lost on its way here: only a new membership reads it again. */
-    why.status = err->status == BUS_NOMEM ? BUS_NOMEM : BUS_REFUSED;
+    /* Without memory a record was lost on its way here: only a new membership reads it again. And what had expired before the
+     * first fetch may be no more than the anchor, or retries that the store holds: the next claim sees where the log begins. */
+    bool looks_again = lane->check_anchor || lane->input->declared->retry_tier;
+    why.status = err->status == BUS_NOMEM ? BUS_NOMEM : looks_again ? BUS_BROKER : BUS_REFUSED;
     bus_shard_halt(shard, &why);
 }
 

@@ -212,6 +212,51 @@ static void an_anchor_that_expires_while_it_runs_is_not_asked_for_again(void **s
     assert_string_equal(scene_effects(s), "a b c");
 }
 
+/* What expires between a claim and its first fetch. */
+static void claim_then_expire(scene *s, const char *topic, int64_t before)
+{
+    bus_memory_revoke(bus_host_transport(s->host));
+    bus_memory_assign(bus_host_transport(s->host), (int32_t[]){ 0 }, 1);
+    bus_host_group(s->host);
+    bus_memory_truncate_before(s->cluster, topic, 0, before);
+}
+
+static void an_anchor_that_expires_after_the_claim_is_claimed_again(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a");
+    scene_run(s);
+    scene_send(s, "in", "k", "b");
+    claim_then_expire(s, "in", 1);
+    scene_pass(s, 1000);
+    assert_int_equal(scene_failure(s), BUS_OK);
+    assert_string_equal(scene_effects(s), "a b");
+}
+
+static void retries_that_expire_after_the_claim_halt_nobody(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a retry=1");
+    scene_run(s); /* its retry record is there, and not due */
+    claim_then_expire(s, "svc.retry.1s", 1);
+    scene_pass(s, 60000);
+    assert_int_equal(scene_failure(s), BUS_OK);
+    assert_string_equal(scene_effects(s), "a");
+}
+
+static void an_event_that_expires_after_the_claim_halts(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a");
+    scene_run(s);
+    scene_send(s, "in", "k", "b");
+    scene_send(s, "in", "k", "c");
+    claim_then_expire(s, "in", 2);
+    scene_pass(s, 1000);
+    assert_int_equal(scene_failure(s), BUS_REFUSED);
+    assert_string_equal(scene_effects(s), "a");
+}
+
 /* ---- nobody starves */
 
 static void draining_keys_of_a_paused_topic_do_not_starve_the_others(void **state)
@@ -487,6 +532,9 @@ int main(void)
         TEST(a_lane_that_was_denied_goes_on_when_it_is_allowed_again),
         TEST(a_lane_without_memory_halts_so_that_the_process_joins_anew),
         TEST(an_anchor_that_expires_while_it_runs_is_not_asked_for_again),
+        TEST(an_anchor_that_expires_after_the_claim_is_claimed_again),
+        TEST(retries_that_expire_after_the_claim_halt_nobody),
+        TEST(an_event_that_expires_after_the_claim_halts),
         TEST(draining_keys_of_a_paused_topic_do_not_starve_the_others),
         TEST(a_clock_set_back_does_not_hold_a_key),
         TEST(a_call_that_is_run_again_is_told_of_the_last_run),
