@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PURGE_MS 2000
+
 /* Who is called for a record: freed when its report was given. */
 typedef struct sent {
     bus_kafka_published done;
@@ -181,26 +183,21 @@ static void renew(bus_kafka_publisher *p)
     pthread_rwlock_unlock(&p->lock);
 }
 
-int bus_kafka_publisher_poll(bus_kafka_publisher *p, int timeout_ms)
+bool bus_kafka_publisher_poll(bus_kafka_publisher *p, int timeout_ms)
 {
     const rd_kafka_message_t *message;
-    rd_kafka_event_t *event;
-    int count = 0;
+    rd_kafka_event_t *event = p->queue ? rd_kafka_queue_poll(p->queue, timeout_ms) : NULL;
 
-    while (p->queue && (event = rd_kafka_queue_poll(p->queue, count ? 0 : timeout_ms))) {
-        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR)
-            while ((message = rd_kafka_event_message_next(event))) {
-                report(p, message);
-                count++;
-            }
-        else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
-            on_error(p, event);
+    if (event && rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR)
+        while ((message = rd_kafka_event_message_next(event)))
+            report(p, message);
+    else if (event && rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
+        on_error(p, event);
+    if (event)
         rd_kafka_event_destroy(event);
-        timeout_ms = 0;
-    }
     if (p->rk)
         renew(p);
-    return count;
+    return event != NULL;
 }
 
 bool bus_kafka_publisher_help(bus_kafka_publisher *p)
@@ -208,8 +205,8 @@ bool bus_kafka_publisher_help(bus_kafka_publisher *p)
     if (pthread_mutex_trylock(&p->helping) != 0)
         return false;
     bool quiet = !bus_kafka_publisher_calls(p);
-    if (quiet)
-        bus_kafka_publisher_poll(p, 0);
+    while (quiet && bus_kafka_publisher_poll(p, 0)) {
+    }
     pthread_mutex_unlock(&p->helping);
     return quiet;
 }
@@ -318,13 +315,14 @@ int64_t bus_kafka_publisher_out(const bus_kafka_publisher *p)
 void bus_kafka_publisher_close(bus_kafka_publisher *p, int timeout_ms)
 {
     bus_error err;
+    int64_t deadline;
 
     if (!p)
         return;
     if (p->rk && bus_kafka_publisher_flush(p, timeout_ms, &err) == BUS_TIMEOUT) {
         rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         /* Purging answers at once; the bound is for the case that it does not. */
-        for (int i = 0; i < 100 && atomic_load(&p->out) > 0; i++)
+        for (deadline = bus_kafka_now() + PURGE_MS; atomic_load(&p->out) > 0 && bus_kafka_left(deadline) > 0;)
             bus_kafka_publisher_poll(p, 20);
     }
     end(p);

@@ -28,8 +28,9 @@ void bus_kafka_publisher_close(bus_kafka_publisher *publisher, int timeout_ms);
 bus_status bus_kafka_publish(bus_kafka_publisher *publisher, const bus_row *row, bus_kafka_published done, void *opaque,
                              bus_error *err);
 
-/* Runs waiting callbacks; waits up to timeout_ms for the first. Returns how many. One thread at a time. */
-int bus_kafka_publisher_poll(bus_kafka_publisher *publisher, int timeout_ms);
+/* Takes the next crowd of reports and runs their callbacks; waits up to timeout_ms for it. false: nothing is there. `wake` is called
+ * only after all was taken. One thread at a time. */
+bool bus_kafka_publisher_poll(bus_kafka_publisher *publisher, int timeout_ms);
 
 /* Takes the reports that are there, if nobody is to be called for any record that is out; else false, and does nothing: a program's
  * thread that publishes may help so without running anybody's callback. In place of a poll, never beside one. */

@@ -11,15 +11,16 @@
 #include "codec/wire.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define CLOSE_MS 1000
 #define USUAL_EVENT 512 /* bytes */
 #define HELP_EVERY 32   /* records */
+#define PATIENCE_US 20000 /* a helper may wait for a processor */
 
 struct bus_outlet {
     bus_kafka_publisher *publisher;
-    bus_waker *waker;
+    bus_waker *waker;   /* reports are there */
+    bus_waker *called;  /* and somebody is to be called for one */
     pthread_t thread;
     bool started;
     atomic_bool quit;
@@ -46,14 +47,20 @@ static void help(bus_outlet *outlet)
 /* Reports that nobody is called for are left to those who publish, as long as they go on. */
 static void leave_to_helpers(bus_outlet *outlet)
 {
-    unsigned seen;
-    do {
-        const struct timespec moment = { 0, 1000000 };
-        seen = atomic_load(&outlet->helped);
-        if (bus_kafka_publisher_calls(outlet->publisher) || atomic_load(&outlet->quit))
-            return;
-        nanosleep(&moment, NULL);
-    } while (seen != atomic_load(&outlet->helped));
+    bool left = true;
+    while (left && !bus_kafka_publisher_calls(outlet->publisher) && !atomic_load(&outlet->quit)) {
+        unsigned seen = atomic_load(&outlet->helped);
+        bool called = bus_waker_sleep(outlet->called, PATIENCE_US);
+        left = called || seen != atomic_load(&outlet->helped);
+    }
+}
+
+static bool take_reports(bus_outlet *outlet)
+{
+    pthread_mutex_lock(&outlet->turn);
+    bool taken = bus_kafka_publisher_poll(outlet->publisher, 0);
+    pthread_mutex_unlock(&outlet->turn);
+    return taken;
 }
 
 static void *outlet_main(void *arg)
@@ -61,10 +68,9 @@ static void *outlet_main(void *arg)
     bus_outlet *outlet = arg;
     while (!atomic_load(&outlet->quit)) {
         bus_waker_sleep(outlet->waker, -1);
-        leave_to_helpers(outlet);
-        pthread_mutex_lock(&outlet->turn);
-        bus_kafka_publisher_poll(outlet->publisher, 0);
-        pthread_mutex_unlock(&outlet->turn);
+        do
+            leave_to_helpers(outlet);
+        while (take_reports(outlet) && !atomic_load(&outlet->quit));
     }
     return NULL;
 }
@@ -72,7 +78,8 @@ static void *outlet_main(void *arg)
 static bus_status outlet_open(bus *self, bus_outlet **out, bus_error *err)
 {
     bus_outlet *outlet = calloc(1, sizeof *outlet);
-    if (!outlet || !(outlet->waker = bus_waker_new())) {
+    if (!outlet || !(outlet->waker = bus_waker_new()) || !(outlet->called = bus_waker_new())) {
+        bus_waker_free(outlet ? outlet->waker : NULL);
         free(outlet);
         return bus_fail_nomem(err);
     }
@@ -114,10 +121,12 @@ void bus_outlet_close(bus_outlet *outlet)
     if (outlet->started) {
         atomic_store(&outlet->quit, true);
         bus_waker_wake(outlet->waker);
+        bus_waker_wake(outlet->called);
         pthread_join(outlet->thread, NULL);
     }
     bus_kafka_publisher_close(outlet->publisher, CLOSE_MS);
     bus_waker_free(outlet->waker);
+    bus_waker_free(outlet->called);
     pthread_mutex_destroy(&outlet->turn);
     free(outlet);
 }
@@ -127,6 +136,8 @@ bus_status bus_outlet_publish(bus_outlet *outlet, const bus_row *row, bus_kafka_
     bus_status status = bus_kafka_publish(outlet->publisher, row, done, opaque, err);
     if (!done && (status == BUS_FULL || atomic_fetch_add(&outlet->published, 1) % HELP_EVERY == HELP_EVERY - 1))
         help(outlet);
+    if (done)
+        bus_waker_wake(outlet->called);
     return status;
 }
 
