@@ -197,7 +197,8 @@ const cli_command cli_dlq_redrive = {
     .summary = "send dead letters to their service again",
     .text = "A redriven event runs as if it had just come: in its key's order, once, with all its attempts. The outcome\n"
             "is read back from <service>.dlq: resolved, failed again, or accepted (not yet through). A letter that is\n"
-            "no longer open is answered \"already\"; giving a command twice does no harm.",
+            "no longer open is answered \"already\"; giving a command twice does no harm. If an event mends the cause,\n"
+            "let the service handle it first: bus lag SERVICE --max 0 tells.",
     .options = options,
     .examples = "  bus dlq redrive 3f1c9a52\n"
                 "  bus dlq redrive --all --type payment.PaymentRequested --error timeout --dry-run\n"

@@ -192,7 +192,10 @@ static bus_outcome run_all(bus_shard *shard)
     if ((outcome = bus_calls_run(shard)) != BUS_OUT_DONE || shard->visited || (outcome = run_schedule(shard)) != BUS_OUT_DONE ||
         (outcome = run_waiting(shard)) != BUS_OUT_DONE || (outcome = run_draining(shard)) != BUS_OUT_DONE)
         return outcome;
-    return run_lanes(shard);
+    outcome = run_lanes(shard);
+    if (outcome == BUS_OUT_DONE && shard->did && shard->expire_at_us <= shard->now_us && bus_offsets_expire(shard, &err))
+        return bus_shard_redo(shard, &err);
+    return outcome;
 }
 
 /* ---- the transaction around it */

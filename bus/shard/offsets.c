@@ -10,6 +10,7 @@
 
 /* A source's former incarnations are forgotten after this long without a record: far longer than any relay holds rows back. */
 #define MARKS_KEPT_MS (INT64_C(90) * 24 * 3600 * 1000)
+#define EXPIRE_EVERY_US (INT64_C(24) * 3600 * 1000 * 1000)
 
 /* ---- the list of what this shard reads */
 
@@ -206,11 +207,21 @@ static bus_status check_log(bus_shard *shard, bus_shard_lane *lane, const bus_of
     return BUS_OK;
 }
 
+bus_status bus_offsets_expire(bus_shard *shard, bus_error *err)
+{
+    int64_t now_us = shard->clock->mono_us(shard->clock);
+    if (shard->expire_at_us > now_us)
+        return BUS_OK;
+    shard->expire_at_us = now_us + EXPIRE_EVERY_US;
+    return bus_mark_expire(shard->store, shard->clock->wall_ms(shard->clock) - MARKS_KEPT_MS, err);
+}
+
 static bus_status settle_positions(bus_shard *shard, const bus_offset *committed, const bus_offset *marks, bus_error *err)
 {
     bus_status status = bus_store_begin(shard->store, err);
+    shard->expire_at_us = 0;
     if (!status)
-        status = bus_mark_expire(shard->store, shard->clock->wall_ms(shard->clock) - MARKS_KEPT_MS, err);
+        status = bus_offsets_expire(shard, err);
     for (size_t i = 0; i < shard->lane_count && !status; i++)
         if (!(status = take_foreign(shard, &shard->lane[i], &committed[i], err)))
             status = check_log(shard, &shard->lane[i], &marks[i], err);

@@ -26,7 +26,7 @@ typedef struct bus_limits {
     int64_t retry_grace_ms;     /* past due before a waiting head runs without its record */
     int64_t pause_first_ms, pause_most_ms;
     int64_t wal_bytes;          /* checkpoint above */
-    int64_t idle_recheck_ms;    /* a destination idle this long: one row alone (1 h) */
+    int64_t idle_recheck_ms;    /* a destination idle this long: one row alone (10 s) */
     int64_t linger_us;          /* rows of small transactions leave together where the last left not so long ago */
     int in_flight;              /* rows out per destination */
     int64_t broker_timeout_ms;  /* for the blocking calls of claim */

@@ -44,6 +44,22 @@ static void a_source_first_seen_in_its_middle_is_no_gap(void **state)
     assert_string_equal(scene_effects(s), "a b");
 }
 
+static void marks_of_silent_sources_expire_while_it_runs(void **state)
+{
+    scene *s = *state;
+    scene_send_hop(s, "in", "far/0#1", 1, "k", "a");
+    scene_send_hop(s, "in", "far/0#2", 1, "k", "b");
+    scene_send_hop(s, "in", "still/0#1", 1, "k", "c");
+    scene_run(s);
+    scene_pass(s, INT64_C(91) * 24 * 3600 * 1000);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_mark WHERE source IN ('far/0#1', 'far/0#2', 'still/0#1')"), 3);
+    scene_send_hop(s, "in", "far/0#2", 2, "k", "d");
+    scene_run(s);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_mark WHERE source = 'far/0#1'"), 0);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_mark WHERE source IN ('far/0#2', 'still/0#1')"), 2);
+    assert_string_equal(scene_effects(s), "a b c d");
+}
+
 static void duplicates_are_dropped_also_after_a_restart(void **state)
 {
     scene *s = *state;
@@ -164,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_gap_raises_the_alarm_and_a_late_event_fills_it),
         TEST(a_source_first_seen_in_its_middle_is_no_gap),
+        TEST(marks_of_silent_sources_expire_while_it_runs),
         TEST(duplicates_are_dropped_also_after_a_restart),
         TEST(a_hop_that_names_another_destination_is_foreign),
         TEST(offsets_that_no_reader_gets_do_not_leave_lag),

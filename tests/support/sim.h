@@ -139,6 +139,7 @@ struct sim {
     /* what befalls topics */
     bool rough;                          /* records are lost and positions moved in this history */
     sim_outage outage[SIM_OUTAGES];
+    int64_t gone_until_us[SIM_TOPICS];   /* deleted; from then on it is there again */
     int64_t lost_from[SIM_TOPICS][4];          /* the lowest offset from which a log lost records that nobody has dealt with */
     bool broken[SIM_SERVICES];           /* a shard may have halted at that, until an operator repairs it */
     sim_record *record;

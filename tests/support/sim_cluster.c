@@ -26,6 +26,14 @@ static const sim_outage *outage_of(const sim *s, const char *topic, int32_t part
     return NULL;
 }
 
+static bool gone(const sim *s, const char *topic)
+{
+    for (int i = 0; i < SIM_TOPICS; i++)
+        if (s->gone_until_us[i] > s->clock.mono_us && strcmp(sim_topics[i].name, topic) == 0)
+            return true;
+    return false;
+}
+
 /* Not the leader, and too few replicas before the row was appended: it is not there. A time-out, and too few of them
  * after: it is there, and its producer is told that it is not. */
 static bus_memory_fate in_outage(sim *s, const sim_outage *outage)
@@ -50,6 +58,8 @@ static bus_memory_fate judge(void *opaque, const bus_row *row, bus_channel chann
         { 10, SIM_FATAL, BUS_FATE_FATAL }, { 60, SIM_RECORD, BUS_FATE_RECORD }, { 30, SIM_FALSE_ACK, BUS_FATE_FALSE_ACK } };
     if (s->calm)
         return BUS_FATE_ACK;
+    if (gone(s, row->topic))
+        return BUS_FATE_TOPIC;
     const sim_outage *outage = outage_of(s, row->topic, row->partition);
     if (outage)
         return in_outage(s, outage);
@@ -72,6 +82,8 @@ static size_t meter(void *opaque, const char *topic, int32_t partition, size_t r
     sim *s = opaque;
     if (s->calm)
         return ready;
+    if (gone(s, topic))
+        return 0;
     const sim_outage *outage = outage_of(s, topic, partition);
     if (outage && outage->kind == LEADER_MOVES)
         return 0;

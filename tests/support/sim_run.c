@@ -25,7 +25,7 @@ static void choose_limits(sim *s)
     s->limits.commit_interval_ms = sim_below(s, 200);
     s->limits.retry_grace_ms = 300;
     s->limits.outbox_bytes = sim_chance(s, 200) ? 3000 : s->limits.outbox_bytes;
-    s->limits.idle_recheck_ms = sim_chance(s, 300) ? 500 : s->limits.idle_recheck_ms;
+    s->limits.idle_recheck_ms = sim_chance(s, 300) ? 500 : 2000;
     s->limits.wal_bytes = sim_chance(s, 500) ? 20000 : s->limits.wal_bytes;
     s->storm = sim_below(s, 3) * 15;
     s->rough = sim_chance(s, 300);

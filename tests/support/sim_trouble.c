@@ -163,13 +163,15 @@ static bool rows_are_out(const sim *s)
     return false;
 }
 
-/* Not within a round trip of a row: before a topic is there again, those who find it gone have long been answered. */
+/* Not within a round trip of a row, and not at once: before it is there again those who find it gone have long been answered, and
+ * those who have not looked have been idle for so long that their next row goes alone. */
 static void recreate(sim *s, int topic)
 {
     const struct sim_topic *t = &sim_topics[topic];
     if (rows_are_out(s) || !sim_strikes(s, SIM_RECREATED))
         return;
-    sim_note(s, "%s is deleted and created anew", t->name);
+    s->gone_until_us[topic] = s->clock.mono_us + (s->limits.idle_recheck_ms + sim_below(s, 1000)) * 1000 + 1;
+    sim_note(s, "%s is deleted, and created anew at %lld", t->name, (long long)(s->gone_until_us[topic] - 1000000) / 1000);
     sim_read_logs(s);
     for (int32_t p = 0; p < t->partitions; p++)
         lose(s, topic, p, 0);

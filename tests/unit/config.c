@@ -64,7 +64,7 @@ static void sets_and_reads(void **state)
     bus_limits_of(config, &limits);
     assert_true(limits.compact_envelope);
     assert_int_equal(limits.batch_records, 1000);
-    assert_int_equal(limits.idle_recheck_ms, 3600000);
+    assert_int_equal(limits.idle_recheck_ms, 10000);
     assert_int_equal(limits.reject_percent, 50);
     bus_config_free(config);
     bus_config_free(NULL);
