@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/map.h"
 #include "cli/child.h"
 #include "ops/audit.h"
 
@@ -32,8 +33,13 @@ typedef struct job {
     char **path;
     size_t paths, path_cap;
     /* of one look */
+    int64_t began_us;
     cli_table *findings, *totals;
-    int64_t violated, noted;
+    int64_t violated, in_flight, noted;
+    /* of all of them, with --watch */
+    bool watches;
+    int64_t within_us;
+    bus_map first;       /* rule, where and id of a finding -> when the look began that found it first */
 } job;
 
 /* ---- which stores */
@@ -132,16 +138,34 @@ static bus_status find_stores(job *j, bus_error *err)
 
 /* ---- one look */
 
+/* What no look has found for so long may be on its way. -1: no memory; 0: it counts. */
+static int flies(job *j, const bus_finding *finding)
+{
+    if (!j->watches)
+        return 0;
+    bus_buf key;
+    bus_buf_init(&key, 0);
+    bus_buf_printf(&key, "%s\t%s\t%s", finding->rule, finding->where, finding->id);
+    bool ok = bus_buf_ok(&key);
+    intptr_t first = ok ? (intptr_t)bus_map_get(&j->first, key.data, key.len) : 0;
+    if (ok && !first) {
+        first = (intptr_t)j->began_us;
+        ok = bus_map_put(&j->first, key.data, key.len, (void *)first);
+    }
+    bus_buf_free(&key);
+    return !ok ? -1 : j->began_us - first < j->within_us;
+}
+
 static bool found(void *opaque, const bus_finding *finding)
 {
     job *j = opaque;
-    bool violated = finding->weight == BUS_AUDIT_VIOLATED;
-    if (violated)
-        j->violated++;
-    else
-        j->noted++;
-    cli_cell(j->findings, violated ? "violated" : "noted");
-    cli_paint(j->findings, violated ? CLI_RED : CLI_YELLOW);
+    bool violates = finding->weight == BUS_AUDIT_VIOLATED;
+    int flying = violates ? flies(j, finding) : 0;
+    if (flying < 0)
+        return false;
+    (*(!violates ? &j->noted : flying ? &j->in_flight : &j->violated))++;
+    cli_cell(j->findings, !violates ? "noted" : flying ? "in flight" : "violated");
+    cli_paint(j->findings, violates && !flying ? CLI_RED : CLI_YELLOW);
     cli_cell(j->findings, finding->rule);
     cli_cell(j->findings, finding->where);
     cli_cell(j->findings, finding->id);
@@ -211,7 +235,7 @@ static bus_status look(job *j, bus_error *err)
     cli_watch watch;
     cli_table_free(j->findings);
     cli_table_free(j->totals);
-    j->violated = j->noted = 0;
+    j->violated = j->in_flight = j->noted = 0;
     j->findings = cli_table_new(finding_columns, sizeof finding_columns / sizeof *finding_columns);
     j->totals = cli_table_new(total_columns, sizeof total_columns / sizeof *total_columns);
     if (!j->findings || !j->totals)
@@ -244,7 +268,8 @@ static int print(job *j, int looks, int code)
         cli_table_json(j->findings, &out);
         bus_buf_text(&out, ",\n\"totals\":");
         cli_table_json(j->totals, &out);
-        bus_buf_printf(&out, ",\n\"violations\":%" PRId64 ",\"notes\":%" PRId64 ",\"stores\":%zu,\"looks\":%d}\n", j->violated, j->noted, j->paths, looks);
+        bus_buf_printf(&out, ",\n\"violations\":%" PRId64 ",\"in_flight\":%" PRId64 ",\"notes\":%" PRId64 ",\"stores\":%zu,\"looks\":%d}\n",
+                       j->violated, j->in_flight, j->noted, j->paths, looks);
     } else {
         cli_table_text(j->totals, j->c->colour, &out);
         if (cli_table_rows(j->findings))
@@ -259,7 +284,7 @@ static int run(cli *c)
 {
     job j = { .c = c, .data = cli_value(c, "data") };
     bus_error err = { 0 };
-    int64_t within = 30000, first = 0;
+    int64_t within = 30000, first = 0, start_us = 0;
     int looks = 0, code;
     const bus_clock *clock = bus_clock_real();
 
@@ -267,12 +292,18 @@ static int run(cli *c)
         return CLI_USAGE;
     if (!j.data)
         j.data = bus_config_text(c->config, "data.dir");
-    int64_t deadline = clock->mono_us(clock) + within * 1000;
+    j.watches = cli_flag(c, "watch");
+    j.within_us = within * 1000;
+    bus_map_init(&j.first);
     bus_status status = find_stores(&j, &err);
     while (status == BUS_OK) {
+        j.began_us = clock->mono_us(clock);
+        start_us = looks ? start_us : j.began_us;
         status = look(&j, &err);
-        first = looks++ ? first : j.violated;
-        if (status != BUS_OK || !j.violated || !cli_flag(c, "watch") || clock->mono_us(clock) >= deadline || cli_interrupted())
+        int64_t open = j.violated + j.in_flight;
+        first = looks++ ? first : open;
+        /* The last look begins when the time is over: one that takes long must not make violations of what it saw on its way. */
+        if (status != BUS_OK || !open || !j.watches || j.began_us - start_us >= j.within_us || cli_interrupted())
             break;
         rest(AGAIN_MS);
     }
@@ -282,12 +313,15 @@ static int run(cli *c)
         code = print(&j, looks, cli_interrupted() ? CLI_INTERRUPTED : j.violated ? CLI_PARTIAL : CLI_OK);
         if (first > j.violated)
             cli_note(c, "%" PRId64 " were in flight at the first look", first - j.violated);
+        if (j.in_flight)
+            cli_note(c, "%" PRId64 " in flight at the last look: not found for as long as --within, and counted as no violation", j.in_flight);
     }
     cli_table_free(j.findings);
     cli_table_free(j.totals);
     for (size_t i = 0; i < j.paths; i++)
         free(j.path[i]);
     free(j.path);
+    bus_map_free(&j.first, NULL);
     return code;
 }
 
@@ -300,7 +334,9 @@ const cli_command cli_audit = {
             "nothing passed without being settled; letters as the dead-letter topic tells them; read = processed +\n"
             "waiting + dead. FILEs hold queries, each after a line \"-- name: what must hold\": a row is a violation.\n"
             "Exit code 3 if anything is violated. Offsets that were reset by hand show as what they are: events\n"
-            "skipped, or committed twice. With --watch what is found must stay found to count.",
+            "skipped, or committed twice. With --watch what is found counts if looks find it for as long as --within;\n"
+            "what is younger at the last look is shown as in flight. (A sum over services is found anew at each look\n"
+            "while they run: it is for quiet hours.)",
     .options = options,
     .examples = "  bus audit --data /var/lib/shop\n"
                 "  bus audit --service inventory --invariants services/inventory/invariants.sql\n"

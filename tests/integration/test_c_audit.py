@@ -107,6 +107,26 @@ def clean(lab):
 
 
 @test
+def what_is_in_flight_is_no_violation(lab):
+    service = lab.service("flying").make_topics().start()
+    service.idle()
+    service.stop()
+    stays = "-- stays: nothing\nSELECT 'it', 'is there at each look';\n"
+    passes = "-- passes: nothing\nSELECT hex(randomblob(8)), 'another at each look';\n"
+    path = os.path.join(lab.work, "flying.sql")
+    for text, code, states in ((stays + passes, 3, {("stays", "violated"), ("passes", "in flight")}), (passes, 0, {("passes", "in flight")})):
+        with open(path, "w") as file:
+            file.write(text)
+        done = subprocess.run([BUS, "audit", "--bootstrap", service.kafka.servers, "--data", service.data, "--service", service.name, "--invariants", path,
+                               "--watch", "--within", "1s", "-q", "-o", "json"], capture_output=True, text=True, timeout=60)
+        equal(done.returncode, code, done.stderr)
+        report = json.loads(done.stdout)
+        equal({(f["rule"], f["state"]) for f in report["findings"]}, states, "what was found")
+        equal((report["violations"], report["in_flight"]), (1 if code else 0, 1), "how many")
+        check(report["looks"] > 1, "the last look began when the time was over", report["looks"])
+
+
+@test
 def a_deleted_outbox_row(lab):
     service = lab.service("deleted").make_topics()
     left_with_rows(service)
