@@ -138,7 +138,7 @@ static bus_status find_stores(job *j, bus_error *err)
 
 /* ---- one look */
 
-/* What no look has found for so long may be on its way. -1: no memory; 0: it counts. */
+/* May it be on its way still, found first less than --within ago? -1: no memory. */
 static int flies(job *j, const bus_finding *finding)
 {
     if (!j->watches)
@@ -284,7 +284,7 @@ static int run(cli *c)
 {
     job j = { .c = c, .data = cli_value(c, "data") };
     bus_error err = { 0 };
-    int64_t within = 30000, first = 0, start_us = 0;
+    int64_t within = 30000, first = 0;
     int looks = 0, code;
     const bus_clock *clock = bus_clock_real();
 
@@ -296,16 +296,17 @@ static int run(cli *c)
     j.within_us = within * 1000;
     bus_map_init(&j.first);
     bus_status status = find_stores(&j, &err);
+    j.began_us = clock->mono_us(clock);
+    int64_t deadline = j.began_us + j.within_us;
     while (status == BUS_OK) {
-        j.began_us = clock->mono_us(clock);
-        start_us = looks ? start_us : j.began_us;
         status = look(&j, &err);
         int64_t open = j.violated + j.in_flight;
         first = looks++ ? first : open;
         /* The last look begins when the time is over: one that takes long must not make violations of what it saw on its way. */
-        if (status != BUS_OK || !open || !j.watches || j.began_us - start_us >= j.within_us || cli_interrupted())
+        if (status != BUS_OK || !open || !j.watches || j.began_us >= deadline || cli_interrupted())
             break;
         rest(AGAIN_MS);
+        j.began_us = clock->mono_us(clock);
     }
     if (status != BUS_OK) {
         code = cli_fail(c, &err);

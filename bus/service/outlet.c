@@ -78,12 +78,13 @@ static void *outlet_main(void *arg)
 static bus_status outlet_open(bus *self, bus_outlet **out, bus_error *err)
 {
     bus_outlet *outlet = calloc(1, sizeof *outlet);
-    if (!outlet || !(outlet->waker = bus_waker_new()) || !(outlet->called = bus_waker_new())) {
-        bus_waker_free(outlet ? outlet->waker : NULL);
-        free(outlet);
+    if (!outlet)
+        return bus_fail_nomem(err);
+    pthread_mutex_init(&outlet->turn, NULL);
+    if (!(outlet->waker = bus_waker_new()) || !(outlet->called = bus_waker_new())) {
+        bus_outlet_close(outlet);
         return bus_fail_nomem(err);
     }
-    pthread_mutex_init(&outlet->turn, NULL);
     outlet->compact = strcmp(bus_config_text(self->config, "envelope"), "compact") == 0;
     outlet->message_bytes = (size_t)bus_config_int(self->config, "message.max.bytes");
     bus_status status = bus_kafka_publisher_open(self->config, self->name, wake, outlet->waker, &outlet->publisher, err);

@@ -193,7 +193,7 @@ struct bus_shard {
     int careful;                    /* batches to begin with savepoints */
     bus_error batch_error;          /* why it must be rolled back for good; status BUS_OK: only redo */
     int64_t now_ms, now_us;
-    int64_t expire_at_us;           /* when marks are looked through for those too old */
+    int64_t expire_at_us;           /* when marks are looked through again for those too old */
     int batch_count;
     int64_t batch_bytes;
     bus_arena arena;                /* per delivery */
@@ -360,7 +360,7 @@ void bus_offsets_step(bus_shard *shard);
 int64_t bus_offsets_wait_us(const bus_shard *shard);
 bool bus_offsets_due(const bus_shard *shard); /* a commit, or a drain, waits for acknowledgements now */
 bool bus_offsets_settled(const bus_shard *shard);
-bus_status bus_offsets_expire(bus_shard *shard, bus_error *err); /* once a day: marks of sources that fell silent. Inside a transaction */
+bus_status bus_offsets_expire(bus_shard *shard, bus_error *err); /* marks of sources that fell silent. Inside a transaction */
 
 /* prepare.c */
 void bus_prepare_fetched(bus_shard *shard, bus_shard_lane *lane, size_t from); /* submits what it may */

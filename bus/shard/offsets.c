@@ -209,17 +209,13 @@ static bus_status check_log(bus_shard *shard, bus_shard_lane *lane, const bus_of
 
 bus_status bus_offsets_expire(bus_shard *shard, bus_error *err)
 {
-    int64_t now_us = shard->clock->mono_us(shard->clock);
-    if (shard->expire_at_us > now_us)
-        return BUS_OK;
-    shard->expire_at_us = now_us + EXPIRE_EVERY_US;
+    shard->expire_at_us = shard->clock->mono_us(shard->clock) + EXPIRE_EVERY_US;
     return bus_mark_expire(shard->store, shard->clock->wall_ms(shard->clock) - MARKS_KEPT_MS, err);
 }
 
 static bus_status settle_positions(bus_shard *shard, const bus_offset *committed, const bus_offset *marks, bus_error *err)
 {
     bus_status status = bus_store_begin(shard->store, err);
-    shard->expire_at_us = 0;
     if (!status)
         status = bus_offsets_expire(shard, err);
     for (size_t i = 0; i < shard->lane_count && !status; i++)
