@@ -32,7 +32,7 @@ class Cluster:
         return run(SCRIPT, command, "--dir", self.directory, *which, *words, timeout=240)
 
     def in_sync_wanted(self, topic, replicas):
-        """More than there are: the topic is read, but takes nothing."""
+        """With fewer in sync the topic is read, but takes nothing. More than its replicas count as all of them."""
         run(SCRIPT, "tool", "kafka-configs", "--bootstrap-server", self.servers, "--alter", "--entity-type", "topics", "--entity-name", topic,
             "--add-config", f"min.insync.replicas={replicas}", timeout=60)
 
@@ -40,6 +40,11 @@ class Cluster:
         self.down_nodes.add(node)
         self.paused.discard(node)
         self.kafka("kill", node=node)
+
+    def stop(self, node):
+        """Its partitions are led and in sync without it when this returns."""
+        self.down_nodes.add(node)
+        self.kafka("stop", node=node)
 
     def start(self, node):
         self.kafka("start", "--timeout", "120", node=node)
