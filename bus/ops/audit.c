@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ours: the record's hop names this very place, so that (source, seq) settle it. shard: the source up to '#'. */
+/* later: the indexes of services' tables, made when all their rows are here.
+ * ours: the record's hop names this very place, so that (source, seq) settle it. shard: the source up to '#'. */
 static const char sheet[] =
     "CREATE TABLE store(path TEXT PRIMARY KEY, service TEXT, shard INTEGER, source TEXT, transacted INTEGER);"
     "CREATE TABLE sent(path TEXT, source TEXT, topic TEXT, partition INTEGER, next INTEGER, again INTEGER);"
@@ -27,7 +28,8 @@ static const char sheet[] =
     "CREATE TABLE record(topic TEXT, partition INTEGER, offset INTEGER, at INTEGER, ours INTEGER, source TEXT, shard TEXT, seq INTEGER,"
     " event_id TEXT, type TEXT, key BLOB, content INTEGER);"
     "CREATE TABLE told(topic TEXT, partition INTEGER, offset INTEGER, id TEXT, event_id TEXT, round INTEGER, state INTEGER);"
-    "CREATE TABLE clock(ms INTEGER);";
+    "CREATE TABLE clock(ms INTEGER);"
+    "CREATE TABLE later(sql TEXT);";
 
 static const char record_sql[] = "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 static const char letter_sql[] = "INSERT INTO told VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -182,56 +184,6 @@ static bus_status copy_former(bus_audit *audit, const char *path, int again, bus
     return has_former(audit) ? copy(audit, path, readings[again], err) : BUS_OK;
 }
 
-/* ---- the service's own tables */
-
-/* The schema that its tables go to; made when its first store is read. */
-static bus_status own_schema(bus_audit *audit, char service[64], int64_t *shard, bus_error *err)
-{
-    sqlite3_stmt *stmt = NULL;
-    bus_status status = BUS_OK;
-    if (sqlite3_prepare_v2(audit->db, "SELECT service, shard FROM s.bus_meta", -1, &stmt, NULL) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_ROW)
-        status = bus_sheet_failed(audit, "reading the store's name", err);
-    if (status == BUS_OK) {
-        snprintf(service, 64, "%s", (const char *)sqlite3_column_text(stmt, 0));
-        *shard = sqlite3_column_int64(stmt, 1);
-    }
-    sqlite3_finalize(stmt);
-    if (status != BUS_OK || sqlite3_db_filename(audit->db, service))
-        return status;
-    char *sql = sqlite3_mprintf("ATTACH '' AS \"%w\"; PRAGMA \"%w\".journal_mode = OFF", service, service);
-    status = sql ? bus_sheet_run(audit, sql, "making room for a service's tables (SQLite attaches about ten databases: name fewer services)", err)
-                 : bus_fail_nomem(err);
-    sqlite3_free(sql);
-    return status;
-}
-
-static bus_status copy_table(bus_audit *audit, const char *service, int64_t shard, const char *table, bus_error *err)
-{
-    bool there = sqlite3_table_column_metadata(audit->db, service, table, NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
-    char *sql = there ? sqlite3_mprintf("INSERT INTO \"%w\".\"%w\" SELECT %lld, * FROM s.\"%w\"", service, table, (long long)shard, table)
-                      : sqlite3_mprintf("CREATE TABLE \"%w\".\"%w\" AS SELECT %lld AS shard, * FROM s.\"%w\"", service, table,
-                                        (long long)shard, table);
-    bus_status status = sql ? bus_sheet_run(audit, sql, table, err) : bus_fail_nomem(err);
-    sqlite3_free(sql);
-    return status;
-}
-
-static bus_status copy_tables(bus_audit *audit, const char *service, int64_t shard, bus_error *err)
-{
-    sqlite3_stmt *stmt = NULL;
-    bus_status status = BUS_OK;
-    int rc = SQLITE_DONE;
-    if (sqlite3_prepare_v2(audit->db, "SELECT name FROM s.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'bus\\_%' ESCAPE '\\'"
-                           " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'", -1, &stmt, NULL) != SQLITE_OK)
-        return bus_sheet_failed(audit, "listing tables", err);
-    while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
-        status = copy_table(audit, service, shard, (const char *)sqlite3_column_text(stmt, 0), err);
-    if (status == BUS_OK && rc != SQLITE_DONE)
-        status = bus_sheet_failed(audit, "listing tables", err);
-    sqlite3_finalize(stmt);
-    return status;
-}
-
 static bus_status read_store(bus_audit *audit, const char *path, int again, bool tables, bus_error *err)
 {
     char service[64] = "";
@@ -242,13 +194,13 @@ static bus_status read_store(bus_audit *audit, const char *path, int again, bool
     if (sqlite3_table_column_metadata(audit->db, "s", "bus_meta", NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK)
         status = bus_fail(err, BUS_CORRUPT, "%s is no store of the bus: %s", path, sqlite3_errmsg(audit->db));
     if (status == BUS_OK && tables) /* ATTACH is not allowed inside the transaction */
-        status = own_schema(audit, service, &shard, err);
+        status = bus_sheet_own_schema(audit, service, &shard, err);
     if (status == BUS_OK && (status = bus_sheet_run(audit, "BEGIN", path, err)) == BUS_OK) {
         status = copy(audit, path, again ? second_reading : first_reading, err);
         if (status == BUS_OK)
             status = copy_former(audit, path, again, err);
         if (status == BUS_OK && tables)
-            status = copy_tables(audit, service, shard, err);
+            status = bus_sheet_own_tables(audit, service, shard, err);
         sqlite3_exec(audit->db, "COMMIT", NULL, NULL, NULL);
     }
     bus_error later;

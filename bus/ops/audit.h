@@ -24,7 +24,8 @@ bus_status bus_audit_new(bus_audit **out, bus_error *err);
 void bus_audit_free(bus_audit *audit); /* NULL is a no-op */
 
 /* Copies one shard's store, in one read transaction; with `tables` also the service's own tables, all shards together, into a
- * schema of the service's name with a column "shard" before the others. BUS_MISSING, BUS_CORRUPT: no such store; BUS_STORE. */
+ * schema of the service's name with a column "shard" before the others ("shard:1" is then the service's own of that name); their
+ * collations and indexes come with them. BUS_MISSING, BUS_CORRUPT: no such store; BUS_STORE. */
 bus_status bus_audit_store(bus_audit *audit, const char *path, bool tables, bus_error *err);
 /* The second reading, after the topics. */
 bus_status bus_audit_store_again(bus_audit *audit, const char *path, bus_error *err);

@@ -149,6 +149,8 @@ static bus_status ask(bus_audit *audit, const char *name, bus_audit_weight weigh
 bus_status bus_audit_rules(bus_audit *audit, bus_audit_found_fn found, void *opaque, bus_error *err)
 {
     bus_status status = bus_sheet_run(audit, views, "preparing the rules", err);
+    if (status == BUS_OK)
+        status = bus_sheet_own_indexes(audit, err);
     for (size_t i = 0; status == BUS_OK && i < sizeof rules / sizeof *rules; i++) {
         sqlite3_stmt *stmt = NULL;
         if (sqlite3_prepare_v2(audit->db, rules[i].sql, -1, &stmt, NULL) != SQLITE_OK)

@@ -16,4 +16,11 @@ struct bus_audit {
 bus_status bus_sheet_failed(const bus_audit *audit, const char *what, bus_error *err);
 bus_status bus_sheet_run(bus_audit *audit, const char *sql, const char *what, bus_error *err);
 
+/* The attached store's service and shard, and room for the service's own tables: a schema of its name. */
+bus_status bus_sheet_own_schema(bus_audit *audit, char service[64], int64_t *shard, bus_error *err);
+/* Copies the service's own tables, the shard before their columns. */
+bus_status bus_sheet_own_tables(bus_audit *audit, const char *service, int64_t shard, bus_error *err);
+/* Makes the indexes that the service declared for them, once all shards are copied. */
+bus_status bus_sheet_own_indexes(bus_audit *audit, bus_error *err);
+
 #endif

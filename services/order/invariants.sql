@@ -16,10 +16,10 @@ SELECT 'sum', kept || ' cents kept, ' || owed || ' owed' FROM
 WHERE kept <> owed;
 
 -- stock: what inventory holds for an order is what a confirmed order asked for
-SELECT coalesce(l.order_id, r.order_id), coalesce(l.sku, r.sku) || ': ' || coalesce(l.quantity, 0) || ' ordered, ' || coalesce(r.quantity, 0) || ' held'
-FROM (SELECT l.order_id, l.sku, l.quantity FROM "order".order_line l JOIN "order".orders o ON o.order_id = l.order_id AND o.state = 'confirmed') l
-FULL JOIN (SELECT order_id, sku, quantity FROM inventory.reservation WHERE state = 'held') r ON r.order_id = l.order_id AND r.sku = l.sku
-WHERE coalesce(l.quantity, 0) <> coalesce(r.quantity, 0);
+SELECT order_id, sku || ': ' || sum(ordered) || ' ordered, ' || sum(held) || ' held' FROM
+    (SELECT l.order_id, l.sku, l.quantity AS ordered, 0 AS held FROM "order".order_line l JOIN "order".orders o USING (order_id) WHERE o.state = 'confirmed'
+    UNION ALL SELECT order_id, sku, 0, quantity FROM inventory.reservation WHERE state = 'held')
+GROUP BY order_id, sku HAVING sum(ordered) <> sum(held);
 
 -- in_time: every order is final within its deadline
 SELECT order_id, state || ', ' || ((ms - deadline) / 1000) || ' s late' FROM "order".orders, clock

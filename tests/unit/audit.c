@@ -200,6 +200,28 @@ static void invariants_are_queries_with_names(void **state)
     }
 }
 
+/* A query that names an index fails if it is not there. */
+static void own_tables_keep_their_collations_and_indexes(void **state)
+{
+    desk *d = *state;
+    bus_error err = { 0 };
+    temp_store_meddle(&d->temp, "CREATE TABLE item(id INTEGER PRIMARY KEY, sku TEXT COLLATE NOCASE, \"a\"\"b\", shard TEXT, UNIQUE (sku, \"a\"\"b\"));"
+                                "CREATE INDEX low ON item(lower(sku)); CREATE INDEX part ON item(\"a\"\"b\") WHERE id > 3;"
+                                "CREATE TABLE loose(x ANY) STRICT; INSERT INTO loose VALUES ('007'); CREATE TABLE price(sku TEXT PRIMARY KEY, n) WITHOUT ROWID;"
+                                "INSERT INTO item VALUES (1, 'A', 'x', 'own'); INSERT INTO price VALUES ('b', 1)");
+    read_store(d);
+    judge(d, 0, 0);
+    OK_(declare(d, "-- collation: as at home\nSELECT 'same ' || i.sku FROM inventory.item i WHERE sku = 'a';\n"
+                   "-- key: of a row\nSELECT id FROM inventory.item INDEXED BY bus_item_key WHERE id = 2;\n"
+                   "-- both: columns\nSELECT 'two' FROM inventory.item INDEXED BY bus_item_2 WHERE sku = 'a' AND \"a\"\"b\" = 'x';\n"
+                   "-- part: in whole\nSELECT 'all' FROM inventory.item INDEXED BY bus_item_0 WHERE \"a\"\"b\" = 'x';\n"
+                   "-- own: beside the audit's\nSELECT \"shard:1\" FROM inventory.item WHERE shard = 1;\n"
+                   "-- any: is kept\nSELECT x FROM inventory.loose;\n"
+                   "-- rowless: the key\nSELECT sku FROM inventory.price INDEXED BY bus_price_0 WHERE sku = 'b';\n", &err), err);
+    assert_string_equal(d->found, "collation same A\nboth two\npart all\nown own\nany 007\nrowless b\n");
+    assert_int_equal(declare(d, "-- low: an expression\nSELECT id FROM inventory.item INDEXED BY bus_item_1;\n", &err), BUS_INVALID);
+}
+
 static void what_is_no_store_is_refused(void **state)
 {
     desk *d = *state;
@@ -226,6 +248,7 @@ int main(void)
         TEST(a_number_has_one_content_and_its_place),
         TEST(positions_and_what_waits),
         TEST(invariants_are_queries_with_names),
+        TEST(own_tables_keep_their_collations_and_indexes),
         TEST(what_is_no_store_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
