@@ -273,9 +273,9 @@ FUZZ_SECONDS ?= 15
 test:
 	@MAKE='$(MAKE)' BUILD='$(BUILD)' scripts/test-all
 unit: $(unit_bin)
-	@$(RUN) -s unit-$(VARIANT) -j 2 -t 120 $(unit_bin)
+	@$(RUN) -s unit-$(VARIANT) -j 2 -t 300 $(unit_bin)
 mock: $(mock_bin)
-	@$(RUN) -s mock-$(VARIANT) -j 2 -t 300 $(mock_bin)
+	@$(RUN) -s mock-$(VARIANT) -j 2 -t 600 $(mock_bin)
 # With failpoints, so in a variant that has them; under sanitizers fewer histories.
 ifneq ($(filter debug asan tsan,$(VARIANT)),)
 SEEDS    ?= $(if $(filter debug,$(VARIANT)),1:10000,1:300)
@@ -331,7 +331,7 @@ soak: all
 	@BUS_BUILD='$(BUILD)' scripts/setup-chaos
 	@$(CHAOS_RUN) --hours $(HOURS) --output $(BUILD)/soak.json $(A)
 chaos-short: all
-	@$(RUN) -s chaos -t 400 $(call scripts_in,chaos)
+	@$(RUN) -s chaos -t 600 $(call scripts_in,chaos)
 demo: all
 	@BUS_BIN='$(abspath $(B)/bin)' KAFKA='$(KAFKA)' scripts/demo
 

@@ -239,6 +239,8 @@ static bus_verdict on_sale(bus_tx *tx, const bus_event *event, void *shard)
     sqlite3_bind_int64(upsert, 1, body->number % BENCH_KEYS);
     if (sqlite3_step(upsert) != SQLITE_DONE)
         return bus_retry(tx, "upsert");
+    if (body->number == -1)
+        atomic_store(&noted[noted_count].handled, bench_now());
     if (body->number >= 0 && body->number < noted_count) {
         atomic_store(&noted[body->number].handled, bench_now());
         atomic_fetch_add(&noted_seen, 1);
@@ -253,7 +255,7 @@ static int read_times(bus_config *config, const char *path, long count)
 {
     bus_error err = { 0 };
     bus *handle;
-    noted = map_times(path, count);
+    noted = map_times(path, count + 1);
     noted_count = count;
     bench_must(bus_open(&book, config, &handle, &err), &err, "read");
     double until = bench_now() + 120;
@@ -280,13 +282,18 @@ static void print_lag(const char *name, const times *all, long count, int which)
 
 static int write_times(bus_config *config, const char *path, long count, long rate)
 {
-    times *all = map_times(path, count);
+    times *all = map_times(path, count + 1);
     bus_error err = { 0 };
     bus *handle;
     sale warm = { .number = -1 };
     bench_must(bus_open(&till, config, &handle, &err), &err, "write");
-    bench_must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "write");
-    bench_sleep(3); /* the reader stands at the end of the topic by then */
+    /* The reader begins at the end of the topic: until it has read something. */
+    double ready = bench_now() + 60;
+    while (atomic_load(&all[count].handled) == 0.0 && bench_now() < ready) {
+        bench_must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "write");
+        bench_sleep(0.05);
+    }
+    bench_sleep(2); /* and until nothing else is begun */
     double start = bench_now();
     for (long i = 0; i < count; i++) {
         double wait = start + (double)i / (double)rate - bench_now();

@@ -338,7 +338,8 @@ def double_one(shop, service):
     for db in stores(shop, service):
         row = db.execute("SELECT o.id, d.id, o.seq, d.next_seq, d.topic || '/' || d.partition || '/', o.headers FROM bus_outbox o"
                          " JOIN bus_numbered d ON d.id = o.destination ORDER BY o.id DESC LIMIT 1").fetchone()
-        if row is None or len(str(row[2])) != len(str(row[3])): # the header must keep its length
+        # Letters are not events; and the header must keep its length.
+        if row is None or not row[4].startswith(f"{service}.events/") or len(str(row[2])) != len(str(row[3])):
             continue
         last, destination, seq, following, place, headers = row
         headers = headers.replace(f"{place}{seq}".encode(), f"{place}{following}".encode())

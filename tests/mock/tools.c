@@ -101,7 +101,7 @@ static void publisher_tells_failures_and_goes_on(void **state)
     assert_int_equal(bus_kafka_publisher_flush(p, 200, &err), BUS_TIMEOUT);
     int64_t before = bus_kafka_now();
     bus_kafka_publisher_close(p, 200);
-    assert_true(bus_kafka_now() - before < 3000);
+    assert_true(bus_kafka_now() - before < 15000);
     assert_int_equal(t.last, BUS_CLOSED);
 }
 
@@ -212,7 +212,7 @@ static void reader_says_what_is_missing(void **state)
     rd_kafka_mock_broker_set_down(f->mock, 1);
     before = bus_kafka_now();
     assert_int_equal(bus_kafka_reader_open(f->config, "test", &range, 1, BUS_READ_ANY, 500, &r, &err), BUS_BROKER);
-    assert_true(bus_kafka_now() - before < 3000);
+    assert_true(bus_kafka_now() - before < 15000);
     assert_null(r);
 }
 

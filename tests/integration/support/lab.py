@@ -54,10 +54,19 @@ def eventually(what, seconds, holds):
         time.sleep(0.05)
 
 
+given, giving = set(), threading.Lock()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Each once: who asked has it, though it may not be bound yet."""
+    with giving:
+        while True:
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", 0))
+                port = s.getsockname()[1]
+            if port not in given:
+                given.add(port)
+                return port
 
 
 def run(*command, stdin=None, env=None, status=0, timeout=60):
@@ -69,6 +78,10 @@ def run(*command, stdin=None, env=None, status=0, timeout=60):
     if status is not None and done.returncode != status:
         raise Failure(f"{' '.join(command)}: exit {done.returncode}, expected {status}\n{text}{done.stderr.decode(errors='replace')}")
     return text
+
+
+def succeeds(*command, timeout=60):
+    return subprocess.run(command, capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL).returncode == 0
 
 
 class Kafka:
@@ -84,10 +97,10 @@ class Kafka:
         check(version and version[1].startswith("4."), "the broker must be Kafka 4.x, not", version and version[1])
 
     def up(self, *more):
-        run(self.script, "up", "--dir", self.directory, *more, timeout=120)
+        run(self.script, "up", "--dir", self.directory, "--timeout", "180", *more, timeout=240)
 
     def node(self, verb):
-        run(self.script, verb, "--dir", self.directory, "--node", "1", timeout=120)
+        run(self.script, verb, "--dir", self.directory, "--node", "1", "--timeout", "180", timeout=240)
 
     def tool(self, name, *arguments):
         return run(self.script, "tool", name, "--bootstrap-server", self.servers, *arguments)
@@ -276,11 +289,21 @@ class Service:
             raise
         equal(self.effects(), count, f"effects of {self.name}")
 
+    def at_the_end(self):
+        """Whether its stores have read all that Kafka holds: a service that has just begun knows of no lag yet."""
+        read = {f"{topic}:{partition}": following for topic, partition, following in
+                self.sql("SELECT topic, partition, next FROM bus_position") if ".retry." not in topic}
+        words = [word for place in read for word in ("-t", f"{place}:-1")]
+        told = run("kcat", "-b", self.kafka.servers, "-Q", *words) if words else ""
+        ends = {f"{topic}:{partition}": int(end) for topic, partition, end in re.findall(r"^(\S+) \[(\d+)\] offset (\d+)$", told, re.M)}
+        check(set(ends) == set(read), "kcat tells the ends of topics, not", told)
+        return all(read[place] >= ends[place] for place in read)
+
     def idle(self, seconds=20):
         """Until nothing waits: neither in the outbox, nor behind a key, nor in Kafka."""
         def still():
             return (not self.sql("SELECT 1 FROM bus_outbox LIMIT 1") and not self.sql("SELECT 1 FROM bus_parked LIMIT 1")
-                    and self.metric("bus_lag_messages") == 0 and self.metric("bus_outbox_rows") == 0)
+                    and self.metric("bus_lag_messages") == 0 and self.metric("bus_outbox_rows") == 0 and self.at_the_end())
         try:
             eventually("", seconds, still)
         except Failure:

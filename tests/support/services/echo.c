@@ -3,8 +3,8 @@
  * lost, doubled and reordered events, and emits one event for each.
  *
  * A value is "<number>[ <directive>]". Directives: retry:<k> (fails the first k times), always (fails for ever), broken (rejected
- * until ECHO_FIXED=1), needs:<n> (rejected until the store has seen number n), reject, pause:<ms> (until so long after the process
- * began), crash (kills the process in the handler), sleep:<ms>, sql (breaks a constraint), schedule:<ms> (emits later as well),
+ * until ECHO_FIXED=1), needs:<n> (rejected until the store has seen number n), reject, pause:<k> (the first k times), crash
+ * (kills the process in the handler), sleep:<ms>, gate (until the file ECHO_GATE is there), sql (breaks a constraint), schedule:<ms> (emits later as well),
  * plan:<ms> (the same under a name that its key has one of), cancel (what the key has planned), big:<bytes> (emits that many),
  * silent (emits nothing).
  * Environment: ECHO_NAME (default echo), ECHO_INPUTS (topics, comma separated; default <name>.commands), ECHO_HOLD=1 (a dead event
@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- the handler */
@@ -31,16 +30,6 @@ static const bus_migration migrations[] = {
                  "disorder INTEGER NOT NULL) WITHOUT ROWID;" },
     { 0 }
 };
-
-static int64_t uptime_ms(void)
-{
-    static struct timespec began;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (!began.tv_sec)
-        began = now;
-    return (now.tv_sec - began.tv_sec) * 1000 + (now.tv_nsec - began.tv_nsec) / 1000000;
-}
 
 static void run(bus_tx *tx, sqlite3_stmt *statement)
 {
@@ -81,19 +70,22 @@ static bus_verdict obey(bus_tx *tx, const bus_event *event, const char *word, lo
         return bus_retry(tx, "told to fail %lld times, this was attempt %d", amount, event->attempt);
     if (strcmp(word, "always") == 0)
         return bus_retry(tx, "told to fail always");
-    const char *fixed = getenv("ECHO_FIXED");
+    const char *fixed = getenv("ECHO_FIXED"), *gate = getenv("ECHO_GATE");
     if (strcmp(word, "broken") == 0 && !(fixed && *fixed == '1'))
         return bus_reject(tx, "not fixed yet");
     if (strcmp(word, "needs") == 0 && !has_seen(tx, amount))
         return bus_reject(tx, "%lld has not been seen", amount);
     if (strcmp(word, "reject") == 0)
         return bus_reject(tx, "told to reject");
-    if (strcmp(word, "pause") == 0 && uptime_ms() < amount)
+    static _Atomic long long pauses;
+    if (strcmp(word, "pause") == 0 && pauses++ < amount)
         return bus_pause(tx, "patience");
     if (strcmp(word, "crash") == 0)
         raise(SIGKILL);
     if (strcmp(word, "sleep") == 0)
         usleep((useconds_t)amount * 1000);
+    while (strcmp(word, "gate") == 0 && gate && access(gate, F_OK) != 0)
+        usleep(10000);
     if (strcmp(word, "sql") == 0)
         run(tx, bus_sql(tx, "INSERT INTO last(key, number, count, disorder) VALUES('broken', NULL, 0, 0)"));
     return BUS_DONE;
@@ -154,7 +146,6 @@ int main(int argc, char **argv)
     static bus_route routes[18];
     static char inputs[2000], events[200];
     const char *name = getenv("ECHO_NAME"), *list = getenv("ECHO_INPUTS"), *hold = getenv("ECHO_HOLD"), *typed = getenv("ECHO_TYPED");
-    uptime_ms();
     name = name && *name ? name : "echo";
     if (list && *list)
         snprintf(inputs, sizeof inputs, "%s", list);
