@@ -179,7 +179,7 @@ static int shard(bus_config *config, long count)
     const char *input = routes[0].topic, *output = emits[0].topic;
     int in = bench_partitions(rk, input), out = bench_partitions(rk, output), shards = (int)bus_config_int(config, "shards");
     int64_t before = bench_written(rk, output, out), now, most_waiting = 0;
-    double cpu = bench_cpu();
+    double cpu = bench_cpu(), begun = bench_now();
     bench_must(bus_open(&service, config, &handle, &err), &err, "shard");
     double last = bench_now();
     while ((now = bench_written(rk, output, out)) < before + count) {
@@ -204,8 +204,8 @@ static int shard(bus_config *config, long count)
         *peak = rss[i] > *peak ? rss[i] : *peak;
     }
     printf("{\"what\":\"shard\",\"shards\":%d,\"events\":%ld,\"seconds\":%.3f,\"per_second\":%.0f,\"cpu_us_per_event\":%.2f,\"rss_early_mb\":%.1f,"
-           "\"rss_late_mb\":%.1f,\"most_waiting\":%" PRId64 "}\n", shards, count, seconds, (double)count / seconds, cpu / (double)count * 1e6,
-           early, late, most_waiting);
+           "\"rss_late_mb\":%.1f,\"most_waiting\":%" PRId64 ",\"start_ms\":%.0f}\n", shards, count, seconds, (double)count / seconds,
+           cpu / (double)count * 1e6, early, late, most_waiting, (atomic_load(&first) - begun) * 1e3);
     return 0;
 }
 
