@@ -115,6 +115,7 @@ int64_t kafka_end(bus_port *p, bus_lane *lane, int64_t *eof_offset);
 /* producer.c */
 bus_status kafka_produce(bus_port *p, bus_channel channel, const bus_row *row, bus_error *err);
 size_t kafka_reports(bus_port *p, bus_report *out, size_t max);
+void kafka_push(bus_port *port);
 bool kafka_hear(bus_port *p, bool reports);
 bool kafka_fatal(bus_port *p, bus_channel channel);
 bus_status kafka_reset(bus_port *p, bus_channel channel, bus_error *err);

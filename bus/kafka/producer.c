@@ -219,6 +219,16 @@ bool kafka_hear(bus_port *p, bool reports)
     return some;
 }
 
+/* librdkafka's threads wait in whole milliseconds, however short linger.ms is, unless something wakes them. */
+void kafka_push(bus_port *p)
+{
+    kafka_port *port = kafka_port_of(p);
+
+    for (int i = 0; i < BUS_CHANNELS; i++)
+        if (port->producer[i].rk)
+            rd_kafka_flush(port->producer[i].rk, 0);
+}
+
 bool kafka_fatal(bus_port *p, bus_channel channel)
 {
     kafka_producer *producer = &kafka_port_of(p)->producer[channel];

@@ -13,7 +13,7 @@ static void port_close(bus_port *p);
 
 static const struct bus_port_ops port_ops = {
     .fetch = kafka_fetch, .release = kafka_release, .end = kafka_end,
-    .produce = kafka_produce, .reports = kafka_reports, .hear = kafka_hear, .fatal = kafka_fatal, .reset = kafka_reset,
+    .produce = kafka_produce, .reports = kafka_reports, .hear = kafka_hear, .push = kafka_push, .fatal = kafka_fatal, .reset = kafka_reset,
     .commit = kafka_port_commit, .committed = kafka_port_committed,
 };
 

@@ -124,6 +124,7 @@ typedef struct bus_relay {
     bool any_behind;
     size_t held;           /* rows committed, not yet handed over, in hand at the store */
     int64_t handed_at_us;  /* when rows were last handed over */
+    int64_t push_at_us;    /* when those shall leave at the latest; 0: they need no push */
     size_t waiting;        /* reports outstanding on the main producer */
     int64_t quiet_until_us; /* until then they need not wake us, see bus_relay_listen */
     bool deaf;

@@ -454,7 +454,7 @@ void memory_port_close(bus_port *p)
 bus_status memory_port_open(bus_transport *t, const char *name, void (*wake)(void *opaque), void *opaque, bus_port **out,
                             bus_error *err)
 {
-    static const struct bus_port_ops ops = { fetch, release, lane_end, produce, reports, hear, fatal, reset, port_commit, port_committed };
+    static const struct bus_port_ops ops = { fetch, release, lane_end, produce, reports, hear, NULL, fatal, reset, port_commit, port_committed };
     memory_port *port = calloc(1, sizeof *port);
     if (!port)
         return bus_fail_nomem(err);

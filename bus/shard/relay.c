@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define SCAN_ROWS 2000
+#define PUSH_US 250  /* the producers linger 200 */
 #define HELD_MOST 64 /* rows of small transactions; so many do not linger */
 #define DELETE_AFTER_US 20000 /* a shard that has been idle for this long deletes acknowledged rows, in a transaction of its own */
 #define DELETE_LATE_US 1000000 /* another does so with its next one, what it could not delete by whole tables */
@@ -138,6 +139,9 @@ static void hand_over(bus_shard *shard)
             fall_behind(relay, r, row.id);
     }
     relay->handed_at_us = shard->now_us;
+    /* In a stream, whose rows have lingered here or come in crowds, the next ones wake the producer's thread; a push would cost as much. */
+    bool alone = count > 0 && count < HELD_MOST && !relay->held;
+    relay->push_at_us = alone && shard->port->ops->push ? shard->clock->mono_us(shard->clock) + PUSH_US : 0;
     relay->held = 0;
     bus_outbox_fresh_keep(shard->store, false);
 }
@@ -240,6 +244,10 @@ void bus_relay_pump(bus_shard *shard)
     for (bus_channel channel = BUS_MAIN; channel < BUS_CHANNELS; channel++)
         if ((channel == BUS_MAIN && relay->resetting) || shard->port->ops->fatal(shard->port, channel))
             bus_relay_replace(shard, channel);
+    if (relay->push_at_us && relay->push_at_us <= shard->now_us) {
+        shard->port->ops->push(shard->port);
+        relay->push_at_us = 0;
+    }
     if (relay->held && linger_us(shard) <= 0)
         hand_over(shard);
     /* A rewound scan must not meet rows that are acknowledged but not yet deleted. */
@@ -329,6 +337,9 @@ int64_t bus_relay_wait_us(const bus_shard *shard)
     int64_t wait = relay->deaf ? relay->quiet_until_us - shard->now_us : INT64_MAX;
     if (relay->held && linger_us(shard) < wait)
         wait = linger_us(shard);
+    int64_t push = relay->push_at_us ? relay->push_at_us - shard->clock->mono_us(shard->clock) : INT64_MAX;
+    if (push < wait)
+        wait = push;
     int64_t deleted = relay->rewound ? 0 : delete_at_us(shard, true) - shard->now_us;
     if (relay->acked_count && deleted < wait)
         wait = deleted;

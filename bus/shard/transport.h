@@ -156,6 +156,8 @@ struct bus_port_ops {
     size_t (*reports)(bus_port *port, bus_report *out, size_t max);
     /* Whether a report wakes the shard from now on (at first it does). True: there are some already. */
     bool (*hear)(bus_port *port, bool reports);
+    /* Has rows leave that linger in the producers so as to leave together, without waiting for them. NULL: none linger there. */
+    void (*push)(bus_port *port);
     /* True if the channel's producer has become fatal and must be `reset`. */
     bool (*fatal)(bus_port *port, bus_channel channel);
     /* Replaces the channel's producer by a new one; rows still out are forgotten: no report of them comes any more. */

@@ -2,6 +2,7 @@
  * The rules of the protocol, each with the scenario it exists for: how committed rows leave, whatever is answered.
  * See support/scene.h for what the service does. */
 #include "support/scene.h"
+#include "shard/internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -236,6 +237,34 @@ static void rows_of_small_transactions_leave_together(void **state)
     assert_int_equal(COUNTER(s, duplicates), 0);
 }
 
+static int pushes;
+static void count_push(bus_port *port)
+{
+    (void)port;
+    pushes++;
+}
+
+static void what_lingers_in_the_producer_is_pushed_once(void **state)
+{
+    scene *s = *state;
+    bus_shard *shard = bus_host_shard(s->host, 0);
+    struct bus_port_ops ops = *shard->port->ops;
+    const struct bus_port_ops *former = shard->port->ops;
+    ops.push = count_push;
+    shard->port->ops = &ops;
+    scene_send(s, "in", "k", "a emit");
+    scene_run(s);
+    assert_int_equal(pushes, 0); /* others may come and leave with it */
+    scene_pass(s, 1);
+    assert_int_equal(pushes, 1);
+    scene_pass(s, 60000);
+    assert_int_equal(pushes, 1); /* nothing has been handed over since */
+    scene_send(s, "in", "k", "b silent");
+    scene_pass(s, 60000);
+    assert_int_equal(pushes, 1);
+    shard->port->ops = former;
+}
+
 static void a_full_outbox_stops_deliveries_until_it_drains(void **state)
 {
     scene *s = *state;
@@ -274,6 +303,7 @@ int main(void)
         TEST(a_fatal_producer_is_replaced),
         TEST(what_was_committed_leaves_after_a_restart_with_its_own_source),
         TEST(rows_of_small_transactions_leave_together),
+        TEST(what_lingers_in_the_producer_is_pushed_once),
         TEST(a_full_outbox_stops_deliveries_until_it_drains),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
