@@ -61,7 +61,8 @@ static const setting outbox[] = {
     { "message.timeout.ms", "0" },
     /* The relay hands over whole batches, and what comes while requests are out leaves with the next: there is little to wait
      * for. But at 0 librdkafka's thread spins while rows wait behind five that are out (56 us of processor an event with many
-     * small commits, 21 with this), and is woken for each row of a batch. */
+     * small commits, 21 with this), and is woken for each row of a batch.
+     * It waits in whole milliseconds all the same: see kafka_push. */
     { "linger.ms", "0.2" },
     /* The relay bounds what is out; this bound must not come first. */
     { "queue.buffering.max.messages", "1000000" },

@@ -313,7 +313,7 @@ bus_status kafka_assign(bus_transport *base, bus_lane_spec *specs, size_t count,
         list = rd_kafka_topic_partition_list_new((int)count);
     if (count > 0)
         status = open_lanes(t, specs, count, list, err);
-    if (status == BUS_OK && t->asked < t->name_count)
+    if (status == BUS_OK && count > 0 && t->asked < t->name_count)
         know_topics(t);
     if (status == BUS_OK) {
         code = rd_kafka_assign(t->rk, list);

@@ -80,7 +80,7 @@ struct kafka_transport {
     int32_t *shards;             /* of the last ASSIGNED */
     char **names;                /* interned topic names */
     size_t name_count, name_cap;
-    size_t asked;                                /* of the names, those whose leaders this member has asked for */
+    size_t asked;                /* of the names, those whose leaders this member has asked for */
 };
 
 static inline kafka_transport *kafka_of(bus_transport *t) { return (kafka_transport *)t; }

@@ -49,6 +49,20 @@ bus_status bus_sheet_run(bus_audit *audit, const char *sql, const char *what, bu
     return sqlite3_exec(audit->db, sql, NULL, NULL, NULL) == SQLITE_OK ? BUS_OK : bus_sheet_failed(audit, what, err);
 }
 
+bus_status bus_sheet_do(bus_audit *audit, const char *sql, const char *one, const char *two, const char *what, bus_error *err)
+{
+    const char *const texts[] = { one, two };
+    sqlite3_stmt *stmt = NULL;
+    bus_status status = BUS_OK;
+    bool ok = sqlite3_prepare_v2(audit->db, sql, -1, &stmt, NULL) == SQLITE_OK;
+    for (int i = 0; ok && i < sqlite3_bind_parameter_count(stmt); i++)
+        ok = sqlite3_bind_text(stmt, i + 1, texts[i], -1, SQLITE_STATIC) == SQLITE_OK;
+    if (!ok || sqlite3_step(stmt) != SQLITE_DONE)
+        status = bus_sheet_failed(audit, what, err);
+    sqlite3_finalize(stmt);
+    return status;
+}
+
 bus_status bus_audit_new(bus_audit **out, bus_error *err)
 {
     bus_audit *audit = calloc(1, sizeof *audit);
@@ -109,17 +123,12 @@ static char *uri_of(const char *path)
 
 static bus_status attach(bus_audit *audit, const char *path, bus_error *err)
 {
-    bus_status status = BUS_OK;
-    sqlite3_stmt *stmt = NULL;
     if (access(path, R_OK) != 0)
         return bus_fail(err, BUS_MISSING, "%s: no store that can be read there", path);
     char *uri = uri_of(path);
     if (!uri)
         return bus_fail_nomem(err);
-    if (sqlite3_prepare_v2(audit->db, "ATTACH ?1 AS s", -1, &stmt, NULL) != SQLITE_OK ||
-        sqlite3_bind_text(stmt, 1, uri, -1, SQLITE_STATIC) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_DONE)
-        status = bus_sheet_failed(audit, path, err);
-    sqlite3_finalize(stmt);
+    bus_status status = bus_sheet_do(audit, "ATTACH ?1 AS s", uri, NULL, path, err);
     free(uri);
     return status;
 }
@@ -128,14 +137,8 @@ static bus_status attach(bus_audit *audit, const char *path, bus_error *err)
 static bus_status copy(bus_audit *audit, const char *path, const char *const *sql, bus_error *err)
 {
     bus_status status = BUS_OK;
-    for (; status == BUS_OK && *sql; sql++) {
-        sqlite3_stmt *stmt = NULL;
-        if (sqlite3_prepare_v2(audit->db, *sql, -1, &stmt, NULL) != SQLITE_OK ||
-            (sqlite3_bind_parameter_count(stmt) && sqlite3_bind_text(stmt, 1, path, -1, SQLITE_STATIC) != SQLITE_OK) ||
-            sqlite3_step(stmt) != SQLITE_DONE)
-            status = bus_sheet_failed(audit, path, err);
-        sqlite3_finalize(stmt);
-    }
+    for (; status == BUS_OK && *sql; sql++)
+        status = bus_sheet_do(audit, *sql, path, NULL, path, err);
     return status;
 }
 

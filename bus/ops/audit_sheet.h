@@ -15,6 +15,8 @@ struct bus_audit {
 /* What SQLite said, as an error; `what` is what was being done. */
 bus_status bus_sheet_failed(const bus_audit *audit, const char *what, bus_error *err);
 bus_status bus_sheet_run(bus_audit *audit, const char *sql, const char *what, bus_error *err);
+/* One statement without rows; ?1 and ?2, if it has them, are the texts. */
+bus_status bus_sheet_do(bus_audit *audit, const char *sql, const char *one, const char *two, const char *what, bus_error *err);
 
 /* The attached store's service and shard, and room for the service's own tables: a schema of its name. */
 bus_status bus_sheet_own_schema(bus_audit *audit, char service[64], int64_t *shard, bus_error *err);

@@ -68,23 +68,12 @@ static const char index_sql[] =
     " UNION ALL SELECT printf('CREATE INDEX \"%w\".\"bus_%w_key\" ON \"%w\"(\"%w\");', ?1, ?2, ?2, name) FROM pragma_table_info(?2, 's')"
     " WHERE pk AND NOT EXISTS (SELECT 1 FROM pragma_index_list(?2, 's') WHERE origin = 'pk')";
 
-static bus_status want_indexes(bus_audit *audit, const char *service, const char *table, bus_error *err)
-{
-    sqlite3_stmt *stmt = NULL;
-    bus_status status = BUS_OK;
-    if (sqlite3_prepare_v2(audit->db, index_sql, -1, &stmt, NULL) != SQLITE_OK || sqlite3_bind_text(stmt, 1, service, -1, SQLITE_STATIC) != SQLITE_OK ||
-        sqlite3_bind_text(stmt, 2, table, -1, SQLITE_STATIC) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_DONE)
-        status = bus_sheet_failed(audit, table, err);
-    sqlite3_finalize(stmt);
-    return status;
-}
-
 static bus_status copy_table(bus_audit *audit, const char *service, int64_t shard, const char *table, bus_error *err)
 {
     bus_status status = BUS_OK;
     if (sqlite3_table_column_metadata(audit->db, service, table, NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK &&
         (status = make_table(audit, service, table, err)) == BUS_OK)
-        status = want_indexes(audit, service, table, err);
+        status = bus_sheet_do(audit, index_sql, service, table, table, err);
     if (status != BUS_OK)
         return status;
     char *sql = sqlite3_mprintf("INSERT INTO \"%w\".\"%w\" SELECT %lld, * FROM s.\"%w\"", service, table, (long long)shard, table);
@@ -115,10 +104,13 @@ bus_status bus_sheet_own_indexes(bus_audit *audit, bus_error *err)
     bus_status status = BUS_OK;
     if (sqlite3_prepare_v2(audit->db, "SELECT group_concat(sql, '') FROM later", -1, &stmt, NULL) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_ROW)
         status = bus_sheet_failed(audit, "indexing services' tables", err);
-    char *all = status == BUS_OK && sqlite3_column_text(stmt, 0) ? sqlite3_mprintf("%s", sqlite3_column_text(stmt, 0)) : NULL;
-    sqlite3_finalize(stmt);
+    const char *text = status == BUS_OK ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
+    char *all = text ? sqlite3_mprintf("%s", text) : NULL;
     if (all)
-        status = bus_sheet_run(audit, all, "indexing services' tables", err);
+        sqlite3_reset(stmt);
+    if (text)
+        status = all ? bus_sheet_run(audit, all, "indexing services' tables", err) : bus_fail_nomem(err);
+    sqlite3_finalize(stmt);
     sqlite3_free(all);
     return status;
 }
