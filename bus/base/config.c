@@ -2,11 +2,13 @@
  * A configuration: the values that were set over the table's defaults, and what passes through to librdkafka. */
 #include "base/config_table.h"
 
+#include "base/log.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define KAFKA "kafka."
 #define FILE_MOST ((size_t)1 << 20)
@@ -76,6 +78,33 @@ static char *copy_of(const char *text)
     return copy ? memcpy(copy, text, n) : NULL;
 }
 
+/* ---- files */
+
+/* Appends a whole file; `over` of `out` tells that it is longer than allowed. */
+static bus_status read_file(const char *path, bus_buf *out, bus_error *err)
+{
+    FILE *file = fopen(path, "rbe");
+    if (!file)
+        return bus_fail(err, BUS_IO, "cannot read %.300s: %s", path, strerror(errno));
+    char piece[4096];
+    size_t n;
+    errno = 0;
+    while ((n = fread(piece, 1, sizeof piece, file)) > 0 && bus_buf_ok(out))
+        bus_buf_add(out, piece, n);
+    bus_status status = ferror(file) ? bus_fail(err, BUS_IO, "cannot read %.300s: %s", path, strerror(errno)) : BUS_OK;
+    (void)fclose(file);
+    explicit_bzero(piece, sizeof piece);
+    return status;
+}
+
+/* Secrets in a file that everybody can read are none. */
+static void warn_if_others_read(const char *path)
+{
+    struct stat there;
+    if (stat(path, &there) == 0 && S_ISREG(there.st_mode) && (there.st_mode & S_IROTH))
+        bus_log(BUS_WARN, "config", "secret_readable", "%.300s holds a secret, and every user of this host can read it: chmod o-r", path);
+}
+
 /* `name` without "kafka.". */
 static bus_status pass_through(bus_config *config, const char *name, const char *value, bus_error *err)
 {
@@ -118,8 +147,54 @@ static bus_status unknown(const char *name, bus_error *err)
                     "librdkafka", name, name);
 }
 
+/* ---- secrets
+ *
+ * A secret is refused in argv. It may stand in a file of its own, whose name may: <property>.file. */
+
+#define SECRET_FILE ".file"
+#define SECRET_MOST ((size_t)64 << 10)
+
+/* The secret that `name` gives the file of; false: it is no such name. */
+static bool secret_of_file(const char *name, char *out, size_t cap)
+{
+    size_t len = strlen(name), suffix = strlen(SECRET_FILE);
+    if (len <= suffix || len - suffix >= cap || strcmp(name + len - suffix, SECRET_FILE) != 0)
+        return false;
+    memcpy(out, name, len - suffix);
+    out[len - suffix] = 0;
+    return bus_config_secret(out);
+}
+
+/* Without the end of its last line. The bytes are in no message. */
+static bus_status set_from_file(bus_config *config, const char *secret, const char *path, bus_error *err)
+{
+    bus_buf text;
+    bus_buf_init(&text, SECRET_MOST);
+    bus_status status = read_file(path, &text, err);
+    if (status == BUS_OK && text.over)
+        status = bus_fail(err, BUS_CONFIG, "%s%s: %.200s is longer than 64 KiB: it is no password", secret, SECRET_FILE, path);
+    while (status == BUS_OK && text.len && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
+        text.len--;
+    if (status == BUS_OK && (text.len == 0 || memchr(text.data, 0, text.len)))
+        status = bus_fail(err, BUS_CONFIG, "%s%s: %.200s is %s", secret, SECRET_FILE, path, text.len ? "no text file" : "empty");
+    bus_buf_byte(&text, 0);
+    if (status == BUS_OK && !bus_buf_ok(&text))
+        status = bus_fail_nomem(err);
+    if (status == BUS_OK) {
+        warn_if_others_read(path);
+        status = bus_config_set(config, secret, (const char *)text.data, err);
+    }
+    if (text.data)
+        explicit_bzero(text.data, text.len);
+    bus_buf_free(&text);
+    return status;
+}
+
 bus_status bus_config_set(bus_config *config, const char *name, const char *value, bus_error *err)
 {
+    char secret[160];
+    if (secret_of_file(name, secret, sizeof secret))
+        return set_from_file(config, secret, value, err);
     if (strncmp(name, KAFKA, strlen(KAFKA)) == 0)
         return pass_through(config, name + strlen(KAFKA), value, err);
     size_t i = place_of(name);
@@ -140,6 +215,9 @@ bus_status bus_config_set(bus_config *config, const char *name, const char *valu
 
 bool bus_config_secret(const char *name)
 {
+    size_t len = strlen(name), suffix = strlen(SECRET_FILE);
+    if (len > suffix && strcmp(name + len - suffix, SECRET_FILE) == 0)
+        return false; /* the name of a file tells nobody what is in it */
     if (strncmp(name, KAFKA, strlen(KAFKA)) != 0) {
         const bus_property *property = &bus_properties()[place_of(name)];
         return property->name && property->secret;
@@ -154,8 +232,8 @@ bool bus_config_secret(const char *name)
 bus_status bus_config_argument(bus_config *config, const char *name, const char *value, bus_error *err)
 {
     if (bus_config_secret(name))
-        return bus_fail(err, BUS_CONFIG, "%.80s is a secret, and every user of this host can read arguments: put it into a file or the "
-                        "environment", name);
+        return bus_fail(err, BUS_CONFIG, "%.80s is a secret, and every user of this host can read arguments: put it into a configuration "
+                        "file, the environment, or a file of its own (%.80s%s)", name, name, SECRET_FILE);
     return bus_config_set(config, name, value, err);
 }
 
@@ -187,8 +265,6 @@ static void become(bus_config *config, bus_config *other)
     bus_config_free(other);
 }
 
-/* ---- files */
-
 static char *trim(char *text)
 {
     text += strspn(text, " \t");
@@ -202,6 +278,7 @@ static char *trim(char *text)
 static bus_status apply_lines(bus_config *config, char *text, const char *path, bus_error *err)
 {
     bus_status status = BUS_OK;
+    bool secrets = false;
     int number = 0;
     for (char *line = text, *next; line && status == BUS_OK; line = next) {
         next = strchr(line, '\n');
@@ -218,10 +295,14 @@ static bus_status apply_lines(bus_config *config, char *text, const char *path, 
         }
         *equals = 0;
         bus_error why = { 0 };
-        status = bus_config_set(config, trim(name), trim(equals + 1), &why);
+        name = trim(name);
+        status = bus_config_set(config, name, trim(equals + 1), &why);
         if (status != BUS_OK)
             (void)bus_fail(err, status, "%s:%d: %s", path, number, why.text);
+        secrets |= bus_config_secret(name);
     }
+    if (secrets && status == BUS_OK)
+        warn_if_others_read(path);
     return status;
 }
 
@@ -254,28 +335,15 @@ bus_status bus_config_read(bus_config *config, const char *path, bus_error *err)
 {
     bus_buf text;
     bus_buf_init(&text, FILE_MOST);
-    bus_status status;
-    FILE *file = fopen(path, "rbe");
-    if (!file) {
-        status = bus_fail(err, BUS_IO, "cannot read %s: %s", path, strerror(errno));
-        goto out;
-    }
-    char piece[4096];
-    size_t n;
-    errno = 0;
-    while ((n = fread(piece, 1, sizeof piece, file)) > 0 && bus_buf_ok(&text))
-        bus_buf_add(&text, piece, n);
-    if (ferror(file))
-        status = bus_fail(err, BUS_IO, "cannot read %s: %s", path, strerror(errno));
-    else if (text.over)
+    bus_status status = read_file(path, &text, err);
+    if (status == BUS_OK && text.over)
         status = bus_fail(err, BUS_CONFIG, "%s is longer than 1 MiB: is it a configuration?", path);
-    else if (!bus_buf_ok(&text))
+    else if (status == BUS_OK && !bus_buf_ok(&text))
         status = bus_fail_nomem(err);
-    else
+    else if (status == BUS_OK)
         status = bus_config_text_apply(config, (const char *)text.data, text.len, path, err);
-out:
-    if (file)
-        (void)fclose(file);
+    if (text.data)
+        explicit_bzero(text.data, text.len);
     bus_buf_free(&text);
     return status;
 }
@@ -311,7 +379,9 @@ static bus_status apply_variable(bus_config *config, const char *entry, bus_erro
     char name[160];
     if (strncmp(entry, "BUS_", 4) != 0 || !equals || !name_of_variable(entry + 4, (size_t)(equals - entry) - 4, name, sizeof name))
         return BUS_OK;
-    bool known = strncmp(name, KAFKA, strlen(KAFKA)) == 0 || bus_properties()[place_of(name)].name;
+    char secret[160];
+    bool known = strncmp(name, KAFKA, strlen(KAFKA)) == 0 || bus_properties()[place_of(name)].name ||
+                 secret_of_file(name, secret, sizeof secret);
     int distance;
     if (!known && (!bus_property_near(name, &distance) || distance > 2))
         return BUS_OK;

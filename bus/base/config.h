@@ -33,7 +33,8 @@ int64_t bus_config_int(const bus_config *config, const char *name);  /* INT, DUR
 /* The librdkafka pass-through: "kafka.X" given as X, in the order set. at = 0..; false at the end. */
 bool bus_config_kafka(const bus_config *config, size_t at, const char **name, const char **value);
 
-/* Is the property (or kafka.X) one that must not be logged or given in argv? */
+/* Is the property (or kafka.X) one that must not be logged or given in argv? Each such one may be read from a file of its own:
+ * <name>.file sets it to what that file holds, and is no secret. */
 bool bus_config_secret(const char *name);
 /* As bus_config_set for a value out of argv: refuses secrets. */
 bus_status bus_config_argument(bus_config *config, const char *name, const char *value, bus_error *err);

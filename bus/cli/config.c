@@ -49,10 +49,10 @@ static int list(cli *c)
         cli_cell(table, p->text);
     }
     for (size_t i = 0; table && bus_config_kafka(c->config, i, &name, &value); i++) {
-        /* librdkafka's own: some are passwords, and it alone knows which. */
-        bool secret = strstr(name, "password") || strstr(name, "secret") || strstr(name, "key") || strstr(name, "config");
-        cli_cellf(table, "kafka.%s", name);
-        cli_cell(table, secret ? "(secret)" : value);
+        char full[256];
+        snprintf(full, sizeof full, "kafka.%s", name);
+        cli_cell(table, full);
+        cli_cell(table, bus_config_secret(full) ? "(secret)" : value);
         cli_paint(table, CLI_BOLD);
         cli_cell(table, "");
         cli_cell(table, NULL);

@@ -3,8 +3,10 @@
 #include "cli/cli.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -159,6 +161,18 @@ int64_t cli_now(void)
     return clock->wall_ms(clock);
 }
 
+/* What is noticed while properties are read; the rest of the library's log is for services. */
+static void warn(void *opaque, bus_level level, const char *line, size_t len)
+{
+    const cli *c = opaque;
+    json_t *object = json_loadb(line, len, 0, NULL);
+    const char *message = json_string_value(json_object_get(object, "msg"));
+    (void)level;
+    if (message && !c->quiet)
+        fprintf(stderr, "bus: %s\n", message);
+    json_decref(object);
+}
+
 /* Files first, then the environment, then flags: what is nearer to the person wins. */
 static bus_status configure(cli *c, bus_error *err)
 {
@@ -177,11 +191,7 @@ static bus_status configure(cli *c, bus_error *err)
             return bus_fail(err, BUS_CONFIG, "--set %.60s: write name=value", item);
         memcpy(name, item, len);
         name[len] = 0;
-        for (const bus_property *p = bus_properties(); p->name; p++)
-            if (p->secret && !strcmp(p->name, name))
-                return bus_fail(err, BUS_CONFIG, "%s is a secret, and everyone on this host can read command lines: put it "
-                                "in a file (--config) or in the environment", name);
-        status = bus_config_set(c->config, name, equals + 1, err);
+        status = bus_config_argument(c->config, name, equals + 1, err);
     }
     const char *bootstrap = cli_value(c, "bootstrap");
     if (status == BUS_OK && bootstrap)
@@ -208,7 +218,10 @@ static int run(cli *c)
     const char *no_color = getenv("NO_COLOR");
     c->colour = !c->json && isatty(STDOUT_FILENO) && !(no_color && *no_color);
 
-    if (!(c->config = bus_config_new()) || configure(c, &err) != BUS_OK) {
+    bus_log_to(warn, c, BUS_WARN);
+    bus_status status = (c->config = bus_config_new()) ? configure(c, &err) : BUS_NOMEM;
+    bus_log_to(NULL, NULL, BUS_WARN);
+    if (status != BUS_OK) {
         code = cli_fail(c, &err);
     } else {
         c->timeout_ms = timeout ? (int)timeout : (int)bus_config_int(c->config, "broker.timeout.ms");

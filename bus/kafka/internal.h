@@ -31,6 +31,7 @@ struct bus_lane {
     int32_t partition;
     rd_kafka_queue_t *queue;
     int64_t eof;                 /* offset at the last end of partition */
+    int64_t next_offset;         /* offset after the last record taken; until then where the lane began */
     bus_error failure;           /* status BUS_OK: none */
 };
 
@@ -105,8 +106,9 @@ void kafka_port_commit(bus_port *p, const bus_offset *list, size_t count);
 int kafka_port_committed(bus_port *p, bus_error *err);
 
 /* lane.c */
-bus_status kafka_lane_open(kafka_transport *t, kafka_port *port, const char *topic, int32_t partition, bus_lane **out,
-                           bus_error *err);
+bus_status kafka_lane_open(kafka_transport *t, kafka_port *port, const char *topic, int32_t partition, int64_t offset,
+                           bus_lane **out, bus_error *err);
+
 void kafka_lane_close(bus_lane *lane);
 size_t kafka_fetch(bus_port *p, bus_lane *lane, bus_record *out, size_t max, bus_error *err);
 void kafka_release(bus_port *p, bus_record *records, size_t count);

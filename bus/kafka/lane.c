@@ -39,8 +39,8 @@ static void on_queue(rd_kafka_t *rk, void *opaque)
     port->wake(port->opaque);
 }
 
-bus_status kafka_lane_open(kafka_transport *t, kafka_port *port, const char *topic, int32_t partition, bus_lane **out,
-                           bus_error *err)
+bus_status kafka_lane_open(kafka_transport *t, kafka_port *port, const char *topic, int32_t partition, int64_t offset,
+                           bus_lane **out, bus_error *err)
 {
     const char *name = intern(t, topic);
     bus_lane *lane = name ? calloc(1, sizeof *lane) : NULL;
@@ -51,6 +51,7 @@ bus_status kafka_lane_open(kafka_transport *t, kafka_port *port, const char *top
     lane->topic = name;
     lane->partition = partition;
     lane->eof = BUS_OFFSET_NONE;
+    lane->next_offset = offset;
     lane->queue = rd_kafka_queue_get_partition(t->rk, topic, partition);
     if (!lane->queue) {
         free(lane);
@@ -175,7 +176,27 @@ static bool to_record(bus_lane *lane, rd_kafka_message_t *message, bus_record *o
     out->value = message->payload;
     out->value_len = message->len;
     out->handle = fetched;
+    lane->next_offset = message->offset + 1;
     return true;
+}
+
+/* librdkafka tells a denial once, and nothing when access is granted again to a partition where nothing is new. To seek to where
+ * it stands makes it ask as if for the first time: the denial is told again before the shard looks again, or it is over. */
+static void ask_again(bus_lane *lane)
+{
+    rd_kafka_topic_partition_list_t *list;
+    rd_kafka_error_t *error;
+
+    if (lane->failure.status != BUS_DENIED )
+        return;
+    list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, lane->topic, lane->partition)->offset = lane->next_offset;
+    error = rd_kafka_seek_partitions(lane->port->transport->rk, list, 0);
+    if (!error)
+        memset(&lane->failure, 0, sizeof lane->failure);
+    else
+        rd_kafka_error_destroy(error);
+    rd_kafka_topic_partition_list_destroy(list);
 }
 
 size_t kafka_fetch(bus_port *p, bus_lane *lane, bus_record *out, size_t max, bus_error *err)
@@ -206,8 +227,10 @@ size_t kafka_fetch(bus_port *p, bus_lane *lane, bus_record *out, size_t max, bus
             }
         }
     }
-    if (taken == 0 && lane->failure.status != BUS_OK && err)
+    if (taken == 0 && lane->failure.status != BUS_OK && err) {
         *err = lane->failure;
+        ask_again(lane);
+    }
     return taken;
 }
 

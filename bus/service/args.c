@@ -60,11 +60,7 @@ static bus_status set_property(bus_config *config, const char *name, size_t name
         return bus_fail(err, BUS_CONFIG, "a property's name has 1 to %zu characters", sizeof copy - 1);
     memcpy(copy, name, name_len);
     copy[name_len] = '\0';
-    for (const bus_property *each = bus_properties(); each->name; each++)
-        if (each->secret && strcmp(each->name, copy) == 0)
-            return bus_fail(err, BUS_CONFIG, "%s is a secret and every user of the host can read arguments: put it into the file or "
-                            "the environment", copy);
-    return bus_config_set(config, copy, value, err);
+    return bus_config_argument(config, copy, value, err);
 }
 
 static bus_status take_flag(const flag *known, const char *value, bus_config *config, bus_args *args, bus_error *err)
@@ -185,7 +181,8 @@ void bus_args_help(const char *service, bus_buf *out)
         wrap(out, flags[i].text, 6, HELP_WIDTH);
     }
     bus_buf_text(out, "\nProperties, as --name=value, as \"name = value\" in a file, or in the environment "
-                      "(shards is\nBUS_SHARDS, bootstrap.servers is BUS_BOOTSTRAP_SERVERS). kafka.NAME passes NAME to librdkafka.\n");
+                      "(shards is\nBUS_SHARDS, bootstrap.servers is BUS_BOOTSTRAP_SERVERS). kafka.NAME passes NAME to librdkafka.\n"
+                      "Passwords are refused as arguments; --kafka.sasl.password.file=FILE reads one from a file.\n");
     for (const bus_property *each = bus_properties(); each->name; each++) {
         bus_buf_printf(out, "  --%s=%s", each->name, each->value);
         if (each->choices)

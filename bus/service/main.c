@@ -235,7 +235,10 @@ int bus_service_main(int argc, char **argv, const bus_service *service)
         return EXIT_ERROR;
     }
     int code = EXIT_OK;
-    if (bus_args_read(argc, argv, config, &args, &err) != BUS_OK) {
+    start_log(BUS_WARN); /* for what is noticed while the configuration is read */
+    bus_status status = bus_args_read(argc, argv, config, &args, &err);
+    bus_log_to(NULL, NULL, BUS_WARN);
+    if (status != BUS_OK) {
         code = fail(service->name, &err);
         bus_config_free(config);
         return code == EXIT_REFUSED ? EXIT_USAGE : code;

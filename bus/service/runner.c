@@ -106,15 +106,20 @@ bool bus_ready(bus *self, char *why, size_t cap)
         return false;
     }
     int assigned = 0, flowing = 0;
+    bool well = true;
     pthread_rwlock_rdlock(&self->seats_lock);
     for (int i = 0; i < self->shards; i++) {
-        assigned += atomic_load(&self->seats[i].assigned);
-        flowing += atomic_load(&self->seats[i].assigned) && atomic_load(&self->seats[i].claimed);
+        bus_seat *seat = &self->seats[i];
+        bool mine = atomic_load(&seat->assigned), claimed = atomic_load(&seat->claimed);
+        assigned += mine;
+        flowing += mine && claimed;
+        if (well && mine && claimed && seat->shard)
+            well = bus_shard_well(seat->shard, why, cap);
     }
     pthread_rwlock_unlock(&self->seats_lock);
     if (flowing < assigned)
         snprintf(why, cap, "%d of %d assigned shards cannot be taken yet, see the log", assigned - flowing, assigned);
-    return flowing == assigned;
+    return flowing == assigned && well;
 }
 
 /* ---- open */

@@ -41,6 +41,27 @@ static bus_status make_directories(const char *path, bus_error *err)
     return BUS_OK;
 }
 
+/* SQLite takes names of 512 bytes; a store's has its number and up to 40 bytes behind it (-wal, .replaced-<time>). */
+#define LONGEST_DIRECTORY 450
+
+/* Others must not be able to swap the service's directory for theirs; where the directory above has the sticky bit they cannot. */
+static bus_status check_place(const char *directory, bus_error *err)
+{
+    char real[PATH_MAX];
+    struct stat above;
+    if (!realpath(directory, real))
+        return bus_fail(err, BUS_IO, "data.dir: cannot tell where %.200s is: %s", directory, strerror(errno));
+    if (strlen(real) > LONGEST_DIRECTORY)
+        return bus_fail(err, BUS_CONFIG, "data.dir: the directory of the stores has a path of %zu bytes (%.80s...), and SQLite opens no file "
+                        "whose name is over 512: choose one of at most %d bytes", strlen(real), real, LONGEST_DIRECTORY);
+    char *slash = strrchr(real, '/');
+    *(slash == real ? slash + 1 : slash) = 0;
+    if (stat(real, &above) == 0 && (above.st_mode & S_IWOTH) && !(above.st_mode & S_ISVTX))
+        return bus_fail(err, BUS_REFUSED, "data.dir: every user of this host can write in %.300s, and so replace the stores: take that right "
+                        "away (chmod o-w), or choose another directory", real);
+    return BUS_OK;
+}
+
 static void name_instance(bus_slot *slot, const char *directory, const char *service)
 {
     char host[256] = "", real[PATH_MAX];
@@ -54,6 +75,8 @@ static void name_instance(bus_slot *slot, const char *directory, const char *ser
 bus_status bus_slot_take(const char *directory, const char *service, bus_slot **out, bus_error *err)
 {
     bus_status status = make_directories(directory, err);
+    if (status == BUS_OK)
+        status = check_place(directory, err);
     if (status != BUS_OK)
         return status;
     bus_slot *slot = calloc(1, sizeof *slot);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Status: three pages by libmicrohttpd, one thread. */
+ * Status: three pages by libmicrohttpd, on one thread of our own that runs its loop. */
 #include "service/status.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -7,15 +7,39 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define BUS_LABELS 160
+
+/* A request has so long to come and be answered; slow ones make room for others sooner. */
+#define REQUEST_US (INT64_C(10) * 1000 * 1000)
+#define MOST_CONNECTIONS 64
+#define MOST_OF_ADDRESS 16
+#define MOST_ACCEPTED 256        /* closed ones among them, until the daemon's next look */
+#define REQUEST_BYTES 8192
+#define SWEEP_MS 1000
+
+typedef struct caller {
+    struct MHD_Connection *connection; /* NULL: a free place */
+    int fd;
+    struct sockaddr_storage address;   /* without the port */
+    int64_t since_us;                  /* of its request, or of the end of the last one */
+} caller;
 
 struct bus_status_port {
     bus *self;
     struct MHD_Daemon *daemon;
+    pthread_t thread;
+    bool started;
+    int stop_fd;
+    caller caller[MOST_CONNECTIONS];   /* the thread's alone */
+    bus_counter *cut;
 };
 
 static void metrics(bus *self, bus_buf *body)
@@ -129,6 +153,137 @@ static enum MHD_Result on_request(void *opaque, struct MHD_Connection *connectio
     return result;
 }
 
+/* ---- connections
+ *
+ * Whoever connects and sends little or nothing must not keep others from an answer: a request has a total time, and where an address
+ * or all of them have as many connections as are allowed, the oldest ends for the newest. A whole request takes milliseconds, so
+ * that is a slow one. It is shut down; the daemon sees the end of its stream and closes it. */
+
+static void hang_up(bus_status_port *port, caller *who)
+{
+    shutdown(who->fd, SHUT_RDWR);
+    who->connection = NULL;
+    bus_count(port->cut, 1);
+}
+
+static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+/* The oldest, of `address` or (NULL) of all; *count: how many there are. */
+static caller *oldest(bus_status_port *port, const struct sockaddr_storage *address, int *count)
+{
+    caller *found = NULL;
+    *count = 0;
+    for (caller *at = port->caller; at < port->caller + MOST_CONNECTIONS; at++) {
+        if (!at->connection || (address && !same_address(&at->address, address)))
+            continue;
+        ++*count;
+        if (!found || at->since_us < found->since_us)
+            found = at;
+    }
+    return found;
+}
+
+static void address_of(struct MHD_Connection *connection, struct sockaddr_storage *out)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    memset(out, 0, sizeof *out);
+    out->ss_family = info && info->client_addr ? info->client_addr->sa_family : AF_UNSPEC;
+    if (out->ss_family == AF_INET)
+        ((struct sockaddr_in *)out)->sin_addr = ((const struct sockaddr_in *)(const void *)info->client_addr)->sin_addr;
+    else if (out->ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)out)->sin6_addr = ((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr;
+}
+
+static void welcome(bus_status_port *port, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    caller new = { .connection = connection, .fd = fd ? fd->connect_fd : -1, .since_us = port->self->clock->mono_us(port->self->clock) };
+    address_of(connection, &new.address);
+    int count;
+    caller *old = oldest(port, &new.address, &count);
+    if (count >= MOST_OF_ADDRESS)
+        hang_up(port, old);
+    old = oldest(port, NULL, &count);
+    if (count >= MOST_CONNECTIONS)
+        hang_up(port, old);
+    for (caller *at = port->caller; at < port->caller + MOST_CONNECTIONS; at++)
+        if (!at->connection) {
+            *at = new;
+            return;
+        }
+}
+
+static caller *caller_of(bus_status_port *port, const struct MHD_Connection *connection)
+{
+    for (caller *at = port->caller; at < port->caller + MOST_CONNECTIONS; at++)
+        if (at->connection == connection)
+            return at;
+    return NULL;
+}
+
+static void on_connection(void *opaque, struct MHD_Connection *connection, void **state, enum MHD_ConnectionNotificationCode code)
+{
+    bus_status_port *port = opaque;
+    caller *known;
+    (void)state;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        welcome(port, connection);
+    else if ((known = caller_of(port, connection)))
+        known->connection = NULL;
+}
+
+static void on_answered(void *opaque, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode code)
+{
+    bus_status_port *port = opaque;
+    caller *known = caller_of(port, connection);
+    (void)state;
+    (void)code;
+    if (known)
+        known->since_us = port->self->clock->mono_us(port->self->clock);
+}
+
+/* Returns how many are left. */
+static int sweep(bus_status_port *port)
+{
+    int64_t now = port->self->clock->mono_us(port->self->clock);
+    int left = 0;
+    for (caller *at = port->caller; at < port->caller + MOST_CONNECTIONS; at++) {
+        if (at->connection && now - at->since_us > REQUEST_US)
+            hang_up(port, at);
+        left += at->connection != NULL;
+    }
+    return left;
+}
+
+/* The daemon runs here, and nowhere else: its callbacks need no lock. */
+static void *serve(void *opaque)
+{
+    bus_status_port *port = opaque;
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(port->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    struct pollfd wait[2] = { { .fd = info->epoll_fd, .events = POLLIN }, { .fd = port->stop_fd, .events = POLLIN } };
+    for (;;) {
+        MHD_UNSIGNED_LONG_LONG due;
+        int ms = sweep(port) ? SWEEP_MS : -1;
+        if (MHD_get_timeout(port->daemon, &due) == MHD_YES && (ms < 0 || due < (MHD_UNSIGNED_LONG_LONG)ms))
+            ms = due > SWEEP_MS ? SWEEP_MS : (int)due;
+        (void)poll(wait, 2, ms);
+        if (wait[1].revents)
+            return NULL;
+        MHD_run(port->daemon);
+    }
+}
+
+static bus_status start(bus_status_port *port, bus_error *err)
+{
+    port->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int failed = port->stop_fd < 0 ? errno : pthread_create(&port->thread, NULL, serve, port);
+    port->started = !failed;
+    return failed ? bus_fail(err, BUS_IO, "cannot start the thread of the status port: %s; raise ulimit -u or -n", strerror(failed)) : BUS_OK;
+}
+
 bus_status bus_status_open(bus *self, bus_status_port **out, bus_error *err)
 {
     int port_number = (int)bus_config_int(self->config, "status.port");
@@ -149,15 +304,24 @@ bus_status bus_status_open(bus *self, bus_status_port **out, bus_error *err)
         return bus_fail_nomem(err);
     port->self = self;
     const struct sockaddr *at = four ? (const struct sockaddr *)&address.four : (const struct sockaddr *)&address.six;
-    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO | (four ? 0u : (unsigned)MHD_USE_IPv6);
+    unsigned flags = MHD_USE_EPOLL | (four ? 0u : (unsigned)MHD_USE_IPv6);
+    port->stop_fd = -1;
+    port->cut = &self->metrics.status_cut;
     errno = 0;
     port->daemon = MHD_start_daemon(flags, (uint16_t)port_number, NULL, NULL, on_request, self, MHD_OPTION_SOCK_ADDR, at,
-                                    MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_CONNECTION_LIMIT, 64u, MHD_OPTION_END);
+                                    MHD_OPTION_CONNECTION_LIMIT, (unsigned)MOST_ACCEPTED, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                                    (size_t)REQUEST_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection, port,
+                                    MHD_OPTION_NOTIFY_COMPLETED, on_answered, port, MHD_OPTION_END);
     if (!port->daemon) {
         int reason = errno;
         free(port);
         return bus_fail(err, BUS_IO, "cannot listen on %s:%d for metrics and health: %s; choose another status.port", listen,
                         port_number, reason ? strerror(reason) : "refused");
+    }
+    bus_status status = start(port, err);
+    if (status != BUS_OK) {
+        bus_status_close(port);
+        return status;
     }
     bus_log(BUS_INFO, self->name, "status_port", "metrics and health are at http://%s%s%s:%d", four ? "" : "[", listen, four ? "" : "]",
             port_number);
@@ -169,6 +333,13 @@ void bus_status_close(bus_status_port *port)
 {
     if (!port)
         return;
+    if (port->started) {
+        ssize_t written = write(port->stop_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+        (void)written; /* only a full counter fails, and that is readable too */
+        pthread_join(port->thread, NULL);
+    }
     MHD_stop_daemon(port->daemon);
+    if (port->stop_fd >= 0)
+        close(port->stop_fd);
     free(port);
 }

@@ -37,6 +37,8 @@ const bus_metric bus_process_metric_table[] = {
       offsetof(bus_process_metrics, heartbeats), 0 },
     { "bus_process_schemas_announced_total", "Schemas put on bus.schemas.", BUS_METRIC_COUNTER,
       offsetof(bus_process_metrics, announced), 0 },
+    { "bus_process_status_cut_total", "Connections to the status port that were ended: too slow, or the oldest of too many.",
+      BUS_METRIC_COUNTER, offsetof(bus_process_metrics, status_cut), 0 },
     { 0 },
 };
 

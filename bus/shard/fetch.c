@@ -3,6 +3,7 @@
 #include "shard/internal.h"
 
 #include "base/error.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ static void lane_failed(bus_shard *shard, bus_shard_lane *lane, const bus_error 
         bus_log(lane->failed ? BUS_DEBUG : BUS_ERROR, shard->where, "lane_failed", "%s/%d: %s; looked at again every %lld s",
                 lane->input->declared->topic, lane->partition, err->text, (long long)(LANE_AGAIN_US / 1000000));
         lane->failed = true;
+        snprintf(lane->input->why, sizeof lane->input->why, "%s", err->text);
         lane->blocked_until_us = shard->now_us + LANE_AGAIN_US;
         return;
     }
@@ -96,7 +98,7 @@ static void lane_fetch(bus_shard *shard, bus_shard_lane *lane)
         return;
     }
     lane->count += n;
-    if (lane->failed && n) {
+    if (lane->failed) {
         lane->failed = false;
         bus_log(BUS_INFO, shard->where, "lane_well", "%s/%d is read again", lane->input->declared->topic, lane->partition);
     }

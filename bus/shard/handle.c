@@ -105,6 +105,7 @@ void bus_input_pause(bus_shard *shard, bus_shard_input *input, const char *why, 
     input->paused_until_us = shard->now_us + wait * 1000;
     input->catalog_version = schema ? bus_catalog_version(shard->options.catalog) : 0;
     bus_count(&shard->metrics.pauses, 1);
+    snprintf(input->why, sizeof input->why, "%s", why);
     bus_log(BUS_WARN, shard->where, "paused", "%s waits %lld ms: %s; nothing is lost, no attempt is spent", input->declared->topic,
             (long long)wait, why);
 }

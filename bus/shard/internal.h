@@ -30,6 +30,7 @@ typedef struct bus_shard_input {   /* one topic that the service reads */
     uint64_t catalog_version;      /* at the time of a pause for an unknown schema; 0: not that kind */
     int recent, recent_failed;     /* for the ratio limit */
     bool let_one;                  /* after a pause by the limit one dead letter may pass */
+    char why[160];                 /* of its last pause, or of a lane of it that cannot be read */
 } bus_shard_input;
 
 typedef struct bus_shard_lane {
@@ -164,6 +165,17 @@ struct bus_prepare {
 /* ---- crash notes: which delivery is in a handler, in a file that survives the process */
 typedef struct bus_crash_note bus_crash_note;
 
+/* ---- trouble: why the shard does not work at the moment */
+
+#define BUS_TROUBLE_TEXT 400
+
+typedef struct bus_trouble {
+    pthread_mutex_t lock;           /* of `text`, which only the shard's thread writes */
+    char text[BUS_TROUBLE_TEXT];    /* "": none */
+    int64_t since_us;               /* 0: none */
+    int64_t look_at_us;
+} bus_trouble;
+
 /* ---- the shard */
 
 struct bus_shard {
@@ -250,6 +262,8 @@ struct bus_shard {
     _Atomic int32_t handler_partition;
     _Atomic int64_t handler_offset;
 
+    bus_trouble trouble;
+
     /* halted */
     _Atomic int failed;
     bus_error failure;
@@ -259,6 +273,9 @@ struct bus_shard {
 void bus_shard_halt(bus_shard *shard, const bus_error *why);
 /* Marks the batch for rollback: status other than BUS_OK ends it, BUS_OK asks for savepoints. Returns BUS_OUT_REDO. */
 bus_outcome bus_shard_redo(bus_shard *shard, const bus_error *why);
+
+/* trouble.c */
+void bus_trouble_look(bus_shard *shard); /* at the end of an iteration */
 
 /* fetch.c: the lanes */
 bool bus_fetch_all(bus_shard *shard);                                     /* true: something can be delivered */

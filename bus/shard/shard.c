@@ -85,6 +85,7 @@ static bus_shard *allocate(const bus_shard_options *options)
     bus_backoff_init(&shard->store_backoff, 100, 10000, (uint64_t)options->index + 7);
     pthread_mutex_init(&shard->call_lock, NULL);
     pthread_mutex_init(&shard->job_lock, NULL);
+    pthread_mutex_init(&shard->trouble.lock, NULL);
     shard->calls_tail = &shard->calls;
     return shard;
 }
@@ -151,6 +152,7 @@ void bus_shard_close(bus_shard *shard)
     bus_buf_free(&shard->headers_scratch);
     pthread_mutex_destroy(&shard->call_lock);
     pthread_mutex_destroy(&shard->job_lock);
+    pthread_mutex_destroy(&shard->trouble.lock);
     free(shard->commit_list);
     free(shard->input);
     free(shard);
@@ -294,6 +296,7 @@ static bool turn(bus_shard *shard, bool *worked)
     if (*worked)
         checkpoint(shard);
     publish(shard);
+    bus_trouble_look(shard);
     return true;
 }
 

@@ -103,6 +103,9 @@ struct bus_call {
 int64_t bus_shard_step(bus_shard *shard, bus_call **lone);
 /* BUS_OK, or why the shard has halted. Any thread once step has returned. */
 bus_status bus_shard_failure(const bus_shard *shard, bus_error *err);
+/* False: something keeps it from working now (a topic paused or denied, a store that cannot be written, a bound that is reached);
+ * `why` says what. Any thread. */
+bool bus_shard_well(bus_shard *shard, char *why, size_t cap);
 
 /* No new deliveries and calls; what is committed keeps leaving. */
 void bus_shard_drain(bus_shard *shard);

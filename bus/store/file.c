@@ -18,12 +18,18 @@ static bus_status fail(bus_error *err, int e, const char *what, const char *path
                     full ? "free some space" : "let the user of this process write there, or set another data directory");
 }
 
+/* The directory that `path` lies in. false: it does not fit. */
+static bool directory_of(const char *path, char *out, size_t cap)
+{
+    const char *slash = strrchr(path, '/');
+    int len = snprintf(out, cap, "%.*s", !slash ? 1 : slash == path ? 1 : (int)(slash - path), slash ? path : ".");
+    return len >= 0 && (size_t)len < cap;
+}
+
 bus_status bus_file_sync_name(const char *path, bus_error *err)
 {
     char directory[4096];
-    const char *slash = strrchr(path, '/');
-    int len = snprintf(directory, sizeof directory, "%.*s", !slash ? 1 : slash == path ? 1 : (int)(slash - path), slash ? path : ".");
-    if (len >= (int)sizeof directory)
+    if (!directory_of(path, directory, sizeof directory))
         return bus_fail(err, BUS_INVALID, "the path of %.200s... is too long", path);
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* One that may be written and not read, or whose file system cannot do it, has to do without. */
@@ -55,6 +61,23 @@ bus_status bus_file_parents(const char *path, bus_error *err)
     }
     free(copy);
     return status;
+}
+
+bus_status bus_file_private(const char *path, bus_error *err)
+{
+    char directory[4096];
+    struct stat there;
+    if (!directory_of(path, directory, sizeof directory))
+        return bus_fail(err, BUS_INVALID, "the path of %.200s... is too long", path);
+    if (stat(directory, &there) != 0)
+        return bus_fail(err, BUS_IO, "cannot look at directory %.300s: %s", directory, strerror(errno));
+    if (there.st_mode & S_IWOTH)
+        return bus_fail(err, BUS_REFUSED, "every user of this host can write in directory %.300s, and so replace a store: take that right "
+                        "away (chmod o-w), or set another data.dir", directory);
+    if (there.st_uid != geteuid() && there.st_uid != 0 && geteuid() != 0)
+        return bus_fail(err, BUS_REFUSED, "directory %.300s belongs to another user (%ld), who can replace a store: run as that user, or set "
+                        "another data.dir", directory, (long)there.st_uid);
+    return BUS_OK;
 }
 
 bus_status bus_file_touch(const char *path, bus_error *err)

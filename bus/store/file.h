@@ -7,6 +7,8 @@
 
 /* Makes the directories that `path` (a file) is to lie in, 0700, where absent. BUS_IO, BUS_FULL, BUS_NOMEM. */
 bus_status bus_file_parents(const char *path, bus_error *err);
+/* Refuses (BUS_REFUSED) the directory that `path` lies in if other users of the host can put files there. */
+bus_status bus_file_private(const char *path, bus_error *err);
 /* Makes an empty file, 0600, if there is none. Never opens one that exists: closing it would drop SQLite's locks. */
 bus_status bus_file_touch(const char *path, bus_error *err);
 /* Makes the name that `path` has in its directory outlast a loss of power. BUS_IO, BUS_INVALID (too long). */

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LOCK_BYTES 32 /* a process id and a line end */
+
 struct bus_lock { int fd; };
 
 static char *path_of(const char *base, const char *suffix)
@@ -36,12 +38,25 @@ static struct flock whole_file(void)
 static bool still_named(int fd, const char *path)
 {
     struct stat mine, named;
-    return fstat(fd, &mine) == 0 && stat(path, &named) == 0 && mine.st_dev == named.st_dev && mine.st_ino == named.st_ino;
+    return fstat(fd, &mine) == 0 && lstat(path, &named) == 0 && mine.st_dev == named.st_dev && mine.st_ino == named.st_ino;
+}
+
+/* What has the name may have been put there so that we write into it: a second name of somebody's file, a device. */
+static bool is_lock_file(int fd)
+{
+    struct stat mine;
+    return fstat(fd, &mine) == 0 && S_ISREG(mine.st_mode) && mine.st_nlink <= 1 && mine.st_size <= LOCK_BYTES;
+}
+
+static bus_status not_ours(const char *path, bus_error *err)
+{
+    return bus_fail(err, BUS_REFUSED, "%s is no lock file of the bus (a link, or a file with other content): somebody has put it there. "
+                    "Look at what it is, then remove it", path);
 }
 
 static void write_pid(int fd)
 {
-    char text[32];
+    char text[LOCK_BYTES];
     int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     /* For people only: the lock holds without it, also on a full disk. */
     if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len)
@@ -50,7 +65,7 @@ static void write_pid(int fd)
 
 static long read_pid(int fd)
 {
-    char text[32] = "";
+    char text[LOCK_BYTES] = "";
     ssize_t len = pread(fd, text, sizeof text - 1, 0);
     return len > 0 ? strtol(text, NULL, 10) : 0;
 }
@@ -61,10 +76,12 @@ static bus_status take(const char *path, bus_lock **out, long *holder, bus_error
     if (!lock)
         return bus_fail_nomem(err);
     for (;;) {
-        lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
         if (lock->fd < 0) {
             int e = errno;
             free(lock);
+            if (e == ELOOP)
+                return not_ours(path, err);
             return bus_fail(err, e == ENOSPC || e == EDQUOT ? BUS_FULL : BUS_IO,
                             "cannot open the lock file %s: %s; let the user of this process read and write it and its directory",
                             path, strerror(e));
@@ -78,6 +95,11 @@ static bus_status take(const char *path, bus_lock **out, long *holder, bus_error
             if (e == EAGAIN || e == EACCES)
                 return bus_fail(err, BUS_LOCKED, "%s is held by process %ld; stop it, or wait until it lets go", path, *holder);
             return bus_fail(err, BUS_IO, "cannot lock %s: %s; the data directory must be on a file system with locks", path, strerror(e));
+        }
+        if (!is_lock_file(lock->fd) && still_named(lock->fd, path)) {
+            close(lock->fd);
+            free(lock);
+            return not_ours(path, err);
         }
         if (still_named(lock->fd, path))
             break;
@@ -94,6 +116,8 @@ bus_status bus_lock_take(const char *base, bus_lock **out, bus_lock **want, bus_
     char *lock = path_of(base, ".lock"), *wish = path_of(base, ".want");
     bus_status status = lock && wish ? bus_file_parents(lock, err) : bus_fail_nomem(err);
     if (status == BUS_OK)
+        status = bus_file_private(lock, err);
+    if (status == BUS_OK)
         status = take(lock, out, &holder, err);
     /* Another may be waiting already; then there is nothing to add to its request. */
     if (status == BUS_LOCKED && want && !*want)
@@ -109,7 +133,7 @@ bool bus_lock_wanted(const char *base)
     if (!path)
         return false;
     bool wanted = false;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd >= 0) {
         struct flock whole = whole_file();
         wanted = fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;

@@ -11,7 +11,8 @@
 typedef struct bus_lock bus_lock;
 /* Takes <base>.lock at once: BUS_LOCKED if another holds it (the text names its pid, which the file carries). On
  * BUS_LOCKED, if want is not NULL and *want is, *want receives the <base>.want lock or stays NULL; a request that is held
- * already is left alone, so that trying again adds none. Release it with bus_lock_free after success. */
+ * already is left alone, so that trying again adds none. Release it with bus_lock_free after success. Follows no symbolic link and
+ * writes into nothing but a lock file: BUS_REFUSED if something else has the name, or others can write in the directory. */
 bus_status bus_lock_take(const char *base, bus_lock **out, bus_lock **want, bus_error *err);
 bool bus_lock_wanted(const char *base);  /* does anyone hold <base>.want? Costs one system call or two. */
 void bus_lock_free(bus_lock *lock);      /* NULL is a no-op */

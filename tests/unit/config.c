@@ -7,11 +7,13 @@
 #include <cmocka.h>
 
 #include "base/config_table.h"
+#include "base/log.h"
 #include "shard/shard.h"
 #include "support/alloc_fail.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void table_is_sound(void **state)
@@ -151,7 +153,7 @@ static void keeps_secrets_out_of_arguments(void **state)
         assert_true(bus_config_secret(secrets[i]));
         assert_int_equal(bus_config_argument(config, secrets[i], "hush-hush", &err), BUS_CONFIG);
         assert_null(strstr(err.text, "hush-hush"));
-        assert_non_null(strstr(err.text, "file or the environment"));
+        assert_non_null(strstr(err.text, "a file of its own"));
         assert_int_equal(bus_config_set(config, secrets[i], "hush-hush", &err), BUS_OK);
     }
     assert_false(bus_config_secret("kafka.sasl.username"));
@@ -215,6 +217,68 @@ static void reads_files(void **state)
     assert_int_equal(bus_config_read(config, path, &err), BUS_IO);
     assert_non_null(strstr(err.text, "No such file"));
     assert_int_equal(bus_config_read(config, "/", &err), BUS_IO);
+    bus_config_free(config);
+}
+
+static int warnings;
+
+static void count_warnings(void *opaque, bus_level level, const char *line, size_t len)
+{
+    (void)opaque;
+    (void)len;
+    assert_int_equal(level, BUS_WARN);
+    assert_non_null(strstr(line, "secret_readable"));
+    assert_null(strstr(line, "hush"));
+    warnings++;
+}
+
+static void reads_a_secret_from_a_file_of_its_own(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/bus-secret-XXXXXX", line[200];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    bus_config *config = bus_config_new();
+    bus_error err = { 0 };
+    const char *name, *value;
+    bus_log_to(count_warnings, NULL, BUS_WARN);
+    write_file(path, "hush hush\n", 10);
+    assert_int_equal(chmod(path, 0640), 0);
+    assert_int_equal(bus_config_argument(config, "kafka.sasl.password.file", path, &err), BUS_OK);
+    assert_true(bus_config_kafka(config, 0, &name, &value));
+    assert_string_equal(name, "sasl.password");
+    assert_string_equal(value, "hush hush");
+    assert_int_equal(bus_config_argument(config, "registry.password.file", path, &err), BUS_OK);
+    assert_string_equal(bus_config_text(config, "registry.password"), "hush hush");
+    assert_int_equal(warnings, 0);
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_int_equal(setenv("BUS_REGISTRY_KEY_PASSWORD_FILE", path, 1), 0);
+    assert_int_equal(bus_config_environment(config, &err), BUS_OK);
+    assert_int_equal(unsetenv("BUS_REGISTRY_KEY_PASSWORD_FILE"), 0);
+    assert_string_equal(bus_config_text(config, "registry.key.password"), "hush hush");
+    assert_int_equal(warnings, 1);
+    snprintf(line, sizeof line, "shards = 2\nregistry.password = hush\n"); /* a configuration with a secret, for all to read */
+    write_file(path, line, strlen(line));
+    assert_int_equal(bus_config_read(config, path, &err), BUS_OK);
+    assert_int_equal(warnings, 2);
+    write_file(path, "shards = 2\n", 11);
+    assert_int_equal(bus_config_read(config, path, &err), BUS_OK);
+    assert_int_equal(warnings, 2);
+
+    static const struct { const char *bytes; size_t len; const char *says; } wrong[] = {
+        { "", 0, "is empty" }, { "\r\n", 2, "is empty" }, { "a\0b", 3, "no text file" } };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        write_file(path, wrong[i].bytes, wrong[i].len);
+        assert_int_equal(bus_config_set(config, "registry.password.file", path, &err), BUS_CONFIG);
+        assert_non_null(strstr(err.text, wrong[i].says));
+        assert_non_null(strstr(err.text, path));
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(bus_config_set(config, "registry.password.file", path, &err), BUS_IO);
+    assert_string_equal(bus_config_text(config, "registry.password"), "hush");
+    assert_int_equal(bus_config_set(config, "data.dir.file", path, &err), BUS_CONFIG); /* only secrets have that form */
+    bus_log_to(NULL, NULL, BUS_WARN);
     bus_config_free(config);
 }
 
@@ -306,7 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_is_sound),          cmocka_unit_test(sets_and_reads),
         cmocka_unit_test(refuses_with_what_is_right), cmocka_unit_test(passes_through_in_order),
-        cmocka_unit_test(keeps_secrets_out_of_arguments), cmocka_unit_test(reads_files),
+        cmocka_unit_test(keeps_secrets_out_of_arguments), cmocka_unit_test(reads_files), cmocka_unit_test(reads_a_secret_from_a_file_of_its_own),
         cmocka_unit_test(reads_the_environment),   cmocka_unit_test(shows_every_property_on_the_page),
         cmocka_unit_test(survives_no_memory),
     };

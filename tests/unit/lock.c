@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,8 +75,53 @@ static void no_place(void **state)
     assert_null(lock);
 }
 
+/* What somebody has put in a lock's place keeps its bytes, and the lock is refused. */
+static void what_is_no_lock_file_is_left_alone(void **state)
+{
+    (void)state;
+    static const char kept[] = "thirty-two bytes and more of somebody else's file";
+    char directory[] = "/tmp/bus-lock-XXXXXX", base[64], path[80], other[80], text[80] = "";
+    bus_error err;
+    bus_lock *lock = NULL;
+    assert_non_null(mkdtemp(directory));
+    snprintf(base, sizeof base, "%s/0", directory);
+    snprintf(path, sizeof path, "%s.lock", base);
+    snprintf(other, sizeof other, "%s/other", directory);
+    FILE *file = fopen(other, "w");
+    assert_non_null(file);
+    fputs(kept, file);
+    fclose(file);
+
+    assert_int_equal(symlink(other, path), 0);
+    assert_int_equal(bus_lock_take(base, &lock, NULL, &err), BUS_REFUSED);
+    assert_non_null(strstr(err.text, path));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(link(other, path), 0);
+    assert_int_equal(bus_lock_take(base, &lock, NULL, &err), BUS_REFUSED);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rename(other, path), 0);
+    assert_int_equal(bus_lock_take(base, &lock, NULL, &err), BUS_REFUSED);
+    assert_int_equal(mkfifo(other, 0600), 0);
+    file = fopen(path, "r");
+    assert_non_null(file);
+    assert_non_null(fgets(text, sizeof text, file));
+    fclose(file);
+    assert_string_equal(text, kept);
+    assert_int_equal(rename(other, path), 0);
+    assert_int_equal(bus_lock_take(base, &lock, NULL, &err), BUS_REFUSED);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(bus_lock_take(base, &lock, NULL, &err), BUS_OK);
+    bus_lock_free(lock);
+    assert_int_equal(unlink(path), 0);
+
+    assert_int_equal(chmod(directory, 01777), 0);
+    assert_int_equal(bus_lock_take(base, &lock, NULL, &err), BUS_REFUSED);
+    assert_non_null(strstr(err.text, "chmod o-w"));
+    rmdir(directory);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(one_holder), cmocka_unit_test(no_place) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(one_holder), cmocka_unit_test(no_place), cmocka_unit_test(what_is_no_lock_file_is_left_alone) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

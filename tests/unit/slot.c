@@ -123,12 +123,40 @@ static void a_directory_that_cannot_be_made_says_which(void **state)
     assert_non_null(strstr(err.text, "data.dir"));
 }
 
+static void a_directory_that_others_can_replace_or_sqlite_cannot_name_is_refused(void **state)
+{
+    (void)state;
+    char directory[900], part[100];
+    bus_slot *slot = NULL;
+    bus_error err = { 0 };
+    snprintf(directory, sizeof directory, "%s/open/cart", base);
+    snprintf(part, sizeof part, "%s/open", base);
+    assert_int_equal(mkdir(part, 0700), 0);
+    assert_int_equal(chmod(part, 0777), 0);
+    assert_int_equal(bus_slot_take(directory, "cart", &slot, &err), BUS_REFUSED);
+    assert_non_null(strstr(err.text, "chmod o-w"));
+    assert_int_equal(chmod(part, 01777), 0); /* as /tmp: nobody can remove what is ours */
+    assert_int_equal(bus_slot_take(directory, "cart", &slot, &err), BUS_OK);
+    bus_slot_free(slot);
+    assert_int_equal(chmod(directory, 0777), 0);
+    assert_int_equal(bus_slot_take(directory, "cart", &slot, &err), BUS_REFUSED);
+
+    int len = snprintf(directory, sizeof directory, "%s/", base);
+    while (len < 440)
+        len += snprintf(directory + len, sizeof directory - (size_t)len, "a-name-of-forty-characters-as-some-like-/");
+    snprintf(directory + len, sizeof directory - (size_t)len, "cart");
+    assert_int_equal(bus_slot_take(directory, "cart", &slot, &err), BUS_CONFIG);
+    assert_non_null(strstr(err.text, "at most"));
+    assert_true(strlen(err.text) < sizeof err.text - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_first_free_one_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_identity_is_of_service_directory_and_slot, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_directory_that_cannot_be_made_says_which, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_directory_that_others_can_replace_or_sqlite_cannot_name_is_refused, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
