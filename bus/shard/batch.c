@@ -190,7 +190,8 @@ static bus_outcome run_all(bus_shard *shard)
         shard->did |= must;
     }
     if ((outcome = bus_calls_run(shard)) != BUS_OUT_DONE || shard->visited || (outcome = run_schedule(shard)) != BUS_OUT_DONE ||
-        (outcome = run_waiting(shard)) != BUS_OUT_DONE || (outcome = run_draining(shard)) != BUS_OUT_DONE)
+        (outcome = bus_keys_look_again(shard, TIMERS_MOST)) != BUS_OUT_DONE || (outcome = run_waiting(shard)) != BUS_OUT_DONE ||
+        (outcome = run_draining(shard)) != BUS_OUT_DONE)
         return outcome;
     outcome = run_lanes(shard);
     if (outcome == BUS_OUT_DONE && shard->did && shard->expire_at_us <= shard->now_us && bus_offsets_expire(shard, &err))
@@ -249,6 +250,8 @@ static void after_commit(bus_shard *shard)
     BUS_FAILPOINT("after-produce");
     bus_calls_done(shard); /* last: callers that were woken would take the processor from us, and the next group would be small */
     bus_prepare_batch_over(shard, true);
+    if (!shard->visited)
+        shard->held_left = shard->held_at;
     for (size_t i = 0; i < shard->lane_count; i++) {
         bus_shard_lane *lane = &shard->lane[i];
         for (size_t k = lane->batch_at; lane->job && k < lane->at; k++) {
@@ -301,7 +304,7 @@ static bool work_waits(bus_shard *shard)
     bus_calls_take(shard);
     shard->busy = lanes || shard->result_count || shard->heads_ready;
     shard->lone = shard->result_count == 1 && !lanes && !shard->heads_ready;
-    if (shard->busy || bus_relay_wants_delete(shard, true))
+    if (shard->busy || bus_relay_wants_delete(shard, true) || shard->held_left)
         return true;
     if (bus_schedule_next_due(shard->store) <= shard->now_ms || key_due(shard, bus_key_next_due(shard->store)))
         return true;
@@ -337,6 +340,7 @@ bool bus_batch_run(bus_shard *shard)
         if (outcome != BUS_OUT_REDO && !atomic_load(&shard->failed)) {
             if (!shard->did) {
                 undo_pass(shard);
+                shard->held_left = shard->held_at;
                 return false;
             }
             if (commit(shard, &err)) {
@@ -375,6 +379,8 @@ int64_t bus_batch_wait_us(bus_shard *shard)
     const bus_key *key = bus_key_next_due(shard->store);
     if (shard->store_retry_at_us > shard->now_us)
         return shard->store_retry_at_us - shard->now_us;
+    if (shard->held_left)
+        return 0;
     if (due != INT64_MAX)
         sooner(&wait, (due - shard->now_ms) * 1000);
     if (shard->gather_until_us > shard->now_us)

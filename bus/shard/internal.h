@@ -142,7 +142,7 @@ struct bus_job_slot {
     bus_job job;                    /* first: the pool sees this */
     bus_shard *shard;
     bus_job_state state;
-    bool abandoned;                 /* its lane was detached: free when done */
+    _Atomic bool abandoned;         /* its lane was detached: not to be begun any more, free when done */
     bool used;                      /* its verdict has paused the topic: the step runs again */
     bool settled;                   /* its event is settled in the batch in hand */
     bool suspect;                   /* has killed the process three times: its step is not run */
@@ -225,6 +225,7 @@ struct bus_shard {
     int64_t draining_after;         /* key id, round robin */
     int64_t draining_at_us;         /* nothing could be drained: look again then */
     bus_job_slot *jobs_settled;     /* heads settled by the batch in hand */
+    size_t held_left, held_at;      /* keys not yet looked at since the open, and after the batch in hand: see bus_keys_look_again */
 
     bus_relay relay;
     bus_crash_note *crash;
@@ -346,12 +347,16 @@ bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slo
 bus_outcome bus_key_run_head(bus_shard *shard, bus_key *key);   /* WAITING or DRAINING */
 bus_outcome bus_key_drain(bus_shard *shard, bus_key *key, int most);
 bus_outcome bus_key_discard_head(bus_shard *shard, bus_key *key);
+/* After an open: heads that had no route go on if this version has one. So many keys a batch; held_at says how far it came. */
+bus_outcome bus_keys_look_again(bus_shard *shard, int most);
 /* Headers for a copy of the event: its own, less those of one hop, and bus-orig (its text goes to orig_text). */
 size_t bus_copy_headers(const bus_delivery *delivery, bus_header *out, size_t most, char orig_text[BUS_ORIG_TEXT]);
 const bus_key *bus_key_of_token(bus_shard *shard, const bus_slice *token);
 
 /* letters.c: dead letters and the commands about them. */
 bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const bus_tx *why, int attempts, bus_key *holding, bus_error *err);
+/* The open letter of a head that had no route, and now has: it waits again, due at once. */
+bus_status bus_letter_take_up(bus_shard *shard, bus_key *key, const bus_delivery *delivery, bus_error *err);
 bus_status bus_letter_settle(bus_shard *shard, const char *id, bus_letter_state state, bus_error *err);
 bus_status bus_letter_is_open(bus_shard *shard, const bus_delivery *delivery, bool *open, bus_error *err);
 void bus_letter_id_of(const bus_shard *shard, const bus_delivery *delivery, char out[BUS_ID_TEXT]);

@@ -329,6 +329,54 @@ static bus_outcome head_dead(bus_shard *shard, bus_key *key, const bus_delivery 
     return outcome == BUS_OUT_DONE ? BUS_OUT_DEAD : outcome;
 }
 
+/* This version of the service has no route for it. Another may have had one, and have it again: what waits is never dropped for that. A letter
+ * holds the key: an operator sees it and may discard it, and a version with the route takes it up when it opens the store. */
+static bus_outcome head_unrouted(bus_shard *shard, bus_key *key, const bus_delivery *delivery)
+{
+    bus_error err = { 0 };
+    bus_tx why;
+    bus_tx_init(&why, shard, delivery);
+    why.error_class = "unrouted";
+    snprintf(why.reason, sizeof why.reason, "this version has no route for %.80s from %.80s: it waits for one that has, or discard it",
+             delivery->event.type_name, delivery->event.topic);
+    if (!bus_key_touch(shard->store, key))
+        return no_memory(shard);
+    key->state = BUS_KEY_HELD;
+    key->attempt = 0; /* none else that is held has this */
+    snprintf(key->event_id, sizeof key->event_id, "%s", delivery->event.id);
+    shard->did = true;
+    return bus_letter_open(shard, delivery, &why, 0, key, &err) ? store_failed(shard, &err) : BUS_OUT_DEAD;
+}
+
+static bus_outcome look_again(bus_shard *shard, bus_key *key)
+{
+    bus_error err = { 0 };
+    bus_parked parked;
+    bus_delivery delivery;
+    bus_arena_reset(&shard->arena);
+    if (bus_key_head(shard->store, key, &shard->arena, &parked, &err))
+        return store_failed(shard, &err);
+    bus_record record = bus_parked_record(&parked, &shard->arena);
+    if ((record.header_count && !record.headers) || bus_delivery_read(shard, &record, &shard->arena, false, &delivery, &err))
+        return no_memory(shard);
+    if (!delivery.route)
+        return BUS_OUT_DONE;
+    shard->did = true;
+    return bus_letter_take_up(shard, key, &delivery, &err) ? store_failed(shard, &err) : BUS_OUT_DONE;
+}
+
+/* Backwards: who is freed meanwhile has the last of them put in his place, which was looked at. */
+bus_outcome bus_keys_look_again(bus_shard *shard, int most)
+{
+    bus_outcome outcome = BUS_OUT_DONE;
+    for (shard->held_at = shard->held_left; shard->held_at && most-- && outcome == BUS_OUT_DONE;) {
+        bus_key *key = bus_key_at(shard->store, --shard->held_at);
+        if (key && key->state == BUS_KEY_HELD && key->attempt == 0)
+            outcome = look_again(shard, key);
+    }
+    return outcome;
+}
+
 static bus_outcome head_failed(bus_shard *shard, bus_key *key, bus_delivery *delivery, bus_outcome outcome, const bus_tx *tx)
 {
     bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
@@ -419,10 +467,8 @@ bus_outcome bus_key_run_head(bus_shard *shard, bus_key *key)
     bus_outcome outcome = head_ready(shard, key, &delivery, &job);
     if (outcome != BUS_OUT_DONE)
         return outcome;
-    if (!delivery.route && !delivery.undecodable) {
-        bus_count(&shard->metrics.unrouted, 1); /* this version of the service has no route for it any more */
-        return head_gone(shard, key);
-    }
+    if (!delivery.route && !delivery.undecodable)
+        return head_unrouted(shard, key, &delivery);
     outcome = bus_handle(shard, &delivery, job, &tx);
     if (outcome == BUS_OUT_REDO)
         return outcome;

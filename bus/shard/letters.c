@@ -196,17 +196,41 @@ static bus_outcome stale(bus_shard *shard, const bus_envelope *envelope, const c
     return BUS_OUT_DONE;
 }
 
-/* A held head runs again: it waits, due at once, so that a process that dies here takes it up again. */
-static bus_outcome redrive_held(bus_shard *shard, bus_key *key)
+/* A held head waits, due at once. */
+static bus_status head_waits(bus_shard *shard, bus_key *key, bus_error *err)
 {
-    bus_error err = { 0 };
-    if (!bus_key_touch(shard->store, key)) {
-        bus_fail_nomem(&err);
-        return redo(shard, &err);
-    }
+    if (!bus_key_touch(shard->store, key))
+        return bus_fail_nomem(err);
     key->state = BUS_KEY_WAITING;
     key->attempt = 0;
     key->due = shard->now_ms - shard->options.limits.retry_grace_ms;
+    return BUS_OK;
+}
+
+bus_status bus_letter_take_up(bus_shard *shard, bus_key *key, const bus_delivery *delivery, bus_error *err)
+{
+    static const char reason[] = "a route takes it again";
+    const bus_header more = { "bus-reason", reason, sizeof reason - 1 };
+    bus_letter letter;
+    bool found;
+    char id[BUS_ID_TEXT];
+    bus_letter_id_of(shard, delivery, id);
+    bus_status status = fetch(shard, id, &letter, &found, err);
+    if (status || !found || letter.state != BUS_LETTER_OPEN || letter.key_id != key->id)
+        return status;
+    if ((status = change(shard, &letter, BUS_LETTER_REDRIVEN, &more, 1, err)))
+        return status;
+    bus_log(BUS_INFO, shard->where, "routed_again", "letter %s: this version has a route for %s from %s, its key goes on", letter.id,
+            delivery->event.type_name, delivery->event.topic);
+    return head_waits(shard, key, err);
+}
+
+/* It runs at once; a process that dies here takes it up again. */
+static bus_outcome redrive_held(bus_shard *shard, bus_key *key)
+{
+    bus_error err = { 0 };
+    if (head_waits(shard, key, &err))
+        return redo(shard, &err);
     bus_outcome outcome = bus_key_run_head(shard, key);
     return outcome == BUS_OUT_REDO ? outcome : BUS_OUT_DONE;
 }

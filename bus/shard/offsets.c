@@ -264,6 +264,10 @@ bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_erro
     BUS_FAILPOINT("claim-before-raise");
     if (!shard->raised && ((status = bus_store_raise(shard->store, NULL, meta->opens + 1, err)) || (status = bus_relay_start(shard, err))))
         goto out;
+    if (!shard->raised) {
+        bus_key_totals keys = bus_key_totals_of(shard->store);
+        shard->held_left = keys.held ? (size_t)(keys.waiting + keys.held + keys.draining) : 0;
+    }
     shard->raised = true;
     if ((status = settle_positions(shard, committed, marks, err)))
         goto out;

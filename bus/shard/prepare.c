@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Prepare: slow work before the transaction, on a pool. Events are prepared ahead within the fetched window, one of a key at a
- * time, in the key's order: the next of a key starts when the one before is settled and committed. */
+ * time, in the key's order: the next of a key starts when the one before is settled and committed. A lane that is given up starts
+ * nothing: what runs ends, what has not begun never does. */
 #include "shard/internal.h"
 
 #include "base/error.h"
@@ -48,7 +49,7 @@ static void run(bus_job *job)
 {
     bus_job_slot *slot = (bus_job_slot *)job;
     bus_prepare prepare = { slot };
-    if (slot->suspect)
+    if (slot->suspect || atomic_load(&slot->abandoned)) /* the pool came to it after its lane was given up */
         return;
     size_t place = bus_crash_enter_step(slot->shard->crash, &slot->delivery);
     slot->verdict = slot->delivery.route->prepare(&prepare, &slot->delivery.event, slot->shard->state);
@@ -90,7 +91,8 @@ static bus_job_slot *slot_new(bus_shard *shard)
     slot->job = (bus_job){ .run = run, .done = done };
     slot->shard = shard;
     slot->state = BUS_JOB_QUEUED;
-    slot->abandoned = slot->settled = slot->used = false;
+    atomic_store(&slot->abandoned, false);
+    slot->settled = slot->used = false;
     slot->busy = NULL;
     slot->behind = slot->completed = NULL;
     slot->key_id = 0;
@@ -105,10 +107,13 @@ static void slot_give(bus_shard *shard, bus_job_slot *slot)
     shard->jobs_free = slot;
 }
 
-/* After a death in a step it may have to wait until it can run alone: see start_waiting. */
+/* After a death in a step it may have to wait until it can run alone: see start_waiting. A shard that ends its work begins none, nor
+ * does a lane that is given up. */
 static void start(bus_shard *shard, bus_job_slot *slot)
 {
     slot->state = BUS_JOB_QUEUED;
+    if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || (!slot->key_id && !shard->attached))
+        return;
     if (shard->steps_alone > 0 && shard->options.pool && shard->jobs_out)
         return;
     slot->state = BUS_JOB_RUNNING;
@@ -176,13 +181,12 @@ static bool enqueue(bus_shard *shard, bus_job_slot *slot)
     return true;
 }
 
-/* Takes the slot out of its key's queue and starts the next. */
-static void leave(bus_shard *shard, bus_job_slot *slot)
+/* Takes the slot out of its key's queue. Returns that queue, if others wait in it. */
+static busy_key *unlink_slot(bus_shard *shard, bus_job_slot *slot)
 {
     busy_key *busy = slot->busy;
     if (!busy)
-        return;
-    bool was_first = busy->first == slot;
+        return NULL;
     bus_job_slot *before = NULL;
     for (bus_job_slot *at = busy->first; at && at != slot; at = at->behind)
         before = at;
@@ -193,13 +197,21 @@ static void leave(bus_shard *shard, bus_job_slot *slot)
     if (busy->last == slot)
         busy->last = before;
     slot->busy = NULL;
-    if (!busy->first) {
-        bus_map_remove(&shard->jobs_by_key, busy->name, busy->len);
-        free(busy->name);
-        free(busy);
-    } else if (was_first && busy->first->state == BUS_JOB_QUEUED) {
+    if (busy->first)
+        return busy;
+    bus_map_remove(&shard->jobs_by_key, busy->name, busy->len);
+    free(busy->name);
+    free(busy);
+    return NULL;
+}
+
+/* Takes the slot out of its key's queue and starts the next. A step that runs stays until it is done, so that nobody prepares the same
+ * event, or its key's next, at the same time. */
+static void leave(bus_shard *shard, bus_job_slot *slot)
+{
+    busy_key *busy = unlink_slot(shard, slot);
+    if (busy && busy->first->state == BUS_JOB_QUEUED)
         start(shard, busy->first);
-    }
 }
 
 void bus_prepare_settled(bus_shard *shard, bus_job_slot *slot)
@@ -207,11 +219,12 @@ void bus_prepare_settled(bus_shard *shard, bus_job_slot *slot)
     char id[24];
     if (slot->key_id)
         bus_map_remove(&shard->heads, id, (size_t)snprintf(id, sizeof id, "%lld", (long long)slot->key_id));
+    if (slot->state == BUS_JOB_RUNNING) {
+        atomic_store(&slot->abandoned, true);
+        return;
+    }
     leave(shard, slot);
-    if (slot->state == BUS_JOB_RUNNING)
-        slot->abandoned = true; /* the pool still has it */
-    else
-        slot_give(shard, slot);
+    slot_give(shard, slot);
 }
 
 void bus_prepare_batch_over(bus_shard *shard, bool committed)
@@ -260,9 +273,10 @@ void bus_prepare_collect(bus_shard *shard)
         shard->jobs_out--;
         shard->steps_alone -= alone;
         slot->state = BUS_JOB_DONE;
-        if (slot->abandoned)
+        if (slot->abandoned) { /* its key's next was waiting for it */
+            leave(shard, slot);
             slot_give(shard, slot);
-        else if (slot->key_id) /* a head whose step is done runs without waiting for its record */
+        } else if (slot->key_id) /* a head whose step is done runs without waiting for its record */
             shard->heads_ready = true;
         slot = next;
     }

@@ -174,6 +174,7 @@ void bus_shard_attach(bus_shard *shard, const bus_lane_spec *lanes)
 
 void bus_shard_detach(bus_shard *shard)
 {
+    shard->attached = false; /* first: what is given up must start nothing more */
     for (size_t i = 0; i < shard->lane_count; i++) {
         bus_shard_lane *lane = &shard->lane[i];
         bus_prepare_drop_lane(shard, lane);
@@ -182,7 +183,6 @@ void bus_shard_detach(bus_shard *shard)
         lane->count = lane->at = lane->batch_at = 0;
         lane->handle = NULL;
     }
-    shard->attached = false;
     shard->commit_waiting = false;
     bus_gauge_set(&shard->published.assigned, 0);
 }

@@ -88,6 +88,12 @@ bus_key *bus_key_by_id(bus_store *store, int64_t id)
     return entry && entry->pub.id == id && entry->pub.state != BUS_KEY_FREE ? &entry->pub : NULL;
 }
 
+bus_key *bus_key_at(bus_store *store, size_t place)
+{
+    bus_key_entry *entry = place < store->keys.all.count ? store->keys.all.at[place] : NULL;
+    return entry && entry->pub.state != BUS_KEY_FREE ? &entry->pub : NULL;
+}
+
 /* From id on the stage can bring back everything but what a key is called. */
 static bool note(bus_store *store, bus_key_entry *entry)
 {

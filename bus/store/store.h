@@ -193,6 +193,8 @@ bus_key *bus_key_find(bus_store *store, const char *scope, const void *key, size
 /* The same where "free" must not be said for want of memory: BUS_NOMEM, or BUS_OK and *out, NULL if free. */
 bus_status bus_key_look(bus_store *store, const char *scope, const void *key, size_t key_len, bus_key **out, bus_error *err);
 bus_key *bus_key_by_id(bus_store *store, int64_t id);
+/* To look at all: at most as many places as bus_key_totals counts keys at the open; NULL: none there. */
+bus_key *bus_key_at(bus_store *store, size_t place);
 /* Makes it (must be absent or free), WAITING. NULL: see err. */
 bus_key *bus_key_make(bus_store *store, const char *scope, const void *key, size_t key_len, bus_error *err);
 /* Call before changing state, event_id, attempt, round, due or first_failed: notes the old ones and marks dirty. false: no memory. */

@@ -442,6 +442,60 @@ static void steps_run_alone_after_a_death_among_several(void **state)
     assert_string_equal(scene_effects(s), "a0 a1 a2 a3 b0 b1 b2 b3 c0 c1 c2 c3");
 }
 
+static void end_all(held_pool *held)
+{
+    while (held->count)
+        end_one(held);
+}
+
+static void a_lane_that_is_given_up_starts_no_step(void **state)
+{
+    scene *s = *state;
+    held_pool held = { .pool = { hold } };
+    scene_stop(s);
+    s->options.pool = &held.pool;
+    scene_start(s);
+    for (int i = 0; i < 6; i++)
+        scene_send(s, "steps", "k", (const char *const[]){ "a", "b", "c", "d", "e", "f" }[i]);
+    scene_send(s, "steps", "other", "x");
+    scene_run(s);
+    assert_int_equal(held.count, 2); /* one of a key */
+    bus_memory_lose(bus_host_transport(s->host));
+    scene_run(s);
+    assert_int_equal(held.count, 2);
+    end_all(&held); /* the pool comes to them too late */
+    assert_int_equal(s->prepared, 0);
+    bus_memory_assign(bus_host_transport(s->host), (int32_t[]){ 0 }, 1);
+    scene_run(s);
+    assert_int_equal(held.count, 2);
+    bus_job *running = held.job[0];
+    running->run(running);
+    bus_memory_lose(bus_host_transport(s->host));
+    bus_memory_assign(bus_host_transport(s->host), (int32_t[]){ 0 }, 1);
+    scene_run(s);
+    assert_int_equal(held.count, 2); /* whoever reads them again waits for the steps that are out */
+    memmove(held.job, held.job + 1, --held.count * sizeof *held.job);
+    running->done(running);
+    end_all(&held);
+    assert_int_equal(s->prepared, 1);
+    for (scene_run(s); held.count; scene_run(s))
+        end_one(&held);
+    assert_string_equal(scene_effects(s), "a b c d e f x");
+    assert_int_equal(s->prepared, 8);
+    scene_send(s, "steps", "k", "g");
+    scene_send(s, "steps", "k", "h");
+    scene_run(s);
+    bus_shard_drain(bus_host_shard(s->host, 0));
+    end_all(&held);
+    scene_run(s);
+    assert_int_equal(held.count, 0);
+    assert_int_equal(s->prepared, 9);
+    scene_stop(s);
+    s->options.pool = NULL;
+    scene_start(s);
+    assert_string_equal(scene_effects(s), "a b c d e f x g h");
+}
+
 static void a_step_waits_a_moment_for_those_that_are_out(void **state)
 {
     scene *s = *state;
@@ -542,6 +596,7 @@ int main(void)
         TEST(failures_that_end_together_are_no_bad_deploy),
         TEST(the_compact_envelope_is_three_headers),
         TEST(steps_run_alone_after_a_death_among_several),
+        TEST(a_lane_that_is_given_up_starts_no_step),
         TEST(a_step_waits_a_moment_for_those_that_are_out),
         TEST(who_asks_cannot_have_the_answer_written_anywhere),
         TEST(an_answer_that_no_topic_takes_holds_nothing_for_ever),

@@ -262,6 +262,70 @@ static void sticky_errors_undo_the_whole_delivery(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
 
+/* The other version: it has no route for events of `in` that are no ReleaseStock. */
+static void start_without_the_route(scene *s)
+{
+    static bus_route fewer[8];
+    size_t n = 0;
+    for (const bus_route *route = s->service.routes; route->topic; route++, n++) {
+        fewer[n] = *route;
+        if (strcmp(route->topic, "in") == 0)
+            fewer[n].type = s->service.emits->type;
+    }
+    memset(&fewer[n], 0, sizeof fewer[n]);
+    s->service.routes = fewer;
+    scene_start(s);
+}
+
+static void what_waits_outlives_a_version_without_its_route(void **state)
+{
+    scene *s = *state;
+    const bus_route *routes = s->service.routes;
+    scene_send(s, "in", "k", "a retry=1");
+    scene_send(s, "in", "k", "b");
+    scene_send(s, "in", "k2", "c retry=2");
+    scene_run(s);
+    scene_stop(s);
+    start_without_the_route(s);
+    scene_pass(s, 12000);
+    assert_string_equal(scene_letters(s), "unrouted:open:1 unrouted:open:1");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_parked"), 3);
+    scene_command(s, 0, "redrive", 0); /* in vain, and told so */
+    scene_pass(s, 1000);
+    assert_string_equal(scene_effects(s), "");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter WHERE state = 1 AND round = 2"), 1);
+    scene_stop(s);
+    scene_start(s); /* once more: nothing new of it */
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter WHERE state = 1"), 2);
+    scene_stop(s);
+    s->service.routes = routes;
+    scene_start(s);
+    scene_pass(s, 60000);
+    assert_string_equal(scene_effects(s), "a b c");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_parked"), 0);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter WHERE state = 1"), 0);
+}
+
+static void what_waits_without_a_route_is_discarded_by_an_operator(void **state)
+{
+    scene *s = *state;
+    const bus_route *routes = s->service.routes;
+    scene_send(s, "in", "k", "a retry=1");
+    scene_send(s, "in", "k", "b");
+    scene_run(s);
+    scene_stop(s);
+    start_without_the_route(s);
+    scene_pass(s, 12000);
+    scene_command(s, 0, "discard", 0);
+    scene_pass(s, 1000);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_parked"), 1); /* the next has none either */
+    scene_stop(s);
+    s->service.routes = routes;
+    scene_start(s);
+    scene_pass(s, 60000);
+    assert_string_equal(scene_effects(s), "b");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +344,8 @@ int main(void)
         TEST(parking_is_bounded_per_key),
         TEST(parking_is_bounded_per_store),
         TEST(sticky_errors_undo_the_whole_delivery),
+        TEST(what_waits_outlives_a_version_without_its_route),
+        TEST(what_waits_without_a_route_is_discarded_by_an_operator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

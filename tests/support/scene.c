@@ -133,6 +133,7 @@ static bus_verdict on_prepare(bus_prepare *prepare, const bus_event *event, void
     scene *s = shard;
     char text[200] = "";
     memcpy(text, event->value, event->value_len < 199 ? event->value_len : 199);
+    s->prepared++;
     if (told(text, "die-preparing") && !s->mended && !s->dying)
         die(s);
     if (told(text, "unready") && s->weather)

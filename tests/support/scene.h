@@ -24,6 +24,7 @@ typedef struct scene {
     char data[64];
     bool mended, weather;
     int runs;                        /* of handlers, whatever came of them */
+    int prepared;                    /* prepare steps that began */
     bool cancelled;                  /* what bus_cancel said last */
     bool dying;                      /* the handler has died: see scene_run */
     snapshot *files;
