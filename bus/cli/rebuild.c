@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "cli/child.h"
 #include "ops/compare.h"
-#include "ops/swap.h"
+#include "store/swap.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -18,7 +18,9 @@
 static const cli_option options[] = {
     { "program", 0, "PATH", "the service's program, maybe with arguments" },
     { "into", 0, "DIR", "build there (a new directory in data.dir)" },
-    { "replace", 0, NULL, "put the new stores in the place of the old ones, which are kept beside them" },
+    { "replace", 0, NULL, "put the new stores in the place of the old ones, which are kept beside them, if nothing differs" },
+    { "force", 0, NULL, "replace although something differs" },
+    { "incomplete", 0, NULL, "go on although the topics do not tell all that the old stores knew; what is missing is logged" },
     { NULL, 0, NULL, NULL }
 };
 
@@ -39,10 +41,14 @@ typedef struct job {
     size_t count, differing;
 } job;
 
-/* Where the program keeps its data: as given to it, else as this command has it. */
-static const char *data_directory(const cli *c)
+/* Where the program keeps its data: as given to it, else as this command has it. `kept` is where a piece of --program is copied to. */
+static const char *data_directory(const cli *c, char kept[400])
 {
     const char *found = bus_config_text(c->config, "data.dir");
+    for (const char *at = cli_value(c, "program"); at && (at = strstr(at, " --data.dir=")); at++) {
+        snprintf(kept, 400, "%.*s", (int)strcspn(at + 12, " \t\n"), at + 12);
+        found = kept;
+    }
     for (int i = 0; i < c->operands; i++)
         if (!strncmp(c->operand[i], "--data.dir=", 11))
             found = c->operand[i] + 11;
@@ -53,6 +59,7 @@ static bus_status read_report(job *j, const char *name, const bus_buf *text, bus
 {
     json_error_t wrong;
     json_t *item;
+    char kept[400];
     size_t i;
     j->report = json_loadb((const char *)text->data, text->len, 0, &wrong);
     json_t *list = json_is_array(j->report) ? j->report : json_object_get(j->report, "shards");
@@ -62,12 +69,15 @@ static bus_status read_report(job *j, const char *name, const bus_buf *text, bus
         return bus_fail_nomem(err);
     json_array_foreach(list, i, item) {
         rebuilt *at = &j->shards[j->count++];
-        const char *store = json_string_value(json_object_get(item, "store"));
+        const char *store = json_string_value(json_object_get(item, "store")), *place = json_string_value(json_object_get(item, "place"));
         at->shard = json_integer_value(json_object_get(item, "shard"));
         at->records = json_integer_value(json_object_get(item, "records"));
         at->kept = json_integer_value(json_object_get(item, "kept"));
         at->store = store;
-        snprintf(at->old, sizeof at->old, "%s/%s/%" PRId64 ".db", data_directory(j->c), name, at->shard);
+        if (place)
+            snprintf(at->old, sizeof at->old, "%s", place);
+        else /* of before programs told */
+            snprintf(at->old, sizeof at->old, "%s/%s/%" PRId64 ".db", data_directory(j->c, kept), name, at->shard);
         if (!store)
             return bus_fail(err, BUS_CORRUPT, "the program's report names no store for shard %" PRId64, at->shard);
     }
@@ -76,14 +86,15 @@ static bus_status read_report(job *j, const char *name, const bus_buf *text, bus
 
 static bus_status run_program(job *j, const char *into, bus_buf *text, int *code, bus_error *err)
 {
-    const char *added[] = { "--rebuild", "--into", into, "--output", "json" };
+    const char *added[] = { "--rebuild", "--into", into, "--output", "json", "--incomplete" };
+    size_t count = sizeof added / sizeof added[0] - !cli_flag(j->c, "incomplete");
     cli_child child;
     bus_status status = cli_child_begin(j->c, cli_value(j->c, "program"), &child, err);
     if (status != BUS_OK)
         return status;
     for (int i = 0; status == BUS_OK && i < j->c->operands; i++)
         status = cli_child_add(&child, j->c->operand[i], err);
-    for (size_t i = 0; status == BUS_OK && i < sizeof added / sizeof added[0]; i++)
+    for (size_t i = 0; status == BUS_OK && i < count; i++)
         status = cli_child_add(&child, added[i], err);
     if (status == BUS_OK)
         status = cli_child_run(&child, text, code, err);
@@ -218,14 +229,14 @@ static int run(cli *c)
     job j = { .c = c };
     bus_error err = { 0 };
     bus_buf text;
-    char fresh[512], name[64];
+    char fresh[512], name[64], kept[400];
     const char *into = cli_value(c, "into");
     int child_code = 0, code;
 
     if (!cli_value(c, "program"))
         return cli_failf(c, CLI_USAGE, "say which: --program PATH of the service's program");
     if (!into) {
-        snprintf(fresh, sizeof fresh, "%s/rebuild-%" PRId64, data_directory(c), cli_now());
+        snprintf(fresh, sizeof fresh, "%s/rebuild-%" PRId64, data_directory(c, kept), cli_now());
         into = fresh;
     }
     bus_buf_init(&text, 16 << 20);
@@ -244,9 +255,10 @@ static int run(cli *c)
         status = read_report(&j, name, &text, &err);
     if (status == BUS_OK)
         status = compare(&j, &err);
-    if (status == BUS_OK && cli_flag(c, "replace"))
+    bool replaces = cli_flag(c, "replace") && (!j.differing || cli_flag(c, "force"));
+    if (status == BUS_OK && replaces)
         status = replace(&j, &err);
-    if (status == BUS_OK && cli_flag(c, "replace") && into == fresh)
+    if (status == BUS_OK && replaces && into == fresh)
         remove_build(&j, into);
     code = j.differing ? CLI_PARTIAL : CLI_OK;
     if (j.count)
@@ -254,7 +266,8 @@ static int run(cli *c)
     if (status != BUS_OK)
         code = cli_fail(c, &err);
     else if (j.differing)
-        cli_note(c, "%zu tables differ", j.differing);
+        cli_note(c, "%zu tables differ%s", j.differing, replaces || !cli_flag(c, "replace") ? "" :
+                 ": nothing was replaced. Find out why; to take the new stores all the same: --replace --force");
 out:
     json_decref(j.report);
     free(j.shards);
@@ -268,9 +281,10 @@ const cli_command cli_rebuild = {
     .summary = "make a service's stores again from its topics, and compare",
     .text = "Runs the service's own program with --rebuild, the service stopped: its inputs from their start, through its\n"
             "handlers, into new stores. Then every table of the service (not the library's bus_*) is compared with the old\n"
-            "store: rows, a hash of the content, and the rows that differ. Exit code 3 if any does. Without --replace\n"
-            "both stay where they are. Refused, with the reason, where topics no longer tell all (log start gone,\n"
-            "bus_transact used). ARGUMENTs go to the program.",
+            "store: rows, a hash of the content, and the rows that differ. Exit code 3 if any does; --replace then\n"
+            "replaces only with --force. Without --replace both stay where they are. Refused, with the reason, where\n"
+            "topics no longer tell all (log start gone, bus_transact used); --incomplete accepts what is missing.\n"
+            "ARGUMENTs go to the program.",
     .options = options,
     .examples = "  bus rebuild --program build/release/bin/inventory -- --data.dir=/var/lib/shop\n"
                 "  bus rebuild --program build/release/bin/inventory --replace -o json",

@@ -20,6 +20,7 @@ static const flag flags[] = {
     { "init", NULL, "start with an empty store although the group's offsets name one (it is lost, and that is accepted)" },
     { "rebuild", NULL, "make the stores again from their topics, service stopped, then exit; see also `bus rebuild`" },
     { "into", "DIR", "with --rebuild: leave the new stores in DIR and the old ones alone" },
+    { "incomplete", NULL, "with --rebuild: go on although the topics do not tell all that the old store knew; what is missing is logged" },
     { "output", "FORM", "with --rebuild: text (default) or json" },
     { "version", NULL, "print the version" },
     { "help", NULL, "print this" },
@@ -80,6 +81,8 @@ static bus_status take_flag(const flag *known, const char *value, bus_config *co
         args->into = value;
     else if (strcmp(name, "init") == 0)
         args->init = true;
+    else if (strcmp(name, "incomplete") == 0)
+        args->incomplete = true;
     else if (strcmp(name, "topics") == 0)
         args->task = BUS_TASK_TOPICS;
     else if (strcmp(name, "check-config") == 0)
@@ -138,8 +141,8 @@ bus_status bus_args_read(int argc, char **argv, bus_config *config, bus_args *ar
         status = bus_config_environment(config, err);
     for (int i = 1; i < argc && status == BUS_OK; i++)
         status = take(argc, argv, &i, config, &out, false, &file, err);
-    if (status == BUS_OK && out.into && out.task != BUS_TASK_REBUILD)
-        status = bus_fail(err, BUS_INVALID, "--into goes with --rebuild");
+    if (status == BUS_OK && (out.into || out.incomplete) && out.task != BUS_TASK_REBUILD)
+        status = bus_fail(err, BUS_INVALID, "--%s goes with --rebuild", out.into ? "into" : "incomplete");
     if (status == BUS_OK)
         *args = out;
     return status;

@@ -14,6 +14,7 @@ typedef struct bus_args {
     bus_task task;
     bool init;
     bool json;          /* --output json */
+    bool incomplete;    /* of --rebuild */
     const char *into;   /* of --rebuild: the directory to build in; NULL: beside the old store, and swapped */
 } bus_args;
 

@@ -213,7 +213,7 @@ static int rebuild(const bus_service *service, const bus_config *config, const b
     bus_rebuild_report report = { 0 };
     /* What failed then fails again now: old news, unless it is asked for. */
     start_log(bus_config_is_set(config, "log.level") ? level_of(config) : BUS_ERROR);
-    bus_rebuild_options options = { .service = service, .config = config, .into = args->into };
+    bus_rebuild_options options = { .service = service, .config = config, .into = args->into, .incomplete = args->incomplete };
     bus_status status = bus_rebuild(&options, &report, &err);
     if (status != BUS_OK)
         return fail(service->name, &err);

@@ -110,14 +110,17 @@ bus_outcome bus_calls_run(bus_shard *shard)
         bus_outcome outcome = bus_handle_call(shard, shard->results[i].call, &tx);
         if (outcome == BUS_OUT_REDO)
             return outcome;
-        if (outcome == BUS_OUT_DONE)
-            wrote |= sqlite3_total_changes64(bus_store_db(shard->store)) != changes;
+        if (outcome == BUS_OUT_DONE) /* rows of the outbox are written by the commit */
+            wrote |= tx.emitted > 0 || sqlite3_total_changes64(bus_store_db(shard->store)) != changes;
         else
             refused(&shard->results[i], &tx, outcome);
     }
     bus_error err = { 0 };
-    if (wrote && bus_store_set_transacted(shard->store, &err))
-        return bus_shard_redo(shard, &err);
+    if (wrote && !bus_store_meta(shard->store)->transacted) {
+        if (bus_store_set_transacted(shard->store, &err))
+            return bus_shard_redo(shard, &err);
+        shard->positions_moved = true; /* the group is told, for the day when this store is lost */
+    }
     shard->did |= shard->result_count > 0;
     return BUS_OUT_DONE;
 }

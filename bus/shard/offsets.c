@@ -80,7 +80,7 @@ static bus_status learn_outputs(bus_shard *shard, bus_error *err)
     return BUS_OK;
 }
 
-/* ---- whose commits are these? Ours carry "<store id> <opens>". */
+/* ---- whose commits are these? Ours carry "<store id> <opens>", and " transacted" once bus_transact has written. */
 
 static bool ours(const char *metadata, char store_id[BUS_ID_TEXT], int64_t *opens)
 {
@@ -230,6 +230,9 @@ static bus_status settle_positions(bus_shard *shard, const bus_offset *committed
 
 static void fill_commits(bus_shard *shard)
 {
+    const bus_meta *meta = bus_store_meta(shard->store);
+    snprintf(shard->commit_metadata, sizeof shard->commit_metadata, "%s %lld%s", meta->store_id, (long long)meta->opens,
+             meta->transacted ? " transacted" : "");
     for (size_t i = 0; i < shard->lane_count; i++) {
         bus_offset *offset = &shard->commit_list[i];
         *offset = (bus_offset){ .topic = shard->lane[i].input->declared->topic, .partition = shard->lane[i].partition,
@@ -272,8 +275,6 @@ bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_erro
     if ((status = settle_positions(shard, committed, marks, err)))
         goto out;
     BUS_FAILPOINT("claim-before-commit");
-    meta = bus_store_meta(shard->store);
-    snprintf(shard->commit_metadata, sizeof shard->commit_metadata, "%s %lld", meta->store_id, (long long)meta->opens);
     fill_commits(shard);
     status = transport->ops->commit(transport, shard->commit_list, shard->lane_count, timeout, err);
     BUS_FAILPOINT("claim-after-commit");

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "store/file.h"
 #include "store/internal.h"
+#include "store/swap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,7 +152,7 @@ static bus_status open_file(bus_store *store, const bus_store_options *options, 
 {
     bus_status status;
     /* A file system of the caller's (simulation) knows no directories or modes. */
-    if (!options->vfs && ((status = bus_file_parents(store->path, err)) != BUS_OK ||
+    if (!options->vfs && ((status = bus_file_parents(store->path, err)) != BUS_OK || (status = bus_store_swap_finish(store->path, err)) != BUS_OK ||
                           (status = bus_file_touch(store->path, err)) != BUS_OK))
         return status;
     int rc = sqlite3_open_v2(store->path, &store->db,

@@ -242,6 +242,8 @@ def rebuild_equals_the_old_store(lab):
         db.execute("UPDATE effect SET number = 99999 WHERE number = ?", (number,))
     db.close()
     told = rebuild(service, "--replace", status=PARTIAL)
+    equal([s["replaced"] for s in told["stores"]], [False, False], "what differs is not replaced")
+    told = rebuild(service, "--replace", "--force", status=PARTIAL)
     equal(told["differing_tables"], 1, f"differing tables {told}")
     check(any("99999" in row["row"] and row["only_in"] == "old" and row["table"] == "effect" for row in told["rows"]), "the row is shown", told["rows"])
     check(any(f"number={number}," in row["row"] and row["only_in"] == "new" for row in told["rows"]), "and the right one", told["rows"])

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Edges of the protocol's rules, each with what went wrong there: a key, a lane or a shard that never went on, an event taken
  * for another, a caller told the wrong thing. */
+#include "inventory.h"
 #include "support/scene.h"
 
 #include "payment.h"
@@ -329,6 +330,39 @@ static void a_call_that_is_run_again_is_told_of_the_last_run(void **state)
     assert_int_equal(call_end, scene_ask(s, "SELECT count(*) FROM effect WHERE name = 'call'") ? BUS_OK : BUS_REFUSED);
 }
 
+static bus_verdict only_emits(bus_tx *tx, void *opaque)
+{
+    (void)opaque;
+    bus_emit(tx, &inventory_ReleaseStock_type, "k", &(inventory_ReleaseStock){ .order_id = bus_str("told") });
+    return BUS_DONE;
+}
+
+/* No topic can make it again: the store says so, and the group's commits, in case that the store is lost. */
+static void a_call_that_only_emits_is_marked_in_the_store_and_in_the_commits(void **state)
+{
+    scene *s = *state;
+    bus_call call = { .fn = only_emits, .done = call_done };
+    bus_offset lead = { 0 };
+    scene_send(s, "in", "k", "a");
+    scene_pass(s, 5000);
+    assert_int_equal(scene_ask(s, "SELECT transacted FROM bus_meta"), 0);
+    assert_true(bus_memory_committed(s->cluster, "svc", "svc.redrive", 0, &lead));
+    assert_null(strstr(lead.metadata, "transacted"));
+    assert_int_equal(bus_shard_call(bus_host_shard(s->host, 0), &call, NULL), BUS_OK);
+    scene_pass(s, 5000);
+    assert_int_equal(call_end, BUS_OK);
+    assert_int_equal(scene_ask(s, "SELECT transacted FROM bus_meta"), 1);
+    assert_true(bus_memory_committed(s->cluster, "svc", "svc.redrive", 0, &lead));
+    assert_non_null(strstr(lead.metadata, " transacted"));
+    scene_stop(s);
+    scene_start(s);
+    assert_true(bus_memory_committed(s->cluster, "svc", "svc.redrive", 0, &lead));
+    assert_non_null(strstr(lead.metadata, " transacted")); /* from the first commit on */
+    scene_stop(s);
+    scene_start(s);
+    assert_int_equal(scene_failure(s), BUS_OK);
+}
+
 /* ---- limits and settings */
 
 static void a_bad_deploy_does_not_drain_a_topic_into_the_dead_letters(void **state)
@@ -591,7 +625,7 @@ int main(void)
         TEST(an_event_that_expires_after_the_claim_halts),
         TEST(draining_keys_of_a_paused_topic_do_not_starve_the_others),
         TEST(a_clock_set_back_does_not_hold_a_key),
-        TEST(a_call_that_is_run_again_is_told_of_the_last_run),
+        TEST(a_call_that_is_run_again_is_told_of_the_last_run), TEST(a_call_that_only_emits_is_marked_in_the_store_and_in_the_commits),
         TEST(a_bad_deploy_does_not_drain_a_topic_into_the_dead_letters),
         TEST(failures_that_end_together_are_no_bad_deploy),
         TEST(the_compact_envelope_is_three_headers),

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Compare and swap: two stores told apart, table by table, and one put in the other's place. */
 #include "ops/compare.h"
-#include "ops/swap.h"
+#include "store/swap.h"
 #include "store/lock.h"
+#include "base/failpoint.h"
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -189,11 +192,95 @@ static void a_held_shard_is_not_swapped(void **state)
     assert_int_equal(count_rows(p->old), 1);
 }
 
+#ifdef BUS_FAILPOINTS
+static const char *deadly;
+
+static void kill_at(const char *name, void *opaque)
+{
+    (void)opaque;
+    if (strcmp(name, deadly) == 0)
+        (void)kill(getpid(), SIGKILL);
+}
+
+/* In a child, which is killed when it reaches `at`. */
+static void swap_killed(const pair *p, const char *at)
+{
+    pid_t child = fork();
+    int how;
+    if (child == 0) {
+        char kept[512];
+        deadly = at;
+        bus_failpoint_to(kill_at, NULL);
+        _exit(bus_store_swap(p->fresh, p->old, 1234, kept, NULL) != BUS_OK);
+    }
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+}
+
+/* Wherever it dies: no store lies beside another's WAL, none is lost, and whoever comes next has the new one whole. */
+static void a_swap_that_is_killed_is_finished(void **state)
+{
+    static const char *const points[] = { "swap-noted", "swap-left", "swap-gone", "swap-came", "swap-come", "swap-done" };
+    pair *p = *state;
+    char aside[200], note[200];
+    snprintf(aside, sizeof aside, "%s.replaced-1234", p->old);
+    snprintf(note, sizeof note, "%s.swap", p->old);
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        make(p->old, STOCK "INSERT INTO stock VALUES('a', 1);");
+        make(p->fresh, STOCK "INSERT INTO stock VALUES('a', 1), ('b', 2);");
+        swap_killed(p, points[i]);
+        if (access(p->old, F_OK) == 0) /* what a foreign tool would open now is one of the two, whole */
+            assert_int_equal(count_rows(p->old), access(p->fresh, F_OK) == 0 ? 1 : 2);
+        assert_int_equal(bus_store_swap_finish(p->old, NULL), BUS_OK);
+        assert_int_equal(count_rows(p->old), 2);
+        assert_int_equal(count_rows(aside), 1);
+        assert_int_equal(access(p->fresh, F_OK), -1);
+        assert_int_equal(access(note, F_OK), -1);
+        unlink(p->old);
+        unlink(aside);
+    }
+}
+
+static void a_swap_whose_new_store_is_gone_is_undone(void **state)
+{
+    static const char *const points[] = { "swap-noted", "swap-left", "swap-gone" };
+    pair *p = *state;
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        make(p->old, STOCK "INSERT INTO stock VALUES('a', 1);");
+        make(p->fresh, STOCK);
+        swap_killed(p, points[i]);
+        unlink(p->fresh);
+        assert_int_equal(bus_store_swap_finish(p->old, NULL), BUS_OK);
+        assert_int_equal(count_rows(p->old), 1);
+        assert_int_equal(bus_store_swap_finish(p->old, NULL), BUS_OK); /* nothing left to do */
+        unlink(p->old);
+    }
+}
+#endif
+
+static void a_note_that_cannot_be_read_refuses(void **state)
+{
+    pair *p = *state;
+    char note[200];
+    bus_error err = { 0 };
+    make(p->old, STOCK);
+    snprintf(note, sizeof note, "%s.swap", p->old);
+    FILE *file = fopen(note, "w");
+    fputs("half of a path", file);
+    fclose(file);
+    assert_int_equal(bus_store_swap_finish(p->old, &err), BUS_CORRUPT);
+    assert_non_null(strstr(err.text, note));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = { TEST(same_rows_in_another_order), TEST(rows_that_differ_are_listed), TEST(tables_and_columns_that_differ),
         TEST(at_most_ten_rows_a_side), TEST(what_is_no_store), TEST(a_swap_moves_each_store_with_its_wal), TEST(a_swap_into_an_empty_place),
-        TEST(a_held_shard_is_not_swapped) };
+        TEST(a_held_shard_is_not_swapped), TEST(a_note_that_cannot_be_read_refuses),
+#ifdef BUS_FAILPOINTS
+        TEST(a_swap_that_is_killed_is_finished), TEST(a_swap_whose_new_store_is_gone_is_undone),
+#endif
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
