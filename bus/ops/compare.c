@@ -90,6 +90,73 @@ static bus_status prepare(const comparer *c, char *sql, sqlite3_stmt **out)
     return status;
 }
 
+/* ---- the library's own tables: what an event, a letter or a schedule waits for must be the same, not ids of rows or incarnations */
+
+static const struct own { const char *name, *sql; } own[] = {
+    { "bus_key", "SELECT scope, key, state, attempt, event_id FROM %s.bus_key WHERE state IN (1, 2)" },
+    { "bus_letter", "SELECT id, event_id, scope, round, state FROM %s.bus_letter" },
+    { "bus_parked", "SELECT k.scope, k.key, row_number() OVER (PARTITION BY p.key_id ORDER BY p.n) AS place, p.event_id, p.topic, p.partition,"
+                    " p.offset, p.value FROM %s.bus_parked p JOIN %s.bus_key k ON k.id = p.key_id" },
+    { "bus_schedule", "SELECT name, due, event_id, topic, key, value FROM %s.bus_schedule" },
+};
+#define OWN (sizeof own / sizeof own[0])
+
+static bool has_table(const comparer *c, const char *schema, const char *name)
+{
+    return sqlite3_table_column_metadata(c->db, schema, name, NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* As a view of each store, named as the table is. */
+static bus_status view_own(const comparer *c, const struct own *table)
+{
+    static const char *const sides[] = { "old", "new" };
+    bus_status status = BUS_OK;
+    for (int i = 0; i < 2 && status == BUS_OK; i++) {
+        char *select = sqlite3_mprintf(table->sql, sides[i], sides[i]);
+        char *sql = select ? sqlite3_mprintf("CREATE TEMP VIEW \"%s %s\" AS %s", sides[i], table->name, select) : NULL;
+        if (!sql)
+            status = bus_fail_nomem(c->err);
+        else if (sqlite3_exec(c->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+            status = sql_failed(c, table->name);
+        sqlite3_free(select);
+        sqlite3_free(sql);
+    }
+    return status;
+}
+
+static bool is_own(const char *table)
+{
+    return strncmp(table, "bus_", 4) == 0;
+}
+
+/* Where the rows of a table are, on one side. */
+static char *rows_of(const char *side, const char *table)
+{
+    return is_own(table) ? sqlite3_mprintf("temp.\"%w %w\"", side, table) : sqlite3_mprintf("%s.\"%w\"", side, table);
+}
+
+/* ---- tables */
+
+static bus_table_comparison *add_table(const comparer *c, bus_comparison *out, size_t *cap, const char *name)
+{
+    if (out->count == *cap) {
+        size_t wider = *cap ? *cap * 2 : 16;
+        bus_table_comparison *grown = bus_arena_alloc(c->arena, wider * sizeof *grown);
+        if (!grown)
+            return NULL;
+        if (*cap)
+            memcpy(grown, out->table, *cap * sizeof *grown);
+        out->table = grown;
+        *cap = wider;
+    }
+    char *copy = name ? bus_arena_copy(c->arena, name, strlen(name)) : NULL;
+    if (!copy)
+        return NULL;
+    bus_table_comparison *table = &out->table[out->count++];
+    *table = (bus_table_comparison){ .name = copy, .old_rows = -1, .new_rows = -1 };
+    return table;
+}
+
 static bus_status list_tables(const comparer *c, bus_comparison *out)
 {
     sqlite3_stmt *stmt = NULL;
@@ -102,26 +169,11 @@ static bus_status list_tables(const comparer *c, bus_comparison *out)
     size_t cap = 0;
     int rc = SQLITE_DONE;
     while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        if (out->count == cap) {
-            size_t wider = cap ? cap * 2 : 16;
-            bus_table_comparison *grown = bus_arena_alloc(c->arena, wider * sizeof *grown);
-            if (!grown) {
-                status = bus_fail_nomem(c->err);
-                break;
-            }
-            if (cap)
-                memcpy(grown, out->table, cap * sizeof *grown);
-            out->table = grown;
-            cap = wider;
-        }
-        const char *name = (const char *)sqlite3_column_text(stmt, 0);
-        char *copy = name ? bus_arena_copy(c->arena, name, strlen(name)) : NULL;
-        if (!copy) {
+        bus_table_comparison *table = add_table(c, out, &cap, (const char *)sqlite3_column_text(stmt, 0));
+        if (!table) {
             status = bus_fail_nomem(c->err);
             break;
         }
-        bus_table_comparison *table = &out->table[out->count++];
-        *table = (bus_table_comparison){ .name = copy, .old_rows = -1, .new_rows = -1 };
         if (!sqlite3_column_int(stmt, 1))
             table->verdict = BUS_TABLE_ONLY_NEW;
         else if (!sqlite3_column_int(stmt, 2))
@@ -130,6 +182,13 @@ static bus_status list_tables(const comparer *c, bus_comparison *out)
     if (status == BUS_OK && rc != SQLITE_DONE)
         status = sql_failed(c, "listing tables");
     sqlite3_finalize(stmt);
+    for (size_t i = 0; i < OWN && status == BUS_OK; i++) {
+        if (!has_table(c, "old", own[i].name) || !has_table(c, "new", own[i].name))
+            continue;
+        status = view_own(c, &own[i]);
+        if (status == BUS_OK && !add_table(c, out, &cap, own[i].name))
+            status = bus_fail_nomem(c->err);
+    }
     return status;
 }
 
@@ -138,7 +197,11 @@ static bus_status list_tables(const comparer *c, bus_comparison *out)
 static bus_status row_expression(const comparer *c, const char *schema, const char *table, bus_buf *out)
 {
     sqlite3_stmt *stmt = NULL;
-    bus_status status = prepare(c, sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q, %Q) ORDER BY name", table, schema), &stmt);
+    char view[40];
+    bool ours = is_own(table);
+    snprintf(view, sizeof view, "%s %.30s", schema, table);
+    bus_status status = prepare(c, sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q, %Q) ORDER BY name", ours ? view : table,
+                                                   ours ? "temp" : schema), &stmt);
     int rc = SQLITE_DONE;
     while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(stmt, 0);
@@ -162,7 +225,9 @@ static bus_status row_expression(const comparer *c, const char *schema, const ch
 static bus_status digest(const comparer *c, const char *schema, const char *table, const char *row, int64_t *rows, uint64_t *hash)
 {
     sqlite3_stmt *stmt = NULL;
-    bus_status status = prepare(c, sqlite3_mprintf("SELECT %s FROM %s.\"%w\"", row, schema, table), &stmt);
+    char *rows_there = rows_of(schema, table);
+    bus_status status = rows_there ? prepare(c, sqlite3_mprintf("SELECT %s FROM %s", row, rows_there), &stmt) : bus_fail_nomem(c->err);
+    sqlite3_free(rows_there);
     int rc = SQLITE_DONE;
     int64_t count = 0;
     uint64_t sum = 0;
@@ -189,8 +254,11 @@ static bus_status list_rows(const comparer *c, const char *table, const char *ro
                             const char **out, int *count)
 {
     sqlite3_stmt *stmt = NULL;
-    bus_status status = prepare(c, sqlite3_mprintf("SELECT %s FROM %s.\"%w\" EXCEPT SELECT %s FROM %s.\"%w\" ORDER BY 1 LIMIT %d",
-                                                   row, here, table, row, there, table, BUS_COMPARE_ROWS), &stmt);
+    char *a = rows_of(here, table), *b = rows_of(there, table);
+    bus_status status = a && b ? prepare(c, sqlite3_mprintf("SELECT %s FROM %s EXCEPT SELECT %s FROM %s ORDER BY 1 LIMIT %d", row, a, row, b,
+                                                            BUS_COMPARE_ROWS), &stmt) : bus_fail_nomem(c->err);
+    sqlite3_free(a);
+    sqlite3_free(b);
     int rc = SQLITE_DONE;
     while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const void *text = sqlite3_column_text(stmt, 0);

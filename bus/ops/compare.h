@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Compare: do two stores hold the same user data? Table by table, row counts, a content hash, and the rows that differ. The
- * library's own tables (bus_*) are left out: a rebuilt store has other marks, ids and incarnations by design. */
+ * Compare: do two stores hold the same? Table by table, row counts, a content hash, and the rows that differ. Of the library's own
+ * tables (bus_*): keys that wait or are held, what is parked, letters with their states, schedules; without ids of rows and times, for a
+ * rebuilt store has other marks, ids and incarnations by design. */
 #ifndef BUS_OPS_COMPARE_H
 #define BUS_OPS_COMPARE_H
 

@@ -3,120 +3,126 @@
 #include "service/leftover.h"
 #include "base/arena.h"
 #include "base/error.h"
-#include "base/map.h"
 #include "codec/envelope.h"
-#include "kafka/reader.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define AT_ONCE 1000 /* rows renumbered in one transaction */
+#define DELETED_AT_ONCE 10000
 
-/* ---- what Kafka has already */
+/* ---- what had been sent */
 
 typedef struct leftover {
-    bus_map names;           /* of records, see name_of -> row id + 1 */
-    bus_map places;          /* "topic\0partition" -> itself */
-    bus_range *ranges;
-    size_t range_count;
-    int64_t *known;          /* ids of rows whose event is in Kafka */
-    size_t known_count;
-    bool nomem;
+    bus_sent *sent;
+    const bus_history *history;
+    int64_t turn;
+    bus_leftover_count count;
+    int64_t *known;          /* ids of rows that go */
+    size_t known_count, known_cap;
 } leftover;
 
-/* What tells a record from all others of its partition: the event's id; of a letter's record, which letter and what became of it,
- * for all of them bear the id of the event. 0: neither. */
-static size_t name_of(const char *topic, int32_t partition, const bus_header *headers, size_t count, char out[800])
+typedef struct outrow {
+    int64_t id, made;
+    const char *topic, *event_id;
+    int32_t partition;
+    const void *key;
+    size_t key_len;
+    const bus_header *headers;
+    size_t header_count;
+} outrow;
+
+/* The log is not whole: the row may have been sent, and be gone since. What the group had committed was acknowledged, except what its
+ * event did later than that: that is young, and still there if it was sent. */
+static bool expired(const leftover *left, const outrow *row, const bus_sent_place *place)
 {
-    const bus_header *found = NULL;
-    for (size_t i = 0; i < count; i++) {
-        bool letter = strcmp(headers[i].name, BUS_HEADER_LETTER) == 0;
-        if (headers[i].value && (letter || strcmp(headers[i].name, BUS_HEADER_ID) == 0))
-            found = &headers[i];
-        if (letter)
-            break;
-    }
-    if (!found || found->len > 400)
-        return 0;
-    return (size_t)snprintf(out, 800, "%s/%" PRId32 " %.*s", topic, partition, (int)found->len, (const char *)found->value);
+    if (row->id >= left->turn)
+        return false;
+    if (bus_history_has_old(left->history))
+        return !bus_history_unsent(left->history, row->topic, row->partition, row->event_id);
+    if (place->gaps && row->key) /* compaction leaves the last of a key */
+        return bus_sent_has_key(left->sent, row->topic, row->partition, row->key, row->key_len, row->made) || row->made < place->first_ms;
+    return place->first_ms == INT64_MAX || row->made < place->first_ms;
 }
 
-static bool note_row(const bus_outbox_row *row, void *opaque)
+static bus_status judge(leftover *left, const outrow *row, bus_error *err)
 {
-    leftover *left = opaque;
-    char place[300], name[800];
-    size_t count = bus_headers_count(row->headers, row->headers_len);
-    bus_header *headers = count < SIZE_MAX ? calloc(count + 1, sizeof *headers) : NULL;
-    left->nomem = !headers;
-    if (headers && bus_headers_unpack(row->headers, row->headers_len, headers, count) == count) {
-        size_t len = name_of(row->destination->topic, row->destination->partition, headers, count, name);
-        left->nomem = len && !bus_map_put(&left->names, name, len, (void *)(intptr_t)(row->id + 1));
-    }
-    free(headers);
-    int n = snprintf(place, sizeof place, "%s/%" PRId32, row->destination->topic, row->destination->partition);
-    if (!left->nomem && !bus_map_get(&left->places, place, (size_t)n)) {
-        bus_range *more = realloc(left->ranges, (left->range_count + 1) * sizeof *more);
-        if (more) {
-            more[left->range_count++] = (bus_range){ .topic = row->destination->topic, .partition = row->destination->partition };
-            left->ranges = more;
-        }
-        left->nomem = !more || !bus_map_put(&left->places, place, (size_t)n, left);
-    }
-    return !left->nomem;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static bus_status find_known(leftover *left, const bus_config *config, int timeout_ms, bus_error *err)
-{
-    bus_kafka_reader *reader;
-    const bus_record *record;
-    left->known = calloc(left->names.count + 1, sizeof *left->known);
-    if (!left->known)
-        return bus_fail_nomem(err);
-    bus_status status = bus_kafka_reader_open(config, "rebuild", left->ranges, left->range_count, BUS_READ_ANY, timeout_ms, &reader, err);
+    bus_status status = bus_sent_read(left->sent, row->topic, row->partition, err);
     if (status != BUS_OK)
         return status;
-    while ((status = bus_kafka_reader_next(reader, timeout_ms, &record, err)) == BUS_OK) {
-        char name[800];
-        size_t len = name_of(record->topic, record->partition, record->headers, record->header_count, name);
-        void *row = len ? bus_map_remove(&left->names, name, len) : NULL;
-        if (row)
-            left->known[left->known_count++] = (int64_t)(intptr_t)row - 1;
+    const bus_sent_place *place = bus_sent_place_of(left->sent, row->topic, row->partition);
+    bool there = bus_sent_has(left->sent, row->topic, row->partition, row->headers, row->header_count);
+    bool gone = !there && place && place->cut && expired(left, row, place);
+    left->count.sent += there;
+    left->count.expired += gone;
+    if ((there || gone) && left->known_count == left->known_cap) {
+        size_t cap = left->known_cap ? left->known_cap * 2 : 1024;
+        int64_t *more = realloc(left->known, cap * sizeof *more);
+        if (!more)
+            return bus_fail_nomem(err);
+        left->known = more;
+        left->known_cap = cap;
     }
-    bus_kafka_reader_close(reader);
-    qsort(left->known, left->known_count, sizeof *left->known, by_value);
-    return status == BUS_CLOSED ? BUS_OK : status;
+    if (there || gone)
+        left->known[left->known_count++] = row->id;
+    return bus_sent_failure(left->sent, err);
 }
 
-bus_status bus_leftover_clear(bus_store *store, const bus_config *config, int timeout_ms, int64_t *known, bus_error *err)
+static bus_status judge_row(leftover *left, sqlite3_stmt *ask, bus_error *err)
 {
-    leftover left = { 0 };
-    bus_map_init(&left.names);
-    bus_map_init(&left.places);
-    bus_status status = bus_outbox_scan(store, 0, NULL, SIZE_MAX, note_row, &left, err);
-    if (status == BUS_OK && left.nomem)
-        status = bus_fail_nomem(err);
-    if (status == BUS_OK && left.range_count > 0)
-        status = find_known(&left, config, timeout_ms, err);
-    if (status == BUS_OK && left.known_count > 0) {
+    outrow row = { .id = sqlite3_column_int64(ask, 0), .topic = (const char *)sqlite3_column_text(ask, 1), .partition = sqlite3_column_int(ask, 2),
+                   .event_id = (const char *)sqlite3_column_text(ask, 3), .made = sqlite3_column_int64(ask, 4), .key = sqlite3_column_blob(ask, 5),
+                   .key_len = (size_t)sqlite3_column_bytes(ask, 5) };
+    const void *packed = sqlite3_column_blob(ask, 6);
+    size_t len = (size_t)sqlite3_column_bytes(ask, 6), count = bus_headers_count(packed, len);
+    if (count == SIZE_MAX)
+        return bus_fail(err, BUS_CORRUPT, "the headers of outbox row %" PRId64 " cannot be read", row.id);
+    bus_header *headers = calloc(count + 1, sizeof *headers);
+    if (!headers)
+        return bus_fail_nomem(err);
+    row.headers = headers;
+    row.header_count = bus_headers_unpack(packed, len, headers, count);
+    bus_status status = judge(left, &row, err);
+    free(headers);
+    return status;
+}
+
+static bus_status delete_known(bus_store *store, const leftover *left, bus_error *err)
+{
+    bus_status status = BUS_OK;
+    for (size_t at = 0; at < left->known_count && status == BUS_OK;) {
+        size_t n = left->known_count - at < DELETED_AT_ONCE ? left->known_count - at : DELETED_AT_ONCE;
         status = bus_store_begin(store, err);
         if (status == BUS_OK)
-            status = bus_outbox_delete(store, left.known, left.known_count, err);
+            status = bus_outbox_delete(store, left->known + at, n, err);
         if (status == BUS_OK)
             status = bus_store_commit(store, err);
         else
             bus_store_rollback(store);
+        at += n;
     }
-    *known = (int64_t)left.known_count;
-    bus_map_free(&left.names, NULL);
-    bus_map_free(&left.places, NULL);
-    free(left.ranges);
+    return status;
+}
+
+bus_status bus_leftover_clear(bus_store *store, bus_sent *sent, const bus_history *history, int64_t turn, bus_leftover_count *out,
+                              bus_error *err)
+{
+    leftover left = { .sent = sent, .history = history, .turn = turn };
+    sqlite3_stmt *ask = NULL;
+    int rc = sqlite3_prepare_v2(bus_store_db(store), "SELECT o.id, d.topic, d.partition, o.event_id, o.made, o.key, o.headers FROM bus_outbox o"
+                                " JOIN bus_destination d ON d.id = o.destination ORDER BY o.id", -1, &ask, NULL);
+    bus_status status = BUS_OK;
+    while (rc == SQLITE_OK && status == BUS_OK && (rc = sqlite3_step(ask)) == SQLITE_ROW) {
+        status = judge_row(&left, ask, err);
+        rc = SQLITE_OK;
+    }
+    if (status == BUS_OK && rc != SQLITE_DONE)
+        status = bus_fail(err, BUS_STORE, "%s: %s", bus_store_path(store), sqlite3_errmsg(bus_store_db(store)));
+    sqlite3_finalize(ask);
+    if (status == BUS_OK)
+        status = delete_known(store, &left, err);
+    *out = left.count;
     free(left.known);
     return status;
 }

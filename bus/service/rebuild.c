@@ -108,10 +108,18 @@ bus_status bus_rebuild(const bus_rebuild_options *options, bus_rebuild_report *o
     if (status == BUS_OK)
         status = prepare(&r, err);
     bool made = status == BUS_OK;
+    char path[512];
+    bus_kafka_logs logs;
+    bus_kafka_logs_init(&logs, r.config, r.timeout_ms);
+    r.logs = &logs.logs;
+    snprintf(path, sizeof path, "%s/sent.db", r.build);
+    if (status == BUS_OK)
+        status = bus_sent_open(r.logs, r.service->name, path, &r.sent, err);
     for (int p = 0; p < r.shards && status == BUS_OK; p++, report.count++)
         status = bus_rebuild_shard(&r, p, err);
     for (int p = 0; p < r.shards && status == BUS_OK && r.in_place; p++)
         status = take_place(&r, p, err);
+    bus_sent_close(r.sent);
     if (made && r.in_place)
         remove_build(&r);
     for (int p = 0; r.locks && p < r.shards; p++)
@@ -145,14 +153,15 @@ void bus_rebuild_text(const bus_rebuild_report *report, bool json, bus_buf *out)
         const bus_rebuilt *shard = &report->shard[i];
         if (!json) {
             bus_buf_printf(out, "shard %d: %" PRId64 " records (%" PRId64 " after the last commit), %" PRId64 " emitted events were sent before, "
-                           "%" PRId64 " are left to send\n  new store: %s\n", shard->shard, shard->records, shard->after_commit,
-                           shard->dropped, shard->kept, shard->store);
+                           "%" PRId64 " are in their topics no more and taken for sent, %" PRId64 " are left to send\n  new store: %s\n", shard->shard,
+                           shard->records, shard->after_commit, shard->dropped, shard->expired, shard->kept, shard->store);
             if (*shard->old)
                 bus_buf_printf(out, "  old store: %s\n", shard->old);
             continue;
         }
-        bus_buf_printf(out, "%s{\"shard\":%d,\"records\":%" PRId64 ",\"after_commit\":%" PRId64 ",\"dropped\":%" PRId64 ",\"kept\":%" PRId64
-                       ",\"store\":", i ? "," : "", shard->shard, shard->records, shard->after_commit, shard->dropped, shard->kept);
+        bus_buf_printf(out, "%s{\"shard\":%d,\"records\":%" PRId64 ",\"after_commit\":%" PRId64 ",\"dropped\":%" PRId64
+                       ",\"expired\":%" PRId64 ",\"kept\":%" PRId64 ",\"store\":", i ? "," : "", shard->shard, shard->records,
+                       shard->after_commit, shard->dropped, shard->expired, shard->kept);
         bus_buf_json(out, shard->store, strlen(shard->store));
         bus_buf_text(out, ",\"old\":");
         bus_buf_json(out, shard->old, strlen(shard->old));

@@ -6,7 +6,9 @@
 
 #include "kafka/lag.h"
 #include "service/asker.h"
+#include "service/logs.h"
 #include "service/rebuild.h"
+#include "service/sent.h"
 #include "shard/router.h"
 #include "shard/transport.h"
 #include "store/lock.h"
@@ -23,6 +25,8 @@ typedef struct rebuild {
     bus_catalog *catalog;
     bus_asker *asker;
     bus_transport *metadata;
+    bus_logs *logs;
+    bus_sent *sent;
     int shards;
     int32_t *partitions;            /* of each input */
     bus_lock **locks;

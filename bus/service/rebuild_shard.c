@@ -4,6 +4,7 @@
 #include "base/config.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "service/history.h"
 #include "service/leftover.h"
 #include "service/rebuild_internal.h"
 #include "service/replay.h"
@@ -20,53 +21,77 @@
 
 /* ---- replaying */
 
-static bool idle(const bus_shard *shard)
+/* The shard has nothing more to do now: the clock moves on to what comes next, a record or what falls due. True: nothing comes. */
+static bus_status move_on(rebuild *r, bus_shard *shard, bus_replay *replay, bus_virtual_clock *clock, int64_t wait_us, int64_t moved_us,
+                          bool *ended, bus_error *err)
 {
-    return bus_gauge_read(&bus_shard_metrics_of(shard)->outbox_rows) == 0;
+    int64_t now = clock->clock.wall_ms(&clock->clock), next = bus_replay_next_ms(replay), after;
+    if (next != INT64_MAX && next > now) {
+        int64_t until_us = (next - now) * 1000;
+        bus_virtual_clock_advance(clock, wait_us < until_us ? wait_us : until_us);
+        return BUS_OK;
+    }
+    /* What fell due since the last record (a retry, a schedule) has its turn, too. */
+    *ended = next == INT64_MAX && bus_replay_ended(replay) && wait_us / 1000 >= r->at_ms - now;
+    if (*ended)
+        return BUS_OK;
+    if (next != INT64_MAX && (clock->mono_us - moved_us > STANDSTILL_US || wait_us == INT64_MAX))
+        return bus_fail(err, BUS_TIMEOUT, "shard %d of %s waits for something that does not come after %" PRId64 " records (a paused "
+                        "dependency, an unknown schema): see the log", bus_shard_index(shard), r->service->name,
+                        bus_replay_records(replay, &after));
+    bus_virtual_clock_advance(clock, wait_us);
+    return BUS_OK;
 }
 
-/* Steps until every record has been taken and worked through. While the shard only waits (a retry that is due later, a pause) its
- * clock is moved on. */
-static bus_status work(rebuild *r, bus_shard *shard, bus_replay *replay, bus_virtual_clock *clock, bus_error *err)
+/* Rows of the outbox from this id on are of events that the group had not committed. */
+static bus_status note_turn(const char *path, int64_t *turn, bus_error *err)
 {
-    int64_t seen = -1, moved_us = clock->mono_us, after, acked;
+    sqlite3 *db = NULL;
+    sqlite3_stmt *ask = NULL;
+    bus_status status = bus_store_reader(path, &db, err);
+    if (status != BUS_OK)
+        return status;
+    if (sqlite3_prepare_v2(db, "SELECT ifnull(max(id), 0) + 1 FROM bus_outbox", -1, &ask, NULL) == SQLITE_OK && sqlite3_step(ask) == SQLITE_ROW)
+        *turn = sqlite3_column_int64(ask, 0);
+    else
+        status = bus_fail(err, BUS_STORE, "%s: %s", path, sqlite3_errmsg(db));
+    sqlite3_finalize(ask);
+    sqlite3_close(db);
+    return status;
+}
+
+/* Steps until every record has been taken and worked through. */
+static bus_status work(rebuild *r, bus_shard *shard, bus_replay *replay, bus_virtual_clock *clock, int64_t *turn, bus_error *err)
+{
+    int64_t seen = -1, moved_us = clock->mono_us, after;
     int quiet = 0; /* steps in a row that had nothing to do */
-    for (;;) {
+    for (bool ended = false; !ended;) {
         int64_t wait_us = bus_shard_step(shard, NULL);
         bus_status status = bus_shard_failure(shard, err);
         if (status == BUS_OK)
             status = bus_replay_failure(replay, err);
+        int64_t taken = bus_replay_records(replay, &after);
+        if (taken != seen)
+            moved_us = clock->mono_us;
+        quiet = taken != seen || wait_us <= 0 ? 0 : quiet + 1;
+        seen = taken;
+        if (status == BUS_OK && quiet > 1) {
+            quiet = 0;
+            if (bus_replay_next_ms(replay) == INT64_MAX && bus_replay_at_turn(replay)) {
+                status = note_turn(bus_shard_store_path(shard), turn, err);
+                bus_replay_turn(replay);
+            } else {
+                status = move_on(r, shard, replay, clock, wait_us, moved_us, &ended, err);
+            }
+        }
         if (status != BUS_OK)
             return status;
-        int64_t taken = bus_replay_records(replay, &after, &acked);
-        if (taken != seen) {
-            seen = taken;
-            moved_us = clock->mono_us;
-            quiet = 0;
-            continue;
-        }
-        if (wait_us <= 0)
-            continue;
-        quiet++;
-        if (bus_replay_at_turn(replay) && quiet > 1 && idle(shard)) {
-            bus_replay_turn(replay);
-            quiet = 0;
-        } else if (bus_replay_ended(replay) && quiet > 1) {
-            /* What fell due since the last record (a retry, a schedule) had its turn in the old store, too. */
-            if (wait_us / 1000 >= r->at_ms - clock->clock.wall_ms(&clock->clock))
-                return BUS_OK;
-            bus_virtual_clock_advance(clock, wait_us);
-        } else if (quiet > 1) {
-            if (clock->mono_us - moved_us > STANDSTILL_US || wait_us == INT64_MAX)
-                return bus_fail(err, BUS_TIMEOUT, "shard %d of %s waits for something that does not come after %" PRId64 " records (a paused "
-                                "dependency, an unknown schema): see the log", bus_shard_index(shard), r->service->name, taken);
-            bus_virtual_clock_advance(clock, wait_us);
-        }
     }
+    return BUS_OK;
 }
 
-static bus_status replay_shard(rebuild *r, int p, const bus_kafka_lag *marks, const bool *skipped, size_t count, bus_rebuilt *out,
-                               bus_error *err)
+static bus_status replay_shard(rebuild *r, int p, bus_history *history, const bus_kafka_lag *marks, const bool *skipped, size_t count,
+                               int64_t *turn, bus_rebuilt *out, bus_error *err)
 {
     bus_virtual_clock clock;
     bus_virtual_clock_init(&clock, 0);
@@ -74,8 +99,8 @@ static bus_status replay_shard(rebuild *r, int p, const bus_kafka_lag *marks, co
     bus_shard *shard = NULL;
     bus_lock *want = NULL;
     bus_lane_spec *lanes = NULL;
-    bus_replay_options how = { .config = r->config, .where = "rebuild", .marks = marks, .skipped = skipped, .count = count,
-                               .metadata = r->metadata, .clock = &clock, .timeout_ms = r->timeout_ms };
+    bus_replay_options how = { .logs = r->logs, .marks = marks, .skipped = skipped, .count = count, .metadata = r->metadata,
+                               .clock = &clock };
     bus_status status = bus_replay_open(&how, &replay, err);
     if (status != BUS_OK)
         return status;
@@ -83,6 +108,7 @@ static bus_status replay_shard(rebuild *r, int p, const bus_kafka_lag *marks, co
         .service = r->service, .router = r->router, .index = p, .count = r->shards, .directory = r->build,
         .transport = bus_replay_transport(replay), .clock = &clock.clock, .catalog = r->catalog, .ids = bus_asker_ids(r->asker),
         .cache_bytes = bus_config_int(r->config, "store.cache.bytes"), .init = true,
+        .fates = bus_history_fates(history), .synchronous = "OFF", /* after a crash it is made again */
     };
     bus_limits_of(r->config, &options.limits);
     options.limits.outbox_bytes = INT64_MAX; /* held rows must not stop the replay */
@@ -103,10 +129,10 @@ static bus_status replay_shard(rebuild *r, int p, const bus_kafka_lag *marks, co
     }
     if (status == BUS_OK) {
         bus_shard_attach(shard, lanes);
-        status = work(r, shard, replay, &clock, err);
+        status = work(r, shard, replay, &clock, turn, err);
         bus_shard_detach(shard);
     }
-    out->records = bus_replay_records(replay, &out->after_commit, &out->dropped);
+    out->records = bus_replay_records(replay, &out->after_commit);
     bus_shard_close(shard);
     bus_replay_close(replay);
     free(lanes);
@@ -115,7 +141,7 @@ static bus_status replay_shard(rebuild *r, int p, const bus_kafka_lag *marks, co
 
 /* ---- its outbox and identity */
 
-static bus_status settle_store(rebuild *r, int p, bus_rebuilt *out, bus_error *err)
+static bus_status settle_store(rebuild *r, int p, const bus_history *history, int64_t turn, bus_rebuilt *out, bus_error *err)
 {
     bus_store *store = NULL;
     char id[37];
@@ -125,9 +151,15 @@ static bus_status settle_store(rebuild *r, int p, bus_rebuilt *out, bus_error *e
     bus_status status = bus_store_open(&options, &store, err);
     if (status != BUS_OK)
         return status;
-    int64_t known = 0;
-    status = bus_leftover_clear(store, r->config, r->timeout_ms, &known, err);
-    out->dropped += known;
+    bus_leftover_count known = { 0 };
+    status = bus_history_take_back(store, err);
+    if (status == BUS_OK)
+        status = bus_leftover_clear(store, r->sent, history, turn, &known, err);
+    out->dropped = known.sent;
+    out->expired = known.expired;
+    if (known.expired)
+        bus_log(BUS_WARN, "rebuild", "taken_for_sent", "shard %d of %s: %" PRId64 " events of before the last commit are in their topics no more "
+                "(retention, compaction): taken for sent", p, r->service->name, known.expired);
     bool transacted, committed = bus_rebuild_identity(r, p, id, &opens, &transacted);
     if (status == BUS_OK)
         status = bus_store_raise(store, committed ? id : NULL, committed ? opens + 1 : 0, err);
@@ -139,6 +171,17 @@ static bus_status settle_store(rebuild *r, int p, bus_rebuilt *out, bus_error *e
     if (status == BUS_OK)
         status = bus_store_checkpoint(store, 0, err);
     bus_store_close(store);
+    return status;
+}
+
+/* What may have been sent: the topics that the service declares; others are read when a row names them. */
+static bus_status read_sent(rebuild *r, bus_error *err)
+{
+    size_t count;
+    const bus_output *outputs = bus_router_outputs(r->router, &count);
+    bus_status status = BUS_OK;
+    for (size_t i = 0; i < count && status == BUS_OK; i++)
+        status = bus_sent_read(r->sent, outputs[i].topic, -1, err);
     return status;
 }
 
@@ -161,13 +204,21 @@ bus_status bus_rebuild_shard(rebuild *r, int p, bus_error *err)
         skipped[count] = input && input->retry_tier;
         marks[count++] = r->marks[i];
     }
+    bus_history *history = NULL;
+    int64_t turn = INT64_MAX;
+    bus_history_options told = { .logs = r->logs, .router = r->router, .shard = p, .sent = r->sent, .old = out->place };
     if (status == BUS_OK)
-        status = replay_shard(r, p, marks, skipped, count, out, err);
+        status = read_sent(r, err);
     if (status == BUS_OK)
-        status = settle_store(r, p, out, err);
+        status = bus_history_open(&told, &history, err);
+    if (status == BUS_OK)
+        status = replay_shard(r, p, history, marks, skipped, count, &turn, out, err);
+    if (status == BUS_OK)
+        status = settle_store(r, p, history, turn, out, err);
     if (status == BUS_OK)
         bus_log(BUS_INFO, "rebuild", "shard_rebuilt", "shard %d of %s: %" PRId64 " records, %" PRId64 " events left to send", p,
                 r->service->name, out->records, out->kept);
+    bus_history_close(history);
     free(marks);
     free(skipped);
     return status;

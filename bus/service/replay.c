@@ -3,11 +3,8 @@
  * turn, sees the merged order. */
 #include "service/replay.h"
 #include "base/error.h"
-#include "kafka/reader.h"
 #include <stdlib.h>
 #include <string.h>
-
-#define NEXT_MS 10000
 
 typedef struct bus_lane {
     const bus_kafka_lag *mark;
@@ -19,14 +16,12 @@ struct bus_replay {
     bus_port port;
     bus_replay_options options;
     replay_lane *lanes;
-    bus_kafka_reader *reader[2]; /* below and from the committed offsets; NULL: none there */
+    void *reader[2];       /* below and from the committed offsets; NULL: none there */
     int part;                    /* 0, 1; 2: ended */
     bool turned;
     const bus_record *head;      /* the next record; NULL: not read yet, or none */
-    bus_report *reports;
-    size_t report_count, report_cap;
     bool commit_waits;
-    int64_t taken[2], acknowledged;
+    int64_t taken[2];
     bus_error failure;
 };
 
@@ -47,8 +42,8 @@ static void advance(bus_replay *replay)
     while (!replay->head && replay->part < 2 && replay->failure.status == BUS_OK) {
         if (replay->part == 1 && !replay->turned)
             return;
-        bus_kafka_reader *reader = replay->reader[replay->part];
-        bus_status status = reader ? bus_kafka_reader_next(reader, NEXT_MS, &replay->head, &replay->failure) : BUS_CLOSED;
+        void *reader = replay->reader[replay->part];
+        bus_status status = reader ? replay->options.logs->next(reader, &replay->head, &replay->failure) : BUS_CLOSED;
         if (status == BUS_CLOSED) {
             replay->failure = (bus_error){ 0 };
             replay->head = NULL;
@@ -58,9 +53,12 @@ static void advance(bus_replay *replay)
             replay->failure.status = status;
         }
     }
-    int64_t now_ms = replay->options.clock->clock.wall_ms(&replay->options.clock->clock);
-    if (replay->head && replay->head->timestamp > now_ms)
-        bus_virtual_clock_advance(replay->options.clock, (replay->head->timestamp - now_ms) * 1000);
+}
+
+int64_t bus_replay_next_ms(bus_replay *replay)
+{
+    advance(replay);
+    return replay->head ? replay->head->timestamp : INT64_MAX;
 }
 
 /* One block: the headers, then all bytes. */
@@ -98,11 +96,13 @@ static bool copy_record(const bus_record *from, const char *topic, bus_record *o
 static size_t fetch(bus_port *port, bus_lane *lane, bus_record *out, size_t max, bus_error *err)
 {
     bus_replay *replay = of_port(port);
+    const bus_clock *clock = &replay->options.clock->clock;
     size_t n = 0;
     while (n < max) {
         advance(replay);
         const bus_record *head = replay->head;
-        if (!head || head->partition != lane->mark->partition || strcmp(head->topic, lane->mark->topic) != 0)
+        /* One whose time has not come yet waits: what falls due before it comes first. */
+        if (!head || head->timestamp > clock->wall_ms(clock) || head->partition != lane->mark->partition || strcmp(head->topic, lane->mark->topic) != 0)
             break;
         if (!copy_record(head, lane->mark->topic, &out[n])) {
             replay->failure.status = bus_fail_nomem(&replay->failure);
@@ -132,41 +132,29 @@ static int64_t end(bus_port *port, bus_lane *lane, int64_t *eof_offset)
 
 /* ---- sends */
 
+/* Out for ever: what of the rows was sent is told by their destinations, later. */
 static bus_status produce(bus_port *port, bus_channel channel, const bus_row *row, bus_error *err)
 {
-    bus_replay *replay = of_port(port);
-    if (replay->turned)
-        return BUS_OK; /* out for ever: the row stays in the outbox */
-    if (replay->report_count == replay->report_cap) {
-        size_t cap = replay->report_cap ? replay->report_cap * 2 : 1024;
-        bus_report *more = realloc(replay->reports, cap * sizeof *more);
-        if (!more)
-            return bus_fail_nomem(err);
-        replay->reports = more;
-        replay->report_cap = cap;
-    }
-    replay->reports[replay->report_count++] = (bus_report){ .channel = channel, .id = row->id, .kind = BUS_REPORT_ACKED,
-                                                            .offset = replay->acknowledged++ };
+    (void)port;
+    (void)channel;
+    (void)row;
+    (void)err;
     return BUS_OK;
 }
 
 static size_t reports(bus_port *port, bus_report *out, size_t max)
 {
-    bus_replay *replay = of_port(port);
-    size_t n = replay->report_count < max ? replay->report_count : max;
-    if (n == 0)
-        return 0;
-    memcpy(out, replay->reports, n * sizeof *out);
-    memmove(replay->reports, replay->reports + n, (replay->report_count - n) * sizeof *out);
-    replay->report_count -= n;
-    return n;
+    (void)port;
+    (void)out;
+    (void)max;
+    return 0;
 }
 
-/* Nobody needs to be woken: every row is acknowledged at once, and the rebuild steps as long as there is something to do. */
 static bool hear(bus_port *port, bool wanted)
 {
+    (void)port;
     (void)wanted;
-    return of_port(port)->report_count > 0;
+    return false;
 }
 
 static bool fatal(bus_port *port, bus_channel channel)
@@ -306,8 +294,7 @@ static bus_status open_readers(bus_replay *replay, bus_error *err)
                                                .from = { BUS_EDGE_OFFSET, from }, .to = { BUS_EDGE_OFFSET, to } };
         }
         if (count > 0)
-            status = bus_kafka_reader_open(options->config, options->where, ranges, count, BUS_READ_BY_TIME, options->timeout_ms,
-                                           &replay->reader[part], err);
+            status = options->logs->open(options->logs, ranges, count, BUS_READ_BY_TIME, &replay->reader[part], err);
     }
     free(ranges);
     return status;
@@ -340,8 +327,7 @@ void bus_replay_close(bus_replay *replay)
         return;
     for (int part = 0; part < 2; part++)
         if (replay->reader[part])
-            bus_kafka_reader_close(replay->reader[part]);
-    free(replay->reports);
+            replay->options.logs->close(replay->reader[part]);
     free(replay->lanes);
     free(replay);
 }
@@ -373,9 +359,8 @@ bus_status bus_replay_failure(const bus_replay *replay, bus_error *err)
     return replay->failure.status;
 }
 
-int64_t bus_replay_records(const bus_replay *replay, int64_t *after_commit, int64_t *acknowledged)
+int64_t bus_replay_records(const bus_replay *replay, int64_t *after_commit)
 {
     *after_commit = replay->taken[1];
-    *acknowledged = replay->acknowledged;
     return replay->taken[0] + replay->taken[1];
 }

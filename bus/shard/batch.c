@@ -41,9 +41,16 @@ static bus_outcome run_schedule(bus_shard *shard)
             return BUS_OUT_DONE;
         if (status)
             return bus_shard_redo(shard, &err);
-        status = bus_emit_scheduled(shard, &event, &err);
-        bool waits = status == BUS_MISSING || status == BUS_TOO_BIG;
+        bus_fates *fates = shard->options.fates;
+        bool waits = fates && fates->planned(fates, event.event_id);
         if (waits) {
+            event.due += BUS_FATES_PUT_OFF_MS;
+            status = bus_schedule_put(shard->store, &event, &err);
+        } else {
+            status = bus_emit_scheduled(shard, &event, &err);
+        }
+        if (status == BUS_MISSING || status == BUS_TOO_BIG) {
+            waits = true;
             bus_error why = err;
             status = schedule_again(shard, &event, &why, &err);
         }
@@ -70,6 +77,8 @@ static int64_t longest_wait_ms(const bus_shard *shard)
 static int64_t key_wait_ms(const bus_shard *shard, const bus_key *key)
 {
     int64_t grace = shard->options.limits.retry_grace_ms, wait = key->due + grace - shard->now_ms;
+    if (shard->options.fates) /* its clock is the log's, and is not set back */
+        return wait <= 0 ? 0 : wait;
     return wait <= 0 || wait - grace > longest_wait_ms(shard) + 1000 ? 0 : wait;
 }
 

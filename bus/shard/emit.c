@@ -255,9 +255,24 @@ bus_status bus_schedule(bus_tx *tx, const char *name, int64_t due, const bus_typ
     return stick(tx, bus_schedule_put(tx->shard->store, &event, &tx->error));
 }
 
+/* In a rebuild: it had been sent when this was asked first, by a clock that was later than the log's. */
+static bool sent_before(bus_shard *shard, const char *name)
+{
+    bus_fates *fates = shard->options.fates;
+    bus_scheduled event;
+    if (!fates || bus_schedule_find(shard->store, name, &shard->arena, &event, NULL))
+        return false;
+    int32_t partition = event.partition;
+    return place(shard, event.topic, event.key, event.key_len, event.event_id, &partition, NULL) == BUS_OK &&
+           fates->sent(fates, event.topic, partition, event.event_id);
+}
+
 bool bus_cancel(bus_tx *tx, const char *name)
 {
-    return !tx->error.status && !tx->discard && bus_schedule_drop(tx->shard->store, name);
+    if (tx->error.status || tx->discard)
+        return false;
+    bool sent = tx->shard->options.fates && sent_before(tx->shard, name);
+    return bus_schedule_drop(tx->shard->store, name) && !sent;
 }
 
 /* ---- a scheduled event that fell due */

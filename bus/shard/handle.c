@@ -23,6 +23,7 @@ void bus_tx_init(bus_tx *tx, bus_shard *shard, const bus_delivery *delivery)
     tx->prepared = NULL;
     tx->prepared_len = 0;
     tx->discard = delivery && delivery->replay;
+    tx->due = 0;
 }
 
 /* ---- verdicts */
@@ -231,9 +232,29 @@ static void watch(bus_shard *shard, const bus_event *event)
     atomic_store_explicit(&shard->handler_since, shard->clock->mono_us(shard->clock), memory_order_release);
 }
 
+/* The topics tell that this run failed: it fails again, whatever the handler would say now. */
+static bool failed_before(const bus_shard *shard, const bus_delivery *delivery, bus_tx *tx, bus_outcome *outcome)
+{
+    bus_fates *fates = shard->options.fates;
+    const bus_event *event = &delivery->event;
+    bus_fate fate;
+    if (!fates || delivery->replay ||
+        !fates->failed(fates, event->topic, event->partition, event->offset, delivery->letter_round, event->attempt, &fate))
+        return false;
+    snprintf(tx->reason, sizeof tx->reason, "%s", fate.reason);
+    tx->error_class = !strcmp(fate.error_class, "undecodable") ? "undecodable" : !strcmp(fate.error_class, "crash") ? "crash" :
+                      !strcmp(fate.error_class, "prepare") ? "prepare" : "handler";
+    tx->due = fate.due;
+    *outcome = fate.dead ? BUS_OUT_DEAD : BUS_OUT_RETRY;
+    return true;
+}
+
 bus_outcome bus_handle(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job, bus_tx *tx)
 {
+    bus_outcome told;
     bus_tx_init(tx, shard, delivery);
+    if (shard->options.fates && failed_before(shard, delivery, tx, &told))
+        return told;
     if (delivery->undecodable) {
         tx->error_class = "undecodable";
         memcpy(tx->reason, delivery->fault, sizeof tx->reason);

@@ -85,6 +85,7 @@ struct bus_tx {
     const char *error_class;        /* "handler", "undecodable", "crash", "behind", ... */
     const void *prepared; size_t prepared_len;
     bool discard;                   /* emits vanish: a replay */
+    int64_t due;                    /* of a failure that the topics told of (shard/fates.h): when it runs again; 0: by its tier */
 };
 
 /* ---- relay */

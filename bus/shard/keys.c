@@ -113,7 +113,7 @@ static bus_status send_retry(bus_shard *shard, const bus_delivery *delivery, con
 }
 
 /* The head failed its `attempt`-th run and waits for the next. */
-static bus_outcome wait(bus_shard *shard, bus_key *key, const bus_delivery *delivery, int attempt, const char *reason)
+static bus_outcome wait(bus_shard *shard, bus_key *key, const bus_delivery *delivery, int attempt, const bus_tx *why)
 {
     bus_error err = { 0 };
     if (!bus_key_touch(shard->store, key))
@@ -121,12 +121,12 @@ static bus_outcome wait(bus_shard *shard, bus_key *key, const bus_delivery *deli
     const bus_input *tier = bus_router_tier(shard->options.router, attempt);
     key->state = BUS_KEY_WAITING;
     key->attempt = attempt;
-    key->due = shard->now_ms + (tier ? tier->delay_ms : 1000);
+    key->due = why->due ? why->due : shard->now_ms + (tier ? tier->delay_ms : 1000);
     if (!key->first_failed)
         key->first_failed = shard->now_ms;
     snprintf(key->event_id, sizeof key->event_id, "%s", delivery->event.id);
     bus_count(&shard->metrics.retried, 1);
-    if (tier && send_retry(shard, delivery, key, tier, reason, &err))
+    if (tier && send_retry(shard, delivery, key, tier, why->reason, &err))
         return store_failed(shard, &err);
     BUS_FAILPOINT("key-waiting");
     return BUS_OUT_RETRY;
@@ -166,7 +166,11 @@ static bus_outcome arrive_behind(bus_shard *shard, bus_key *key, const bus_deliv
         bus_count(&shard->metrics.duplicates, 1);
         return BUS_OUT_DONE;
     }
-    if (key->parked >= shard->options.limits.parked_per_key) {
+    bus_fate fate;
+    bus_fates *fates = shard->options.fates;
+    bool behind = fates && fates->failed(fates, delivery->event.topic, delivery->event.partition, delivery->event.offset,
+                                         delivery->letter_round, 1, &fate) && !strcmp(fate.error_class, "behind");
+    if (behind || (!fates && key->parked >= shard->options.limits.parked_per_key)) {
         bus_tx why;
         bus_tx_init(&why, shard, delivery);
         why.error_class = "behind";
@@ -270,7 +274,7 @@ bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slo
         return store_failed(shard, &err);
     if (bus_key_touch(shard->store, key))
         key->round = delivery->letter_round;
-    return wait(shard, key, delivery, 1, tx.reason);
+    return wait(shard, key, delivery, 1, &tx);
 }
 
 /* ---- the head */
@@ -386,7 +390,7 @@ static bus_outcome head_failed(bus_shard *shard, bus_key *key, bus_delivery *del
     if (outcome == BUS_OUT_RETRY && run < attempts) {
         if (!later)
             judge(input, true);
-        return wait(shard, key, delivery, run, tx->reason);
+        return wait(shard, key, delivery, run, tx);
     }
     if (!may_die(shard, input))
         return defer(shard, key, input);

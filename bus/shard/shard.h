@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "codec/catalog.h"
+#include "shard/fates.h"
 #include "shard/ids.h"
 #include "shard/metrics.h"
 #include "shard/router.h"
@@ -58,6 +59,7 @@ typedef struct bus_shard_options {
     bus_limits limits;
     int64_t cache_bytes;
     const char *vfs, *synchronous; /* see store.h */
+    bus_fates *fates;           /* of a rebuild; NULL otherwise */
     bool init;                  /* --init: a new store may be made although the group's commits name another */
     void (*wake)(void *opaque); /* from any thread: the shard has something to do */
     void *wake_opaque;

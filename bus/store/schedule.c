@@ -125,4 +125,27 @@ bus_status bus_schedule_take(bus_store *store, int64_t now, bus_arena *arena, bu
     return BUS_OK;
 }
 
+bus_status bus_schedule_find(bus_store *store, const char *name, bus_arena *arena, bus_scheduled *out, bus_error *err)
+{
+    bus_error local;
+    err = err ? err : &local;
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_SCHEDULE_FIND, err);
+    if (!stmt)
+        return err->status;
+    bus_bind_text(stmt, 1, name);
+    int rc = bus_step(store, stmt);
+    bus_scheduled row = { 0 };
+    bus_status status = BUS_OK;
+    if (rc == SQLITE_DONE)
+        status = bus_fail(err, BUS_MISSING, "%s: nothing is scheduled as '%.80s'", store->path, name);
+    else if (rc != SQLITE_ROW)
+        status = bus_store_fail(store, rc, "reading the schedule", err);
+    else if (!copy(stmt, arena, &row))
+        status = bus_fail_nomem(err);
+    sqlite3_reset(stmt);
+    if (status == BUS_OK)
+        *out = row;
+    return status;
+}
+
 const bus_group bus_group_schedule = { .load = find_next };

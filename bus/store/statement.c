@@ -92,6 +92,7 @@ static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_SCHEDULE_DUE] = "SELECT due FROM bus_schedule ORDER BY due, id LIMIT 1",
     [BUS_SQL_SCHEDULE_FIRST] = "SELECT id, name, due, event_id, topic, partition, key, headers, value FROM bus_schedule"
                                " WHERE due <= ?1 ORDER BY due, id LIMIT 1",
+    [BUS_SQL_SCHEDULE_FIND] = "SELECT id, name, due, event_id, topic, partition, key, headers, value FROM bus_schedule WHERE name = ?1",
     [BUS_SQL_SCHEDULE_DELETE] = "DELETE FROM bus_schedule WHERE id = ?1",
     [BUS_SQL_ANSWER_LOAD] = "SELECT question FROM bus_answer",
     [BUS_SQL_ANSWER_GET] = "SELECT answer FROM bus_answer WHERE question = ?1",

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """A rebuild neither loses nor repeats nor changes: killed at each of its renames, without a file, after bus_transact."""
+import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
-from lab import BUILD, check, equal, main, test
+from lab import BUILD, check, equal, eventually, main, test
 from fleet import bus_json, bus_says, make_topics, records, store
 
 OK, PARTIAL, REFUSED = 0, 3, 5
@@ -57,6 +59,45 @@ def killed_at_each_rename(lab):
                   "the old store, kept aside")
         db.close()
     equal(len({e["header"]["ce_id"] for e in records(service, "renamed.events")}), count, "events, by id")
+
+
+@test
+def nothing_is_lost_repeated_or_changed(lab):
+    """Waiting, parked, held, planned, fired, cancelled; outputs that expired; a handler that was repaired since."""
+    service = make_topics(lab.service("states", env={"ECHO_HOLD": "1"}, retry__tiers="100ms,10m", reject__ratio__percent=0), 1)
+    lab.kafka.produce("states.commands", [("k1", "1"), ("k1", "2 retry:3"), ("k1", "3"), ("k2", "4 broken"), ("k2", "5"), ("k3", "6 plan:600000"),
+                                          ("k4", "7 plan:300")])
+    service.start()
+    service.done(3)
+    eventually("the plan has fired", 20, lambda: len(records(service, "states.events")) == 4)
+    lab.kafka.produce("states.commands", [("k4", "8 cancel"), ("k5", "9")])
+    service.done(5)
+    eventually("one waits for its third run, a letter is open", 20, lambda: service.sql("SELECT attempt FROM bus_key WHERE state = 1") == [(2,)] and
+               len(service.letters()) == 1)
+    eventually("all is sent", 20, lambda: service.metric("bus_outbox_rows") == 0)
+    service.stop()
+    sent = records(service, "states.events")
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as plan:
+        json.dump({"partitions": [{"topic": "states.events", "partition": 0, "offset": 3}], "version": 1}, plan)
+        plan.flush()
+        lab.kafka.tool("kafka-delete-records", "--offset-json-file", plan.name)
+
+    service.environment["ECHO_FIXED"] = "1"
+    told = rebuild(service, "--replace")
+    equal(told["differing_tables"], 0, f"tables that differ {told['tables']} {told['rows']}")
+    equal({t["table"]: t["new_rows"] for t in told["tables"]}, {"bus_key": 2, "bus_letter": 1, "bus_parked": 4, "bus_schedule": 1, "effect": 5,
+                                                               "last": 4}, "rows compared")
+    equal([(s["to_send"], s["same"], s["replaced"]) for s in told["stores"]], [(0, True, True)], "what is left to send")
+
+    service.start()
+    eventually("all is sent", 20, lambda: service.metric("bus_outbox_rows") == 0)
+    equal(len(records(service, "states.events")), len(sent) - 3, "nothing is sent again")
+    bus_json(service, "dlq", "redrive", "--wait", "40s", "--all", "-s", "states", "--yes")
+    service.done(7)
+    eventually("all is sent", 20, lambda: service.metric("bus_outbox_rows") == 0)
+    service.stop()
+    equal(service.sql("SELECT number FROM effect WHERE key = 'k2' ORDER BY pos"), [(4,), (5,)], "the letter's key goes on, in order")
+    equal(len(records(service, "states.events")), len(sent) - 3 + 2, "what they emit leaves")
 
 
 @test

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ * Fates: what a shard asks while it is rebuilt: the topics tell what became of an event the first time, and its handler is not asked
+ * again whether it fails. A running service has none. */
+#ifndef BUS_SHARD_FATES_H
+#define BUS_SHARD_FATES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct bus_fate {
+    bool dead;                  /* a letter was opened; else it waited for its next run */
+    int64_t due;                /* of that, ms; 0: not told */
+    char reason[256], error_class[32];
+} bus_fate;
+
+typedef struct bus_fates bus_fates;
+struct bus_fates {
+    /* Did the event of that place fail in its `run`-th run (from 1) after its letter's round `round` (0: it had none yet)? */
+    bool (*failed)(bus_fates *fates, const char *topic, int32_t partition, int64_t offset, int round, int run, bus_fate *out);
+    /* Has the event of this id, planned for a partition of the topic, been sent? */
+    bool (*sent)(bus_fates *fates, const char *topic, int32_t partition, const char *event_id);
+    /* Does it still wait to be sent, although it is due? */
+    bool (*planned)(bus_fates *fates, const char *event_id);
+};
+
+/* What shall still wait when the rebuild ends is put off by this; whoever made the fates takes it back. */
+#define BUS_FATES_PUT_OFF_MS (INT64_C(1) << 45)
+
+#endif

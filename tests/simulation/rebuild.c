@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT
+ * A rebuilt store is the store that was: whatever waited, was held, planned, cancelled or unsent when the service stopped. The live run is the
+ * oracle: rows of the service, and the library's tables as `bus rebuild` compares them. See support/scene.h for what the service does. */
+#include "support/scene_rebuild.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* The rebuilt store equals the old one, and `kept` events are left to send. */
+static bus_rebuilt is_the_same(scene *s, int64_t kept)
+{
+    bus_rebuilt rebuilt = scene_rebuild(s);
+    assert_string_equal(scene_differences(s, &rebuilt), "");
+    assert_int_equal(rebuilt.kept, kept);
+    return rebuilt;
+}
+
+/* The service goes on with the rebuilt store. */
+static void go_on(scene *s, const bus_rebuilt *rebuilt)
+{
+    scene_take_rebuilt(s, rebuilt);
+    scene_start(s);
+    assert_int_equal(scene_failure(s), BUS_OK);
+}
+
+static void what_was_done_is_done_again(void **state)
+{
+    scene *s = *state;
+    for (int i = 0; i < 30; i++) {
+        char text[40], key[8];
+        snprintf(text, sizeof text, "e%d emit=%d", i, i % 3);
+        snprintf(key, sizeof key, "k%d", i % 4);
+        scene_send(s, i % 2 ? "in" : "slow", key, text);
+        scene_pass(s, 100);
+    }
+    scene_pass(s, 5000);
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    assert_int_equal(rebuilt.dropped, 30);
+    go_on(s, &rebuilt);
+}
+
+/* (a) It waits for a retry: no effect yet, nothing sent; it goes on waiting, and what it emits leaves. */
+static void what_waits_goes_on_waiting(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a retry=2 emit");
+    scene_send(s, "in", "k", "b emit");
+    scene_send(s, "in", "other", "c emit");
+    scene_pass(s, 3000); /* its second run has failed, the third is due in 10 s */
+    assert_string_equal(scene_effects(s), "c");
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    go_on(s, &rebuilt);
+    scene_pass(s, 30000);
+    assert_string_equal(scene_effects(s), "c a b");
+    assert_string_equal(scene_topic(s, "svc.events"), "c1 a1 b1");
+}
+
+/* The same with the store lost: its effects are there, and what it emits leaves. */
+static void what_waited_in_a_lost_store_is_sent(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a retry=1 emit");
+    scene_send(s, "in", "k", "b emit");
+    scene_run(s);
+    scene_stop(s);
+    scene_lose_store(s);
+    bus_virtual_clock_advance(&s->clock, INT64_C(60000000));
+    bus_rebuilt rebuilt = scene_rebuild(s);
+    assert_int_equal(rebuilt.kept, 2);
+    go_on(s, &rebuilt);
+    scene_pass(s, 30000);
+    assert_string_equal(scene_effects(s), "a b");
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 b1");
+}
+
+/* (b) A letter is open and the handler is repaired since: it stays a letter, and its redrive works. */
+static void a_letter_stays_open_though_its_handler_is_repaired(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "held", "k", "a reject emit");
+    scene_send(s, "held", "k", "b emit");
+    scene_send(s, "in", "k", "c retry=9 emit");
+    scene_send(s, "in", "k", "d emit");
+    scene_pass(s, 60000);
+    assert_string_equal(scene_letters(s), "handler:open:1 handler:open:1");
+    s->mended = true;
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    go_on(s, &rebuilt);
+    assert_string_equal(scene_effects(s), "d");
+    scene_command(s, 0, "redrive", 0);
+    scene_command(s, 1, "redrive", 0);
+    scene_pass(s, 30000);
+    assert_string_equal(scene_topic(s, "svc.events"), "d1 a1 c1 b1");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter WHERE state IN (1, 2)"), 0);
+    rebuilt = is_the_same(s, 0); /* what was redriven is, again */
+}
+
+static void letters_of_each_round_and_state(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "held", "a", "a retry=9 emit");
+    scene_send(s, "held", "b", "b reject emit");
+    scene_send(s, "in", "c", "c reject emit");
+    scene_send(s, "in", "d", "d reject emit");
+    scene_pass(s, 60000);
+    for (int i = 0; i < 4; i++)
+        scene_command(s, i, "redrive", 0);
+    scene_pass(s, 60000);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter WHERE round = 2 AND state = 1"), 4);
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    go_on(s, &rebuilt);
+    scene_send(s, "held", "b", "after");
+    scene_command(s, 4, "discard", 2);
+    scene_pass(s, 1000);
+    s->mended = true;
+    scene_command(s, 5, "redrive", 2);
+    scene_pass(s, 60000);
+    is_the_same(s, 0);
+}
+
+/* (c) Records of one fetch are not of one time. */
+static void schedules_fire_are_cancelled_and_pend_as_they_did(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a schedule=500 name=fired");
+    scene_send(s, "in", "k", "b schedule=500 name=stopped");
+    scene_send(s, "in", "k", "c schedule=90000 name=pending");
+    scene_pass(s, 100);
+    scene_send(s, "in", "k", "d cancel=stopped");
+    scene_pass(s, 1000);
+    assert_true(s->cancelled);
+    scene_send(s, "in", "k", "e cancel=fired");
+    scene_pass(s, 1000);
+    assert_false(s->cancelled);
+    assert_string_equal(scene_topic(s, "svc.events"), "a");
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    go_on(s, &rebuilt);
+    scene_pass(s, 100000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a c");
+}
+
+/* The cancelling event was sent before the plan fell due, and handled after. */
+static void a_cancel_that_came_too_late_comes_too_late_again(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a due=500 name=x");
+    scene_run(s);
+    s->weather = true;
+    scene_send(s, "slow", "k", "wait pause cancel=x");
+    scene_pass(s, 5000);
+    s->weather = false;
+    scene_pass(s, 60000);
+    assert_false(s->cancelled);
+    s->cancelled = true;
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    assert_false(s->cancelled);
+    go_on(s, &rebuilt);
+    scene_pass(s, 1000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a");
+}
+
+/* (d) What retention has deleted of the outputs had been sent. */
+static void outputs_that_expired_are_not_sent_again(void **state)
+{
+    scene *s = *state;
+    for (int i = 0; i < 10; i++) {
+        char text[40];
+        snprintf(text, sizeof text, "e%d emit", i);
+        scene_send(s, "in", "k", text);
+        scene_pass(s, 1000);
+    }
+    scene_pass(s, 5000);
+    bus_memory_truncate_before(s->cluster, "svc.events", 0, 6);
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    assert_int_equal(rebuilt.expired, 6);
+    bus_memory_truncate_before(s->cluster, "svc.events", 0, 10); /* and when all are gone */
+    scene_start(s);
+    scene_pass(s, 1000);
+    scene_stop(s);
+    scene_lose_store(s);
+    unlink(rebuilt.store);
+    rebuilt = scene_rebuild(s);
+    assert_int_equal(rebuilt.expired, 10);
+    assert_int_equal(rebuilt.kept, 0);
+    go_on(s, &rebuilt);
+    scene_pass(s, 5000);
+    assert_int_equal(bus_memory_end(s->cluster, "svc.events", 0), 10);
+}
+
+static bus_memory_fate lose_ack(scene *s, const bus_row *row, bus_channel channel)
+{
+    (void)s;
+    (void)row;
+    (void)channel;
+    return BUS_FATE_LOST_ACK;
+}
+
+/* Rows on their way when the process died: what arrived is not sent again, what did not is, and whatever came meanwhile too. */
+static void what_was_under_way_is_sent_once(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a emit");
+    scene_pass(s, 5000);
+    s->fate = scene_hold_all;
+    scene_send(s, "in", "k", "b emit=3");
+    scene_run(s);
+    s->fate = lose_ack;
+    assert_int_equal(bus_memory_deliver_some(bus_host_transport(s->host), 1), 1); /* stored, not told */
+    scene_stop(s);
+    s->fate = NULL;
+    scene_send(s, "in", "k", "new emit");
+    bus_rebuilt rebuilt = scene_rebuild(s);
+    assert_int_equal(rebuilt.after_commit, 2);
+    assert_int_equal(rebuilt.kept, 3);
+    scene_lose_store(s);
+    go_on(s, &rebuilt);
+    scene_pass(s, 5000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 b1 b2 b3 new1");
+    assert_string_equal(scene_effects(s), "a b new");
+}
+
+/* A prepare step that failed, and one that kills: as the topics tell. */
+static void steps_and_deaths_are_as_they_were(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "steps", "k", "a retry=1 emit");
+    scene_send(s, "steps", "k", "b emit");
+    scene_send(s, "in", "x", "c die");
+    scene_pass(s, 60000);
+    assert_string_equal(scene_letters(s), "crash:open:1");
+    int runs = s->runs;
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    assert_int_equal(s->runs - runs, 2); /* what failed is not run again, nor what kills */
+    go_on(s, &rebuilt);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(what_was_done_is_done_again), TEST(what_waits_goes_on_waiting), TEST(what_waited_in_a_lost_store_is_sent),
+        TEST(a_letter_stays_open_though_its_handler_is_repaired), TEST(letters_of_each_round_and_state),
+        TEST(schedules_fire_are_cancelled_and_pend_as_they_did), TEST(a_cancel_that_came_too_late_comes_too_late_again),
+        TEST(outputs_that_expired_are_not_sent_again), TEST(what_was_under_way_is_sent_once), TEST(steps_and_deaths_are_as_they_were),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * Rebuild of a scene's (or a simulation's) store from the topics in memory, by the code that does it from Kafka. */
+#ifndef TESTS_SUPPORT_SCENE_REBUILD_H
+#define TESTS_SUPPORT_SCENE_REBUILD_H
+
+#include "ops/compare.h"
+#include "service/rebuild.h"
+#include "shard/memory_transport.h"
+#include "support/scene.h"
+
+typedef struct memory_rebuild {
+    const bus_service *service;
+    bus_memory_cluster *cluster;
+    bus_catalog *catalog;
+    const char *data;                /* where <service>/<p>.db are; the new ones go to <data>/rebuilt */
+    const char *retry_tiers;
+    int attempts, shards;
+    int64_t now_ms;
+} memory_rebuild;
+
+/* Makes the store of one shard again, the service stopped. */
+bus_status memory_rebuild_shard(const memory_rebuild *how, int shard, bus_rebuilt *out, bus_error *err);
+
+/* Of the scene, stopped; the new store stays beside the old one, and is compared with it. Fails the test if it cannot be made. */
+bus_rebuilt scene_rebuild(scene *scene);
+/* What differs, "" if nothing: "table: old row | new row". Valid until the next. */
+const char *scene_differences(scene *scene, const bus_rebuilt *rebuilt);
+/* Puts the new store in the old one's place; the old one is gone. */
+void scene_take_rebuilt(scene *scene, const bus_rebuilt *rebuilt);
+
+#endif
