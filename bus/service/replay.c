@@ -102,7 +102,8 @@ static size_t fetch(bus_port *port, bus_lane *lane, bus_record *out, size_t max,
         advance(replay);
         const bus_record *head = replay->head;
         /* One whose time has not come yet waits: what falls due before it comes first. */
-        if (!head || head->timestamp > clock->wall_ms(clock) || head->partition != lane->mark->partition || strcmp(head->topic, lane->mark->topic) != 0)
+        if (!head || head->timestamp > clock->wall_ms(clock) || head->partition != lane->mark->partition ||
+            strcmp(head->topic, lane->mark->topic) != 0)
             break;
         if (!copy_record(head, lane->mark->topic, &out[n])) {
             replay->failure.status = bus_fail_nomem(&replay->failure);

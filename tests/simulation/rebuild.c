@@ -193,6 +193,51 @@ static void outputs_that_expired_are_not_sent_again(void **state)
     assert_int_equal(bus_memory_end(s->cluster, "svc.events", 0), 10);
 }
 
+static bool compacted(const bus_record *record)
+{
+    return strcmp(record->topic, "svc.events") == 0 && record->offset != 4 && record->offset != 5;
+}
+
+/* Of each key the last is there; one that had not left does. */
+static void outputs_that_were_compacted_are_not_sent_again(void **state)
+{
+    scene *s = *state;
+    for (int i = 0; i < 6; i++) {
+        char text[40];
+        snprintf(text, sizeof text, "e%d emit", i);
+        scene_send(s, "in", i % 2 ? "odd" : "even", text);
+        scene_pass(s, 1000);
+    }
+    scene_send(s, "in", "third", "e6 retry=1 emit");
+    scene_run(s);
+    scene_stop(s);
+    scene_lose_store(s);
+    bus_virtual_clock_advance(&s->clock, INT64_C(60000000));
+    bus_rebuilt rebuilt = scene_rebuild_without(s, compacted);
+    assert_int_equal(rebuilt.expired, 4);
+    assert_int_equal(rebuilt.kept, 1);
+    go_on(s, &rebuilt);
+    scene_pass(s, 5000);
+    assert_string_equal(scene_topic(s, "svc.events"), "e01 e11 e21 e31 e41 e51 e61");
+}
+
+/* Answers, tombstones, events without a key, and what nobody can read. */
+static void answers_and_what_has_no_key(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", NULL, "a emit");
+    scene_send(s, "in", NULL, "b retry=1 emit");
+    scene_send(s, "in", NULL, "c reject emit");
+    scene_send(s, "typed", "k", "d emit=2");
+    scene_send_raw(s, "typed", "k", NULL, NULL, 0);
+    scene_send_raw(s, "typed", "k", "inventory.ReleaseStock", "\xff\xff", 2);
+    scene_send(s, "typed", "k", "e emit");
+    scene_pass(s, 20000);
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    go_on(s, &rebuilt);
+    is_the_same(s, 0);
+}
+
 static bus_memory_fate lose_ack(scene *s, const bus_row *row, bus_channel channel)
 {
     (void)s;
@@ -247,7 +292,7 @@ int main(void)
         TEST(what_was_done_is_done_again), TEST(what_waits_goes_on_waiting), TEST(what_waited_in_a_lost_store_is_sent),
         TEST(a_letter_stays_open_though_its_handler_is_repaired), TEST(letters_of_each_round_and_state),
         TEST(schedules_fire_are_cancelled_and_pend_as_they_did), TEST(a_cancel_that_came_too_late_comes_too_late_again),
-        TEST(outputs_that_expired_are_not_sent_again), TEST(what_was_under_way_is_sent_once), TEST(steps_and_deaths_are_as_they_were),
+        TEST(outputs_that_expired_are_not_sent_again), TEST(outputs_that_were_compacted_are_not_sent_again), TEST(answers_and_what_has_no_key), TEST(what_was_under_way_is_sent_once), TEST(steps_and_deaths_are_as_they_were),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,10 +18,11 @@
 
 /* ---- logs */
 
-typedef struct memory_logs { bus_logs logs; bus_memory_cluster *cluster; } memory_logs;
+typedef struct memory_logs { bus_logs logs; bus_memory_cluster *cluster; bool (*gone)(const bus_record *record); } memory_logs;
 
 typedef struct memory_reader {
     bus_memory_cluster *cluster;
+    bool (*gone)(const bus_record *record);
     bus_read_order order;
     bus_span *span;
     size_t count;
@@ -41,6 +42,7 @@ static bus_status open_reader(bus_logs *logs, const bus_range *ranges, size_t co
     bus_memory_cluster *cluster = ((memory_logs *)logs)->cluster;
     memory_reader *reader = calloc(1, sizeof *reader);
     reader->cluster = cluster;
+    reader->gone = ((memory_logs *)logs)->gone;
     reader->order = order;
     for (size_t i = 0; i < count; i++) {
         int32_t partitions = 0;
@@ -72,7 +74,8 @@ static bus_status next(void *opaque, const bus_record **out, bus_error *err)
     (void)err;
     for (size_t i = 0; i < reader->count; i++) {
         bus_span *span = &reader->span[i];
-        while (span->next < span->to && !bus_memory_read(reader->cluster, span->topic, span->partition, span->next, &record))
+        while (span->next < span->to && (!bus_memory_read(reader->cluster, span->topic, span->partition, span->next, &record) ||
+                                         (reader->gone && reader->gone(&record))))
             span->next++;
         if (span->next >= span->to || (first && reader->order == BUS_READ_ANY))
             continue;
@@ -124,7 +127,7 @@ static void find_marks(rebuild *r, const memory_rebuild *how)
 bus_status memory_rebuild_shard(const memory_rebuild *how, int shard, bus_rebuilt *out, bus_error *err)
 {
     memory_logs logs = { .logs = { .open = open_reader, .next = next, .span_count = span_count, .span = span, .close = close_reader },
-                         .cluster = how->cluster };
+                         .cluster = how->cluster, .gone = how->gone };
     bus_rebuild_report report = { .shard = calloc((size_t)how->shards, sizeof *report.shard) };
     rebuild r = { .service = how->service, .config = bus_config_new(), .report = &report, .at_ms = how->now_ms, .timeout_ms = 1000,
                   .catalog = how->catalog, .shards = how->shards, .logs = &logs.logs };
@@ -155,17 +158,22 @@ bus_status memory_rebuild_shard(const memory_rebuild *how, int shard, bus_rebuil
 
 /* ---- of a scene */
 
-bus_rebuilt scene_rebuild(scene *s)
+bus_rebuilt scene_rebuild_without(scene *s, bool (*gone)(const bus_record *record))
 {
     memory_rebuild how = { .service = &s->service, .cluster = s->cluster, .catalog = s->catalog, .data = s->data, .shards = 1,
                            .retry_tiers = s->options.retry_tiers, .attempts = s->options.attempts,
-                           .now_ms = s->clock.clock.wall_ms(&s->clock.clock) };
+                           .gone = gone, .now_ms = s->clock.clock.wall_ms(&s->clock.clock) };
     bus_rebuilt out;
     bus_error err = { 0 };
     scene_stop(s);
     if (memory_rebuild_shard(&how, 0, &out, &err) != BUS_OK)
         fail_msg("%s", err.text);
     return out;
+}
+
+bus_rebuilt scene_rebuild(scene *s)
+{
+    return scene_rebuild_without(s, NULL);
 }
 
 const char *scene_differences(scene *s, const bus_rebuilt *rebuilt)

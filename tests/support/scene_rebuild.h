@@ -16,6 +16,7 @@ typedef struct memory_rebuild {
     const char *retry_tiers;
     int attempts, shards;
     int64_t now_ms;
+    bool (*gone)(const bus_record *record); /* compaction has taken it; NULL: none */
 } memory_rebuild;
 
 /* Makes the store of one shard again, the service stopped. */
@@ -23,6 +24,7 @@ bus_status memory_rebuild_shard(const memory_rebuild *how, int shard, bus_rebuil
 
 /* Of the scene, stopped; the new store stays beside the old one, and is compared with it. Fails the test if it cannot be made. */
 bus_rebuilt scene_rebuild(scene *scene);
+bus_rebuilt scene_rebuild_without(scene *scene, bool (*gone)(const bus_record *record));
 /* What differs, "" if nothing: "table: old row | new row". Valid until the next. */
 const char *scene_differences(scene *scene, const bus_rebuilt *rebuilt);
 /* Puts the new store in the old one's place; the old one is gone. */

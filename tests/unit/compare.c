@@ -112,6 +112,27 @@ static void tables_and_columns_that_differ(void **state)
     assert_int_equal(c.table[2].verdict, BUS_TABLE_COLUMNS);
 }
 
+#define OWN "CREATE TABLE bus_key(id INTEGER PRIMARY KEY, scope, key, state, attempt, event_id);" \
+            "CREATE TABLE bus_parked(key_id, n, event_id, topic, partition, offset, value, PRIMARY KEY (key_id, n));" \
+            "CREATE TABLE bus_letter(id PRIMARY KEY, event_id, scope, round, state, at);" \
+            "CREATE TABLE bus_schedule(id INTEGER PRIMARY KEY, name, due, event_id, topic, key, value);"
+
+static void the_librarys_tables_are_compared(void **state)
+{
+    pair *p = *state;
+    make(p->old, OWN "INSERT INTO bus_key VALUES(7, 's', 'k', 1, 2, 'e'); INSERT INTO bus_parked VALUES(7, 40, 'e', 't', 0, 3, 'v'), (7, 41, 'f', 't', 0, 4, 'v');"
+                     "INSERT INTO bus_letter VALUES('l', 'e', 's', 1, 1, 1000); INSERT INTO bus_schedule VALUES(3, 'n', 5, 'x', 't', 'k', 'v');");
+    make(p->fresh, OWN "INSERT INTO bus_key VALUES(9, 's', 'k', 1, 2, 'e'); INSERT INTO bus_parked VALUES(9, 50, 'e', 't', 0, 3, 'v'), (9, 52, 'f', 't', 0, 4, 'v');"
+                       "INSERT INTO bus_letter VALUES('l', 'e', 's', 1, 3, 2000);");
+    bus_comparison c = compare(p); /* other ids and times are no difference; a letter's state and a schedule that is gone are */
+    assert_int_equal(c.count, 4);
+    assert_int_equal(c.differing, 2);
+    assert_string_equal(c.table[1].name, "bus_letter");
+    assert_string_equal(c.table[1].only_old[0], "event_id='e', id='l', round=1, scope='s', state=1");
+    assert_string_equal(c.table[3].name, "bus_schedule");
+    assert_int_equal(c.table[3].only_old_count, 1);
+}
+
 static void at_most_ten_rows_a_side(void **state)
 {
     pair *p = *state;
@@ -275,7 +296,7 @@ static void a_note_that_cannot_be_read_refuses(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = { TEST(same_rows_in_another_order), TEST(rows_that_differ_are_listed), TEST(tables_and_columns_that_differ),
+    const struct CMUnitTest tests[] = { TEST(same_rows_in_another_order), TEST(rows_that_differ_are_listed), TEST(tables_and_columns_that_differ), TEST(the_librarys_tables_are_compared),
         TEST(at_most_ten_rows_a_side), TEST(what_is_no_store), TEST(a_swap_moves_each_store_with_its_wal), TEST(a_swap_into_an_empty_place),
         TEST(a_held_shard_is_not_swapped), TEST(a_note_that_cannot_be_read_refuses),
 #ifdef BUS_FAILPOINTS
