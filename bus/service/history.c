@@ -104,7 +104,8 @@ static bool take(bus_history *history, const bus_router *router, const bus_recor
     return add(history, &envelope, &what);
 }
 
-/* Retry records do not tell their round: it is that of the letter before them. */
+/* Retry records do not tell their round: it is that of the letter before them. A letter, its redrive and the next failure may have one
+ * time; then a run that the round has had already tells that it is another round's. One that was sent twice is the same. */
 static void number_rounds(bus_history *history)
 {
     size_t at = 0, len;
@@ -112,11 +113,17 @@ static void number_rounds(bus_history *history)
     void *value;
     while (bus_map_next(&history->failures, &at, &key, &len, &value)) {
         int round = 0;
+        const failure *last = NULL; /* retry of the round */
         for (failure *each = value; each; each = each->next) {
+            bool next = each->fate.dead ? each->round >= round : last && each->run <= last->run && each->fate.due != last->fate.due;
+            if (next) {
+                round = each->fate.dead ? each->round + 1 : round + 1;
+                last = NULL;
+            }
             if (each->fate.dead)
-                round = each->round + 1;
-            else
-                each->round = round;
+                continue;
+            each->round = round;
+            last = each;
         }
     }
 }
@@ -148,7 +155,6 @@ static bus_status read_topics(bus_history *history, const bus_history_options *o
         if (!take(history, options->router, record))
             status = bus_fail_nomem(err);
     options->logs->close(reader);
-    number_rounds(history);
     return status == BUS_CLOSED ? BUS_OK : status;
 }
 
@@ -166,19 +172,68 @@ static bool note_all(sqlite3 *db, const char *sql, bus_map *into, void *self)
     return rc == SQLITE_DONE;
 }
 
-static void read_old(bus_history *history, const char *path)
+/* Retry and letter records that had not left: their failures are in no topic yet. */
+static bool take_unsent(bus_history *history, const bus_router *router, sqlite3 *db)
 {
-    static const char waiting[] = "SELECT p.topic || '/' || p.partition || '/' || p.offset || ' ' || k.round || ' ' || k.attempt FROM bus_key k"
-                                  " JOIN bus_parked p ON p.key_id = k.id AND p.n = (SELECT min(n) FROM bus_parked WHERE key_id = k.id)"
-                                  " WHERE k.state = 1 AND k.attempt > 0";
+    sqlite3_stmt *ask = NULL;
+    bool ok = true;
+    int rc = sqlite3_prepare_v2(db, "SELECT d.topic, o.headers FROM bus_outbox o JOIN bus_destination d ON d.id = o.destination ORDER BY o.id", -1, &ask,
+                                NULL);
+    while (rc == SQLITE_OK && ok && (rc = sqlite3_step(ask)) == SQLITE_ROW) {
+        bus_record record = { .topic = (const char *)sqlite3_column_text(ask, 0) };
+        const void *packed = sqlite3_column_blob(ask, 1);
+        size_t len = (size_t)sqlite3_column_bytes(ask, 1), count = bus_headers_count(packed, len);
+        bus_header *headers = record.topic && count != SIZE_MAX ? calloc(count + 1, sizeof *headers) : NULL;
+        record.headers = headers;
+        record.header_count = headers ? bus_headers_unpack(packed, len, headers, count) : 0;
+        ok = headers && take(history, router, &record);
+        free(headers);
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(ask);
+    return ok && rc == SQLITE_DONE;
+}
+
+/* Heads that wait for their next run. One that came by a command has its letter's round from there. */
+static bool note_waiting(bus_history *history, sqlite3 *db)
+{
+    static const char sql[] = "SELECT p.topic, p.partition, p.offset, k.round, k.attempt, p.headers FROM bus_key k"
+                              " JOIN bus_parked p ON p.key_id = k.id AND p.n = (SELECT min(n) FROM bus_parked WHERE key_id = k.id)"
+                              " WHERE k.state = 1 AND k.attempt > 0";
+    sqlite3_stmt *ask = NULL;
+    bool ok = true;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &ask, NULL);
+    while (rc == SQLITE_OK && ok && (rc = sqlite3_step(ask)) == SQLITE_ROW) {
+        const void *packed = sqlite3_column_blob(ask, 5);
+        size_t size = (size_t)sqlite3_column_bytes(ask, 5), count = bus_headers_count(packed, size);
+        const char *topic = (const char *)sqlite3_column_text(ask, 0);
+        bus_header *headers = topic && count != SIZE_MAX ? calloc(count + 1, sizeof *headers) : NULL;
+        bus_envelope envelope = { 0 };
+        char text[PLACE_MOST + 40];
+        ok = headers && bus_headers_unpack(packed, size, headers, count) == count;
+        int round = sqlite3_column_int(ask, 3);
+        if (ok && bus_envelope_read(headers, count, &envelope, NULL) == BUS_OK && envelope.command == BUS_COMMAND_REDRIVE)
+            round = envelope.command_round;
+        size_t len = ok ? place_text(topic, (int)strlen(topic), sqlite3_column_int(ask, 1), sqlite3_column_int64(ask, 2), text) : 0;
+        len += ok ? (size_t)snprintf(text + len, sizeof text - len, " %d %d", round, sqlite3_column_int(ask, 4)) : 0;
+        ok = ok && bus_map_put(&history->waiting, text, len, history);
+        free(headers);
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(ask);
+    return ok && rc == SQLITE_DONE;
+}
+
+static void read_old(bus_history *history, const bus_router *router, const char *path)
+{
     static const char unsent[] = "SELECT d.topic || '/' || d.partition || ' ' || o.event_id FROM bus_outbox o JOIN bus_destination d"
                                  " ON d.id = o.destination WHERE o.event_id IS NOT NULL";
     sqlite3 *db = NULL;
     if (bus_store_reader(path, &db, NULL) != BUS_OK)
         return;
-    history->old = note_all(db, waiting, &history->waiting, history) &&
+    history->old = note_waiting(history, db) &&
                    note_all(db, "SELECT event_id FROM bus_schedule", &history->planned, history) &&
-                   note_all(db, unsent, &history->unsent, history);
+                   note_all(db, unsent, &history->unsent, history) && take_unsent(history, router, db);
     sqlite3_close(db);
     if (history->old)
         return;
@@ -212,13 +267,14 @@ static bool failed(bus_fates *fates, const char *topic, int32_t partition, int64
     bus_history *history = of_fates(fates);
     char text[PLACE_MOST + 40];
     size_t len = place_text(topic, (int)strlen(topic), partition, offset, text);
-    const failure *each = bus_map_get(&history->failures, text, len);
-    while (each && (each->round < round || (each->round == round && each->run < run)))
-        each = each->next;
-    if (!each || each->round != round)
+    const failure *found = NULL;
+    for (const failure *each = bus_map_get(&history->failures, text, len); each; each = each->next)
+        if (each->round == round && each->run >= run && (!found || each->run < found->run))
+            found = each;
+    if (!found)
         return false;
-    *out = each->fate;
-    if (each->run > run) { /* its retry record is gone; a later run failed, so this one did */
+    *out = found->fate;
+    if (found->run > run) { /* its retry record is gone; a later run failed, so this one did */
         out->dead = false;
         out->due = 0;
     }
@@ -284,8 +340,9 @@ bus_status bus_history_open(const bus_history_options *options, bus_history **ou
     FILE *there = options->old ? fopen(options->old, "rb") : NULL;
     if (there) {
         fclose(there);
-        read_old(history, options->old);
+        read_old(history, options->router, options->old);
     }
+    number_rounds(history);
     *out = history;
     return BUS_OK;
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SETTLE_MS 1000 /* after the end: what is to be done now is looked for again a few times */
 #define STANDSTILL_US (INT64_C(24) * 3600 * 1000 * 1000) /* of virtual time without a record taken: it waits for ever */
 
 /* ---- replaying */
@@ -25,16 +26,18 @@
 static bus_status move_on(rebuild *r, bus_shard *shard, bus_replay *replay, bus_virtual_clock *clock, int64_t wait_us, int64_t moved_us,
                           bool *ended, bus_error *err)
 {
-    int64_t now = clock->clock.wall_ms(&clock->clock), next = bus_replay_next_ms(replay), after;
+    int64_t now = clock->clock.wall_ms(&clock->clock), next = bus_replay_next_ms(replay), after, end = r->at_ms + SETTLE_MS;
     if (next != INT64_MAX && next > now) {
         int64_t until_us = (next - now) * 1000;
         bus_virtual_clock_advance(clock, wait_us < until_us ? wait_us : until_us);
         return BUS_OK;
     }
     /* What fell due since the last record (a retry, a schedule) has its turn, too. */
-    *ended = next == INT64_MAX && bus_replay_ended(replay) && wait_us / 1000 >= r->at_ms - now;
+    *ended = next == INT64_MAX && bus_replay_ended(replay) && now >= end;
     if (*ended)
         return BUS_OK;
+    if (next == INT64_MAX && now < end && wait_us > (end - now) * 1000)
+        wait_us = (end - now) * 1000;
     if (next != INT64_MAX && (clock->mono_us - moved_us > STANDSTILL_US || wait_us == INT64_MAX))
         return bus_fail(err, BUS_TIMEOUT, "shard %d of %s waits for something that does not come after %" PRId64 " records (a paused "
                         "dependency, an unknown schema): see the log", bus_shard_index(shard), r->service->name,
