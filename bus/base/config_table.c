@@ -87,6 +87,8 @@ static const bus_property table[] = {
     INT("in.flight.rows", "10000", 1, 1000000, "The most rows of one destination that are sent and not yet acknowledged."),
     TIME("outbox.linger.ms", "2ms", 0, 1 * SECOND,
          "Rows of small transactions leave at once if the last left so long ago, else together when that is over; 0: each at once."),
+    TIME("outbox.look.timeout.ms", "2s", 0, 10 * MINUTE,
+         "How long a shard with unacknowledged rows looks, when it opens, which of them are at the ends of their topics already; 0: not at all."),
     TIME("idle.recheck.ms", "10s", 0, 7 * DAY,
          "A destination that was idle for longer starts with one row alone, as after the start of a producer."),
     INT("parked.max.per.key", "10000", 1, 100000000,

@@ -5,6 +5,7 @@
 #define BUS_KAFKA_INTERNAL_H
 
 #include "kafka/client.h"
+#include "kafka/reader.h"
 #include "kafka/send.h"
 #include "shard/transport.h"
 #include <pthread.h>
@@ -68,7 +69,7 @@ struct kafka_port {
 struct kafka_transport {
     bus_transport transport;
     char where[128];
-    rd_kafka_conf_t *member_conf, *outbox_conf; /* templates */
+    rd_kafka_conf_t *member_conf, *outbox_conf, *reader_conf; /* templates */
     rd_kafka_t *tool;            /* for metadata and watermarks */
     rd_kafka_t *rk;              /* the member; NULL before join */
     rd_kafka_queue_t *queue;     /* its consumer queue: group events; changed under the lock, for `wake` */
@@ -99,6 +100,14 @@ bus_status kafka_assign(bus_transport *t, bus_lane_spec *lanes, size_t count, bu
 bus_status kafka_partitions(bus_transport *t, const char *topic, int timeout_ms, int32_t *out, bus_error *err);
 bus_status kafka_watermarks(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err);
 bus_status kafka_committed(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err);
+
+/* reader.c: as bus_kafka_reader_open, at most the last `most` offsets of each range; takes conf, also on failure. */
+bus_status bus_kafka_reader_open_with(rd_kafka_conf_t *conf, const bus_range *ranges, size_t count, bus_read_order order, int64_t most,
+                                      int timeout_ms, bus_kafka_reader **out, bus_error *err);
+
+/* look.c */
+bus_status kafka_look(bus_transport *t, bus_look *list, size_t count, int64_t most, int timeout_ms, bus_look_each each, void *opaque,
+                      bus_error *err);
 
 /* commit.c */
 bus_status kafka_commit(bus_transport *t, const bus_offset *list, size_t count, int timeout_ms, bus_error *err);

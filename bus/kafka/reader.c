@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/waker.h"
-#include "kafka/client.h"
+#include "kafka/internal.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +30,7 @@ struct bus_kafka_reader {
     rd_kafka_t *rk;
     bus_waker *waker;
     bus_read_order order;
+    int64_t most;                 /* offsets before a range's end */
     part *parts;
     size_t part_count, part_cap;
     size_t turn;                  /* of BUS_READ_ANY */
@@ -154,6 +155,8 @@ static void apply_edges(bus_kafka_reader *r)
                          : high;
         if (p->span.to < p->span.from)
             p->span.to = p->span.from;
+        if (p->span.to - p->span.from > r->most)
+            p->span.from = p->span.to - r->most;
         p->span.next = p->span.from;
         p->done = p->span.next >= p->span.to;
         r->progress.total = p->follow || r->progress.total == INT64_MAX ? INT64_MAX
@@ -198,21 +201,21 @@ static bus_status resolve(bus_kafka_reader *r, const bus_range *ranges, size_t c
     return status;
 }
 
-bus_status bus_kafka_reader_open(const bus_config *config, const char *where, const bus_range *ranges, size_t count,
-                                 bus_read_order order, int timeout_ms, bus_kafka_reader **out, bus_error *err)
+bus_status bus_kafka_reader_open_with(rd_kafka_conf_t *conf, const bus_range *ranges, size_t count, bus_read_order order, int64_t most,
+                                      int timeout_ms, bus_kafka_reader **out, bus_error *err)
 {
     bus_kafka_reader *r = calloc(1, sizeof *r);
-    rd_kafka_conf_t *conf = NULL;
     bus_status status;
 
-    if (!r)
+    if (!r || !(r->waker = bus_waker_new())) {
+        rd_kafka_conf_destroy(conf);
+        free(r);
         return bus_fail_nomem(err);
+    }
     r->order = order;
+    r->most = most;
     r->deadline = bus_kafka_now() + timeout_ms;
-    r->waker = bus_waker_new();
-    status = r->waker ? bus_kafka_conf(config, BUS_KAFKA_READER, where, &conf, err) : bus_fail_nomem(err);
-    if (status == BUS_OK)
-        status = bus_kafka_new(conf, BUS_KAFKA_READER, &r->rk, err);
+    status = bus_kafka_new(conf, BUS_KAFKA_READER, &r->rk, err);
     if (status == BUS_OK)
         status = resolve(r, ranges, count, err);
     if (status == BUS_OK)
@@ -220,6 +223,15 @@ bus_status bus_kafka_reader_open(const bus_config *config, const char *where, co
     else
         bus_kafka_reader_close(r);
     return status;
+}
+
+bus_status bus_kafka_reader_open(const bus_config *config, const char *where, const bus_range *ranges, size_t count,
+                                 bus_read_order order, int timeout_ms, bus_kafka_reader **out, bus_error *err)
+{
+    rd_kafka_conf_t *conf = NULL;
+    bus_status status = bus_kafka_conf(config, BUS_KAFKA_READER, where, &conf, err);
+
+    return status ? status : bus_kafka_reader_open_with(conf, ranges, count, order, INT64_MAX, timeout_ms, out, err);
 }
 
 void bus_kafka_reader_close(bus_kafka_reader *r)
@@ -253,8 +265,12 @@ void bus_kafka_reader_close(bus_kafka_reader *r)
 static void on_part_error(bus_kafka_reader *r, part *p, const rd_kafka_message_t *message)
 {
     bus_status status = bus_kafka_status(message->err);
+    bool grave = status == BUS_MISSING || status == BUS_DENIED || status == BUS_CORRUPT;
 
-    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+    if (grave && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF && r->order == BUS_READ_WHAT_CAN) {
+        p->span.status = status;
+        p->done = true;
+    } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         /* Past the markers of transactions and what compaction took. */
         if (message->offset > p->span.next)
             p->span.next = message->offset;

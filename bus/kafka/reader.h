@@ -27,6 +27,7 @@ typedef struct bus_range {
 
 typedef enum bus_read_order {
     BUS_READ_ANY,       /* fastest: order within each partition only */
+    BUS_READ_WHAT_CAN,  /* as ANY; a partition that cannot be read ends there, and its span says why */
     BUS_READ_BY_TIME    /* merged over all partitions by record timestamp, order within each partition kept. When
                          * following, a partition at its end does not hold up the others */
 } bus_read_order;
@@ -54,7 +55,7 @@ void bus_kafka_reader_progress(const bus_kafka_reader *reader, bus_read_progress
 
 /* The resolved spans, one per partition: from (first offset), to (one past the last), next (where it is now), low
  * (the log's start at open). */
-typedef struct bus_span { const char *topic; int32_t partition; int64_t low, from, to, next; } bus_span;
+typedef struct bus_span { const char *topic; int32_t partition; int64_t low, from, to, next; bus_status status; } bus_span;
 size_t bus_kafka_reader_span_count(const bus_kafka_reader *reader);
 bus_span bus_kafka_reader_span(const bus_kafka_reader *reader, size_t at);
 

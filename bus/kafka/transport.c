@@ -68,6 +68,8 @@ static void transport_free(bus_transport *base)
         rd_kafka_conf_destroy(t->member_conf);
     if (t->outbox_conf)
         rd_kafka_conf_destroy(t->outbox_conf);
+    if (t->reader_conf)
+        rd_kafka_conf_destroy(t->reader_conf);
     for (size_t i = 0; i < t->name_count; i++)
         free(t->names[i]);
     free(t->names);
@@ -79,7 +81,7 @@ static void transport_free(bus_transport *base)
 static const struct bus_transport_ops transport_ops = {
     .join = kafka_join, .leave = kafka_leave, .poll = kafka_poll, .wake = kafka_wake, .assign = kafka_assign,
     .partitions = kafka_partitions, .watermarks = kafka_watermarks, .committed = kafka_committed, .commit = kafka_commit,
-    .port_open = port_open, .port_close = port_close, .free = transport_free,
+    .look = kafka_look, .port_open = port_open, .port_close = port_close, .free = transport_free,
 };
 
 bus_status bus_kafka_transport_open(const bus_config *config, const char *where, bus_transport **out, bus_error *err)
@@ -93,10 +95,12 @@ bus_status bus_kafka_transport_open(const bus_config *config, const char *where,
     pthread_mutex_init(&t->lock, NULL);
     t->transport.ops = &transport_ops;
     snprintf(t->where, sizeof t->where, "%s", where);
-    /* All three now, so that a wrong property is told at open. */
+    /* All now, so that a wrong property is told at open. */
     status = bus_kafka_conf(config, BUS_KAFKA_MEMBER, where, &t->member_conf, err);
     if (status == BUS_OK)
         status = bus_kafka_conf(config, BUS_KAFKA_OUTBOX, where, &t->outbox_conf, err);
+    if (status == BUS_OK)
+        status = bus_kafka_conf(config, BUS_KAFKA_READER, where, &t->reader_conf, err);
     if (status == BUS_OK)
         status = bus_kafka_conf(config, BUS_KAFKA_TOOL, where, &tool, err);
     if (status == BUS_OK)

@@ -196,7 +196,7 @@ struct bus_shard {
     bus_shard_input *input; size_t input_count;
     bus_shard_lane *lane; size_t lane_count;
     size_t next_lane;               /* round robin */
-    bool raised, claimed, attached;
+    bool raised, looked, claimed, attached;
     bus_map output_partitions;      /* topic -> count + 1, as a pointer */
     char commit_metadata[80];
 
@@ -376,6 +376,7 @@ bool bus_relay_wants_delete(const bus_shard *shard, bool idle);
 bool bus_relay_listen(bus_shard *shard); /* before sleeping; true: do not, there are reports */
 int64_t bus_relay_wait_us(const bus_shard *shard);
 int64_t bus_relay_lowest(const bus_shard *shard);  /* least id not acknowledged; INT64_MAX: none */
+void bus_relay_look(bus_shard *shard);             /* look.c: at the claim, before the first row is sent: what is in Kafka goes */
 bus_status bus_relay_start(bus_shard *shard, bus_error *err); /* after open: what the outbox still holds */
 void bus_relay_free(bus_shard *shard);
 

@@ -321,6 +321,11 @@ void bus_memory_commits_fail(bus_memory_cluster *cluster, bool fail)
     cluster->commits_fail = fail;
 }
 
+void bus_memory_looks_fail(bus_memory_cluster *cluster, bool fail)
+{
+    cluster->looks_fail = fail;
+}
+
 void bus_memory_zombies_keep(bus_memory_cluster *cluster, bool keep)
 {
     cluster->keep_zombies = keep;

@@ -44,7 +44,7 @@ struct bus_memory_cluster {
     memory_client *clients;
     memory_send *zombies;      /* rows of producers that are gone, still on their way */
     bool keep_zombies;
-    bool down, commits_fail;
+    bool down, commits_fail, looks_fail;
     size_t queue_most;
     uint64_t serial;
     bus_memory_judge judge;

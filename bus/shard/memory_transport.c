@@ -153,6 +153,26 @@ static bus_status commit(bus_transport *t, const bus_offset *list, size_t count,
     return status ? status : memory_commit_now(client_of(t), list, count, err);
 }
 
+static bus_status look(bus_transport *t, bus_look *list, size_t count, int64_t most, int timeout_ms, bus_look_each each, void *opaque,
+                       bus_error *err)
+{
+    (void)timeout_ms;
+    const bus_memory_cluster *cluster = client_of(t)->cluster;
+    bus_status status = reachable(client_of(t), err);
+    if (!status && cluster->looks_fail)
+        status = bus_fail(err, BUS_TIMEOUT, "the cluster in memory answers no look");
+    for (size_t i = 0; !status && i < count; i++) {
+        const memory_log *log = memory_log_of(memory_topic_find(cluster, list[i].topic), list[i].partition);
+        list[i].status = log ? BUS_OK : BUS_MISSING;
+        int64_t end = log ? memory_log_end(log) : 0, at = log && end - log->low > most ? end - most : log ? log->low : 0;
+        for (; at < end && log->at[at - log->low]->record.timestamp < list[i].since_ms;)
+            at++;
+        for (bool more = true; more && at < end; at++)
+            more = log->at[at - log->low]->control || each(&log->at[at - log->low]->record, opaque);
+    }
+    return status;
+}
+
 /* ---- lanes */
 
 static void lanes_free(memory_client *client)
@@ -244,7 +264,7 @@ static void client_free(bus_transport *t)
 bus_transport *bus_memory_client(bus_memory_cluster *cluster)
 {
     static const struct bus_transport_ops ops = { join, leave, poll_events, wake_poll, assign, partitions, watermarks, committed,
-                                                  commit, memory_port_open, memory_port_close, client_free };
+                                                  commit, look, memory_port_open, memory_port_close, client_free };
     memory_client *client = calloc(1, sizeof *client);
     if (!client)
         return NULL;

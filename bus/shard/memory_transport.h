@@ -89,6 +89,8 @@ void bus_memory_meter_by(bus_memory_cluster *cluster, bus_memory_meter meter, vo
 void bus_memory_queue_most(bus_memory_cluster *cluster, size_t rows);
 /* Commits of offsets are refused by the coordinator. */
 void bus_memory_commits_fail(bus_memory_cluster *cluster, bool fail);
+/* Nothing can be looked back at: not allowed, or too slow. */
+void bus_memory_looks_fail(bus_memory_cluster *cluster, bool fail);
 /* The broker is away: metadata, committed and commit answer BUS_BROKER, fetches nothing, sends and a port's commits stay out
  * until it is back; then the judge is asked about the rows. */
 void bus_memory_down(bus_memory_cluster *cluster, bool down);

@@ -30,6 +30,7 @@ const bus_metric bus_shard_metric_table[] = {
     COUNTER(pauses, "bus_pauses_total", "Times a topic was paused."),
     COUNTER(scheduled, "bus_scheduled_total", "Delayed events that fell due."),
     COUNTER(commands_stale, "bus_commands_stale_total", "Redrive and discard commands that came too late."),
+    COUNTER(landed, "bus_outbox_landed_total", "Outbox rows that were found in Kafka at open, and not sent again."),
     COUNTER(checkpoints, "bus_checkpoints_total", "WAL checkpoints."),
     GAUGE(outbox_rows, "bus_outbox_rows", "Rows not yet acknowledged by Kafka.", 1),
     GAUGE(outbox_bytes, "bus_outbox_bytes", "Their bytes.", 1),

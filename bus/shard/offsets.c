@@ -278,6 +278,9 @@ bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_erro
     fill_commits(shard);
     status = transport->ops->commit(transport, shard->commit_list, shard->lane_count, timeout, err);
     BUS_FAILPOINT("claim-after-commit");
+    if (status == BUS_OK && !shard->looked)
+        bus_relay_look(shard);
+    shard->looked |= status == BUS_OK;
     shard->claimed |= status == BUS_OK;
 out:
     free(committed);

@@ -29,6 +29,7 @@ typedef struct bus_limits {
     int64_t wal_bytes;          /* checkpoint above */
     int64_t idle_recheck_ms;    /* a destination idle this long: one row alone (10 s) */
     int64_t linger_us;          /* rows of small transactions leave together where the last left not so long ago */
+    int64_t look_ms;            /* for finding out, at open, which rows are in Kafka; 0: not at all */
     int in_flight;              /* rows out per destination */
     int64_t broker_timeout_ms;  /* for the blocking calls of claim */
     int reject_percent;         /* over this share of recent events failing, no more letters but a pause (0: off) */

@@ -79,6 +79,15 @@ typedef struct bus_lane_spec {
     bus_lane *lane;           /* filled by `assign`; valid until the next `assign` */
 } bus_lane_spec;
 
+/* A partition to look back at, from its end. */
+typedef struct bus_look {
+    const char *topic;
+    int32_t partition;
+    int64_t since_ms;          /* records with older timestamps are of no interest */
+    bus_status status;         /* filled: BUS_OK if all that was asked for has been read; else why not */
+} bus_look;
+typedef bool (*bus_look_each)(const bus_record *record, void *opaque); /* false: stop */
+
 struct bus_transport_ops {
     /* Joins the group; events then come from `poll`. */
     bus_status (*join)(bus_transport *t, const bus_membership *membership, bus_error *err);
@@ -100,6 +109,11 @@ struct bus_transport_ops {
     bus_status (*committed)(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err);
     /* Commits and waits for the answer at most timeout_ms. */
     bus_status (*commit)(bus_transport *t, const bus_offset *list, size_t count, int timeout_ms, bus_error *err);
+    /* Gives `each` the committed records of partitions that are not older than asked for (some that are older, too), at most the last
+     * `most` offsets of each, to the ends as they are now. The topic of a record is not the list's pointer. What cannot be read is told
+     * by its entry's status and harms no other; an error says that nothing could be read. Blocks at most timeout_ms. NULL: it cannot look. */
+    bus_status (*look)(bus_transport *t, bus_look *list, size_t count, int64_t most, int timeout_ms, bus_look_each each, void *opaque,
+                       bus_error *err);
     /* A port for one shard. `wake` is called from any thread when a lane has records, a report waits, or a commit was
      * answered, having had none. */
     bus_status (*port_open)(bus_transport *t, const char *name, void (*wake)(void *opaque), void *opaque, bus_port **out, bus_error *err);

@@ -325,6 +325,7 @@ static bus_status fill(bus_store *store, sqlite3_stmt *stmt, bus_outbox_row *row
     row->value = bus_column_bytes(stmt, 8, &row->value_len);
     row->headers = bus_column_bytes(stmt, 9, &row->headers_len);
     row->error = (const char *)sqlite3_column_text(stmt, 10);
+    row->made = sqlite3_column_int64(stmt, 11);
     return BUS_OK;
 }
 

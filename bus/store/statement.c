@@ -46,9 +46,9 @@ static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_OUTBOX_EMPTY_1] = "DELETE FROM bus_outbox_1",
     [BUS_SQL_OUTBOX_REJECT] = OUTBOX_REJECT("0"),
     [BUS_SQL_OUTBOX_REJECT_1] = OUTBOX_REJECT("1"),
-    [BUS_SQL_OUTBOX_SCAN] = "SELECT id, destination, epoch, seq, state, at, event_id, key, value, headers, error FROM bus_outbox"
+    [BUS_SQL_OUTBOX_SCAN] = "SELECT id, destination, epoch, seq, state, at, event_id, key, value, headers, error, made FROM bus_outbox"
                             " WHERE id >= ?1 AND state = 0 ORDER BY id LIMIT ?2",
-    [BUS_SQL_OUTBOX_SCAN_ONE] = "SELECT id, destination, epoch, seq, state, at, event_id, key, value, headers, error FROM bus_outbox"
+    [BUS_SQL_OUTBOX_SCAN_ONE] = "SELECT id, destination, epoch, seq, state, at, event_id, key, value, headers, error, made FROM bus_outbox"
                                 " WHERE id >= ?1 AND state = 0 AND destination = ?3 ORDER BY id LIMIT ?2",
     [BUS_SQL_OUTBOX_OLDEST] = "SELECT made FROM bus_outbox_0 WHERE state = 0 ORDER BY id LIMIT 1",
     [BUS_SQL_OUTBOX_OLDEST_1] = "SELECT made FROM bus_outbox_1 WHERE state = 0 ORDER BY id LIMIT 1",

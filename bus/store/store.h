@@ -115,6 +115,7 @@ typedef struct bus_outbox_row {
     int64_t at;                 /* record timestamp, ms; 0: when produced */
     bus_outbox_state state;
     const char *error;          /* of a rejected row */
+    int64_t made;               /* filled by scan: wall ms of its transaction */
 } bus_outbox_row;
 /* Adds; takes destination->next_seq as row->seq if row->seq is 0 (so the caller can peek next_seq for the hop header). The bytes are
  * copied: the row is kept in memory, written by the commit, and forgotten when the next transaction begins. */

@@ -150,6 +150,38 @@ static void reads_ranges(void **state)
     }
 }
 
+typedef struct seen { int count; int64_t first; bool all_of_t; } seen;
+
+static bool note_seen(const bus_record *record, void *opaque)
+{
+    seen *s = opaque;
+
+    s->first = s->count++ ? s->first : record->offset;
+    s->all_of_t = s->all_of_t && strcmp(record->topic, "t") == 0;
+    return true;
+}
+
+static void looks_back_from_the_ends(void **state)
+{
+    fixture *f = *state;
+    bus_look list[] = { { "t", 9, 0, BUS_OK }, { "t", 1, 1700000050000, BUS_BUG }, { "t", 7, 0, BUS_OK } };
+    seen s = { .all_of_t = true };
+
+    fill(f, "t", 1, 100, 1700000000000, 1000);
+    fill(f, "u", 0, 10, 1700000000000, 1000);
+    OK(f->transport->ops->look(f->transport, list, 3, 1000, 10000, note_seen, &s, &err_));
+    assert_int_equal(list[0].status, BUS_MISSING);
+    assert_int_equal(list[1].status, BUS_OK);
+    assert_int_equal(list[2].status, BUS_MISSING);
+    assert_int_equal(s.count, 50);
+    assert_int_equal(s.first, 50);
+    assert_true(s.all_of_t);
+    s = (seen){ .all_of_t = true };
+    OK(f->transport->ops->look(f->transport, list, 3, 20, 10000, note_seen, &s, &err_));
+    assert_int_equal(s.count, 20);
+    assert_int_equal(s.first, 80);
+}
+
 static void merges_by_time(void **state)
 {
     fixture *f = *state;
@@ -288,6 +320,7 @@ int main(void)
         TEST(publishes_by_key),
         TEST(publisher_tells_failures_and_goes_on),
         TEST(reads_ranges),
+        TEST(looks_back_from_the_ends),
         TEST(merges_by_time),
         TEST(follows),
         TEST(reader_says_what_is_missing),

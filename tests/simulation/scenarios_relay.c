@@ -194,6 +194,132 @@ static void what_was_committed_leaves_after_a_restart_with_its_own_source(void *
             assert_memory_not_equal(first.headers[i].value, second.headers[i].value, first.headers[i].len);
 }
 
+/* z1 is acknowledged; then `text` leaves, and its rows end as `fate` says, unheard: the process is killed. */
+static void killed_with_rows_out(scene *s, const char *text, bus_memory_fate (*fate)(scene *s, const bus_row *row, bus_channel channel))
+{
+    scene_send(s, "in", "k", "z emit");
+    scene_pass(s, 100);
+    s->fate = scene_hold_all;
+    scene_send(s, "in", "k", text);
+    scene_run(s);
+    s->fate = fate;
+    s->asked = 0;
+    bus_memory_deliver_some(bus_host_transport(s->host), 100);
+    scene_stop(s);
+    s->fate = NULL;
+}
+
+static bus_memory_fate all_land(scene *s, const bus_row *row, bus_channel channel)
+{
+    (void)s;
+    (void)row;
+    (void)channel;
+    return BUS_FATE_LOST_ACK;
+}
+
+static void what_landed_is_not_sent_again_after_a_restart(void **state)
+{
+    scene *s = *state;
+    killed_with_rows_out(s, "a emit=3", all_land);
+    assert_int_equal(bus_memory_end(s->cluster, "svc.events", 0), 4);
+    scene_start(s);
+    scene_send(s, "in", "k", "b emit");
+    scene_pass(s, 5000);
+    assert_string_equal(scene_topic(s, "svc.events"), "z1 a1 a2 a3 b1");
+    assert_int_equal(COUNTER(s, landed), 3);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox"), 0);
+}
+
+static void what_lies_behind_other_sources_is_found_too(void **state)
+{
+    scene *s = *state;
+    bus_record record;
+    killed_with_rows_out(s, "a emit=3", all_land);
+    assert_true(bus_memory_read(s->cluster, "svc.events", 0, 0, &record));
+    for (int i = 0; i < 1000; i++)
+        bus_memory_append(s->cluster, "svc.events", 0, &(bus_row){ .key = "x", .key_len = 1, .value = record.value, .value_len = record.value_len });
+    bus_memory_append_control(s->cluster, "svc.events", 0, 2);
+    scene_start(s);
+    scene_pass(s, 5000);
+    assert_int_equal(COUNTER(s, landed), 3);
+    assert_int_equal(bus_memory_end(s->cluster, "svc.events", 0), 1006);
+}
+
+static bus_memory_fate the_second_is_lost(scene *s, const bus_row *row, bus_channel channel)
+{
+    (void)row;
+    (void)channel;
+    return s->asked == 2 ? BUS_FATE_FALSE_ACK : BUS_FATE_LOST_ACK;
+}
+
+/* Were a3 left out, whoever keeps the last value of each key would be left with a2. */
+static void from_what_is_missing_on_all_is_sent(void **state)
+{
+    scene *s = *state;
+    killed_with_rows_out(s, "a emit=3", the_second_is_lost);
+    assert_string_equal(scene_topic(s, "svc.events"), "z1 a1 a3");
+    scene_start(s);
+    scene_pass(s, 5000);
+    assert_string_equal(scene_topic(s, "svc.events"), "z1 a1 a3 a2 a3");
+    assert_int_equal(COUNTER(s, landed), 1);
+}
+
+static bus_memory_fate none_lands(scene *s, const bus_row *row, bus_channel channel)
+{
+    (void)s;
+    (void)row;
+    (void)channel;
+    return BUS_FATE_FAILED;
+}
+
+static void a_record_with_our_number_and_other_bytes_is_not_ours(void **state)
+{
+    scene *s = *state;
+    bus_record record;
+    bus_header headers[16];
+    char hop[160] = "";
+    killed_with_rows_out(s, "a emit=2", none_lands);
+    assert_true(bus_memory_read(s->cluster, "svc.events", 0, 0, &record));
+    memcpy(headers, record.headers, record.header_count * sizeof *headers);
+    for (size_t i = 0; i < record.header_count; i++)
+        if (strcmp(headers[i].name, "bus-hop") == 0) {
+            memcpy(hop, headers[i].value, headers[i].len);
+            assert_int_equal(hop[headers[i].len - 1], '1');
+            hop[headers[i].len - 1] = '2'; /* a1's number */
+            headers[i].value = hop;
+        }
+    bus_memory_append(s->cluster, "svc.events", 0, &(bus_row){ .key = record.key, .key_len = record.key_len, .value = record.value,
+                                                               .value_len = record.value_len, .headers = headers,
+                                                               .header_count = record.header_count });
+    scene_start(s);
+    scene_pass(s, 5000);
+    assert_string_equal(scene_topic(s, "svc.events"), "z1 z1 a1 a2");
+    assert_int_equal(COUNTER(s, landed), 0);
+}
+
+static void what_cannot_be_looked_at_is_sent(void **state)
+{
+    scene *s = *state;
+    killed_with_rows_out(s, "a emit=2", all_land);
+    bus_memory_looks_fail(s->cluster, true);
+    scene_start(s);
+    scene_pass(s, 5000);
+    assert_string_equal(scene_topic(s, "svc.events"), "z1 a1 a2 a1 a2");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox"), 0);
+}
+
+static void a_topic_that_is_gone_harms_no_other(void **state)
+{
+    scene *s = *state;
+    killed_with_rows_out(s, "a emit=2 other=2", all_land);
+    bus_memory_topic_delete(s->cluster, "svc.other");
+    bus_memory_topic(s->cluster, "svc.other", 1);
+    scene_start(s);
+    scene_pass(s, 5000);
+    assert_string_equal(scene_topic(s, "svc.events"), "z1 a1 a2");
+    assert_string_equal(scene_topic(s, "svc.other"), "a1 a2");
+}
+
 static int64_t committed(const scene *s)
 {
     bus_offset offset;
@@ -302,6 +428,12 @@ int main(void)
         TEST(a_record_fault_rejects_one_row_and_the_rest_goes_on),
         TEST(a_fatal_producer_is_replaced),
         TEST(what_was_committed_leaves_after_a_restart_with_its_own_source),
+        TEST(what_landed_is_not_sent_again_after_a_restart),
+        TEST(what_lies_behind_other_sources_is_found_too),
+        TEST(from_what_is_missing_on_all_is_sent),
+        TEST(a_record_with_our_number_and_other_bytes_is_not_ours),
+        TEST(what_cannot_be_looked_at_is_sent),
+        TEST(a_topic_that_is_gone_harms_no_other),
         TEST(rows_of_small_transactions_leave_together),
         TEST(what_lingers_in_the_producer_is_pushed_once),
         TEST(a_full_outbox_stops_deliveries_until_it_drains),

@@ -9,7 +9,7 @@ static const char *const names[SIM_COUNTS] = {
     [SIM_HELD] = "held", [SIM_LOST_ACK] = "lost-ack", [SIM_DUPLICATE] = "duplicate", [SIM_FALSE_ACK] = "false-ack",
     [SIM_UNSURE] = "unsure-ack", [SIM_FAILED] = "failed", [SIM_TOPIC] = "topic-fault", [SIM_RECORD] = "record-fault",
     [SIM_FATAL] = "fatal-producer", [SIM_SHORT_FETCH] = "short-fetch", [SIM_AWAY] = "broker-away",
-    [SIM_COMMIT_REFUSED] = "commit-refused", [SIM_ZOMBIE] = "zombie", [SIM_REBALANCE] = "rebalance", [SIM_LOST] = "membership-lost",
+    [SIM_COMMIT_REFUSED] = "commit-refused", [SIM_LOOK_FAILS] = "look-fails", [SIM_ZOMBIE] = "zombie", [SIM_REBALANCE] = "rebalance", [SIM_LOST] = "membership-lost",
     [SIM_LEADER_MOVES] = "leader-moves", [SIM_NOT_LEADER] = "not-leader", [SIM_TIMED_OUT] = "timed-out-though-written",
     [SIM_FEW_REPLICAS] = "few-replicas", [SIM_NOT_APPENDED] = "few-replicas-before-append",
     [SIM_APPENDED] = "few-replicas-after-append", [SIM_EXPIRED] = "expired", [SIM_UNCLEAN] = "unclean-election",

@@ -127,6 +127,7 @@ void sim_start(sim *s, sim_process *process)
                                        .retry_tiers = "200ms,1s", .attempts = 3, .limits = s->limits, .cluster = s->cluster,
                                        .clock = &s->clock.clock, .catalog = s->catalog,
                                        .pool = &process->jobs.pool };
+    bus_memory_looks_fail(s->cluster, sim_chance(s, 200) && sim_strikes(s, SIM_LOOK_FAILS));
     sim_note(s, "%s.%d starts", s->service[process->service].name, process->number);
     if (bus_host_open(&options, &process->host, &err))
         sim_fail(s, "start: %s", err.text);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ * Look: what a process before this one has sent without hearing the answer is found at the ends of its destinations, and not sent
+ * again. Readers of the bus would drop it; others should not have to. What cannot be found out in time is sent. */
+#include "shard/internal.h"
+#include "shard/landed.h"
+
+#include "base/error.h"
+
+#define LOOK_RECORDS 100000     /* back from the end of a destination */
+#define LOOK_SLACK_MS 60000     /* by so much clocks may differ: a topic's timestamps may be its broker's */
+#define ACKED_ROWS 10000        /* acknowledged and not yet deleted, beside those that were out */
+
+static bool meet(const bus_record *record, void *landed) { return bus_landed_meet(landed, record); }
+
+/* What could not be looked at is named, one of them. */
+static void tell_unseen(const bus_shard *shard, const bus_look *places, size_t count)
+{
+    size_t unseen = 0, first = 0;
+    for (size_t i = count; i-- > 0;)
+        if (places[i].status != BUS_OK) {
+            unseen++;
+            first = i;
+        }
+    if (unseen)
+        bus_log(BUS_WARN, shard->where, "look", "%zu of %zu destinations with unacknowledged rows could not be read (%s/%d: %s): those rows are "
+                "sent, and a reader that does not go by bus-hop may see them twice. Grant READ on the topics", unseen, count,
+                places[first].topic, places[first].partition, bus_status_name(places[first].status));
+}
+
+void bus_relay_look(bus_shard *shard)
+{
+    bus_transport *transport = shard->options.transport;
+    const bus_limits *limits = &shard->options.limits;
+    bus_outbox_depth depth = bus_outbox_depth_of(shard->store);
+    bus_error err = { 0 };
+    bus_look *places;
+    size_t gone = 0;
+    if (!depth.rows || !limits->look_ms || !transport->ops->look)
+        return;
+    bus_landed *landed = bus_landed_new(shard->store, BUS_LANDED_RECORD, (size_t)limits->in_flight + ACKED_ROWS, &err);
+    size_t count = landed ? bus_landed_places(landed, &places) : 0;
+    for (size_t i = 0; i < count; i++)
+        places[i].since_ms -= LOOK_SLACK_MS;
+    bus_status status = landed ? transport->ops->look(transport, places, count, LOOK_RECORDS, (int)limits->look_ms, meet, landed, &err)
+                               : BUS_NOMEM;
+    if (status == BUS_OK) {
+        tell_unseen(shard, places, count);
+        status = bus_landed_delete(landed, true, &gone, &err);
+    }
+    bus_landed_free(landed);
+    bus_count(&shard->metrics.landed, gone);
+    if (status != BUS_OK)
+        bus_log(BUS_WARN, shard->where, "look", "which of %lld unacknowledged rows are in Kafka already could not be found out: %s. They are "
+                "sent, and a reader that does not go by bus-hop may see them twice", (long long)depth.rows, err.text);
+    else if (gone)
+        bus_log(BUS_INFO, shard->where, "look", "%zu of %lld unacknowledged rows are in Kafka already and are not sent again", gone,
+                (long long)depth.rows);
+}
