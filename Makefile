@@ -90,8 +90,8 @@ schemac_src  := $(sort $(wildcard bus/codec/compiler/*.c))
 tool_src     := $(foreach l,$(filter base codec,$(LAYERS)),$(sort $(wildcard bus/$(l)/*.c)))
 cli_src      := $(sort $(wildcard bus/cli/*.c))
 schemas      := $(if $(schemac_src),$(sort $(wildcard schemas/*.avsc examples/*/*.avsc)))
-# schemas/order.OrderPlaced.avsc belongs to the name space order: one order.h and one order.c
-gen_names    := $(sort $(foreach s,$(notdir $(schemas)),$(firstword $(subst ., ,$(s)))))
+# schemas/order.OrderPlaced.avsc belongs to the name space order: one order.events.h and one order.events.c
+gen_names    := $(sort $(foreach s,$(notdir $(schemas)),$(firstword $(subst ., ,$(s))).events))
 services     := $(sort $(foreach s,$(wildcard services/*/main.c),$(notdir $(patsubst %/,%,$(dir $(s))))))
 examples     := $(sort $(foreach s,$(wildcard examples/*/main.c),$(notdir $(patsubst %/,%,$(dir $(s))))))
 support_src  := $(sort $(wildcard tests/support/*.c))
@@ -230,6 +230,7 @@ endif
 $(GEN)/.stamp: $(schemac) $(schemas)
 	@mkdir -p $(GEN)
 	$(call say,GEN)
+	$(Q)rm -f $(filter-out $(gen_names:%=$(GEN)/%.h) $(gen_names:%=$(GEN)/%.c),$(wildcard $(GEN)/*.h $(GEN)/*.c))
 	$(Q)$(schemac) -o $(GEN) $(schemas)
 	@touch $@
 $(foreach n,$(gen_names),$(GEN)/$(n).c $(GEN)/$(n).h): $(GEN)/.stamp ;
@@ -336,7 +337,7 @@ demo: all
 	@BUS_BIN='$(abspath $(B)/bin)' KAFKA='$(KAFKA)' scripts/demo
 
 check: lib $(programs) $(schemac) $(page)
-	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas scripts/check-install scripts/check-setup scripts/check-mutants
+	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas scripts/check-schemac scripts/check-install scripts/check-setup scripts/check-mutants
 docs: $(page)
 	@mkdir -p docs
 	$(page) configuration > docs/configuration.md

@@ -5,6 +5,7 @@
 #include "codec/json_reader.h"
 #include "codec/json_value.h"
 #include "codec/reader.h"
+#include "codec/utf8.h"
 #include "codec/wire.h"
 
 #include <string.h>
@@ -176,6 +177,9 @@ static bus_status read_into(bus_json_form form, const bus_schema *schema, const 
 static bus_status parse_into(bus_json_form form, const bus_schema *schema, const char *json, size_t len, bool framed, bus_buf *out, bus_error *err)
 {
     json_error_t where;
+    const char *mark = bus_utf8_mark(json, len);
+    if (mark)
+        return bus_fail(err, BUS_INVALID, "%s", mark);
     json_t *value = json_loadb(json, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
     if (!value && json_error_code(&where) == json_error_out_of_memory)
         return bus_fail_nomem(err);

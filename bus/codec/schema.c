@@ -4,6 +4,7 @@
 #include "codec/canonical.h"
 #include "codec/json_value.h"
 #include "codec/schema_parser.h"
+#include "codec/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,6 +81,9 @@ static bus_status check_presets(bus_parser *p)
 static bus_status load(bus_schema *schema, const char *json, size_t len, bus_error *err)
 {
     json_error_t where;
+    const char *mark = bus_utf8_mark(json, len);
+    if (mark)
+        return bus_fail(err, BUS_SCHEMA, "%s", mark);
     schema->json = malloc(len + 1);
     if (!schema->json)
         return bus_fail_nomem(err);

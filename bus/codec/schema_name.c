@@ -69,13 +69,16 @@ const bus_node *bus_parser_primitive(const char *name)
     return NULL;
 }
 
-static bool reserved(const char *name)
+/* Primitive names mean the same in every name space; those of the other kinds are words of the null name space alone: "car.record" is
+ * a name as any other. */
+static bool reserved(const char *full)
 {
     static const char *const words[] = { "record", "error", "enum", "array", "map", "fixed", "union" };
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(words[i], name) == 0)
+    const char *dot = strrchr(full, '.');
+    for (size_t i = 0; !dot && i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i], full) == 0)
             return true;
-    return bus_parser_primitive(name) != NULL;
+    return bus_parser_primitive(dot ? dot + 1 : full) != NULL;
 }
 
 const bus_node *bus_parser_refer(bus_parser *p, const char *name, const char *space)
@@ -148,8 +151,9 @@ bool bus_parser_define(bus_parser *p, bus_node *node, const char *outer, const c
     bus_parser_leave(p, 0);
     bus_parser_step(p, "", full);
     const char *dot = strrchr(full, '.');
-    if (reserved(dot ? dot + 1 : full))
-        return bus_parser_refuse(p, "\"%s\" is the name of a type of Avro's own", dot ? dot + 1 : full) != NULL;
+    if (reserved(full))
+        return bus_parser_refuse(p, "\"%s\" is the name of a type of Avro's own%s", dot ? dot + 1 : full,
+                                 bus_parser_primitive(dot ? dot + 1 : full) ? "" : ": give it a namespace") != NULL;
     if (bus_map_get(&p->schema->names, full, strlen(full)))
         return bus_parser_refuse(p, "the name is defined twice") != NULL;
     if (!bus_map_put(&p->schema->names, full, strlen(full), node))

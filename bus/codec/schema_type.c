@@ -171,6 +171,8 @@ static const bus_node *parse_union(bus_parser *p, const json_t *json, const char
 static const bus_node *parse_object(bus_parser *p, const json_t *json, const char *space)
 {
     const json_t *type = json_object_get(json, "type");
+    if (!type && json_object_get(json, "protocol"))
+        return bus_parser_refuse(p, "this is an Avro protocol (.avpr), not a schema: write each of its \"types\" into a file of its own (.avsc)");
     if (!type)
         return bus_parser_refuse(p, "the type's object has no \"type\"");
     if (!json_is_string(type))

@@ -38,3 +38,12 @@ bool bus_utf8_ok(const void *bytes, size_t len)
     }
     return true;
 }
+
+const char *bus_utf8_mark(const void *bytes, size_t len)
+{
+    if (len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0)
+        return "it begins with a byte order mark (bytes EF BB BF): save it as UTF-8 without one";
+    if (len >= 2 && (memcmp(bytes, "\xFF\xFE", 2) == 0 || memcmp(bytes, "\xFE\xFF", 2) == 0))
+        return "it is UTF-16: save it as UTF-8";
+    return NULL;
+}

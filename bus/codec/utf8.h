@@ -16,6 +16,9 @@
 /* Well-formed by RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
 bool bus_utf8_ok(const void *bytes, size_t len);
 
+/* What is wrong with a text's first bytes, for people: JSON has no byte order mark, and readers show it as nothing. NULL: none is there. */
+const char *bus_utf8_mark(const void *bytes, size_t len);
+
 /* Two words, in one register where the machine has such. */
 typedef uint64_t bus_pair __attribute__((vector_size(16)));
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Loyalty: a whole service. A confirmed order of 100.00 or more earns its customer a voucher of a tenth. */
 #include <bus/bus.h>
-#include <loyalty.h> /* made by bus-schemac from loyalty.VoucherGranted.avsc */
-#include <order.h>   /* and from schemas/order.*.avsc: the other service's events */
+#include <loyalty.events.h> /* made by bus-schemac from loyalty.VoucherGranted.avsc */
+#include <order.events.h>   /* and from schemas/order.*.avsc: the other service's events */
 #include <sqlite3.h>
 
 static const bus_migration migrations[] = {

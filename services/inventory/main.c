@@ -7,7 +7,7 @@
 #include "store.h"
 
 #include <bus/bus.h>
-#include <inventory.h>
+#include <inventory.events.h>
 #include <string.h>
 
 typedef struct text { char at[INVENTORY_TEXT_MAX]; } text;

@@ -7,9 +7,9 @@
 #include "store.h"
 
 #include <bus/bus.h>
-#include <inventory.h>
-#include <order.h>
-#include <payment.h>
+#include <inventory.events.h>
+#include <order.events.h>
+#include <payment.events.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

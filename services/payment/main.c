@@ -8,7 +8,7 @@
 #include "store.h"
 
 #include <bus/bus.h>
-#include <payment.h>
+#include <payment.events.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

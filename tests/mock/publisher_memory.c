@@ -9,7 +9,7 @@
 
 #include "../support/alloc_fail.h"
 #include <bus/bus.h>
-#include <inventory.h>
+#include <inventory.events.h>
 
 static void a_publisher_is_opened_or_says_why(void **state)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * A service on the embedded broker: transactions from outside, reads, publishing, request and reply, stop and start again. */
-#include "inventory.h"
+#include "inventory.events.h"
 #include "base/config.h"
 #include "base/id.h"
 #include "kafka/broker.h"

@@ -4,7 +4,7 @@
 #include "inventory.h"
 #include "support/scene.h"
 
-#include "payment.h"
+#include "payment.events.h"
 #include "shard/internal.h"
 #include <bus/type.h>
 #include <setjmp.h>

@@ -4,8 +4,8 @@
 
 #include "base/config.h"
 #include "codec/envelope.h"
-#include "inventory.h"
-#include "payment.h"
+#include "inventory.events.h"
+#include "payment.events.h"
 #include <bus/bus.h>
 #include <setjmp.h>
 #include <sqlite3.h>

@@ -5,8 +5,8 @@
 
 #include "base/id.h"
 #include "codec/envelope.h"
-#include "inventory.h"
-#include "payment.h"
+#include "inventory.events.h"
+#include "payment.events.h"
 #include <bus/bus.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * The simulation's two services. */
 #include "support/sim.h"
 
-#include "inventory.h"
-#include "payment.h"
+#include "inventory.events.h"
+#include "payment.events.h"
 #include <bus/bus.h>
 #include <sqlite3.h>
 #include <stdlib.h>

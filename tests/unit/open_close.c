@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "inventory.h"
+#include "inventory.events.h"
 #include "support/alloc_fail.h"
 #include "support/scene.h"
 #include "support/temp_store.h"

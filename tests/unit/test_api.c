@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "codec/schema.h"
-#include "inventory.h"
+#include "inventory.events.h"
 #include <avro.h>
 #include <bus/bus.h>
 #include <bus/test.h>

@@ -19,23 +19,31 @@ typedef struct source {
     size_t len;
     struct json_t *document;
     bus_schema *schema;      /* once parsed */
+    bool defines;            /* any named type */
     bool busy;               /* being parsed: met again, it is a circle */
 } source;
 
-/* How C holds a type at one place. Uses of equal C types and equal descriptors are one. */
+/* How C holds a type at one place. Uses of equal C types and equal descriptors are one.
+ *
+ * Names in C. A named type has its name space and its own ("order_Line"); what is made from it adds an ending ("order_Line_array"). No
+ * two types may have one name: what is made up gets a '_' more where another type has it. Whatever a program need not name, such as
+ * descriptors, begins with bus_, which no name space may. */
 typedef struct use use;
+struct unit;
 struct use {
     const bus_node *node;
     bus_kind kind;
     const char *type;        /* as written in a declaration: "bus_string", "const order_Line *" */
     const char *stem;        /* names made from it: "bus_string", "order_Line_ref" */
-    const char *shape;       /* its descriptor's name: "string_shape" */
+    const char *shape;       /* its descriptor's name: "bus_shape_string", "bus_shape_array_of_order_Line" */
+    const char *entry;       /* map: the type of its entries */
     use *item;               /* array, map, optional, pointer */
     use **parts;             /* a record's fields, a union's branches, in the node's order */
     const char **members;    /* their C names */
-    bool foreign;            /* a named type of another name space, or the library's own */
-    bool defined, queued, described; /* progress of header.c and source.c */
-    use *next;               /* in header.c's queue */
+    const char **tags;       /* union: its enumerators */
+    const struct unit *home; /* where the type is defined; NULL: the library's own */
+    bool defined, described; /* progress of header.c and source.c */
+    use *next;               /* of the unit's, in the order in which they were met */
 };
 
 /* One named type. */
@@ -44,10 +52,13 @@ typedef struct named { const bus_node *node; const source *from; use *use; } nam
 /* One name space: one pair of files. */
 typedef struct unit {
     const char *space;       /* "order" */
-    const char *prefix;      /* "order": also the files' stem */
+    const char *prefix;      /* "order": begins the names of its types and of its files */
     named *types;
     size_t count, cap;
     bus_map uses;            /* descriptor name to use */
+    use *first, *last;       /* all of them */
+    bus_map made;            /* what containers hold ("array of order_Line") to the first use of that C type */
+    bus_map written;         /* C types that the header has */
     struct unit **needs;     /* name spaces whose types it uses */
     size_t need_count;
     int mark;                /* of the search for circles */
@@ -61,7 +72,7 @@ typedef struct compiler {
     bus_map units;           /* name space to unit */
     unit **order;            /* the units, in the order in which they were met */
     size_t unit_count;
-    bus_map identifiers;     /* C identifiers taken, to what took them */
+    bus_map identifiers;     /* C identifiers taken, to what took them, for people */
     bus_error *err;
 } compiler;
 
@@ -79,6 +90,18 @@ void compiler_drop(struct json_t *document);
 /* use.c: gives each named type its use. */
 bus_status compiler_uses(compiler *c);
 
+/* name.c: C identifiers, each taken once in the whole program. */
+bool compiler_is_free(const compiler *c, const char *identifier);
+bool compiler_take(compiler *c, const char *identifier, const char *owner); /* no check */
+bus_status compiler_claims(compiler *c);                           /* those of all named types, before any is made up */
+const char *compiler_c_name(compiler *c, const char *full_name);   /* "order.Line" as "order_Line" */
+bool compiler_members(compiler *c, use *t, const char *const *names); /* of its parts, which have their types: fills t->members */
+const char **compiler_labels(compiler *c, const bus_node *choice);    /* "Line"; "v1_Line" where two branches are called Line */
+
+/* words.c: whether C, C++ or their headers have the name already, for a type or a constant; for a member. */
+bool compiler_word(const char *name);
+bool compiler_member_word(const char *name);
+
 /* header.c, source.c */
 bus_status compiler_header(compiler *c, unit *u, bus_buf *out);
 bus_status compiler_source(compiler *c, unit *u, bus_buf *out);
@@ -89,8 +112,6 @@ bus_status compiler_presets(compiler *c, const named *record, bus_buf *out);
 
 /* text.c */
 char *compiler_text(compiler *c, const char *format, ...) BUS_PRINTF(2, 3); /* in the arena; NULL: no memory, c->err filled */
-const char *compiler_c_name(compiler *c, const char *full_name);   /* "order.Line" as "order_Line" */
-const char *compiler_member(compiler *c, const char *name);        /* a keyword of C or C++ gets a '_' */
 void compiler_comment(bus_buf *out, const char *indent, const char *text); /* wrapped; nothing for NULL */
 void compiler_literal(bus_buf *out, const char *indent, const char *text); /* a string literal over several lines */
 const char *compiler_simple(const char *full_name);                /* after the last dot */

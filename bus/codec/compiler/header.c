@@ -4,12 +4,10 @@
 
 #include <string.h>
 
-/* A type is written as late as possible: what is only pointed to may follow, and waits here. */
 typedef struct writer {
     compiler *c;
     unit *u;
     bus_buf *out;
-    use *first, *last;  /* put off, in order */
 } writer;
 
 static void define(writer *w, use *t);
@@ -17,24 +15,11 @@ static void define(writer *w, use *t);
 /* Two descriptors may share a C type, which is written once. */
 static bool written(writer *w, const char *type)
 {
-    char *key = compiler_text(w->c, "%s;%s", w->u->prefix, type);
-    if (!key || bus_map_get(&w->c->identifiers, key, strlen(key)))
+    if (bus_map_get(&w->u->written, type, strlen(type)))
         return true;
-    if (!bus_map_put(&w->c->identifiers, key, strlen(key), w->u))
+    if (!bus_map_put(&w->u->written, type, strlen(type), w->u))
         bus_fail_nomem(w->c->err);
     return false;
-}
-
-static void put_later(writer *w, use *t)
-{
-    if (t->queued)
-        return;
-    t->queued = true;
-    if (w->last)
-        w->last->next = t;
-    else
-        w->first = t;
-    w->last = t;
 }
 
 static void member(bus_buf *out, const char *indent, const char *type, const char *name)
@@ -73,55 +58,36 @@ static void define_union(writer *w, const use *t)
         define(w, t->parts[i]);
     bus_buf_printf(w->out, "typedef enum %s_tag {\n", t->type);
     for (size_t i = 0; i < t->node->count; i++)
-        bus_buf_printf(w->out, "    %s_%s%s\n", t->type, compiler_simple(t->node->fields[i].type->name),
-                       i + 1 < t->node->count ? "," : "");
+        bus_buf_printf(w->out, "    %s%s\n", t->tags[i], i + 1 < t->node->count ? "," : "");
     bus_buf_printf(w->out, "} %s_tag;\n\nstruct %s {\n    %s_tag tag;\n    union {\n", t->type, t->type, t->type);
     for (size_t i = 0; i < t->node->count; i++)
         member(w->out, "        ", t->parts[i]->type, t->members[i]);
     bus_buf_text(w->out, "    } as;\n};\n\n");
 }
 
+/* An array or a map points to what it holds: a record or a union need only be declared, which all are at the top. */
+static void define_container(writer *w, const use *t)
+{
+    const use *item = t->item;
+    const bool pointer = item->kind == BUS_KIND_POINTER;
+    if (pointer && !written(w, item->stem))
+        bus_buf_printf(w->out, "typedef const %s *%s;\n\n", item->item->type, item->stem);
+    if (item->kind != BUS_KIND_RECORD && item->kind != BUS_KIND_UNION)
+        define(w, t->item);
+    if (t->kind == BUS_KIND_ARRAY)
+        bus_buf_printf(w->out, "typedef struct %s { const %s *at; size_t len; } %s;\n\n", t->type, pointer ? item->stem : item->type, t->type);
+    else
+        bus_buf_printf(w->out, "typedef struct %s { const %s *at; size_t len; } %s;\n\n", t->type, t->entry, t->type);
+}
+
 /* The entry of a map, once the value's type is whole. */
-static void define_entry(writer *w, use *t)
+static void define_entry(writer *w, const use *t)
 {
     const char *item = t->item->kind == BUS_KIND_POINTER ? t->item->stem : t->item->type;
-    size_t len = strlen(t->type) - strlen("_map");
+    if (written(w, t->entry))
+        return;
     define(w, t->item);
-    bus_buf_printf(w->out, "struct %.*s_entry {\n    bus_string key;\n    %s value;\n};\n\n", (int)len, t->type, item);
-}
-
-/* What an array or a map needs of its item: a name. */
-static void declare_item(writer *w, use *item)
-{
-    switch (item->kind) {
-    case BUS_KIND_RECORD:
-        break; /* all are declared at the top */
-    case BUS_KIND_POINTER:
-        if (!written(w, item->stem))
-            bus_buf_printf(w->out, "typedef const %s *%s;\n\n", item->item->type, item->stem);
-        break;
-    case BUS_KIND_UNION:
-        bus_buf_printf(w->out, "typedef struct %s %s;\n", item->type, item->type);
-        break;
-    default:
-        define(w, item);
-        return;
-    }
-    put_later(w, item);
-}
-
-static void define_container(writer *w, use *t)
-{
-    const char *item = t->item->kind == BUS_KIND_POINTER ? t->item->stem : t->item->type;
-    declare_item(w, t->item);
-    if (t->kind == BUS_KIND_ARRAY) {
-        bus_buf_printf(w->out, "typedef struct %s { const %s *at; size_t len; } %s;\n\n", t->type, item, t->type);
-        return;
-    }
-    int len = (int)(strlen(t->type) - strlen("_map"));
-    bus_buf_printf(w->out, "typedef struct %.*s_entry %.*s_entry;\ntypedef struct %s { const %.*s_entry *at; size_t len; } %s;\n\n",
-                   len, t->type, len, t->type, t->type, len, t->type, t->type);
-    put_later(w, t);
+    bus_buf_printf(w->out, "struct %s {\n    bus_string key;\n    %s value;\n};\n\n", t->entry, item);
 }
 
 static void define(writer *w, use *t)
@@ -129,11 +95,7 @@ static void define(writer *w, use *t)
     if (t->defined)
         return;
     t->defined = true;
-    if (t->kind == BUS_KIND_POINTER) {
-        put_later(w, t->item);
-        return;
-    }
-    if (t->foreign || written(w, t->type))
+    if (t->home != w->u || t->kind == BUS_KIND_POINTER || written(w, t->type))
         return;
     switch (t->kind) {
     case BUS_KIND_RECORD: define_record(w, t); break;
@@ -148,24 +110,37 @@ static void define(writer *w, use *t)
         define(w, t->item);
         bus_buf_printf(w->out, "typedef struct %s { bool present; %s value; } %s;\n\n", t->type, t->item->type, t->type);
         break;
-    case BUS_KIND_UNION:
-        bus_buf_printf(w->out, "typedef struct %s %s;\n", t->type, t->type);
-        define_union(w, t);
-        break;
+    case BUS_KIND_UNION: define_union(w, t); break;
     default: break;
     }
 }
 
-/* Maps come twice: their own type first, their entries' when their turn comes. */
-static void run_later(writer *w)
+/* Every struct that something may point to, so that the order is free below. */
+static void declare(writer *w)
 {
-    for (use *t = w->first; t; t = t->next) {
-        if (t->kind == BUS_KIND_MAP)
-            define_entry(w, t);
-        else
-            define(w, t);
+    bool any = false;
+    for (const use *t = w->u->first; t; t = t->next) {
+        const char *type = t->kind == BUS_KIND_MAP ? t->entry : t->type;
+        if (t->home != w->u || (t->kind != BUS_KIND_RECORD && t->kind != BUS_KIND_UNION && t->kind != BUS_KIND_MAP))
+            continue;
+        char *key = compiler_text(w->c, "struct %s", type);
+        if (!key || written(w, key))
+            continue;
+        bus_buf_printf(w->out, "typedef struct %s %s;\n", type, type);
+        any = true;
     }
-    w->first = w->last = NULL;
+    bus_buf_text(w->out, any ? "\n" : "");
+}
+
+static void define_all(writer *w)
+{
+    for (size_t i = 0; i < w->u->count; i++)
+        define(w, w->u->types[i].use);
+    for (use *t = w->u->first; t; t = t->next)
+        define(w, t);
+    for (const use *t = w->u->first; t; t = t->next)
+        if (t->home == w->u && t->kind == BUS_KIND_MAP)
+            define_entry(w, t);
 }
 
 static void write_constants(writer *w)
@@ -173,7 +148,7 @@ static void write_constants(writer *w)
     bus_buf *out = w->out;
     for (size_t i = 0; i < w->u->count; i++) {
         const use *t = w->u->types[i].use;
-        if (t->foreign)
+        if (t->home != w->u)
             continue;
         bus_buf_printf(out, "extern const bus_shape %s;\n", t->shape);
         if (t->kind == BUS_KIND_RECORD)
@@ -206,7 +181,7 @@ static void write_includes(writer *w)
         }
     bus_buf_text(w->out, "#include <bus/type.h>\n");
     for (size_t i = 0; i < w->u->need_count; i++)
-        bus_buf_printf(w->out, "#include \"%s.h\"\n", needs[i]->prefix);
+        bus_buf_printf(w->out, "#include \"%s.events.h\"\n", needs[i]->prefix);
 }
 
 bus_status compiler_header(compiler *c, unit *u, bus_buf *out)
@@ -216,17 +191,8 @@ bus_status compiler_header(compiler *c, unit *u, bus_buf *out)
     bus_buf_printf(out, "#ifndef BUS_GENERATED_%s_H\n#define BUS_GENERATED_%s_H\n\n", u->prefix, u->prefix);
     write_includes(&w);
     bus_buf_text(out, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
-    bool any = false;
-    for (size_t i = 0; i < u->count; i++)
-        if (u->types[i].use->kind == BUS_KIND_RECORD) {
-            bus_buf_printf(out, "typedef struct %s %s;\n", u->types[i].use->type, u->types[i].use->type);
-            any = true;
-        }
-    bus_buf_text(out, any ? "\n" : "");
-    for (size_t i = 0; i < u->count; i++) {
-        define(&w, u->types[i].use);
-        run_later(&w);
-    }
+    declare(&w);
+    define_all(&w);
     write_constants(&w);
     bus_buf_text(out, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
     if (c->err->status != BUS_OK)

@@ -3,6 +3,8 @@
  * then parsed first; so the order of the arguments does not matter. */
 #include "codec/compiler/compiler.h"
 
+#include "codec/utf8.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -84,6 +86,7 @@ static bus_status scan(compiler *c, source *s, const json_t *json, const char *s
                                                 "by name", s->path, full, other->path);
         if (!bus_map_put(&c->defines, full, strlen(full), s))
             return bus_fail_nomem(c->err);
+        s->defines = true;
     }
     return scan_members(c, s, json, space);
 }
@@ -122,13 +125,32 @@ static bus_status parse(compiler *c, source *s, bus_error *err)
 
 /* ---- sorting what was found by name space */
 
+/* A name space begins C names, alone: the library's begin with bus_. */
+static bool may_begin(compiler *c, const source *from, const bus_node *node, const char *space, const char *prefix)
+{
+    char where[COMPILER_WHERE];
+    compiler_where(from, node->json, where);
+    if (strcmp(prefix, "bus") == 0 || strncmp(prefix, "bus_", 4) == 0) {
+        bus_fail(c->err, BUS_SCHEMA, "%s: the namespace %s of %s makes C names that begin with bus_, which are the library's: choose another "
+                                     "namespace", where, space, node->name);
+        return false;
+    }
+    for (size_t i = 0; i < c->unit_count; i++)
+        if (strcmp(c->order[i]->prefix, prefix) == 0) {
+            bus_fail(c->err, BUS_SCHEMA, "%s: the namespaces %s and %s both become %s in C: rename one", where, space, c->order[i]->space, prefix);
+            return false;
+        }
+    return true;
+}
+
 static unit *unit_of(compiler *c, const source *from, const bus_node *node)
 {
     const char *full_name = node->name;
     char where[COMPILER_WHERE];
     const char *dot = strrchr(full_name, '.');
     if (!dot) {
-        bus_fail(c->err, BUS_SCHEMA, "%s: %s has no namespace: its C names and files are made from that", compiler_where(from, node->json, where), full_name);
+        bus_fail(c->err, BUS_SCHEMA, "%s: %s has no namespace, and its C names and files are made from that: give it one, such as \"namespace\": "
+                                     "\"shop\"", compiler_where(from, node->json, where), full_name);
         return NULL;
     }
     char *space = compiler_text(c, "%.*s", (int)(dot - full_name), full_name);
@@ -137,10 +159,9 @@ static unit *unit_of(compiler *c, const source *from, const bus_node *node)
     unit *u = bus_map_get(&c->units, space, strlen(space));
     if (u)
         return u;
-    if (strcmp(space, "bus") == 0 || strncmp(space, "bus.", 4) == 0) {
-        bus_fail(c->err, BUS_SCHEMA, "%s: the namespace \"bus\" belongs to the library", compiler_where(from, node->json, where));
+    const char *prefix = compiler_c_name(c, space);
+    if (!prefix || !may_begin(c, from, node, space, prefix))
         return NULL;
-    }
     unit **order = realloc(c->order, (c->unit_count + 1) * sizeof(unit *));
     if (order)
         c->order = order;
@@ -150,10 +171,12 @@ static unit *unit_of(compiler *c, const source *from, const bus_node *node)
         return NULL;
     }
     u->space = space;
-    u->prefix = compiler_c_name(c, space);
+    u->prefix = prefix;
     bus_map_init(&u->uses);
+    bus_map_init(&u->made);
+    bus_map_init(&u->written);
     c->order[c->unit_count++] = u;
-    return u->prefix ? u : NULL;
+    return u;
 }
 
 static bool add(compiler *c, const source *from, const bus_node *node)
@@ -219,6 +242,9 @@ bus_status compiler_load(compiler *c, const char *const *paths, size_t count)
         status = read_file(s, c->err);
         if (status != BUS_OK)
             break;
+        const char *mark = bus_utf8_mark(s->text, s->len);
+        if (mark)
+            return bus_fail(c->err, BUS_SCHEMA, "%s: %s", s->path, mark);
         s->document = json_loadb(s->text, s->len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
         if (!s->document)
             return bus_fail(c->err, BUS_SCHEMA, "%s:%d:%d: %s", s->path, where.line, where.column, where.text);
@@ -229,9 +255,14 @@ bus_status compiler_load(compiler *c, const char *const *paths, size_t count)
             status = parse(c, &c->sources[i], c->err);
     bus_map seen;
     bus_map_init(&seen);
-    for (size_t i = 0; i < count && status == BUS_OK; i++)
-        if (!collect(c, &c->sources[i], bus_schema_root(c->sources[i].schema), &seen))
+    for (size_t i = 0; i < count && status == BUS_OK; i++) {
+        source *s = &c->sources[i];
+        if (!s->defines)
+            status = bus_fail(c->err, BUS_SCHEMA, "%s: it defines no record, enum or fixed, and C is made of those alone: name its type, or leave "
+                                                  "the file out", s->path);
+        else if (!collect(c, s, bus_schema_root(s->schema), &seen))
             status = c->err->status;
+    }
     bus_map_free(&seen, NULL);
     return status;
 }

@@ -13,8 +13,8 @@ static const char help[] =
     "usage: bus-schemac -o DIR FILE.avsc...\n"
     "       bus-schemac --check RELEASED [--compatibility LEVEL] FILE.avsc...\n"
     "\n"
-    "Turns Avro schemas into C: DIR/<namespace>.h and DIR/<namespace>.c for each name space\n"
-    "(dots become underscores). A record order.OrderPlaced becomes\n"
+    "Turns Avro schemas into C: DIR/<namespace>.events.h and DIR/<namespace>.events.c for each name\n"
+    "space (dots become underscores). A record order.OrderPlaced becomes\n"
     "\n"
     "    struct order_OrderPlaced           its fields\n"
     "    order_OrderPlaced_type             its bus_type, for routes and bus_emit\n"
@@ -23,7 +23,7 @@ static const char help[] =
     "\n"
     "Files may refer to each other's types by full name, in any order. The same input gives the\n"
     "same output; files that would not change are left alone. See <bus/type.h> for how Avro's\n"
-    "types look in C.\n"
+    "types look in C. A member that C or its headers have another use for gets a '_' (int_).\n"
     "\n"
     "With --check nothing is written: each schema in the directory RELEASED must still be among the\n"
     "FILEs, by its name or an alias, in a version that may follow it.\n"
@@ -79,8 +79,8 @@ static bus_status write_unit(compiler *c, unit *u, const char *directory)
     bus_buf header, body;
     bus_buf_init(&header, 0);
     bus_buf_init(&body, 0);
-    const char *header_path = compiler_text(c, "%s/%s.h", directory, u->prefix);
-    const char *source_path = compiler_text(c, "%s/%s.c", directory, u->prefix);
+    const char *header_path = compiler_text(c, "%s/%s.events.h", directory, u->prefix);
+    const char *source_path = compiler_text(c, "%s/%s.events.c", directory, u->prefix);
     bus_status status = header_path && source_path ? compiler_header(c, u, &header) : BUS_NOMEM;
     if (status == BUS_OK)
         status = compiler_source(c, u, &body);
@@ -111,6 +111,8 @@ void compiler_end(compiler *c)
     }
     for (size_t i = 0; i < c->unit_count; i++) {
         bus_map_free(&c->order[i]->uses, NULL);
+        bus_map_free(&c->order[i]->made, NULL);
+        bus_map_free(&c->order[i]->written, NULL);
         free(c->order[i]->types);
     }
     free(c->sources);

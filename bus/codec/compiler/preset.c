@@ -23,7 +23,7 @@ static void value(writer *w, const use *t);
 /* A record of another name space has its fields in its own unit. */
 static const use *at_home(const compiler *c, const use *t)
 {
-    for (size_t i = 0; t->foreign && t->kind == BUS_KIND_RECORD && i < c->unit_count; i++)
+    for (size_t i = 0; !t->parts && t->kind == BUS_KIND_RECORD && i < c->unit_count; i++)
         for (size_t j = 0; j < c->order[i]->count; j++)
             if (c->order[i]->types[j].node == t->node)
                 return c->order[i]->types[j].use;
@@ -89,8 +89,12 @@ static void real(writer *w, bool narrow)
     memcpy(&single, &low, sizeof single);
     memcpy(&number, &bits, sizeof number);
     number = narrow ? (double)single : number;
-    if (isnan(number) || isinf(number)) { /* without <math.h> */
-        bus_buf_printf(w->out, "%s(1e300 * 1e300%s)", narrow ? "(float)" : "", isnan(number) ? " * 0.0" : number < 0 ? " * -1.0" : "");
+    if (isnan(number) || isinf(number)) { /* without <math.h>, whose macros a member may be called like */
+        const char *suffix = narrow ? "f" : "";
+        if (isnan(number))
+            bus_buf_printf(w->out, "__builtin_nan%s(\"\")", suffix);
+        else
+            bus_buf_printf(w->out, "%s__builtin_inf%s()", number < 0 ? "-" : "", suffix);
         return;
     }
     snprintf(text, sizeof text, "%.*g", narrow ? 9 : 17, number);
@@ -158,7 +162,7 @@ static void items(writer *w, const use *t)
         return;
     }
     if (map)
-        bus_buf_printf(w->out, "{ (const %.*s_entry[]){ ", (int)(strlen(t->type) - strlen("_map")), t->type);
+        bus_buf_printf(w->out, "{ (const %s[]){ ", t->entry);
     else
         bus_buf_printf(w->out, "{ (const %s[]){ ", item);
     for (int64_t i = 0; i < count; i++) {
@@ -186,7 +190,7 @@ static void choice(writer *w, const use *t)
     int64_t branch = whole(w);
     const bus_node *node = t->node->fields[branch].type;
     if (t->kind == BUS_KIND_UNION) {
-        bus_buf_printf(w->out, "{ %s_%s, { .%s = ", t->type, compiler_simple(node->name), t->members[branch]);
+        bus_buf_printf(w->out, "{ %s, { .%s = ", t->tags[branch], t->members[branch]);
         if (t->parts[branch]->kind == BUS_KIND_POINTER)
             pointed(w, t->parts[branch]->item);
         else

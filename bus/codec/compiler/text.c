@@ -26,48 +26,32 @@ char *compiler_text(compiler *c, const char *format, ...)
     return text;
 }
 
-const char *compiler_c_name(compiler *c, const char *full_name)
-{
-    char *name = compiler_text(c, "%s", full_name);
-    for (char *at = name; at && *at; at++)
-        if (*at == '.')
-            *at = '_';
-    return name;
-}
-
 const char *compiler_simple(const char *full_name)
 {
     const char *dot = strrchr(full_name, '.');
     return dot ? dot + 1 : full_name;
 }
 
-const char *compiler_member(compiler *c, const char *name)
+/* How many bytes of a character that turns the direction of text: compilers warn of those. */
+static size_t turning(const char *from, size_t len)
 {
-    static const char *const taken[] = {
-        "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch", "char",
-        "char16_t", "char32_t", "char8_t", "class", "co_await", "co_return", "co_yield", "compl", "concept", "const",
-        "const_cast", "consteval", "constexpr", "constinit", "continue", "decltype", "default", "delete", "do", "double",
-        "dynamic_cast", "else", "enum", "errno", "explicit", "export", "extern", "false", "float", "for", "friend", "goto",
-        "if", "inline", "int", "linux", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr",
-        "operator", "or", "or_eq", "private", "protected", "public", "register", "reinterpret_cast", "requires", "restrict",
-        "return", "short", "signed", "sizeof", "static", "static_assert", "static_cast", "stderr", "stdin", "stdout",
-        "struct", "switch", "template", "this", "thread_local", "throw", "true", "try", "typedef", "typeid", "typename",
-        "typeof", "union", "unix", "unsigned", "using", "virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq",
-        "EOF", "NULL",
-    };
-    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
-        if (strcmp(taken[i], name) == 0)
-            return compiler_text(c, "%s_", name);
-    return compiler_text(c, "%s", name);
+    static const char *const marks[] = { "\xE2\x80\xAA", "\xE2\x80\xAB", "\xE2\x80\xAC", "\xE2\x80\xAD", "\xE2\x80\xAE", "\xE2\x81\xA6", "\xE2\x81\xA7",
+                                         "\xE2\x81\xA8", "\xE2\x81\xA9", "\xE2\x80\x8E", "\xE2\x80\x8F", "\xD8\x9C" };
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (strlen(marks[i]) <= len && memcmp(from, marks[i], strlen(marks[i])) == 0)
+            return strlen(marks[i]);
+    return 0;
 }
 
-/* Nothing in a text may end the comment. */
+/* Nothing in a text may end the comment, nor make a compiler warn: "??/" is a backslash, which would join two lines. */
 static void comment_bytes(bus_buf *out, const char *from, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         unsigned char byte = (unsigned char)from[i];
-        bus_buf_byte(out, byte < ' ' ? ' ' : byte);
-        if (i + 1 < len && ((from[i] == '*' && from[i + 1] == '/') || (from[i] == '/' && from[i + 1] == '*')))
+        size_t turn = turning(from + i, len - i);
+        bus_buf_byte(out, byte < ' ' || byte == 0x7F || turn > 0 ? ' ' : byte);
+        i += turn > 0 ? turn - 1 : 0;
+        if (i + 1 < len && ((from[i] == '*' && from[i + 1] == '/') || (from[i] == '/' && from[i + 1] == '*') || (from[i] == '?' && from[i + 1] == '?')))
             bus_buf_byte(out, ' ');
     }
 }

@@ -27,32 +27,6 @@ static use *refuse(const place *at, const char *what)
     return NULL;
 }
 
-/* Takes a C identifier, for the whole program. */
-static bool claim(const place *at, const char *identifier)
-{
-    const char *other = bus_map_get(&at->c->identifiers, identifier, strlen(identifier));
-    if (other) {
-        char where[COMPILER_WHERE];
-        bus_fail(at->c->err, BUS_SCHEMA, "%s: %s becomes %s in C, and so does %s: rename one",
-                 compiler_where(at->of->from, at->json, where), at->path, identifier, other);
-        return false;
-    }
-    if (bus_map_put(&at->c->identifiers, identifier, strlen(identifier), (void *)(uintptr_t)at->path))
-        return true;
-    bus_fail_nomem(at->c->err);
-    return false;
-}
-
-static bool claim_all(const place *at, const char *name, const char *const *endings)
-{
-    for (; *endings; endings++) {
-        char *identifier = compiler_text(at->c, "%s%s", name, *endings);
-        if (!identifier || !claim(at, identifier))
-            return false;
-    }
-    return true;
-}
-
 /* The use of this descriptor in the unit; a new one is not complete yet. */
 static use *intern(const place *at, const bus_node *node, bus_kind kind, const char *shape, bool *fresh)
 {
@@ -68,6 +42,11 @@ static use *intern(const place *at, const bus_node *node, bus_kind kind, const c
     found->node = node;
     found->kind = kind;
     found->shape = shape;
+    if (at->u->last)
+        at->u->last->next = found;
+    else
+        at->u->first = found;
+    at->u->last = found;
     *fresh = true;
     return found;
 }
@@ -77,26 +56,26 @@ static use *intern(const place *at, const bus_node *node, bus_kind kind, const c
 typedef struct plain { const char *type, *stem, *shape; } plain;
 
 static const plain primitives[] = {
-    [BUS_KIND_NULL] = { "bus_null", "bus_null", "null_shape" },
-    [BUS_KIND_BOOLEAN] = { "bool", "bus_boolean", "boolean_shape" },
-    [BUS_KIND_INT] = { "int32_t", "bus_int", "int_shape" },
-    [BUS_KIND_LONG] = { "int64_t", "bus_long", "long_shape" },
-    [BUS_KIND_FLOAT] = { "float", "bus_float", "float_shape" },
-    [BUS_KIND_DOUBLE] = { "double", "bus_double", "double_shape" },
-    [BUS_KIND_BYTES] = { "bus_bytes", "bus_bytes", "bytes_shape" },
-    [BUS_KIND_STRING] = { "bus_string", "bus_string", "string_shape" },
+    [BUS_KIND_NULL] = { "bus_null", "bus_null", "bus_shape_null" },
+    [BUS_KIND_BOOLEAN] = { "bool", "bus_boolean", "bus_shape_boolean" },
+    [BUS_KIND_INT] = { "int32_t", "bus_int", "bus_shape_int" },
+    [BUS_KIND_LONG] = { "int64_t", "bus_long", "bus_shape_long" },
+    [BUS_KIND_FLOAT] = { "float", "bus_float", "bus_shape_float" },
+    [BUS_KIND_DOUBLE] = { "double", "bus_double", "bus_shape_double" },
+    [BUS_KIND_BYTES] = { "bus_bytes", "bus_bytes", "bus_shape_bytes" },
+    [BUS_KIND_STRING] = { "bus_string", "bus_string", "bus_shape_string" },
 };
 
 static const plain logicals[] = {
-    [BUS_LOGICAL_DATE] = { "bus_date", "bus_date", "date_shape" },
-    [BUS_LOGICAL_TIME_MILLIS] = { "bus_time_millis", "bus_time_millis", "time_millis_shape" },
-    [BUS_LOGICAL_TIME_MICROS] = { "bus_time_micros", "bus_time_micros", "time_micros_shape" },
-    [BUS_LOGICAL_TIMESTAMP_MILLIS] = { "bus_timestamp_millis", "bus_timestamp_millis", "timestamp_millis_shape" },
-    [BUS_LOGICAL_TIMESTAMP_MICROS] = { "bus_timestamp_micros", "bus_timestamp_micros", "timestamp_micros_shape" },
+    [BUS_LOGICAL_DATE] = { "bus_date", "bus_date", "bus_shape_date" },
+    [BUS_LOGICAL_TIME_MILLIS] = { "bus_time_millis", "bus_time_millis", "bus_shape_time_millis" },
+    [BUS_LOGICAL_TIME_MICROS] = { "bus_time_micros", "bus_time_micros", "bus_shape_time_micros" },
+    [BUS_LOGICAL_TIMESTAMP_MILLIS] = { "bus_timestamp_millis", "bus_timestamp_millis", "bus_shape_timestamp_millis" },
+    [BUS_LOGICAL_TIMESTAMP_MICROS] = { "bus_timestamp_micros", "bus_timestamp_micros", "bus_shape_timestamp_micros" },
     [BUS_LOGICAL_LOCAL_TIMESTAMP_MILLIS] = { "bus_local_timestamp_millis", "bus_local_timestamp_millis",
-                                             "local_timestamp_millis_shape" },
+                                             "bus_shape_local_timestamp_millis" },
     [BUS_LOGICAL_LOCAL_TIMESTAMP_MICROS] = { "bus_local_timestamp_micros", "bus_local_timestamp_micros",
-                                             "local_timestamp_micros_shape" },
+                                             "bus_shape_local_timestamp_micros" },
 };
 
 static use *library_use(const place *at, const bus_node *node, bus_kind kind, const char *type, const char *stem,
@@ -107,7 +86,6 @@ static use *library_use(const place *at, const bus_node *node, bus_kind kind, co
     if (made && fresh) {
         made->type = type;
         made->stem = stem;
-        made->foreign = true;
     }
     return made;
 }
@@ -121,10 +99,10 @@ static use *plain_use(const place *at, const bus_node *node)
 {
     const plain *found = &primitives[node->kind];
     if (node->logical == BUS_LOGICAL_UUID)
-        return library_use(at, node, BUS_KIND_UUID, "bus_uuid", "bus_uuid", "uuid_shape");
+        return library_use(at, node, BUS_KIND_UUID, "bus_uuid", "bus_uuid", "bus_shape_uuid");
     if (narrow_decimal(node))
         return library_use(at, node, BUS_KIND_DECIMAL, "bus_decimal", "bus_decimal",
-                           compiler_text(at->c, "decimal_%d_%d_shape", node->precision, node->scale));
+                           compiler_text(at->c, "bus_shape_decimal_%d_%d", node->precision, node->scale));
     if (node->logical != BUS_LOGICAL_NONE && node->logical != BUS_LOGICAL_DECIMAL)
         found = &logicals[node->logical];
     return library_use(at, node, node->kind, found->type, found->stem, found->shape);
@@ -152,9 +130,9 @@ static bool needs(compiler *c, unit *u, unit *other)
 static bool fill_record(const place *at, use *made)
 {
     const bus_node *node = made->node;
+    const char **names = bus_arena_zero(&at->c->arena, (node->count + 1) * sizeof(char *));
     made->parts = bus_arena_zero(&at->c->arena, (node->count + 1) * sizeof(use *));
-    made->members = bus_arena_zero(&at->c->arena, (node->count + 1) * sizeof(char *));
-    if (!made->parts || !made->members) {
+    if (!made->parts || !names) {
         bus_fail_nomem(at->c->err);
         return false;
     }
@@ -163,28 +141,23 @@ static bool fill_record(const place *at, use *made)
         inner.hint = compiler_text(at->c, "%s_%s", made->type, node->fields[i].name);
         inner.path = compiler_text(at->c, "%s.%s", node->name, node->fields[i].name);
         inner.json = compiler_field(node, i);
-        made->members[i] = compiler_member(at->c, node->fields[i].name);
-        if (!inner.hint || !inner.path || !made->members[i])
-            return false;
-        made->parts[i] = use_of(&inner, node->fields[i].type);
+        names[i] = node->fields[i].name;
+        made->parts[i] = inner.hint && inner.path ? use_of(&inner, node->fields[i].type) : NULL;
         if (!made->parts[i])
             return false;
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(made->members[j], made->members[i]) == 0)
-                return refuse(&inner, "another field has the same name in C: rename one") != NULL;
     }
-    return true;
+    return compiler_members(at->c, made, names);
 }
 
 static use *fixed_use(const place *at, const bus_node *node)
 {
     if (node->logical == BUS_LOGICAL_UUID)
-        return library_use(at, node, BUS_KIND_UUID, "bus_uuid", "bus_uuid", "uuid_fixed_shape");
+        return library_use(at, node, BUS_KIND_UUID, "bus_uuid", "bus_uuid", "bus_shape_uuid_fixed");
     if (node->logical == BUS_LOGICAL_DURATION)
-        return library_use(at, node, BUS_KIND_DURATION, "bus_duration", "bus_duration", "duration_shape");
+        return library_use(at, node, BUS_KIND_DURATION, "bus_duration", "bus_duration", "bus_shape_duration");
     if (narrow_decimal(node))
         return library_use(at, node, BUS_KIND_DECIMAL, "bus_decimal", "bus_decimal",
-                           compiler_text(at->c, "decimal_fixed%zu_%d_%d_shape", node->count, node->precision, node->scale));
+                           compiler_text(at->c, "bus_shape_decimal_fixed%zu_%d_%d", node->count, node->precision, node->scale));
     return NULL;
 }
 
@@ -199,7 +172,7 @@ static use *named_use(const place *at, const bus_node *node)
     if (special || at->c->err->status != BUS_OK)
         return special;
     const char *name = compiler_c_name(at->c, node->name);
-    use *made = intern(at, node, node->kind, name ? compiler_text(at->c, "%s_shape", name) : NULL, &fresh);
+    use *made = intern(at, node, node->kind, name ? compiler_text(at->c, "bus_shape_of_%s", name) : NULL, &fresh);
     if (!made || !fresh)
         return made;
     made->type = made->stem = name;
@@ -207,48 +180,64 @@ static use *named_use(const place *at, const bus_node *node)
     unit *home = bus_map_get(&at->c->units, node->name, dot ? (size_t)(dot - node->name) : 0);
     if (!home)
         return refuse(at, "refers to a type without a namespace");
-    made->foreign = home != at->u;
-    if (made->foreign)
+    made->home = home;
+    if (home != at->u)
         return needs(at->c, at->u, home) ? made : NULL;
-    if (node->kind == BUS_KIND_RECORD) {
-        static const char *const endings[] = { "", "_type", "_of", "_shape", "_fields", "_defaults", NULL };
-        return claim_all(at, name, endings) && fill_record(at, made) ? made : NULL;
-    }
-    static const char *const endings[] = { "", "_shape", NULL };
-    if (!claim_all(at, name, endings))
-        return NULL;
-    for (size_t i = 0; node->kind == BUS_KIND_ENUM && i < node->count; i++) {
-        const char *symbol = compiler_text(at->c, "%s_%s", name, node->symbols[i]);
-        if (!symbol || !claim(at, symbol))
-            return NULL;
-    }
-    return made;
+    return node->kind != BUS_KIND_RECORD || fill_record(at, made) ? made : NULL;
 }
 
 /* ---- containers */
 
-/* Containers of the library's own types have names there ("bus_string_array"); others belong to this name space. */
-static const char *container_name(const place *at, const use *item, const char *ending)
+/* "bus_shape_string" and "array" give "bus_shape_array_string". */
+static const char *container_shape(const place *at, const use *item, const char *kind)
 {
-    bool library = strncmp(item->stem, "bus_", 4) == 0;
-    size_t len = strlen(at->u->prefix);
-    if (library && item->kind != BUS_KIND_ARRAY && item->kind != BUS_KIND_MAP && item->kind != BUS_KIND_OPTIONAL)
-        return compiler_text(at->c, "%s_%s", item->stem, ending);
-    if (strncmp(item->stem, at->u->prefix, len) == 0 && item->stem[len] == '_')
-        return compiler_text(at->c, "%s_%s", item->stem, ending);
-    return compiler_text(at->c, "%s_%s_%s", at->u->prefix, item->stem + (library ? strlen("bus_") : 0), ending);
+    return compiler_text(at->c, "bus_shape_%s_%s", kind, item->shape + strlen("bus_shape_"));
 }
 
-/* "string_shape" and "array" give "string_array_shape". */
-static const char *container_shape(const place *at, const use *item, const char *ending)
+/* What the names of containers of it begin with: those of the library's values are the library's, others belong to this name space. */
+static const char *container_stem(const place *at, const use *item)
 {
-    return compiler_text(at->c, "%.*s_%s_shape", (int)(strlen(item->shape) - strlen("_shape")), item->shape, ending);
+    if (item->home == at->u)
+        return item->stem;
+    return compiler_text(at->c, "%s_%s", at->u->prefix, item->stem + (item->home ? 0 : strlen("bus_")));
 }
 
-static bool claim_container(const place *at, const use *made)
+static bool is_container(const use *t)
 {
-    /* Two descriptors (decimals of two scales, null first or last) may share one C type. */
-    return made->foreign || bus_map_get(&at->c->identifiers, made->type, strlen(made->type)) || claim(at, made->type);
+    return t->kind == BUS_KIND_ARRAY || t->kind == BUS_KIND_MAP || t->kind == BUS_KIND_OPTIONAL;
+}
+
+/* Names the C type, unless another descriptor (decimals of two scales, null first or last) has the same one. */
+static bool name_container(const place *at, use *made, const char *ending)
+{
+    const use *item = made->item;
+    if (!item->home && !is_container(item)) {
+        made->stem = compiler_text(at->c, "%s_%s", item->stem, ending);
+        made->entry = compiler_text(at->c, "%s_entry", item->stem);
+        return made->stem && made->entry;
+    }
+    made->home = at->u;
+    const char *key = compiler_text(at->c, "%s of %s", ending, item->stem), *stem = container_stem(at, item), *more = "";
+    const use *same = key ? bus_map_get(&at->u->made, key, strlen(key)) : NULL;
+    if (same) {
+        made->stem = same->stem;
+        made->entry = same->entry;
+        return true;
+    }
+    for (bool map = made->kind == BUS_KIND_MAP; key && stem && more; more = compiler_text(at->c, "%s_", more)) {
+        made->stem = compiler_text(at->c, "%s_%s%s", stem, ending, more);
+        made->entry = compiler_text(at->c, "%s_entry%s", stem, more);
+        if (!made->stem || !made->entry)
+            return false;
+        if (!compiler_is_free(at->c, made->stem) || (map && !compiler_is_free(at->c, made->entry)))
+            continue;
+        if (!bus_map_put(&at->u->made, key, strlen(key), made)) {
+            bus_fail_nomem(at->c->err);
+            return false;
+        }
+        return compiler_take(at->c, made->stem, at->path) && (!map || compiler_take(at->c, made->entry, at->path));
+    }
+    return false;
 }
 
 static use *container_use(const place *at, const bus_node *node)
@@ -264,9 +253,10 @@ static use *container_use(const place *at, const bus_node *node)
     if (!made || !fresh)
         return made;
     made->item = item;
-    made->type = made->stem = container_name(at, item, map ? "map" : "array");
-    made->foreign = made->type && strncmp(made->type, "bus_", 4) == 0;
-    return made->type && claim_container(at, made) ? made : NULL;
+    if (!name_container(at, made, map ? "map" : "array"))
+        return NULL;
+    made->type = made->stem;
+    return made;
 }
 
 /* ["null", T] or [T, "null"]. */
@@ -277,15 +267,15 @@ static use *optional_use(const place *at, const bus_node *node, size_t null_bran
     if (!item)
         return NULL;
     bool record = item->kind == BUS_KIND_RECORD;
-    const char *ending = record ? (null_branch == 0 ? "ref" : "ref_null_last") : null_branch == 0 ? "optional" : "optional_null_last";
-    use *made = intern(at, node, record ? BUS_KIND_POINTER : BUS_KIND_OPTIONAL, container_shape(at, item, ending), &fresh);
+    const char *kind = record ? (null_branch == 0 ? "ref" : "ref_last") : null_branch == 0 ? "optional" : "optional_last";
+    use *made = intern(at, node, record ? BUS_KIND_POINTER : BUS_KIND_OPTIONAL, container_shape(at, item, kind), &fresh);
     if (!made || !fresh)
         return made;
     made->item = item;
-    made->stem = container_name(at, item, record ? "ref" : "optional");
+    if (!name_container(at, made, record ? "ref" : "optional"))
+        return NULL;
     made->type = record ? compiler_text(at->c, "const %s *", item->type) : made->stem;
-    made->foreign = made->stem && strncmp(made->stem, "bus_", 4) == 0;
-    return made->type && made->stem && (record || claim_container(at, made)) ? made : NULL;
+    return made->type ? made : NULL;
 }
 
 /* Records are pointed to, so that a union is as small as its other branches and may hold itself. */
@@ -296,45 +286,64 @@ static use *branch_use(const place *at, const bus_node *node)
     if (!item || item->kind != BUS_KIND_RECORD)
         return item;
     use *made = intern(at, node, BUS_KIND_POINTER, container_shape(at, item, "branch"), &fresh);
-    if (made && fresh) {
-        made->item = item;
-        made->stem = container_name(at, item, "ref");
-        made->type = compiler_text(at->c, "const %s *", item->type);
+    if (!made || !fresh)
+        return made;
+    made->item = item;
+    made->type = compiler_text(at->c, "const %s *", item->type);
+    return made->type && name_container(at, made, "ref") ? made : NULL;
+}
+
+static bool is_free_union(const place *at, const char *type, const char *const *labels, size_t count, const char **tags)
+{
+    const char *tag = compiler_text(at->c, "%s_tag", type);
+    if (!tag || !compiler_is_free(at->c, type) || !compiler_is_free(at->c, tag))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        tags[i] = compiler_text(at->c, "%s_%s", type, labels[i]);
+        if (!tags[i] || !compiler_is_free(at->c, tags[i]))
+            return false;
     }
-    return made && made->type && made->stem ? made : NULL;
+    return compiler_take(at->c, type, at->path) && compiler_take(at->c, tag, at->path);
+}
+
+/* After the place where it is met, with all its enumerators. */
+static const char *name_union(const place *at, const char *const *labels, size_t count, const char **tags)
+{
+    const char *type = at->hint;
+    while (type && at->c->err->status == BUS_OK && !is_free_union(at, type, labels, count, tags))
+        type = compiler_text(at->c, "%s_", type);
+    for (size_t i = 0; type && at->c->err->status == BUS_OK && i < count; i++)
+        compiler_take(at->c, tags[i], at->path);
+    return at->c->err->status == BUS_OK ? type : NULL;
 }
 
 static use *union_use(const place *at, const bus_node *node)
 {
-    static const char *const endings[] = { "", "_tag", NULL };
     bool fresh;
     if (node->count == 0)
         return refuse(at, "a union without branches has no values");
-    use *made = intern(at, node, BUS_KIND_UNION, compiler_text(at->c, "%s_shape", at->hint), &fresh);
-    if (!made || !fresh)
-        return made;
-    made->type = made->stem = at->hint;
-    made->parts = bus_arena_zero(&at->c->arena, node->count * sizeof(use *));
-    made->members = bus_arena_zero(&at->c->arena, node->count * sizeof(char *));
-    if (!made->parts || !made->members) {
+    const char **labels = compiler_labels(at->c, node), **tags = bus_arena_zero(&at->c->arena, node->count * sizeof(char *));
+    use **parts = bus_arena_zero(&at->c->arena, node->count * sizeof(use *));
+    if (!labels || !tags || !parts) {
         bus_fail_nomem(at->c->err);
         return NULL;
     }
-    if (!claim_all(at, at->hint, endings))
+    const char *type = name_union(at, labels, node->count, tags);
+    use *made = type ? intern(at, node, BUS_KIND_UNION, compiler_text(at->c, "bus_shape_union_%s", type), &fresh) : NULL;
+    if (!made)
         return NULL;
+    made->type = made->stem = type;
+    made->tags = tags;
+    made->parts = parts;
+    made->home = at->u;
     for (size_t i = 0; i < node->count; i++) {
-        const bus_node *branch = node->fields[i].type;
-        const char *simple = compiler_simple(branch->name), *tag = compiler_text(at->c, "%s_%s", at->hint, simple);
         place inner = *at;
-        inner.hint = tag;
-        made->members[i] = compiler_member(at->c, simple);
-        if (!tag || !made->members[i] || !claim(at, tag))
-            return NULL;
-        made->parts[i] = branch_use(&inner, branch);
-        if (!made->parts[i])
+        inner.hint = tags[i];
+        parts[i] = branch_use(&inner, node->fields[i].type);
+        if (!parts[i])
             return NULL;
     }
-    return made;
+    return compiler_members(at->c, made, labels) ? made : NULL;
 }
 
 static use *use_of(const place *at, const bus_node *node)
@@ -359,21 +368,24 @@ static bool no_circle(compiler *c, unit *u)
 {
     if (u->mark == 2)
         return true;
-    if (u->mark == 1) {
-        bus_fail(c->err, BUS_SCHEMA, "the namespace %s uses types of another one that uses its types: move the shared types into a "
-                                     "namespace of their own", u->space);
-        return false;
-    }
     u->mark = 1;
-    for (size_t i = 0; i < u->need_count; i++)
+    for (size_t i = 0; i < u->need_count; i++) {
+        if (u->needs[i]->mark == 1) {
+            bus_fail(c->err, BUS_SCHEMA, "%s: the namespaces %s and %s use types of each other, so neither header can come first: move the types "
+                                         "that both use into a namespace of their own", u->types[0].from->path, u->space, u->needs[i]->space);
+            return false;
+        }
         if (!no_circle(c, u->needs[i]))
             return false;
+    }
     u->mark = 2;
     return true;
 }
 
 bus_status compiler_uses(compiler *c)
 {
+    if (compiler_claims(c) != BUS_OK)
+        return c->err->status;
     for (size_t i = 0; i < c->unit_count; i++) {
         unit *u = c->order[i];
         for (size_t j = 0; j < u->count; j++) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Mirror: the service that foreign clients talk to. It reads zoo.Everything, which has a field of every type, from <name>.commands
  * and says the same on <name>.events. Environment: MIRROR_NAME (default mirror). */
-#define string_shape staff_string_shape /* each generated file has one of its own */
-#include "data/schemac/staff.c"
-#undef string_shape
-#include "data/schemac/zoo.c"
+#define bus_shape_string staff_string_shape /* each generated file has one of its own */
+#include "data/schemac/staff.events.c"
+#undef bus_shape_string
+#include "data/schemac/zoo.events.c"
 #include <bus/bus.h>
 #include <stdio.h>
 #include <stdlib.h>

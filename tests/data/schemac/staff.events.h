@@ -20,8 +20,8 @@ struct staff_Keeper {
     staff_Role role;
 };
 
-extern const bus_shape staff_Role_shape;
-extern const bus_shape staff_Keeper_shape;
+extern const bus_shape bus_shape_of_staff_Role;
+extern const bus_shape bus_shape_of_staff_Keeper;
 extern const bus_type staff_Keeper_type;
 
 static inline const staff_Keeper *staff_Keeper_of(const bus_event *event)

@@ -3,7 +3,7 @@
 #define BUS_GENERATED_zoo_H
 
 #include <bus/type.h>
-#include "staff.h"
+#include "staff.events.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -11,9 +11,16 @@ extern "C" {
 
 typedef struct zoo_Spot zoo_Spot;
 typedef struct zoo_Tree zoo_Tree;
+typedef struct zoo_Tree_entry zoo_Tree_entry;
+typedef struct zoo_Tree_either zoo_Tree_either;
 typedef struct zoo_Empty zoo_Empty;
 typedef struct zoo_Everything zoo_Everything;
+typedef struct zoo_Spot_entry zoo_Spot_entry;
+typedef struct zoo_string_optional_entry zoo_string_optional_entry;
+typedef struct zoo_Everything_choice zoo_Everything_choice;
+typedef struct zoo_Everything_choices_item zoo_Everything_choices_item;
 typedef struct zoo_Preset zoo_Preset;
+typedef struct zoo_Preset_choice zoo_Preset_choice;
 
 typedef enum zoo_Mood {
     zoo_Mood_CALM,
@@ -29,10 +36,8 @@ struct zoo_Spot {
 
 typedef struct zoo_Tree_array { const zoo_Tree *at; size_t len; } zoo_Tree_array;
 
-typedef struct zoo_Tree_entry zoo_Tree_entry;
 typedef struct zoo_Tree_map { const zoo_Tree_entry *at; size_t len; } zoo_Tree_map;
 
-typedef struct zoo_Tree_either zoo_Tree_either;
 typedef enum zoo_Tree_either_tag {
     zoo_Tree_either_string,
     zoo_Tree_either_Tree
@@ -54,11 +59,6 @@ struct zoo_Tree {
     zoo_Tree_either either;
 };
 
-struct zoo_Tree_entry {
-    bus_string key;
-    zoo_Tree value;
-};
-
 struct zoo_Empty {
     char none; /* the record has no fields */
 };
@@ -67,7 +67,6 @@ typedef struct zoo_Spot_array { const zoo_Spot *at; size_t len; } zoo_Spot_array
 
 typedef struct zoo_long_array_array { const bus_long_array *at; size_t len; } zoo_long_array_array;
 
-typedef struct zoo_Spot_entry zoo_Spot_entry;
 typedef struct zoo_Spot_map { const zoo_Spot_entry *at; size_t len; } zoo_Spot_map;
 
 typedef struct zoo_Mood_array { const zoo_Mood *at; size_t len; } zoo_Mood_array;
@@ -80,10 +79,8 @@ typedef const zoo_Spot *zoo_Spot_ref;
 
 typedef struct zoo_Spot_ref_array { const zoo_Spot_ref *at; size_t len; } zoo_Spot_ref_array;
 
-typedef struct zoo_string_optional_entry zoo_string_optional_entry;
 typedef struct zoo_string_optional_map { const zoo_string_optional_entry *at; size_t len; } zoo_string_optional_map;
 
-typedef struct zoo_Everything_choice zoo_Everything_choice;
 typedef enum zoo_Everything_choice_tag {
     zoo_Everything_choice_null,
     zoo_Everything_choice_string,
@@ -105,7 +102,6 @@ struct zoo_Everything_choice {
     } as;
 };
 
-typedef struct zoo_Everything_choices_item zoo_Everything_choices_item;
 typedef struct zoo_Everything_choices_item_array { const zoo_Everything_choices_item *at; size_t len; } zoo_Everything_choices_item_array;
 
 typedef struct zoo_staff_Keeper_array { const staff_Keeper *at; size_t len; } zoo_staff_Keeper_array;
@@ -159,33 +155,8 @@ struct zoo_Everything {
     zoo_Empty empty;
 };
 
-struct zoo_Spot_entry {
-    bus_string key;
-    zoo_Spot value;
-};
-
-struct zoo_string_optional_entry {
-    bus_string key;
-    bus_string_optional value;
-};
-
-typedef struct zoo_Everything_choices_item zoo_Everything_choices_item;
-typedef enum zoo_Everything_choices_item_tag {
-    zoo_Everything_choices_item_int,
-    zoo_Everything_choices_item_string
-} zoo_Everything_choices_item_tag;
-
-struct zoo_Everything_choices_item {
-    zoo_Everything_choices_item_tag tag;
-    union {
-        int32_t int_;
-        bus_string string;
-    } as;
-};
-
 typedef struct zoo_Pair { uint8_t at[2]; } zoo_Pair;
 
-typedef struct zoo_Preset_choice zoo_Preset_choice;
 typedef enum zoo_Preset_choice_tag {
     zoo_Preset_choice_int,
     zoo_Preset_choice_string,
@@ -227,20 +198,48 @@ struct zoo_Preset {
     bus_uuid id;
 };
 
-extern const bus_shape zoo_Mood_shape;
-extern const bus_shape zoo_Hash_shape;
-extern const bus_shape zoo_Spot_shape;
+typedef enum zoo_Everything_choices_item_tag {
+    zoo_Everything_choices_item_int,
+    zoo_Everything_choices_item_string
+} zoo_Everything_choices_item_tag;
+
+struct zoo_Everything_choices_item {
+    zoo_Everything_choices_item_tag tag;
+    union {
+        int32_t int_;
+        bus_string string;
+    } as;
+};
+
+struct zoo_Tree_entry {
+    bus_string key;
+    zoo_Tree value;
+};
+
+struct zoo_Spot_entry {
+    bus_string key;
+    zoo_Spot value;
+};
+
+struct zoo_string_optional_entry {
+    bus_string key;
+    bus_string_optional value;
+};
+
+extern const bus_shape bus_shape_of_zoo_Mood;
+extern const bus_shape bus_shape_of_zoo_Hash;
+extern const bus_shape bus_shape_of_zoo_Spot;
 extern const bus_type zoo_Spot_type;
-extern const bus_shape zoo_Tree_shape;
+extern const bus_shape bus_shape_of_zoo_Tree;
 extern const bus_type zoo_Tree_type;
 extern const zoo_Tree zoo_Tree_defaults; /* zero where the schema has no default */
-extern const bus_shape zoo_Empty_shape;
+extern const bus_shape bus_shape_of_zoo_Empty;
 extern const bus_type zoo_Empty_type;
-extern const bus_shape zoo_Everything_shape;
+extern const bus_shape bus_shape_of_zoo_Everything;
 extern const bus_type zoo_Everything_type;
 extern const zoo_Everything zoo_Everything_defaults; /* zero where the schema has no default */
-extern const bus_shape zoo_Pair_shape;
-extern const bus_shape zoo_Preset_shape;
+extern const bus_shape bus_shape_of_zoo_Pair;
+extern const bus_shape bus_shape_of_zoo_Preset;
 extern const bus_type zoo_Preset_type;
 extern const zoo_Preset zoo_Preset_defaults; /* zero where the schema has no default */
 
