@@ -286,6 +286,21 @@ bool bus_decimal_read(const char *text, size_t text_len, int32_t scale, uint8_t 
     return true;
 }
 
+size_t bus_decimal_digits(const uint8_t *bytes, size_t len)
+{
+    bus_buf text;
+    while (len > 1 && ((bytes[0] == 0 && !(bytes[1] & 0x80)) || (bytes[0] == 0xFF && bytes[1] & 0x80))) {
+        bytes++;
+        len--;
+    }
+    if (len > BUS_DECIMAL_BYTES)
+        return (size_t)((double)(8 * len - 9) * 0.30102999566398120) + 1;
+    bus_buf_init(&text, 0);
+    size_t digits = bus_decimal_write(bytes, len, 0, &text) ? text.len - (text.data[0] == '-') : 1;
+    bus_buf_free(&text);
+    return digits;
+}
+
 /* ---- durations */
 
 void bus_duration_write(const uint8_t bytes[12], char out[BUS_LOGICAL_TEXT])

@@ -28,6 +28,8 @@ bool bus_logical_read(bus_logical logical, const char *text, size_t len, int64_t
 bool bus_decimal_write(const uint8_t *bytes, size_t len, int32_t scale, bus_buf *out);
 /* The shortest bytes of a text; *len is what they take of `out`. false: no decimal of that scale, or too long. */
 bool bus_decimal_read(const char *text, size_t text_len, int32_t scale, uint8_t out[BUS_DECIMAL_BYTES], size_t *len);
+/* How many digits the number has, scale or not; at least 1. More than BUS_DECIMAL_BYTES that count: the fewest it can have. */
+size_t bus_decimal_digits(const uint8_t *bytes, size_t len);
 
 void bus_duration_write(const uint8_t bytes[12], char out[BUS_LOGICAL_TEXT]);
 bool bus_duration_read(const char *text, size_t len, uint8_t out[12]);

@@ -128,6 +128,7 @@ static void begin(bus_json_reader *r, bus_map *fits, bus_buf *out, size_t steps,
     r->depth = 0;
     r->preset = out == NULL;
     r->avro = false;
+    r->trying = r->strict = false;
     r->fault.status = BUS_OK;
 }
 
@@ -165,6 +166,7 @@ static bus_status read_into(bus_json_form form, const bus_schema *schema, const 
     size_t before = out->len;
     begin(&r, &fits, out, 0, STEPS_MAX);
     r.avro = form == BUS_JSON_AVRO;
+    r.strict = true;
     bus_wire_frame(bus_schema_fingerprint(schema), framing);
     bool ok = (!framed || bus_json_put(&r, framing, sizeof framing)) && bus_json_reader_value(&r, bus_schema_root(schema), value);
     bus_map_free(&fits, NULL);

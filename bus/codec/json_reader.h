@@ -18,6 +18,8 @@ typedef struct bus_json_reader {
     unsigned depth;
     bool preset;         /* reading a default: unions are never wrapped, logical types are their base type */
     bool avro;           /* reading Avro's JSON encoding: so they are here */
+    bool trying;         /* only whether it fits: nobody will read the reason */
+    bool strict;         /* reading what will be sent: a value must be one of its logical type, a default too */
     bus_map *fits;       /* (type, value) to whether it fits: else objects in unions in objects would be tried again and again */
     bus_fault fault;
 } bus_json_reader;
@@ -27,6 +29,7 @@ bool bus_json_put_long(bus_json_reader *r, int64_t value);
 bool bus_json_enter(bus_json_reader *r);   /* one level deeper; leave by r->depth-- */
 bool bus_json_unfit(bus_json_reader *r, const bus_node *node, const json_t *json);
 const char *bus_json_kind(const json_t *json); /* "an object" */
+bool bus_json_near(const bus_node *node, const json_t *json); /* may be meant as such a value: by the kind of JSON alone */
 
 bool bus_json_reader_value(bus_json_reader *r, const bus_node *node, const json_t *json);
 bool bus_json_reader_scalar(bus_json_reader *r, const bus_node *node, const json_t *json);

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- output */
@@ -81,6 +82,11 @@ static bool readable_logicals(const bus_json_reader *r)
     return !r->preset && !r->avro;
 }
 
+static bool is_too_long(const bus_json_reader *r, const bus_node *node, const uint8_t *bytes, size_t len)
+{
+    return r->strict && node->logical == BUS_LOGICAL_DECIMAL && bus_decimal_digits(bytes, len) > (size_t)node->precision;
+}
+
 /* The bytes of a logical type's text, of which *len are filled; false: it is no such text. A decimal may be a whole number. */
 static bool meant_bytes(const bus_node *node, const json_t *json, uint8_t out[BUS_DECIMAL_BYTES], size_t *len)
 {
@@ -115,14 +121,38 @@ static bool must_be_digits(const bus_json_reader *r, const bus_node *node, const
            json_string_length(json) <= BUS_DECIMAL_BYTES;
 }
 
+static bool refuse_digits(bus_json_reader *r, const bus_node *node, const uint8_t *bytes, size_t len)
+{
+    return bus_fault_set(&r->fault, BUS_INVALID, "a decimal of %zu digits, %d of them after the point, where the schema's precision is %d",
+                         bus_decimal_digits(bytes, len), node->scale, node->precision);
+}
+
+/* Of what is written as bytes. */
+static bool check_digits(bus_json_reader *r, const bus_node *node, const json_t *json, size_t count)
+{
+    const char *at = json_string_value(json);
+    uint8_t *bytes = r->strict && node->logical == BUS_LOGICAL_DECIMAL ? malloc(count + 1) : NULL;
+    if (!bytes)
+        return !r->strict || node->logical != BUS_LOGICAL_DECIMAL || bus_fault_nomem(&r->fault);
+    for (size_t i = 0; i < count; i++)
+        next_byte(&at, &bytes[i]);
+    bool good = !is_too_long(r, node, bytes, count) || refuse_digits(r, node, bytes, count);
+    free(bytes);
+    return good;
+}
+
 static bool read_bytes(bus_json_reader *r, const bus_node *node, const json_t *json)
 {
     uint8_t meant[BUS_DECIMAL_BYTES];
     size_t count;
     if (readable_logicals(r) && meant_bytes(node, json, meant, &count))
-        return (node->kind == BUS_KIND_FIXED || bus_json_put_long(r, (int64_t)count)) && bus_json_put(r, meant, count);
+        return !is_too_long(r, node, meant, count) ? (node->kind == BUS_KIND_FIXED || bus_json_put_long(r, (int64_t)count)) && bus_json_put(r, meant, count)
+                                                   : refuse_digits(r, node, meant, count);
     if (!json_is_string(json))
         return bus_json_unfit(r, node, json);
+    if (must_be_digits(r, node, json) && bus_decimal_read(json_string_value(json), json_string_length(json), node->scale, meant, &count) &&
+        is_too_long(r, node, meant, count))
+        return refuse_digits(r, node, meant, count);
     if (must_be_digits(r, node, json))
         return bus_fault_set(&r->fault, BUS_INVALID, "\"%.40s\" is no decimal with at most %d digits after the point that fits: "
                              "write a string such as \"-12.50\"", json_string_value(json), node->scale);
@@ -130,7 +160,7 @@ static bool read_bytes(bus_json_reader *r, const bus_node *node, const json_t *j
         return bus_fault_set(&r->fault, BUS_INVALID, "bytes are written one character a byte, \\u0000 to \\u00ff");
     if (node->kind == BUS_KIND_FIXED && count != node->count)
         return bus_fault_set(&r->fault, BUS_INVALID, "%zu bytes where %s has %zu", count, node->name, node->count);
-    if (node->kind == BUS_KIND_BYTES && !bus_json_put_long(r, (int64_t)count))
+    if (!check_digits(r, node, json, count) || (node->kind == BUS_KIND_BYTES && !bus_json_put_long(r, (int64_t)count)))
         return false;
     const char *at = json_string_value(json), *end = at + json_string_length(json);
     uint8_t chunk[256];
@@ -230,10 +260,19 @@ static bool read_real(bus_json_reader *r, const bus_node *node, const json_t *js
     return put_le(r, bits, 4);
 }
 
+/* Or need not be one. */
+static bool is_uuid(const bus_json_reader *r, const bus_node *node, const json_t *json)
+{
+    uint8_t uuid[16];
+    return !r->strict || node->logical != BUS_LOGICAL_UUID || bus_uuid_from_text(json_string_value(json), json_string_length(json), uuid);
+}
+
 static bool read_string(bus_json_reader *r, const bus_node *node, const json_t *json)
 {
     if (!json_is_string(json))
         return bus_json_unfit(r, node, json);
+    if (!is_uuid(r, node, json))
+        return bus_fault_set(&r->fault, BUS_INVALID, "\"%.60s\" is no UUID such as 0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55", json_string_value(json));
     return bus_json_put_long(r, (int64_t)json_string_length(json)) && bus_json_put(r, json_string_value(json), json_string_length(json));
 }
 
@@ -265,7 +304,7 @@ int bus_json_fitness(const bus_json_reader *r, const bus_node *node, const json_
     uint8_t meant[BUS_DECIMAL_BYTES];
     const int as_base = node->logical == BUS_LOGICAL_NONE ? 3 : 2;
     if (readable_logicals(r) && (node->kind == BUS_KIND_BYTES || node->kind == BUS_KIND_FIXED) && meant_bytes(node, json, meant, &count))
-        return json_is_string(json) ? 3 : 1;
+        return is_too_long(r, node, meant, count) ? 0 : json_is_string(json) ? 3 : 1;
     if (json_is_string(json) && readable_logicals(r) && (node->kind == BUS_KIND_INT || node->kind == BUS_KIND_LONG))
         return bus_logical_read(node->logical, json_string_value(json), json_string_length(json), &whole) ? 3 : 0;
     if (json_is_string(json) && (node->kind == BUS_KIND_BYTES || node->kind == BUS_KIND_FIXED) && must_be_digits(r, node, json))
@@ -278,7 +317,7 @@ int bus_json_fitness(const bus_json_reader *r, const bus_node *node, const json_
     case BUS_KIND_LONG: return json_is_integer(json) ? as_base : 0;
     case BUS_KIND_FLOAT:
     case BUS_KIND_DOUBLE: return json_is_real(json) ? 3 : json_is_integer(json) || named_number(json, &number) ? 1 : 0;
-    case BUS_KIND_STRING: return json_is_string(json) ? 3 : 0;
+    case BUS_KIND_STRING: return json_is_string(json) && is_uuid(r, node, json) ? 3 : 0;
     case BUS_KIND_BYTES: return json_is_string(json) && count_bytes(json, &count) ? 3 : 0;
     case BUS_KIND_FIXED: return json_is_string(json) && count_bytes(json, &count) && count == node->count ? 3 : 0;
     case BUS_KIND_ENUM: return find_symbol(node, json) >= 0 ? 3 : 0;
@@ -286,5 +325,23 @@ int bus_json_fitness(const bus_json_reader *r, const bus_node *node, const json_
     case BUS_KIND_RECORD:
     case BUS_KIND_MAP: return json_is_object(json) ? 3 : 0;
     default: return 0;
+    }
+}
+
+bool bus_json_near(const bus_node *node, const json_t *json)
+{
+    switch (node->kind) {
+    case BUS_KIND_NULL: return json_is_null(json);
+    case BUS_KIND_BOOLEAN: return json_is_boolean(json);
+    case BUS_KIND_INT:
+    case BUS_KIND_LONG: return json_is_number(json) || (json_is_string(json) && node->logical != BUS_LOGICAL_NONE);
+    case BUS_KIND_FLOAT:
+    case BUS_KIND_DOUBLE: return json_is_number(json);
+    case BUS_KIND_BYTES:
+    case BUS_KIND_FIXED: return json_is_string(json) || (json_is_number(json) && node->logical == BUS_LOGICAL_DECIMAL);
+    case BUS_KIND_STRING:
+    case BUS_KIND_ENUM: return json_is_string(json);
+    case BUS_KIND_ARRAY: return json_is_array(json);
+    default: return json_is_object(json);
     }
 }

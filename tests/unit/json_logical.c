@@ -139,6 +139,9 @@ static void forms_lose_nothing(void **state)
     }
 }
 
+#define N(type) "[\"null\"," type "]"
+#define DATED(name) "{\"type\":\"record\",\"name\":\"" name "\",\"fields\":[{\"name\":\"when\",\"type\":" N(L("int", "date")) "}]}"
+
 static void refuses_what_does_not_fit(void **state)
 {
     (void)state;
@@ -147,7 +150,36 @@ static void refuses_what_does_not_fit(void **state)
         { L("long", "timestamp-millis"), "\"yesterday\"", "long: \"yesterday\" is no timestamp such as 2026-11-21T13:07:59.042Z" },
         { D("9", "2"), "\"1.234\"", "bytes: \"1.234\" is no decimal with at most 2 digits after the point that fits: write a string such as \"-12.50\"" },
         { D("9", "2"), "1.5", "bytes: a number where the schema has bytes" },
-        { X("1", "\"logicalType\":\"decimal\",\"precision\":2,\"scale\":0"), "\"200\"", "F: \"200\" is no decimal with at most 0 digits after the point that fits: write a string such as \"-12.50\"" },
+        { X("1", "\"logicalType\":\"decimal\",\"precision\":2,\"scale\":0"), "\"200\"",
+          "F: a decimal of 3 digits, 0 of them after the point, where the schema's precision is 2" },
+        { D("4", "2"), "\"123456.78\"", "bytes: a decimal of 8 digits, 2 of them after the point, where the schema's precision is 4" },
+        { D("4", "2"), "\"-100\"", "bytes: a decimal of 5 digits, 2 of them after the point, where the schema's precision is 4" },
+        { D("4", "2"), "100", "bytes: a decimal of 5 digits, 2 of them after the point, where the schema's precision is 4" },
+        { D("40", "0"), "\"10000000000000000000000000000000000000000\"", "bytes: a decimal of 41 digits, 0 of them after the point, where the schema's precision is 40" },
+        { L("string", "uuid"), "\"0b6ce1c8\"", "string: \"0b6ce1c8\" is no UUID such as 0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55" },
+        { X("16", "\"logicalType\":\"uuid\""), "\"0b6ce1c8\"", "F: 8 bytes where F has 16" },
+        { X("12", "\"logicalType\":\"duration\""), "\"P1Y\"", "F: 3 bytes where F has 12" },
+        /* Inside ["null", ...] it is that branch's words. */
+        { N(L("int", "date")), "\"2026-02-30\"", "union: \"2026-02-30\" is no date such as 2026-11-21" },
+        { N(L("int", "time-millis")), "\"24:00:00\"", "union: \"24:00:00\" is no time such as 13:07:59.042" },
+        { N(L("long", "time-micros")), "\"7 pm\"", "union: \"7 pm\" is no time such as 13:07:59.042" },
+        { N(L("long", "timestamp-millis")), "\"x\"", "union: \"x\" is no timestamp such as 2026-11-21T13:07:59.042Z" },
+        { N(L("long", "local-timestamp-micros")), "\"x\"", "union: \"x\" is no local timestamp such as 2026-11-21T13:07:59.042" },
+        { N(L("string", "uuid")), "\"x\"", "union: \"x\" is no UUID such as 0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55" },
+        { N(D("4", "2")), "\"123456.78\"", "union: a decimal of 8 digits, 2 of them after the point, where the schema's precision is 4" },
+        { N(D("4", "2")), "{\"bytes\":\"123456.78\"}", "union: a decimal of 8 digits, 2 of them after the point, where the schema's precision is 4" },
+        { N(D("4", "2")), "\"1.234\"", "union: \"1.234\" is no decimal with at most 2 digits after the point that fits: write a string such as \"-12.50\"" },
+        { N(D("4", "2")), "1.5", "union: a number where the schema has bytes" },
+        { N(X("12", "\"logicalType\":\"duration\"")), "\"P1Y\"", "union: 3 bytes where F has 12" },
+        { N("\"int\""), "3000000000", "union: 3000000000 does not fit an int of 32 bits" },
+        { N("{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\"]}"), "\"B\"", "union: \"B\" is no symbol of E" },
+        { N("{\"type\":\"array\",\"items\":" N(L("int", "date")) "}"), "[null,\"x\"]", "union[1]: \"x\" is no date such as 2026-11-21" },
+        { "[\"null\"," DATED("A") "," DATED("B") "]", "{\"when\":\"x\"}",
+          "union: an object that fits none of the union's 3 branches; A.when: \"x\" is no date such as 2026-11-21; B.when: \"x\" is no date such as 2026-11-21" },
+        { "[\"null\"," DATED("A") "," DATED("B") "]", "{\"B\":{\"when\":\"x\"}}", "union.when: \"x\" is no date such as 2026-11-21" },
+        { "[\"null\",\"int\",\"boolean\"]", "\"x\"", "union: a string that fits none of the union's 3 branches: null, int, boolean" },
+        { "[\"null\"," L("int", "date") "," D("4", "2") "]", "\"x\"",
+          "union: a string that fits none of the union's 3 branches; int: \"x\" is no date such as 2026-11-21; bytes: \"x\" is no decimal with at most 2 digits after the point that fits: write a string such as \"-12.50\"" },
         { "\"int\"", "\"2026-11-21\"", "int: a string where the schema has int" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -163,11 +195,38 @@ static void refuses_what_does_not_fit(void **state)
     }
 }
 
+/* As bytes, too; and where a default stands in for what was not given. A default alone is the schema's own matter. */
+static void keeps_precision_in_any_form(void **state)
+{
+    (void)state;
+    static const struct { const char *schema, *json, *text; } cases[] = {
+        { D("2", "0"), "\"\\u0063\"", NULL }, { D("2", "0"), "\"\\u0064\"", "bytes: a decimal of 3 digits, 0 of them after the point, where the schema's precision is 2" },
+        { D("2", "0"), "\"\\u009d\"", NULL }, { D("2", "0"), "\"\\u009c\"", "bytes: a decimal of 3 digits, 0 of them after the point, where the schema's precision is 2" },
+        { D("2", "0"), "\"\\u0000\\u0000\\u0063\"", NULL }, { D("2", "0"), "\"\\u00ff\\u00ff\\u009d\"", NULL }, { D("2", "0"), "\"\"", NULL },
+        { X("2", "\"logicalType\":\"decimal\",\"precision\":2,\"scale\":0"), "\"\\u0000\\u0064\"", "F: a decimal of 3 digits, 0 of them after the point, where the schema's precision is 2" },
+        { L("string", "uuid"), "\"x\"", "string: \"x\" is no UUID such as 0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55" },
+        { "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"d\",\"type\":" D("2", "0") ",\"default\":\"\\u0064\"}]}", "{}",
+          "R.d: a decimal of 3 digits, 0 of them after the point, where the schema's precision is 2" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bus_schema *schema;
+        bus_error err = { .text = "" };
+        bus_buf body;
+        bus_buf_init(&body, 0);
+        assert_int_equal(bus_schema_parse(cases[i].schema, strlen(cases[i].schema), &schema, &err), BUS_OK);
+        bus_status status = bus_json_read_as(BUS_JSON_AVRO, schema, cases[i].json, strlen(cases[i].json), &body, &err);
+        if (status != (cases[i].text ? BUS_INVALID : BUS_OK) || (cases[i].text && strcmp(err.text, cases[i].text) != 0))
+            fail_msg("%s: %s", cases[i].json, err.text);
+        bus_buf_free(&body);
+        bus_schema_free(schema);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tells_dates_and_times), cmocka_unit_test(tells_decimals), cmocka_unit_test(forms_lose_nothing),
-        cmocka_unit_test(refuses_what_does_not_fit),
+        cmocka_unit_test(refuses_what_does_not_fit), cmocka_unit_test(keeps_precision_in_any_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
