@@ -19,7 +19,7 @@ static const cli_option options[] = {
     { "key", 'k', "KEY", "only events of this key" },
     { "type", 't', "NAME", "only events of this type (ce_type)" },
     { "limit", 'n', "N", "stop after N events" },
-    { "schema", 's', "FILE", "decode with this .avsc too; may be repeated" },
+    { "schema", 's', "FILE", "decode with this .avsc too; may be repeated; types it refers to: in the others, or in its folder" },
     CLI_JSON_OPTION,
     { "raw", 0, NULL, "do not decode" },
     { NULL, 0, NULL, NULL }

@@ -182,7 +182,7 @@ const cli_command cli_dlq_list = {
 
 static const cli_option show_options[] = {
     { "service", 's', "NAME", "look only here; may be repeated" },
-    { "schema", 0, "FILE", "decode with this .avsc too; may be repeated" },
+    { "schema", 0, "FILE", "decode with this .avsc too; may be repeated; types it refers to: in the others, or in its folder" },
     CLI_JSON_OPTION,
     { "raw", 0, NULL, "do not decode" },
     { NULL, 0, NULL, NULL }

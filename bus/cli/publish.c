@@ -19,7 +19,7 @@
 
 static const cli_option options[] = {
     { "type", 't', "NAME", "the events' type, a schema's full name; default: the schema of --schema" },
-    { "schema", 's', "FILE", "an .avsc file, announced on bus.schemas or put into the registry; default: what is announced, else the registry's latest" },
+    { "schema", 's', "FILE", "an .avsc file, announced on bus.schemas or put into the registry; default: what is announced, else the registry's latest. Types that it refers to may be in other .avsc files of its folder" },
     { "framing", 0, "FRAMING", "what says which schema wrote it: single-object or confluent (property framing)" },
     CLI_JSON_OPTION,
     { "key-field", 'K', "FIELD", "the key is this field of each event" },
@@ -258,7 +258,7 @@ static bus_status find_schema(publication *p, bus_error *err)
     if (!type && !file)
         return bus_fail(err, BUS_INVALID, "say what the events are: --type NAME, --schema FILE, or both");
     bus_catalog *catalog = bus_translator_catalog(p->translator);
-    bus_status status = file ? bus_schemas_file(file, catalog, &p->schema, err) : bus_schemas_load(c->config, c->timeout_ms, catalog, NULL, NULL, err);
+    bus_status status = file ? bus_schemas_file(file, NULL, 0, catalog, &p->schema, err) : bus_schemas_load(c->config, c->timeout_ms, catalog, NULL, NULL, err);
     if (status == BUS_OK && !file)
         p->schema = bus_catalog_named(catalog, type);
     /* With a registry's id before it an event needs no announcement. */

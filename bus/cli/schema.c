@@ -70,7 +70,7 @@ static bus_status find(shelf *s, const char *word, const bus_schema **out, bus_e
     if (is_reference(word))
         return find_reference(s, word, out, err);
     if (is_elsewhere(word))
-        return bus_schemas_file(word, s->files, out, err);
+        return bus_schemas_file(word, NULL, 0, s->files, out, err);
     uint64_t fingerprint = strtoull(word, &end, 16);
     *out = strlen(word) == 16 && !*end ? bus_catalog_find(s->topic, fingerprint) : bus_catalog_named(s->topic, word);
     return *out ? BUS_OK : bus_fail(err, BUS_MISSING, "%.200s is no schema on bus.schemas: give a full name, a fingerprint, or a file "
@@ -233,6 +233,7 @@ const cli_command cli_schema_show = {
 const cli_command cli_schema_diff = {
     .name = "schema diff", .operands = "OLD NEW", .least = 2, .most = 2,
     .summary = "compare two schemas, and tell which can read the other",
-    .text = "OLD and NEW are full names, fingerprints, files or references, as for bus schema show. The exit code is 3 where they differ.",
+    .text = "OLD and NEW are full names, fingerprints, files or references, as for bus schema show. A file may refer to types in other\n"
+            ".avsc files of its folder. The exit code is 3 where they differ.",
     .options = none, .examples = "  bus schema diff order.OrderPlaced schemas/order.OrderPlaced.avsc", .run = run_diff
 };

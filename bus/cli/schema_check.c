@@ -40,7 +40,7 @@ typedef struct verdict {
 static bus_status follows_file(weighing *w, const bus_schema *schema, bus_error *err)
 {
     const bus_schema *before = NULL;
-    bus_status status = bus_schemas_file(w->against, w->files, &before, err);
+    bus_status status = bus_schemas_file(w->against, NULL, 0, w->files, &before, err);
     return status == BUS_OK ? bus_compatible(w->level, schema, &before, 1, err) : status;
 }
 
@@ -121,7 +121,7 @@ static void tell(weighing *w, const char *file, const verdict *v)
 static bus_status weigh_file(weighing *w, const char *file, bus_error *err)
 {
     verdict v = { .schema = NULL };
-    bus_status status = bus_schemas_file(file, w->files, &v.schema, err);
+    bus_status status = bus_schemas_file(file, (const char *const *)w->c->operand, (size_t)w->c->operands, w->files, &v.schema, err);
     if (status != BUS_OK)
         return status;
     status = w->against ? follows_file(w, v.schema, &v.why) : follows_topic(w, v.schema, &v.known, &v.why);
@@ -206,7 +206,8 @@ const cli_command cli_schema_check = {
     .summary = "check whether schemas may follow the announced ones",
     .text = "backward: the new one reads what the last one wrote; forward: the last one reads what the new one writes; full: both;\n"
             "transitive: all versions, not only the last. With registry.url set the registry is asked as well, and judges by the\n"
-            "level it has itself. The exit code is 3 if either says no.",
+            "level it has itself. The exit code is 3 if either says no.\n"
+            "FILEs may refer to each other's types, and to those in other .avsc files of their folder.",
     .options = check_options, .examples = "  bus schema check schemas/*.avsc\n  bus schema check new.avsc --against old.avsc --compatibility full\n"
                                           "  bus schema check new.avsc --topic order.events --set registry.url=http://localhost:8081",
     .run = run_check
@@ -216,6 +217,7 @@ const cli_command cli_schema_register = {
     .name = "schema register", .operands = "FILE...", .least = 1, .most = -1,
     .summary = "put schemas on bus.schemas, if they may follow those there",
     .text = "Services do so at their start; this is for events of programs that do not. With registry.url set they are put into\n"
-            "the registry as well, and there first. The exit code is 5 if one may not; then it is put nowhere.",
+            "the registry as well, and there first. The exit code is 5 if one may not; then it is put nowhere.\n"
+            "FILEs may refer to each other's types, and to those in other .avsc files of their folder: each is put whole.",
     .options = register_options, .examples = "  bus schema register partner.Invoice.avsc", .run = run_register
 };

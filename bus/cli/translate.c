@@ -28,7 +28,8 @@ bus_status cli_translator_load(const cli *c, bus_translator **out, bus_error *er
 {
     bus_translator *translator = NULL;
     const bus_schema *schema;
-    const char *path;
+    const char *path, *paths[CLI_GIVEN_MAX];
+    size_t count = 0;
     bus_status status = cli_translator_open(c, &translator, err);
     if (status == BUS_OK && cli_flag(c, "raw")) {
         bus_translator_close(translator);
@@ -36,8 +37,10 @@ bus_status cli_translator_load(const cli *c, bus_translator **out, bus_error *er
     }
     if (status == BUS_OK && translator)
         status = bus_schemas_load(c->config, c->timeout_ms, bus_translator_catalog(translator), NULL, &watch, err);
-    for (int i = 0; status == BUS_OK && translator && (path = cli_nth(c, "schema", i)); i++)
-        status = bus_schemas_file(path, bus_translator_catalog(translator), &schema, err);
+    while (count < CLI_GIVEN_MAX && (path = cli_nth(c, "schema", (int)count)))
+        paths[count++] = path;
+    for (size_t i = 0; status == BUS_OK && translator && i < count; i++)
+        status = bus_schemas_file(paths[i], paths, count, bus_translator_catalog(translator), &schema, err);
     if (status != BUS_OK) {
         bus_translator_close(translator);
         return status;

@@ -2,12 +2,11 @@
  * Schemas: from the topic, from files, and back. */
 #include "ops/schemas.h"
 #include "base/error.h"
+#include "codec/schema_set.h"
 #include "kafka/admin.h"
 #include "kafka/reader.h"
 #include "service/announce.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,32 +42,27 @@ bus_status bus_schemas_load(const bus_config *config, int timeout_ms, bus_catalo
     return BUS_OK;
 }
 
-static bus_status read_file(const char *path, bus_buf *out, bus_error *err)
+bus_status bus_schemas_file(const char *path, const char *const *others, size_t count, bus_catalog *catalog, const bus_schema **out,
+                            bus_error *err)
 {
-    char chunk[8192];
-    size_t n;
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return bus_fail(err, BUS_IO, "%s: %s", path, strerror(errno));
-    while ((n = fread(chunk, 1, sizeof chunk, file)) > 0)
-        bus_buf_add(out, chunk, n);
-    bus_status status = ferror(file)     ? bus_fail(err, BUS_IO, "%s: it cannot be read", path)
-                      : !bus_buf_ok(out) ? bus_fail(err, BUS_TOO_BIG, "%s: over %u bytes, too big for a schema", path, BUS_SCHEMA_MAX_BYTES)
-                                         : BUS_OK;
-    fclose(file);
-    return status;
-}
-
-bus_status bus_schemas_file(const char *path, bus_catalog *catalog, const bus_schema **out, bus_error *err)
-{
+    bus_status status = BUS_OK;
+    bus_schema_set set;
     bus_buf text;
-    bus_buf_init(&text, BUS_SCHEMA_MAX_BYTES);
-    bus_status status = read_file(path, &text, err);
+    bus_schema_set_init(&set, true);
+    bus_buf_init(&text, 0);
+    for (size_t i = 0; i < count && status == BUS_OK; i++)
+        if (strcmp(others[i], path) != 0)
+            status = bus_schema_set_offer(&set, others[i], err);
+    if (status == BUS_OK)
+        status = bus_schema_set_load(&set, &path, 1, err);
+    if (status == BUS_OK)
+        status = bus_schema_whole(bus_schema_root(set.given.at[0]->schema), &text, err);
     if (status == BUS_OK && (status = bus_catalog_add(catalog, (const char *)text.data, text.len, err)) != BUS_OK)
         bus_fail_in(err, "%s", path);
     if (status == BUS_OK)
         *out = bus_catalog_text(catalog, (const char *)text.data, text.len);
     bus_buf_free(&text);
+    bus_schema_set_free(&set);
     return status;
 }
 

@@ -14,8 +14,11 @@
 bus_status bus_schemas_load(const bus_config *config, int timeout_ms, bus_catalog *catalog, size_t *count,
                             const bus_watch *watch, bus_error *err);
 
-/* Adds a schema from an .avsc file to the catalog; *out borrows from it. BUS_IO, BUS_SCHEMA, BUS_TOO_BIG, with the file's name. */
-bus_status bus_schemas_file(const char *path, bus_catalog *catalog, const bus_schema **out, bus_error *err);
+/* Adds a schema from an .avsc file to the catalog, whole, in the words in which a service would announce it; *out borrows from it. Types that
+ * the file does not define are looked for in the `count` others and in the .avsc files beside it (codec/schema_set.h). BUS_IO, BUS_SCHEMA,
+ * BUS_TOO_BIG, with the file's name. */
+bus_status bus_schemas_file(const char *path, const char *const *others, size_t count, bus_catalog *catalog, const bus_schema **out,
+                            bus_error *err);
 
 /* Is there a `bus.schemas` to announce on? A producer would wait for it until its time is up. BUS_MISSING: no, and what makes it;
  * BUS_BROKER, BUS_TIMEOUT, BUS_DENIED. */

@@ -22,10 +22,10 @@ static bool has_alias(const bus_node *node, const char *name)
 /* The type that goes on where a released one was: of its name, or with an alias of that name. */
 static const bus_node *successor(const compiler *now, const char *name, const char **path)
 {
-    const source *from = bus_map_get(&now->defines, name, strlen(name));
+    const source *from = bus_map_get(&now->set.defines, name, strlen(name));
     const bus_node *found = from ? bus_schema_named(from->schema, name) : NULL;
-    for (size_t i = 0; !found && i < now->source_count; i++) {
-        from = &now->sources[i];
+    for (size_t i = 0; !found && i < now->set.given.count; i++) {
+        from = now->set.given.at[i];
         if (has_alias(bus_schema_root(from->schema), name))
             found = bus_schema_root(from->schema);
     }
@@ -73,8 +73,8 @@ static int compare(bus_compatibility level, const char *const *released, size_t 
     if (status == BUS_OK)
         status = compiler_load(&now, paths, count);
     bool good = status == BUS_OK;
-    for (size_t i = 0; status == BUS_OK && i < before.source_count; i++)
-        good = may_follow(level, &now, &before.sources[i]) && good; /* all are told */
+    for (size_t i = 0; status == BUS_OK && i < before.set.given.count; i++)
+        good = may_follow(level, &now, before.set.given.at[i]) && good; /* all are told */
     compiler_end(&before);
     compiler_end(&now);
     if (status != BUS_OK)

@@ -8,20 +8,11 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/map.h"
-#include "codec/schema.h"
+#include "codec/schema_set.h"
 
 struct json_t;
 
-/* One input file. */
-typedef struct source {
-    const char *path;
-    char *text;
-    size_t len;
-    struct json_t *document;
-    bus_schema *schema;      /* once parsed */
-    bool defines;            /* any named type */
-    bool busy;               /* being parsed: met again, it is a circle */
-} source;
+typedef bus_schema_source source; /* one input file */
 
 /* How C holds a type at one place. Uses of equal C types and equal descriptors are one.
  *
@@ -66,9 +57,7 @@ typedef struct unit {
 
 typedef struct compiler {
     bus_arena arena;         /* whatever lives as long as the run */
-    source *sources;
-    size_t source_count;
-    bus_map defines;         /* full name to source */
+    bus_schema_set set;      /* the input files */
     bus_map units;           /* name space to unit */
     unit **order;            /* the units, in the order in which they were met */
     size_t unit_count;
@@ -85,7 +74,6 @@ int compiler_check(const char *directory, const char *level, const char *const *
 
 /* load.c: reads, checks and sorts the files; fills units. Texts name the file. */
 bus_status compiler_load(compiler *c, const char *const *paths, size_t count);
-void compiler_drop(struct json_t *document);
 
 /* use.c: gives each named type its use. */
 bus_status compiler_uses(compiler *c);

@@ -1,127 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Load: the input files as checked schemas. A name that a file does not define is looked for in the others, which are
- * then parsed first; so the order of the arguments does not matter. */
+ * Load: the types of the input files, sorted by name space. */
 #include "codec/compiler/compiler.h"
 
-#include "codec/utf8.h"
-
-#include <errno.h>
-#include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bus_status parse(compiler *c, source *s, bus_error *err);
-
-static bus_status read_file(source *s, bus_error *err)
-{
-    bus_status status = BUS_OK;
-    bus_buf text;
-    bus_buf_init(&text, BUS_SCHEMA_MAX_BYTES);
-    FILE *file = fopen(s->path, "rb");
-    if (!file)
-        return bus_fail(err, BUS_IO, "%s: %s", s->path, strerror(errno));
-    char chunk[4096];
-    for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0;)
-        bus_buf_add(&text, chunk, n);
-    if (ferror(file))
-        status = bus_fail(err, BUS_IO, "%s: %s", s->path, strerror(errno));
-    else if (text.over)
-        status = bus_fail(err, BUS_TOO_BIG, "%s: over %u bytes", s->path, BUS_SCHEMA_MAX_BYTES);
-    fclose(file);
-    s->len = text.len;
-    s->text = bus_buf_take(&text);
-    bus_buf_free(&text);
-    if (status == BUS_OK && !s->text)
-        status = bus_fail_nomem(err);
-    return status;
-}
-
-/* ---- which file defines which names, before anything is parsed */
-
-static bus_status scan(compiler *c, source *s, const json_t *json, const char *space);
-
-static bus_status scan_members(compiler *c, source *s, const json_t *json, const char *space)
-{
-    bus_status status = BUS_OK;
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)json, key, value) {
-        /* Defaults and unknown members are no types, whatever they look like. */
-        if (strcmp(key, "type") != 0 && strcmp(key, "items") != 0 && strcmp(key, "values") != 0 && strcmp(key, "fields") != 0)
-            continue;
-        status = scan(c, s, value, space);
-        if (status != BUS_OK)
-            break;
-    }
-    return status;
-}
-
-static bus_status scan(compiler *c, source *s, const json_t *json, const char *space)
-{
-    size_t i;
-    json_t *item;
-    json_array_foreach(json, i, item) {
-        bus_status status = scan(c, s, item, space);
-        if (status != BUS_OK)
-            return status;
-    }
-    const char *kind = json_string_value(json_object_get(json, "type")), *name = json_string_value(json_object_get(json, "name"));
-    if (!json_is_object(json))
-        return BUS_OK;
-    if (kind && name && (strcmp(kind, "record") == 0 || strcmp(kind, "error") == 0 || strcmp(kind, "enum") == 0 ||
-                         strcmp(kind, "fixed") == 0)) {
-        const char *given = json_string_value(json_object_get(json, "namespace"));
-        const char *full = strchr(name, '.') ? name : compiler_text(c, "%s%s%s", given ? given : space,
-                                                                    *(given ? given : space) ? "." : "", name);
-        char *inner = full ? compiler_text(c, "%s", full) : NULL;
-        if (!inner)
-            return BUS_NOMEM;
-        char *dot = strrchr(inner, '.');
-        *(dot ? dot : inner) = '\0';
-        space = inner;
-        const source *other = bus_map_get(&c->defines, full, strlen(full));
-        if (other && other != s)
-            return bus_fail(c->err, BUS_SCHEMA, "%s: %s is defined in %s as well: define it once, the other file may refer to it "
-                                                "by name", s->path, full, other->path);
-        if (!bus_map_put(&c->defines, full, strlen(full), s))
-            return bus_fail_nomem(c->err);
-        s->defines = true;
-    }
-    return scan_members(c, s, json, space);
-}
-
-/* ---- parsing */
-
-typedef struct request { compiler *c; source *from; } request;
-
-static const bus_node *resolve(void *opaque, const char *full_name, bus_error *err)
-{
-    request *asked = opaque;
-    source *s = bus_map_get(&asked->c->defines, full_name, strlen(full_name));
-    if (!s)
-        return NULL;
-    if (s == asked->from)
-        bus_fail(err, BUS_SCHEMA, "%s is used before it is defined, further on in the file: define it at its first use", full_name);
-    else if (s->busy)
-        bus_fail(err, BUS_SCHEMA, "%s is in %s, which refers back to this file: put the two into one file", full_name, s->path);
-    else if (s->schema || parse(asked->c, s, err) == BUS_OK)
-        return bus_schema_named(s->schema, full_name);
-    return NULL;
-}
-
-static bus_status parse(compiler *c, source *s, bus_error *err)
-{
-    bus_error why;
-    size_t line;
-    request asked = { c, s };
-    s->busy = true;
-    bus_status status = bus_schema_parse_with(s->text, s->len, resolve, &asked, &s->schema, &line, &why);
-    s->busy = false;
-    if (status == BUS_OK || line == 0)
-        return status == BUS_OK ? BUS_OK : bus_fail(err, status, "%s: %s", s->path, why.text);
-    return bus_fail(err, status, "%s:%zu: %s", s->path, line, why.text);
-}
 
 /* ---- sorting what was found by name space */
 
@@ -221,42 +103,13 @@ static bool collect(compiler *c, const source *from, const bus_node *node, bus_m
     return !has_name || add(c, from, node);
 }
 
-static int by_path(const void *a, const void *b)
-{
-    return strcmp(((const source *)a)->path, ((const source *)b)->path);
-}
-
 bus_status compiler_load(compiler *c, const char *const *paths, size_t count)
 {
-    bus_status status = BUS_OK;
-    c->sources = calloc(count, sizeof *c->sources);
-    if (!c->sources)
-        return bus_fail_nomem(c->err);
-    c->source_count = count;
-    for (size_t i = 0; i < count; i++)
-        c->sources[i].path = paths[i];
-    qsort(c->sources, count, sizeof *c->sources, by_path); /* the output does not depend on the arguments' order */
-    for (size_t i = 0; i < count && status == BUS_OK; i++) {
-        source *s = &c->sources[i];
-        json_error_t where;
-        status = read_file(s, c->err);
-        if (status != BUS_OK)
-            break;
-        const char *mark = bus_utf8_mark(s->text, s->len);
-        if (mark)
-            return bus_fail(c->err, BUS_SCHEMA, "%s: %s", s->path, mark);
-        s->document = json_loadb(s->text, s->len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
-        if (!s->document)
-            return bus_fail(c->err, BUS_SCHEMA, "%s:%d:%d: %s", s->path, where.line, where.column, where.text);
-        status = scan(c, s, s->document, "");
-    }
-    for (size_t i = 0; i < count && status == BUS_OK; i++)
-        if (!c->sources[i].schema)
-            status = parse(c, &c->sources[i], c->err);
     bus_map seen;
     bus_map_init(&seen);
+    bus_status status = bus_schema_set_load(&c->set, paths, count, c->err);
     for (size_t i = 0; i < count && status == BUS_OK; i++) {
-        source *s = &c->sources[i];
+        const source *s = c->set.given.at[i];
         if (!s->defines)
             status = bus_fail(c->err, BUS_SCHEMA, "%s: it defines no record, enum or fixed, and C is made of those alone: name its type, or leave "
                                                   "the file out", s->path);
@@ -265,9 +118,4 @@ bus_status compiler_load(compiler *c, const char *const *paths, size_t count)
     }
     bus_map_free(&seen, NULL);
     return status;
-}
-
-void compiler_drop(json_t *document)
-{
-    json_decref(document);
 }

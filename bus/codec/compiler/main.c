@@ -97,27 +97,21 @@ void compiler_begin(compiler *c, bus_error *err)
 {
     *c = (compiler){ .err = err };
     bus_arena_init(&c->arena, 0);
-    bus_map_init(&c->defines);
+    bus_schema_set_init(&c->set, false); /* what is not given would get no C */
     bus_map_init(&c->units);
     bus_map_init(&c->identifiers);
 }
 
 void compiler_end(compiler *c)
 {
-    for (size_t i = 0; i < c->source_count; i++) {
-        bus_schema_free(c->sources[i].schema);
-        compiler_drop(c->sources[i].document);
-        free(c->sources[i].text);
-    }
+    bus_schema_set_free(&c->set);
     for (size_t i = 0; i < c->unit_count; i++) {
         bus_map_free(&c->order[i]->uses, NULL);
         bus_map_free(&c->order[i]->made, NULL);
         bus_map_free(&c->order[i]->written, NULL);
         free(c->order[i]->types);
     }
-    free(c->sources);
     free(c->order);
-    bus_map_free(&c->defines, NULL);
     bus_map_free(&c->units, NULL);
     bus_map_free(&c->identifiers, NULL);
     bus_arena_free(&c->arena);

@@ -4,7 +4,6 @@
 #include "codec/compiler/compiler.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,96 +23,17 @@ static const char *const logicals[] = {
     "LOCAL_TIMESTAMP_MILLIS", "LOCAL_TIMESTAMP_MICROS", "DURATION",
 };
 
-/* ---- the schema's text, whole in itself */
-
-static json_t *describe(const bus_node *node, const char *space, bus_map *seen);
-
-static json_t *describe_list(const bus_node *node, const char *space, bus_map *seen)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; list && i < node->count; i++) {
-        const bus_node_field *field = &node->fields[i];
-        json_t *item = describe(field->type, space, seen);
-        if (node->kind == BUS_KIND_RECORD && item) {
-            json_t *written = json_array_get(json_object_get(node->json, "fields"), i), *copy = json_copy(written);
-            if (!copy || json_object_set(copy, "type", item) != 0) {
-                json_decref(copy);
-                copy = NULL;
-            }
-            json_decref(item);
-            item = copy;
-        }
-        if (!item || json_array_append_new(list, item) != 0) {
-            json_decref(list);
-            list = NULL;
-        }
-    }
-    return list;
-}
-
-/* A named type as its file has it, with the types it refers to put in where they are met first. */
-static json_t *describe_named(const bus_node *node, const char *outer, bus_map *seen)
-{
-    if (bus_map_get(seen, node->name, strlen(node->name)))
-        return json_string(node->name);
-    if (!bus_map_put(seen, node->name, strlen(node->name), seen))
-        return NULL;
-    const char *simple = compiler_simple(node->name);
-    char *space = strndup(node->name, simple > node->name ? (size_t)(simple - node->name) - 1 : 0);
-    json_t *copy = space ? json_copy((json_t *)(uintptr_t)node->json) : NULL;
-    bool ok = copy && json_object_set_new(copy, "name", json_string(simple)) == 0;
-    if (ok && strcmp(space, outer) == 0)
-        json_object_del(copy, "namespace");
-    else
-        ok = ok && json_object_set_new(copy, "namespace", json_string(space)) == 0;
-    if (ok && node->kind == BUS_KIND_RECORD)
-        ok = json_object_set_new(copy, "fields", describe_list(node, space, seen)) == 0;
-    free(space);
-    if (!ok) {
-        json_decref(copy);
-        return NULL;
-    }
-    return copy;
-}
-
-static json_t *describe(const bus_node *node, const char *space, bus_map *seen)
-{
-    switch (node->kind) {
-    case BUS_KIND_RECORD:
-    case BUS_KIND_ENUM:
-    case BUS_KIND_FIXED: return describe_named(node, space, seen);
-    case BUS_KIND_UNION: return describe_list(node, space, seen);
-    case BUS_KIND_ARRAY:
-    case BUS_KIND_MAP: {
-        json_t *copy = json_copy((json_t *)(uintptr_t)node->json);
-        if (copy && json_object_set_new(copy, node->kind == BUS_KIND_ARRAY ? "items" : "values",
-                                        describe(node->item, space, seen)) != 0) {
-            json_decref(copy);
-            copy = NULL;
-        }
-        return copy;
-    }
-    default: return node->json ? json_copy((json_t *)(uintptr_t)node->json) : json_string(node->name);
-    }
-}
-
 /* Parsed again: what is announced must be readable without the other files. */
 static bus_status whole_schema(writer *w, const named *type, bus_schema **out)
 {
-    bus_map seen;
     bus_error why;
-    bus_map_init(&seen);
-    json_t *json = describe(type->node, "", &seen);
-    bus_map_free(&seen, NULL);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    json_decref(json);
-    if (!text)
-        return bus_fail_nomem(w->c->err);
-    bus_status status = bus_schema_parse(text, strlen(text), out, &why);
-    free(text);
-    return status == BUS_OK ? BUS_OK
-                            : bus_fail(w->c->err, status, "%s: %s with all it refers to: %s", type->from->path, type->node->name,
-                                       why.text);
+    bus_buf text;
+    bus_buf_init(&text, 0);
+    bus_status status = bus_schema_whole(type->node, &text, w->c->err);
+    if (status == BUS_OK && (status = bus_schema_parse((const char *)text.data, text.len, out, &why)) != BUS_OK)
+        status = bus_fail(w->c->err, status, "%s: %s with all it refers to: %s", type->from->path, type->node->name, why.text);
+    bus_buf_free(&text);
+    return status;
 }
 
 /* ---- descriptors */
