@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Odd but legal schemas through bus-schemac: names that C, its headers or the compiler itself would like to have, every kind of type inside every
-other, defaults, several name spaces. What it makes must compile as C11, its headers as C++17 too, beside the system's; and its structs must write
-what they read. A schema that C cannot hold is refused by name. `python3 odd.py FROM:TO` tells what a range of seeds does."""
-import json, os, random, struct, subprocess, sys
+other, defaults, several name spaces. What it makes must compile as C11, its headers as C++17 too, beside the system's; its structs must write what
+they read, fastavro must read it, have the same fingerprint and write it alike, and the constants must hold the defaults."""
+import copy, glob, io, json, os, random, shutil, struct, subprocess, sys, tempfile, time
+import fastavro
 
 SPACES = ["n", "n", "n.sub", "features", "stdint", "string", "limits", "v1", "v2", "record", "car", "errno", "time", "int", "x_y"]
 TYPES = ["R", "S", "R_array", "R_map", "R_ref", "R_optional", "R_entry", "R_f", "R_f_item", "record", "enum", "fixed", "array", "map", "union", "error", "tag", "as",
@@ -203,8 +204,8 @@ class Draw:
         if base == "boolean":
             return self.r.choice([b"\0", b"\1"])
         if base in ("int", "long"):
-            if logical and logical.startswith("time-"):
-                return number(self.r.randrange(86400000))
+            if logical:
+                return number(self.r.randrange(100000))
             return number(self.r.choice([0, 1, -1, 63, -64, 64, 10**6, 2**31 - 1, -2**31]))
         if base in ("float", "double"):
             return struct.pack("<f" if base == "float" else "<d", self.r.choice([0.0, 1.5, -2.25, 1e10]))
@@ -240,9 +241,63 @@ def number(value):
     return bytes(out)
 
 
+def preset_bytes(known, kind, value):
+    """A default as Avro: of a union its first branch."""
+    if isinstance(kind, list):
+        return number(0) + preset_bytes(known, kind[0], value)
+    full = known.get(kind, {"type": kind}) if isinstance(kind, str) else kind
+    base = full["type"]
+    if base == "null":
+        return b""
+    if base == "boolean":
+        return bytes([value])
+    if base in ("int", "long"):
+        return number(value)
+    if base in ("float", "double"):
+        return struct.pack("<f" if base == "float" else "<d", float(value))
+    if base in ("bytes", "string"):
+        raw = value.encode("latin1" if base == "bytes" else "utf8")
+        return number(len(raw)) + raw
+    if base == "fixed":
+        return value.encode("latin1")
+    if base == "enum":
+        return number(full["symbols"].index(value))
+    if base == "array":
+        return (number(len(value)) + b"".join(preset_bytes(known, full["items"], v) for v in value) if value else b"") + number(0)
+    if base == "map":
+        pairs = [number(len(k.encode())) + k.encode() + preset_bytes(known, full["values"], v) for k, v in value.items()]
+        return (number(len(value)) + b"".join(pairs) if value else b"") + number(0)
+    return b"".join(preset_bytes(known, f["type"], value.get(f["name"], f.get("default"))) for f in full["fields"])
+
+
+def zero_bytes(known, kind):
+    """What a field of zeros is; None: not worth telling here."""
+    if isinstance(kind, list):
+        return number(kind.index("null")) if len(kind) == 2 and "null" in kind else None
+    full = known.get(kind, {"type": kind}) if isinstance(kind, str) else kind
+    if full.get("logicalType"):
+        return None
+    sizes = {"null": 0, "boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1, "array": 1, "map": 1, "enum": 1}
+    return b"\0" * sizes[full["type"]] if full["type"] in sizes else None
+
+
+def defaults_bytes(known, record):
+    parts = [preset_bytes(known, f["type"], f["default"]) if "default" in f else zero_bytes(known, f["type"]) for f in record["fields"]]
+    return None if None in parts else b"".join(parts)
+
+
+def plain(schema):
+    """Without unions whose branch a value does not tell."""
+    if isinstance(schema, list):
+        return len(schema) <= 2 and "null" in schema and all(map(plain, schema))
+    if isinstance(schema, dict):
+        return all(plain(schema[k]) for k in ("type", "items", "values") if k in schema) and all(plain(f["type"]) for f in schema.get("fields", []))
+    return True
+
+
 # ---- files, C, and back
 
-SYSTEM = "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg stdbool stddef stdint stdio stdlib string threads time uchar \
+SYSTEM = "assert ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg stdbool stddef stdint stdio stdlib string time uchar \
 wchar wctype sys/stat sys/types sys/socket netinet/in pthread unistd fcntl sched".split()
 WARN = ["-Wall", "-Wextra", "-Werror", "-Ibus/include"]
 
@@ -277,6 +332,10 @@ int main(void)
         const void *body = NULL;
         bus_error err;
         sscanf(line, "%%u%%n", &at, &used);
+        if (line[used] == 's') {
+            printf("%%016llx %%s\\n", (unsigned long long)bus_type_fingerprint(types[at].type), bus_type_schema(types[at].type));
+            continue;
+        }
         if (line[used] == '\\n') {
             tell(types[at].type, types[at].defaults);
             continue;
@@ -316,22 +375,18 @@ def compile_c(schemac, directory, paths):
     return (said.stderr, []) if said.returncode else (None, headers)
 
 
-def check_c(directory, headers, compilers):
-    """What the compilers say of it: each header alone and between the system's, as C11 and C++17."""
-    system = "".join(f"#include <{name}.h>\n" for name in SYSTEM)
-    units = "".join(f'#include "{name}"\n' for name in headers)
+def check_c(directory, headers, text):
+    """What the compilers say of the headers between other includes."""
     said = ""
-    for order in (units, units + system, system + units):
-        for compiler, language, standard in compilers:
-            text = order if language == "c" else order.replace("#include <threads.h>\n", "").replace("#include <complex.h>\n", "")
-            done = subprocess.run([compiler, f"-std={standard}", "-D_GNU_SOURCE", "-fsyntax-only", *WARN, "-I", directory, "-x", language, "-"], input=text,
-                                  capture_output=True, text=True)
-            said += done.stderr if done.returncode else ""
+    for compiler, language, standard in (("gcc", "c", "c11"), ("g++", "c++", "c++17")):
+        done = subprocess.run([compiler, f"-std={standard}", "-D_GNU_SOURCE", "-fsyntax-only", *WARN, "-I", directory, "-x", language, "-"], input=text,
+                              capture_output=True, text=True)
+        said += done.stderr if done.returncode else ""
     return said
 
 
-def link(directory, headers, libraries):
-    """A program that knows all types of the headers, in their order; and what the C compiler says."""
+def link(directory, headers, library):
+    """A program that knows all records of the headers: their names and whether they have defaults, and what the compiler says."""
     types, text = [], ""
     for header in headers:
         text += f'#include "{header}"\n'
@@ -345,5 +400,123 @@ def link(directory, headers, libraries):
         file.write(text + DRIVER % (rows or "    { NULL, NULL },\n"))
     sources = [os.path.join(directory, header[:-2] + ".c") for header in headers]
     done = subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", *WARN, "-I", directory, os.path.join(directory, "driver.c"), *sources, "-o",
-                           os.path.join(directory, "driver"), *libraries], capture_output=True, text=True)
+                           os.path.join(directory, "driver"), "-L", library, "-lbus", f"-Wl,-rpath,{os.path.abspath(library)}"], capture_output=True, text=True)
     return types, done.stderr if done.returncode else ""
+
+
+def values(draw, directory, types):
+    """Bodies of every record through C and fastavro; yields what is wrong."""
+    records = {full.replace(".", "_"): full for full, schema in draw.known.items() if schema and schema["type"] == "record"}
+    asked, lines = [], []
+    for at, (name, has) in enumerate(types):
+        full = records[name]
+        asked.append(("schema", full, None))
+        lines.append(f"{at}s")
+        if has:
+            asked.append(("defaults", full, defaults_bytes(draw.known, draw.known[full])))
+            lines.append(f"{at}")
+        for _ in range(3):
+            body = draw.body(full)
+            asked.append(("body", full, body))
+            lines.append(f"{at} {body.hex()}")
+    said = subprocess.run([os.path.join(directory, "driver")], input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=60).stdout.split("\n")
+    schema = None
+    for (what, full, body), line in zip(asked, said):
+        if what == "schema":
+            fingerprint, text = line.split(" ", 1)
+            schema = json.loads(text)
+            theirs = fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(copy.deepcopy(schema)), "CRC-64-AVRO")
+            if int.from_bytes(bytes.fromhex(theirs), "little") != int(fingerprint, 16):
+                yield f"{full}: fingerprint {fingerprint}, fastavro's is {theirs}"
+        elif body is None:
+            continue
+        elif line != body.hex():
+            yield f"{full}: {what} {body.hex()} became {line}"
+        elif what == "body": # a default may be no time of any day
+            parsed = fastavro.parse_schema(copy.deepcopy(schema))
+            value = fastavro.schemaless_reader(io.BytesIO(body), parsed)
+            back = io.BytesIO()
+            if plain(schema):
+                fastavro.schemaless_writer(back, parsed, value)
+                if back.getvalue() != body:
+                    yield f"{full}: fastavro writes {back.getvalue().hex()} for {body.hex()}"
+    if len(said) < len(asked):
+        yield f"{len(said)} answers to {len(asked)} questions"
+
+
+def known_of(files):
+    """The corpus as if it had been drawn."""
+    draw = Draw.__new__(Draw)
+    draw.r, draw.known = random.Random(1), {}
+
+    def walk(kind, space):
+        if isinstance(kind, list):
+            return [walk(branch, space) for branch in kind]
+        if isinstance(kind, str):
+            return kind if kind in SCALARS or "." in kind else f"{space}.{kind}"
+        kind = dict(kind)
+        if kind["type"] in ("record", "enum", "fixed"):
+            full = kind["name"] if "." in kind["name"] else f"{kind.get('namespace', space)}.{kind['name']}"
+            draw.known[full] = kind
+            space, kind["name"] = full.rsplit(".", 1)
+            kind["namespace"] = space
+            if kind["type"] == "record":
+                kind["fields"] = [{**field, "type": walk(field["type"], space)} for field in kind["fields"]]
+            return full
+        for member in ("items", "values"):
+            if member in kind:
+                kind[member] = walk(kind[member], space)
+        return kind
+
+    for path in files:
+        with open(path) as file:
+            walk(json.load(file), "")
+    return draw
+
+
+def attempt(schemac, library, directory, draw, paths):
+    """What is wrong with one set of schemas: a list, empty if nothing is."""
+    why, headers = compile_c(schemac, directory, paths)
+    if why:
+        return [f"refused: {why.strip()}"]
+    units = "".join(f'#include "{name}"\n' for name in headers)
+    system = "".join(f"#include <{name}.h>\n" for name in SYSTEM)
+    said = check_c(directory, headers, random.Random(len(headers)).choice([units + system, system + units]))
+    if said:
+        return [said[:2000]]
+    types, said = link(directory, headers, library)
+    return [said[:2000]] if said else list(values(draw, directory, types))
+
+
+def main():
+    schemac, library = sys.argv[1:3]
+    first, seconds = int(os.environ.get("ODD_SEED", int(time.time()))), float(os.environ.get("ODD_SECONDS", 20))
+    work, bad, types = tempfile.mkdtemp(prefix="odd-"), 0, 0
+    corpus = sorted(glob.glob("tests/data/odd/*.avsc"))
+    end, seed, seeds = time.monotonic() + seconds, None, first
+    while seed is None or seeds < first + 3 or time.monotonic() < end:
+        directory = os.path.join(work, "corpus" if seed is None else str(seeds))
+        os.makedirs(directory)
+        if seed is None:
+            draw, paths = known_of(corpus), corpus
+        else:
+            draw = Draw(seeds)
+            paths = write_files(directory, draw.files)
+        wrong = attempt(schemac, library, directory, draw, paths)
+        types += len(draw.known)
+        if wrong:
+            bad += 1
+            print(f"--- {'tests/data/odd' if seed is None else f'ODD_SEED={seeds}'}, kept in {directory}\n" + "\n".join(wrong[:5]))
+        else:
+            shutil.rmtree(directory)
+        seeds += seed is not None
+        seed = seeds
+    if not bad:
+        shutil.rmtree(work)
+    print(f"seeds {first} to {seeds - 1}, {types} types")
+    print(f"{seeds - first + 1 - bad} passed, {bad} failed")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
