@@ -267,8 +267,9 @@ static const bus_node *resolve(void *opaque, const char *full_name, bus_error *e
     bus_schema_source *s = bus_map_get(&asked->set->defines, full_name, strlen(full_name));
     if (!s && asked->set->beside)
         s = take_offer(asked->set, full_name, asked->from->path, err);
-    if (!s && asked->set->beside && err->status == BUS_OK)
-        bus_fail(err, BUS_SCHEMA, "the type \"%s\" is not defined here, nor in another .avsc file of this folder: put its file there", full_name);
+    if (!s && err->status == BUS_OK)
+        bus_fail(err, BUS_SCHEMA, "the type \"%s\" is not defined here, nor in another %s", full_name,
+                 asked->set->beside ? ".avsc file of this folder: put its file there" : "of the files given: give its file as well");
     if (!s)
         return NULL;
     if (s == asked->from)

@@ -79,7 +79,7 @@ static void finds_what_lies_beside(void **state)
                                "{\"name\":\"cents\",\"type\":\"long\"},{\"name\":\"in\",\"type\":{\"type\":\"enum\",\"name\":\"Currency\",\"symbols\":[\"EUR\"]}}]}},"
                                "{\"name\":\"fee\",\"type\":\"shop.Money\"}],\"namespace\":\"shop\"}");
     assert_int_equal(load("shop.Paid.avsc", false, NULL, whole), BUS_SCHEMA);
-    says(whole, "shop.Paid.avsc", ":1: shop.Paid.sum: the type \"shop.Money\" is not defined before it is used");
+    says(whole, "shop.Paid.avsc", ":1: shop.Paid.sum: the type \"shop.Money\" is not defined here, nor in another of the files given: give its file as well");
 }
 
 static void finds_what_is_offered(void **state)

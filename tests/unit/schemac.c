@@ -83,7 +83,7 @@ static void refuses_with_file_and_path(void **state)
           ":1: the schema: this is an Avro protocol (.avpr), not a schema: write each of its \"types\" into a file of its own (.avsc)" },
         { "{\n  \"type\": \"record\", \"name\": \"a.R\", \"doc\": \"a \\\"word\\\": [1, {\",\n  \"fields\": [\n    {\"name\": \"n\", \"type\": \"int\", "
           "\"default\": -1},\n    {\"name\": \"f\",\n     \"type\": [\"null\",\n       {\"type\": \"array\", \"items\": \"b.S\"}]}\n  ]\n}\n",
-          ":7: a.R.f[]: the type \"b.S\" is not defined before it is used" },
+          ":7: a.R.f[]: the type \"b.S\" is not defined here, nor in another of the files given: give its file as well" },
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[\n{\"name\":\"f\",\"type\":\"int\"},\n\n{\"name\":\"g\",\"type\":\"int\",\"default\":\"no\"}]}",
           ":4: a.R.g: bad default: int: a string where the schema has int" },
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[\n{\"name\":\"f\",\"type\":\"int\"},\n\"g\"]}",
@@ -105,7 +105,7 @@ static void refuses_with_file_and_path(void **state)
           "\"type\":{\"type\":\"enum\",\"name\":\"a.E\",\"symbols\":[\"x\"]}}]}}]}",
           ": the namespaces b and a use types of each other, so neither header can come first: move the types that both use into a namespace of their own" },
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":\"b.S\"}]}",
-          ":1: a.R.f: the type \"b.S\" is not defined before it is used" },
+          ":1: a.R.f: the type \"b.S\" is not defined here, nor in another of the files given: give its file as well" },
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":{\"type\":\"record\",\"name\":\"R_type\",\"fields\":[]}}]}",
           ":1: a.R becomes a_R_type in C, and so does a.R_type: rename one" },
         { "{\"type\":\"record\",\"name\":\"a.R\",\"fields\":[{\"name\":\"f\",\"type\":[]}]}", ":1: a.R.f: a union without branches has no values" },
