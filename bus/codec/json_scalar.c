@@ -204,6 +204,13 @@ static const char *logical_example(bus_logical logical)
     }
 }
 
+/* A time of day ends with the day: readers elsewhere fail on more. */
+static bool is_within_day(const bus_json_reader *r, const bus_node *node, json_int_t value)
+{
+    const json_int_t day = node->logical == BUS_LOGICAL_TIME_MILLIS ? 86400000 : INT64_C(86400000000);
+    return !r->strict || (node->logical != BUS_LOGICAL_TIME_MILLIS && node->logical != BUS_LOGICAL_TIME_MICROS) || (value >= 0 && value < day);
+}
+
 static bool read_integer(bus_json_reader *r, const bus_node *node, const json_t *json)
 {
     json_int_t value = json_integer_value(json);
@@ -217,6 +224,9 @@ static bool read_integer(bus_json_reader *r, const bus_node *node, const json_t 
     }
     if (node->kind == BUS_KIND_INT && (value < INT32_MIN || value > INT32_MAX))
         return bus_fault_set(&r->fault, BUS_INVALID, "%" JSON_INTEGER_FORMAT " does not fit an int of 32 bits", value);
+    if (!is_within_day(r, node, value))
+        return bus_fault_set(&r->fault, BUS_INVALID, "%" JSON_INTEGER_FORMAT " is no time of day in %s: those are from 0 to below 24 hours", value,
+                             node->logical == BUS_LOGICAL_TIME_MILLIS ? "milliseconds" : "microseconds");
     return bus_json_put_long(r, value);
 }
 

@@ -171,6 +171,8 @@ static void refuses_what_does_not_fit(void **state)
         { N(D("4", "2")), "\"1.234\"", "union: \"1.234\" is no decimal with at most 2 digits after the point that fits: write a string such as \"-12.50\"" },
         { N(D("4", "2")), "1.5", "union: a number where the schema has bytes" },
         { N(X("12", "\"logicalType\":\"duration\"")), "\"P1Y\"", "union: 3 bytes where F has 12" },
+        { L("int", "time-millis"), "86400000", "int: 86400000 is no time of day in milliseconds: those are from 0 to below 24 hours" },
+        { N(L("long", "time-micros")), "-1", "union: -1 is no time of day in microseconds: those are from 0 to below 24 hours" },
         { N("\"int\""), "3000000000", "union: 3000000000 does not fit an int of 32 bits" },
         { N("{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\"]}"), "\"B\"", "union: \"B\" is no symbol of E" },
         { N("{\"type\":\"array\",\"items\":" N(L("int", "date")) "}"), "[null,\"x\"]", "union[1]: \"x\" is no date such as 2026-11-21" },
