@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Edges of the protocol's rules, each with what went wrong there: a key, a lane or a shard that never went on, an event taken
  * for another, a caller told the wrong thing. */
-#include "inventory.h"
+#include "inventory.events.h"
 #include "support/scene.h"
 
 #include "payment.events.h"
