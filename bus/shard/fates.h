@@ -26,5 +26,10 @@ struct bus_fates {
 
 /* What shall still wait when the rebuild ends is put off by this; whoever made the fates takes it back. */
 #define BUS_FATES_PUT_OFF_MS (INT64_C(1) << 45)
+/* When it is due in truth. */
+static inline int64_t bus_fates_due(int64_t due)
+{
+    return due >= BUS_FATES_PUT_OFF_MS ? due - BUS_FATES_PUT_OFF_MS : due;
+}
 
 #endif

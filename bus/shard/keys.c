@@ -96,7 +96,7 @@ static bus_status send_retry(bus_shard *shard, const bus_delivery *delivery, con
     const bus_event *event = &delivery->event;
     bus_emission emission = { .destination = destination, .event_id = id, .key = event->key, .key_len = event->key_len,
                               .value = event->value, .value_len = event->value_len, .headers = headers, .header_count = count,
-                              .attempt = key->attempt + 1, .not_before = key->due, .token = token };
+                              .attempt = key->attempt + 1, .not_before = bus_fates_due(key->due), .token = token };
     bus_status status = bus_emit_row(shard, &emission, err);
     if (status != BUS_TOO_BIG)
         return status;

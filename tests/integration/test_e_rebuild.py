@@ -34,6 +34,13 @@ def lose(service, shard=0):
             os.remove(store(service, shard) + suffix)
 
 
+def delete_before(lab, topic, offset):
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as plan:
+        json.dump({"partitions": [{"topic": topic, "partition": 0, "offset": offset}], "version": 1}, plan)
+        plan.flush()
+        lab.kafka.tool("kafka-delete-records", "--offset-json-file", plan.name)
+
+
 @test
 def killed_at_each_rename(lab):
     """The old store's last commits are in its WAL alone: wherever the rebuild dies, both stores stay whole and the next start goes on."""
@@ -77,10 +84,7 @@ def nothing_is_lost_repeated_or_changed(lab):
     eventually("all is sent", 20, lambda: service.metric("bus_outbox_rows") == 0)
     service.stop()
     sent = records(service, "states.events")
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as plan:
-        json.dump({"partitions": [{"topic": "states.events", "partition": 0, "offset": 3}], "version": 1}, plan)
-        plan.flush()
-        lab.kafka.tool("kafka-delete-records", "--offset-json-file", plan.name)
+    delete_before(lab, "states.events", 3)
 
     service.environment["ECHO_FIXED"] = "1"
     told = rebuild(service, "--replace")
@@ -113,6 +117,32 @@ def bus_transacts_mark_outlives_the_file(lab):
     told = rebuild(service, "--incomplete", "--replace")
     equal([s["replaced"] for s in told["stores"]], [True], "the way works")
     service.start().stop()
+
+
+@test
+def a_lost_store_whose_log_has_lost_its_start(lab):
+    """Neither the copy nor the topics are whole: there is a way all the same, and it is named."""
+    service = make_topics(lab.service("circle"), 1)
+    lab.kafka.produce("circle.commands", [("k", str(n)) for n in range(1, 11)])
+    service.start().done(10)
+    service.idle()
+    service.stop()
+    delete_before(lab, "circle.commands", 4)
+    lose(service)
+    service.start(ready=False)
+    equal(service.ended(), REFUSED, "without its store it does not start")
+    check("bus rebuild" in service.last_words(), "and names the way:", service.last_words())
+    lose(service)
+    text = rebuild_says(service, status=REFUSED)
+    check("begins at offset 4" in text and "--incomplete" in text, "the rebuild names the next:", text)
+    told = rebuild(service, "--incomplete", "--replace")
+    equal([(s["replaced"], s["to_send"]) for s in told["stores"]], [(True, 0)], "it works, and sends nothing again")
+    lab.kafka.produce("circle.commands", [("k", "11")])
+    service.start().done(7)
+    service.idle()
+    service.stop()
+    equal([n for n, in service.sql("SELECT number FROM effect ORDER BY number")], [5, 6, 7, 8, 9, 10, 11], "what the log still had")
+    equal(len(records(service, "circle.events")), 11, "events")
 
 
 @test
