@@ -25,7 +25,7 @@ static const cli_option options[] = {
 };
 
 typedef struct rebuilt {
-    int64_t shard, records, kept;
+    int64_t shard, records, kept, expired;
     const char *store;
     char old[512];            /* where the service looks for its store; there may be none */
     bus_comparison comparison;
@@ -73,6 +73,7 @@ static bus_status read_report(job *j, const char *name, const bus_buf *text, bus
         at->shard = json_integer_value(json_object_get(item, "shard"));
         at->records = json_integer_value(json_object_get(item, "records"));
         at->kept = json_integer_value(json_object_get(item, "kept"));
+        at->expired = json_integer_value(json_object_get(item, "expired"));
         at->store = store;
         if (place)
             snprintf(at->old, sizeof at->old, "%s", place);
@@ -182,6 +183,7 @@ static cli_table *rows_of(const job *j)
 static cli_table *stores_of(const job *j)
 {
     static const cli_column columns[] = { { "SHARD", "shard", true }, { "RECORDS", "records", true }, { "TO SEND", "to_send", true },
+        { "EXPIRED", "expired", true },
         { "COMPARED", "compared", false }, { "SAME", "same", false }, { "REPLACED", "replaced", false }, { "NEW STORE", "store", false }, { "OLD STORE", "old", false } };
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
     for (size_t i = 0; table && i < j->count; i++) {
@@ -189,6 +191,7 @@ static cli_table *stores_of(const job *j)
         cli_cell_int(table, at->shard);
         cli_cell_int(table, at->records);
         cli_cell_int(table, at->kept);
+        cli_cell_int(table, at->expired);
         cli_cell_bool(table, at->compared);
         if (at->compared)
             cli_cell_bool(table, !at->comparison.differing);
@@ -280,8 +283,8 @@ const cli_command cli_rebuild = {
     .name = "rebuild", .operands = "[-- ARGUMENT...]", .least = 0, .most = -1,
     .summary = "make a service's stores again from its topics, and compare",
     .text = "Runs the service's own program with --rebuild, the service stopped: its inputs from their start, through its\n"
-            "handlers, into new stores. Then every table of the service (not the library's bus_*) is compared with the old\n"
-            "store: rows, a hash of the content, and the rows that differ. Exit code 3 if any does; --replace then\n"
+            "handlers, into new stores. Then every table of the service, and what waits in the library's (keys, parked\n"
+            "events, letters, schedules), is compared with the old store: rows, a hash of the content, and the rows that differ. Exit code 3 if any does; --replace then\n"
             "replaces only with --force. Without --replace both stay where they are. Refused, with the reason, where\n"
             "topics no longer tell all (log start gone, bus_transact used); --incomplete accepts what is missing.\n"
             "ARGUMENTs go to the program.",
