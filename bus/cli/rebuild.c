@@ -284,8 +284,8 @@ const cli_command cli_rebuild = {
     .summary = "make a service's stores again from its topics, and compare",
     .text = "Runs the service's own program with --rebuild, the service stopped: its inputs from their start, through its\n"
             "handlers, into new stores. Then every table of the service, and what waits in the library's (keys, parked\n"
-            "events, letters, schedules), is compared with the old store: rows, a hash of the content, and the rows that differ. Exit code 3 if any does; --replace then\n"
-            "replaces only with --force. Without --replace both stay where they are. Refused, with the reason, where\n"
+            "events, letters, schedules), is compared with the old store: rows, a hash of the content, and the rows\n"
+            "that differ. Exit code 3 if any does; --replace then replaces only with --force. Without --replace both stay where they are. Refused, with the reason, where\n"
             "topics no longer tell all (log start gone, bus_transact used); --incomplete accepts what is missing.\n"
             "ARGUMENTs go to the program.",
     .options = options,
