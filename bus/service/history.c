@@ -80,6 +80,9 @@ static bool take(bus_history *history, const bus_router *router, const bus_recor
     failure what = { 0 };
     if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK || !envelope.orig.topic.at)
         return true;
+    for (size_t i = 0; i < record->header_count; i++)
+        if (strcmp(record->headers[i].name, "bus-replay") == 0)
+            return true; /* of a copy, which is not the event */
     if (strcmp(record->topic, bus_router_dlq(router)) == 0) {
         if (envelope.letter != BUS_LETTER_OPEN)
             return true;
