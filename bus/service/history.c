@@ -292,9 +292,16 @@ static bool sent(bus_fates *fates, const char *topic, int32_t partition, const c
     return bus_sent_has_event(of_fates(fates)->sent, topic, partition, event_id);
 }
 
-static bool planned(bus_fates *fates, const char *event_id)
+/* A copy of the old store may know of a plan that has left since: the topic tells. */
+static bool planned(bus_fates *fates, const char *topic, const char *event_id)
 {
-    return bus_map_get(&of_fates(fates)->planned, event_id, strlen(event_id)) != NULL;
+    bus_history *history = of_fates(fates);
+    if (!bus_map_get(&history->planned, event_id, strlen(event_id)))
+        return false;
+    for (int32_t q = 0; bus_sent_place_of(history->sent, topic, q); q++)
+        if (bus_sent_has_event(history->sent, topic, q, event_id))
+            return false;
+    return true;
 }
 
 bus_fates *bus_history_fates(bus_history *history)

@@ -177,6 +177,40 @@ static bus_status settle_store(rebuild *r, int p, const bus_history *history, in
     return status;
 }
 
+static bool at_least(sqlite3_stmt *ask, const bus_kafka_lag *mark)
+{
+    sqlite3_bind_text(ask, 1, mark->topic, -1, SQLITE_STATIC);
+    sqlite3_bind_int(ask, 2, mark->partition);
+    bool ok = sqlite3_step(ask) == SQLITE_ROW && sqlite3_column_int64(ask, 0) >= mark->committed;
+    sqlite3_reset(ask);
+    return ok;
+}
+
+/* Is the store at its place the one that the group committed for last? An older copy, which is a reason to rebuild, still has what was
+ * done since, and would bear false witness. */
+static bool is_last(const rebuild *r, int p, const char *path, const bus_kafka_lag *marks, size_t count)
+{
+    char id[37], sql[200];
+    int64_t opens;
+    bool transacted;
+    sqlite3 *db = NULL;
+    sqlite3_stmt *meta = NULL, *position = NULL;
+    if (access(path, F_OK) != 0 || !bus_rebuild_identity(r, p, id, &opens, &transacted) || bus_store_reader(path, &db, NULL) != BUS_OK)
+        return false;
+    snprintf(sql, sizeof sql, "SELECT 1 FROM bus_meta WHERE store_id = '%s' AND opens >= %" PRId64, id, opens);
+    bool last = sqlite3_prepare_v2(db, sql, -1, &meta, NULL) == SQLITE_OK && sqlite3_step(meta) == SQLITE_ROW &&
+                sqlite3_prepare_v2(db, "SELECT next FROM bus_position WHERE topic = ?1 AND partition = ?2", -1, &position, NULL) == SQLITE_OK;
+    for (size_t i = 0; i < count && last; i++)
+        last = strncmp(marks[i].metadata, id, 36) != 0 || at_least(position, &marks[i]);
+    sqlite3_finalize(meta);
+    sqlite3_finalize(position);
+    sqlite3_close(db);
+    if (!last)
+        bus_log(BUS_WARN, "rebuild", "old_store", "%s is damaged, or not the store that the group committed for last: what waited is taken from "
+                "the topics alone", path);
+    return last;
+}
+
 /* What may have been sent: the topics that the service declares; others are read when a row names them. */
 static bus_status read_sent(rebuild *r, bus_error *err)
 {
@@ -209,7 +243,8 @@ bus_status bus_rebuild_shard(rebuild *r, int p, bus_error *err)
     }
     bus_history *history = NULL;
     int64_t turn = INT64_MAX;
-    bus_history_options told = { .logs = r->logs, .router = r->router, .shard = p, .sent = r->sent, .old = out->place };
+    bus_history_options told = { .logs = r->logs, .router = r->router, .shard = p, .sent = r->sent,
+                                 .old = status == BUS_OK && is_last(r, p, out->place, marks, count) ? out->place : NULL };
     if (status == BUS_OK)
         status = read_sent(r, err);
     if (status == BUS_OK)

@@ -42,7 +42,7 @@ static bus_outcome run_schedule(bus_shard *shard)
         if (status)
             return bus_shard_redo(shard, &err);
         bus_fates *fates = shard->options.fates;
-        bool waits = fates && fates->planned(fates, event.event_id);
+        bool waits = fates && fates->planned(fates, event.topic, event.event_id);
         if (waits) {
             event.due += BUS_FATES_PUT_OFF_MS;
             status = bus_schedule_put(shard->store, &event, &err);

@@ -21,7 +21,7 @@ struct bus_fates {
     /* Has the event of this id, planned for a partition of the topic, been sent? */
     bool (*sent)(bus_fates *fates, const char *topic, int32_t partition, const char *event_id);
     /* Does it still wait to be sent, although it is due? */
-    bool (*planned)(bus_fates *fates, const char *event_id);
+    bool (*planned)(bus_fates *fates, const char *topic, const char *event_id);
 };
 
 /* What shall still wait when the rebuild ends is put off by this; whoever made the fates takes it back. */
