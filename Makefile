@@ -40,7 +40,7 @@ TOOL_CC  := $(if $(filter release,$(VARIANT)),$(CC),gcc)
 AR       ?= ar
 PKG_CONFIG ?= pkg-config
 
-PACKAGES := rdkafka sqlite3 uuid jansson libmicrohttpd libcurl avro-c
+PACKAGES := rdkafka sqlite3 uuid jansson libmicrohttpd libcurl avro-c libsodium
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
 TEST_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)

@@ -109,6 +109,30 @@ static size_t character(const unsigned char *p, size_t n)
     return bad ? 0 : len;
 }
 
+/* What a terminal obeys or an eye cannot see: C1 controls, marks of direction, joiners of no width, separators of lines, the byte order
+ * mark. As a code point; 0: none of them. `len` bytes of UTF-8. */
+static unsigned hidden(const unsigned char *p, size_t len)
+{
+    unsigned code = len == 2 ? (p[0] & 0x1Fu) << 6 | (p[1] & 0x3Fu) : len == 3 ? (p[0] & 0x0Fu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu) : 0;
+    bool is = (code >= 0x80 && code <= 0x9F) || code == 0x61C || code == 0x180E || (code >= 0x200B && code <= 0x200F) ||
+              (code >= 0x2028 && code <= 0x202E) || (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF;
+    return is ? code : 0;
+}
+
+void bus_buf_clean(bus_buf *buf, const void *bytes, size_t n, bool lines)
+{
+    const unsigned char *p = bytes;
+    for (size_t i = 0; i < n && !buf->failed;) {
+        size_t len = character(p + i, n - i);
+        bool control = len == 1 && (p[i] < 0x20 || p[i] == 0x7F) && !(lines && (p[i] == '\n' || p[i] == '\t'));
+        if (len == 0 || control || hidden(p + i, len))
+            bus_buf_byte(buf, '?');
+        else
+            bus_buf_add(buf, p + i, len);
+        i += len ? len : 1;
+    }
+}
+
 void bus_buf_json(bus_buf *buf, const char *bytes, size_t n)
 {
     static const char hex[] = "0123456789abcdef";
@@ -125,7 +149,11 @@ void bus_buf_json(bus_buf *buf, const char *bytes, size_t n)
             continue;
         }
         size_t len = character(p + i, n - i);
-        if (len > 1) {
+        unsigned code = len > 1 ? hidden(p + i, len) : 0;
+        if (code) {
+            char quoted[6] = { '\\', 'u', hex[code >> 12], hex[code >> 8 & 15], hex[code >> 4 & 15], hex[code & 15] };
+            bus_buf_add(buf, quoted, 6);
+        } else if (len > 1) {
             bus_buf_add(buf, bytes + i, len);
         } else if (len == 0) {
             bus_buf_add(buf, "\xEF\xBF\xBD", 3);

@@ -28,6 +28,9 @@ void bus_buf_byte(bus_buf *buf, uint8_t byte);
 void bus_buf_text(bus_buf *buf, const char *text);
 void bus_buf_printf(bus_buf *buf, const char *format, ...) BUS_PRINTF(2, 3);
 void bus_buf_json(bus_buf *buf, const char *bytes, size_t n); /* a quoted JSON string; bad UTF-8 becomes U+FFFD */
+/* Appends text for people: whatever a terminal would obey, or an eye not see, and what is no UTF-8, as '?'. `lines`: keeps line ends and
+ * tabs. (bus_buf_json escapes the same as \uXXXX.) */
+void bus_buf_clean(bus_buf *buf, const void *bytes, size_t n, bool lines);
 /* Length 0, failure forgotten, memory kept. */
 static inline void bus_buf_clear(bus_buf *buf)
 {

@@ -54,6 +54,11 @@ static const bus_property table[] = {
     CHOICE("schema.compatibility", "backward", "none|backward|backward-transitive|forward|forward-transitive|full|full-transitive",
            "How a schema that the service brings must fit those of its name on bus.schemas, or the service ends. backward: it reads "
            "what the last one wrote; forward: the last one reads what it writes; full: both; transitive: all, not only the last."),
+    BOOL("schemas.closed", "false",
+         "Learn no schema from bus.schemas: only compiled-in ones and the registry's. Events in others wait, as those in unknown ones do."),
+    INT("schemas.per.namespace", "1000", 1, 10000,
+        "The most schemas of one name space that are learnt from bus.schemas; further ones are refused, counted in "
+        "bus_process_schemas_refused_total and logged."),
     /* ---- the schema registry */
     CHOICE("framing", "single-object", "single-object|confluent",
            "What stands before the body of an event. single-object: Avro's own, C3 01 and a fingerprint, the schemas on bus.schemas. "
@@ -97,6 +102,9 @@ static const bus_property table[] = {
          "The most bytes of waiting events in a store; when they are more, the shard pauses."),
     INT("seen.max", "1000000", 1, 1000000000,
         "How many ids of events of foreign producers (without bus-hop) a store remembers to drop duplicates."),
+    INT("marks.max", "100000", 1000, 100000000,
+        "The most sources of numbered events that a store keeps, and the most gaps in their numbers. What is above is told once, counted in "
+        "bus_uncounted_total and settled by its id, as foreign events are."),
     /* ---- failing */
     LIST("retry.tiers", "1s,30s,10m",
          "The delays of the retry topics, rising; each is a topic <service>.retry.<delay>. The last one repeats."),
@@ -116,6 +124,12 @@ static const bus_property table[] = {
     CHOICE("envelope", "full", "full|compact",
            "full: the CloudEvents attributes, content-type and bus-hop, and causation, correlation and trace when there are any. "
            "compact: bus-hop, ce_id and ce_type alone."),
+    TEXT("hop.key.file", "",
+         "The keys that records are signed and verified with (the header bus-mac; docs/security.md has the file's form). Not readable by "
+         "everybody; read at start. Empty: nothing is signed."),
+    LIST("hop.verify", "",
+         "The topics whose records must be signed with a key of hop.key.file, separated by commas; *: all that is read. What is not becomes "
+         "a dead letter of class `forged`; commands, letters, schemas and answers are passed over. Empty: none."),
     /* ---- the store */
     SIZE("store.cache.bytes", "64m", 256 * K, 64 * G, "SQLite's page cache, for each shard."),
     TIME("store.read.max.ms", "5s", 1, HOUR,

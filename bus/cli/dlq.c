@@ -135,6 +135,9 @@ static int print_list(const cli *c, bus_dlq *dlq, const bus_dead_filter *filter,
     if (code == CLI_NOTHING)
         cli_note(c, "no dead letter matches (%zu service%s, %zu letters of any state)", bus_dlq_services(dlq),
                  bus_dlq_services(dlq) == 1 ? "" : "s", bus_dead_count(fold));
+    if (bus_dead_forged(fold))
+        cli_note(c, "%zu records of these topics are not signed by their service (hop.verify), or name a round that their letter does not have: "
+                 "passed over; somebody else writes there", bus_dead_forged(fold));
     if (bus_dead_foreign(fold))
         cli_note(c, "%zu records of these topics are no letters of this bus: bus consume shows them", bus_dead_foreign(fold));
     free(groups);

@@ -67,6 +67,22 @@ int cli_exit_of(bus_status status)
     }
 }
 
+/* Messages name what others wrote: topics, headers, types. */
+static void say(const char *format, va_list args)
+{
+    char *text = NULL;
+    int len = vasprintf(&text, format, args);
+    bus_buf clean;
+    bus_buf_init(&clean, 0);
+    if (len >= 0)
+        bus_buf_clean(&clean, text, (size_t)len, true);
+    if (len >= 0 && bus_buf_ok(&clean))
+        fwrite(clean.data, 1, clean.len, stderr);
+    fputc('\n', stderr);
+    bus_buf_free(&clean);
+    free(text);
+}
+
 int cli_fail(const cli *c, const bus_error *err)
 {
     int code = cli_exit_of(err->status);
@@ -80,9 +96,8 @@ int cli_failf(const cli *c, int code, const char *format, ...)
     va_list args;
     fprintf(stderr, "bus%s%s: ", c->command ? " " : "", c->command ? c->command->name : "");
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    say(format, args);
     va_end(args);
-    fputc('\n', stderr);
     return code;
 }
 
@@ -92,9 +107,8 @@ void cli_note(const cli *c, const char *format, ...)
     if (c->quiet)
         return;
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    say(format, args);
     va_end(args);
-    fputc('\n', stderr);
 }
 
 int cli_flush(const cli *c, bus_buf *buf, int code)

@@ -69,16 +69,7 @@ static size_t width_of(const uint8_t *text, size_t len)
 
 void cli_clean(bus_buf *out, const void *bytes, size_t len)
 {
-    const uint8_t *at = bytes;
-    for (size_t i = 0; i < len; i++) {
-        /* C1 controls are U+0080 to U+009F, in UTF-8 C2 80 to C2 9F. */
-        if (at[i] == 0xC2 && i + 1 < len && at[i + 1] >= 0x80 && at[i + 1] <= 0x9F) {
-            bus_buf_byte(out, '?');
-            i++;
-        } else {
-            bus_buf_byte(out, at[i] < 0x20 || at[i] == 0x7F ? '?' : at[i]);
-        }
-    }
+    bus_buf_clean(out, bytes, len, false);
 }
 
 static void add(cli_table *table, const void *text, size_t text_len, const char *json, size_t json_len)

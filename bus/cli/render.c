@@ -40,7 +40,9 @@ bool cli_is_utf8(const void *bytes, size_t len)
 
 static void line(bus_buf *out, bool colour, const char *name, const void *value, size_t len)
 {
-    bus_buf_printf(out, "  %s%s%s ", cli_colour_start(CLI_DIM, colour), name, cli_colour_end(colour));
+    bus_buf_printf(out, "  %s", cli_colour_start(CLI_DIM, colour));
+    cli_clean(out, name, strlen(name));
+    bus_buf_printf(out, "%s ", cli_colour_end(colour));
     if (value)
         cli_clean(out, value, len);
     else
@@ -56,17 +58,11 @@ static void value_text(const bus_record *record, bus_translator *translator, boo
         bus_buf_text(out, "(no value: a tombstone)\n");
         return;
     }
-    size_t before = out->len;
     if (!translator || bus_translator_read(translator, record, out, &err) != BUS_OK) {
         if (translator)
             bus_buf_printf(out, "%s(%zu bytes, undecodable: %s)%s ", cli_colour_start(CLI_RED, colour), record->value_len, err.text,
                            cli_colour_end(colour));
         cli_clean(out, record->value, record->value_len);
-    } else {
-        /* JSON may hold C1 controls as they are. */
-        for (size_t i = before; bus_buf_ok(out) && i + 1 < out->len; i++)
-            if (out->data[i] == 0xC2 && out->data[i + 1] >= 0x80 && out->data[i + 1] <= 0x9F)
-                out->data[i] = out->data[i + 1] = '?';
     }
     bus_buf_byte(out, '\n');
 }

@@ -88,8 +88,12 @@ static int finish(const cli *c, bus_kafka_admin *admin, bus_step *steps, size_t 
     size_t of[4];
     count_steps(steps, count, of);
     int code = code_of(of);
+    /* Heartbeats are what any writer of their topic says. */
+    bool heard = apply && !cli_value(c, "program") && !cli_value(c, "file") && of[BUS_STEP_CREATE];
+    if (heard)
+        code = CLI_REFUSED;
     /* All or nothing: half a topology starts services that then stop at the other half. */
-    bool create_now = apply && !of[BUS_STEP_REFUSE];
+    bool create_now = apply && !of[BUS_STEP_REFUSE] && !heard;
     bus_status status = create_now ? create(c, admin, steps, count, &err) : BUS_OK;
     code = cli_print(c, plan_table(steps, count), code);
     if (status != BUS_OK) {
@@ -98,6 +102,9 @@ static int finish(const cli *c, bus_kafka_admin *admin, bus_step *steps, size_t 
     }
     if (of[BUS_STEP_REFUSE])
         cli_note(c, "%s: %zu of %zu topics cannot be as declared; see NOTE", apply ? "nothing was changed" : "refused", of[BUS_STEP_REFUSE], count);
+    else if (heard)
+        cli_note(c, "nothing was made: %zu topics are asked for by heartbeats alone, which anybody who may write to bus.services can send; name "
+                 "the programs with --program or what they print with --file", of[BUS_STEP_CREATE]);
     else
         cli_note(c, "%zu topics: %zu %s, %zu there as declared, %zu with other settings%s", count, of[BUS_STEP_CREATE],
                  apply ? "made" : "to be made", of[BUS_STEP_KEEP], of[BUS_STEP_DIFFERS],
@@ -157,7 +164,8 @@ const cli_command cli_topics_plan = {
 const cli_command cli_topics_apply = {
     .name = "topics apply", .operands = "", .least = 0, .most = 0,
     .summary = "make the topics that are missing",
-    .text = WHERE_FROM "Creates only: a topic is never deleted, shrunk or grown (growing would move keys to other shards). If any\n"
+    .text = WHERE_FROM "What only heartbeats ask for is shown and not made: whoever may write to bus.services must not make topics.\n"
+            "Creates only: a topic is never deleted, shrunk or grown (growing would move keys to other shards). If any\n"
             "topic cannot serve as declared, nothing is created. Replication and the like: properties topics.*.",
     .options = options,
     .examples = "  bus topics apply --program build/release/bin/order\n"

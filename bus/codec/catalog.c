@@ -66,6 +66,17 @@ void bus_catalog_free(bus_catalog *catalog)
     free(catalog);
 }
 
+/* CRC-64 is no secret: two schemas of one fingerprint can be made at will, and events are decoded by it. The first one stays. */
+static bus_status alone(const bus_catalog *catalog, const bus_schema *schema, bus_error *err)
+{
+    uint64_t fingerprint = bus_schema_fingerprint(schema);
+    const bus_schema *other = bus_map_get(&catalog->by_fingerprint, &fingerprint, sizeof fingerprint);
+    if (!other || strcmp(bus_schema_canonical(other), bus_schema_canonical(schema)) == 0)
+        return BUS_OK;
+    return bus_fail(err, BUS_REFUSED, "schema %s has the fingerprint of %s, %016" PRIx64 ", which is known here with another text: somebody "
+                    "has made it so, for events to be read wrongly", bus_schema_name(schema), bus_schema_name(other), fingerprint);
+}
+
 /* Makes it findable; false: no memory, and it is as if it had not been tried. */
 static bool enlist(bus_catalog *catalog, bus_schema *schema)
 {
@@ -134,7 +145,7 @@ bus_status bus_catalog_add(bus_catalog *catalog, const char *json, size_t len, b
     pthread_rwlock_wrlock(&catalog->lock);
     if (bus_map_get(&catalog->by_text, json, len)) /* another thread was faster */
         known = true;
-    else if ((status = room(catalog, len, err)) == BUS_OK && !enlist(catalog, schema))
+    else if ((status = room(catalog, len, err)) == BUS_OK && (status = alone(catalog, schema, err)) == BUS_OK && !enlist(catalog, schema))
         status = bus_fail_nomem(err);
     pthread_rwlock_unlock(&catalog->lock);
     if (known || status != BUS_OK)

@@ -341,7 +341,7 @@ const char *bus_command_name(bus_command_kind command)
 
 bool bus_header_travels(const char *name)
 {
-    static const char *const staying[] = { BUS_HEADER_HOP, BUS_HEADER_ORIG, BUS_HEADER_LETTER, BUS_HEADER_COMMAND, "bus-held", "bus-reason",
+    static const char *const staying[] = { BUS_HEADER_HOP, BUS_HEADER_ORIG, BUS_HEADER_LETTER, BUS_HEADER_COMMAND, "bus-mac", "bus-held", "bus-reason",
                                            "bus-operator" };
     for (size_t i = 0; i < sizeof staying / sizeof *staying; i++)
         if (strcmp(name, staying[i]) == 0)

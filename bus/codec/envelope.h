@@ -78,6 +78,8 @@ bool bus_topic_takes_replies(const char *topic);
 
 /* Headers as one blob, for the store: well-known names take one byte. Order is kept. */
 void bus_headers_pack(const bus_header *headers, size_t count, bus_buf *out);
+/* The same of two lists, one after the other. */
+void bus_headers_pack_both(const bus_header *a, size_t a_count, const bus_header *b, size_t b_count, bus_buf *out);
 /* Unpacks into out[max] (borrowing from blob); returns the count, or SIZE_MAX if the blob is malformed or over max. */
 size_t bus_headers_unpack(const void *blob, size_t len, bus_header *out, size_t max);
 /* How many headers the blob holds; SIZE_MAX if malformed. */

@@ -17,6 +17,7 @@ static const struct { const char *name; size_t len; } known[] = {
     NAME(BUS_HEADER_REPLY_TO), NAME(BUS_HEADER_ERROR_CLASS), NAME(BUS_HEADER_ERROR_MESSAGE), NAME("__dlq.errors.topic"),
     NAME("__dlq.errors.partition"), NAME("__dlq.errors.offset"), NAME("__dlq.errors.group"),
     NAME("__dlq.errors.delivery.count"), NAME("ce_time"), NAME("ce_subject"), NAME("ce_dataschema"), NAME("tracestate"),
+    NAME("bus-mac"),
 };
 #define KNOWN (sizeof known / sizeof *known)
 _Static_assert(KNOWN < 128, "a code takes one byte");
@@ -39,9 +40,8 @@ static void put_size(bus_buf *out, size_t value)
     bus_buf_add(out, bytes, n);
 }
 
-void bus_headers_pack(const bus_header *headers, size_t count, bus_buf *out)
+static void put_all(const bus_header *headers, size_t count, bus_buf *out)
 {
-    put_size(out, count);
     for (size_t i = 0; i < count; i++) {
         const bus_header *header = &headers[i];
         size_t len = strlen(header->name);
@@ -55,6 +55,18 @@ void bus_headers_pack(const bus_header *headers, size_t count, bus_buf *out)
         if (header->value && header->len > 0)
             bus_buf_add(out, header->value, header->len);
     }
+}
+
+void bus_headers_pack_both(const bus_header *a, size_t a_count, const bus_header *b, size_t b_count, bus_buf *out)
+{
+    put_size(out, a_count + b_count);
+    put_all(a, a_count, out);
+    put_all(b, b_count, out);
+}
+
+void bus_headers_pack(const bus_header *headers, size_t count, bus_buf *out)
+{
+    bus_headers_pack_both(headers, count, NULL, 0, out);
 }
 
 typedef struct cursor { const uint8_t *at, *end; } cursor;

@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/map.h"
+#include "codec/mac.h"
 #include "kafka/client.h"
 #include "kafka/send.h"
 #include <pthread.h>
@@ -42,7 +44,12 @@ struct bus_kafka_publisher {
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
     bus_kafka_topics topics; /* of rk */
+    bus_keys *keys;         /* NULL: records are not signed */
+    pthread_mutex_t counting; /* of `counts` and `draw` */
+    bus_map counts;         /* topic -> a `counted` */
+    uint32_t draw;
     _Atomic int64_t out;
+    int timeout_ms;
     _Atomic int64_t told;   /* of them those that somebody is called for */
     pthread_mutex_t helping;
     /* Failures nobody was called for, since the last flush. Polling thread only. */
@@ -110,7 +117,12 @@ bus_status bus_kafka_publisher_open(const bus_config *config, const char *where,
     snprintf(p->where, sizeof p->where, "%s", where);
     pthread_rwlock_init(&p->lock, NULL);
     pthread_mutex_init(&p->helping, NULL);
-    status = bus_kafka_conf(config, BUS_KAFKA_PUBLISHER, where, &p->conf, err);
+    pthread_mutex_init(&p->counting, NULL);
+    bus_map_init(&p->counts);
+    p->timeout_ms = (int)bus_config_int(config, "broker.timeout.ms");
+    status = bus_keys_of(config, &p->keys, err);
+    if (status == BUS_OK)
+        status = bus_kafka_conf(config, BUS_KAFKA_PUBLISHER, where, &p->conf, err);
     /* Sticky partitioning would decide for records without a key, and not ask. */
     if (status == BUS_OK)
         status = bus_kafka_set(p->conf, "sticky.partitioning.linger.ms", "0", err);
@@ -129,6 +141,8 @@ bus_status bus_kafka_publisher_open(const bus_config *config, const char *where,
     }
     if (p->conf)
         rd_kafka_conf_destroy(p->conf);
+    bus_keys_free(p->keys);
+    pthread_mutex_destroy(&p->counting);
     pthread_mutex_destroy(&p->helping);
     pthread_rwlock_destroy(&p->lock);
     free(p);
@@ -246,8 +260,93 @@ static rd_kafka_topic_t *enter(bus_kafka_publisher *p, const char *name, rd_kafk
     return NULL;
 }
 
-bus_status bus_kafka_publish(bus_kafka_publisher *p, const bus_row *row, bus_kafka_published done, void *opaque,
-                             bus_error *err)
+/* ---- signing: the signature names the partition, so that it must be known before librdkafka would choose it */
+
+#define COUNT_AGAIN_MS 60000
+typedef struct counted { int32_t partitions; int64_t at_ms; } counted;
+
+static bus_status ask_count(bus_kafka_publisher *p, const char *name, int32_t *out, bus_error *err)
+{
+    const struct rd_kafka_metadata *about = NULL;
+    rd_kafka_resp_err_t code;
+    rd_kafka_topic_t *topic = enter(p, name, &code);
+    if (topic) {
+        code = rd_kafka_metadata(p->rk, 0, topic, &about, p->timeout_ms);
+        pthread_rwlock_unlock(&p->lock);
+    }
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        code = about->topic_cnt == 1 ? about->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    *out = code == RD_KAFKA_RESP_ERR_NO_ERROR ? about->topics[0].partition_cnt : 0;
+    if (about)
+        rd_kafka_metadata_destroy(about);
+    return *out > 0 ? BUS_OK : bus_kafka_fail(err, code ? code : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "publishing to %s", name);
+}
+
+static bus_status count_of(bus_kafka_publisher *p, const char *name, int32_t *out, bus_error *err)
+{
+    size_t len = strlen(name);
+    int64_t now = bus_kafka_now();
+    counted *known = bus_map_get(&p->counts, name, len);
+    bus_status status = BUS_OK;
+    if (!known && (!(known = calloc(1, sizeof *known)) || !bus_map_put(&p->counts, name, len, known))) {
+        free(known);
+        return bus_fail_nomem(err);
+    }
+    if (!known->partitions || now - known->at_ms > COUNT_AGAIN_MS)
+        status = ask_count(p, name, &known->partitions, err);
+    known->at_ms = now;
+    *out = known->partitions;
+    return status;
+}
+
+static bus_status choose(bus_kafka_publisher *p, const bus_row *row, int32_t *out, bus_error *err)
+{
+    int64_t hash = hash_of(row);
+    int32_t count = 0;
+    pthread_mutex_lock(&p->counting);
+    bus_status status = count_of(p, row->topic, &count, err);
+    if (status == BUS_OK)
+        *out = (int32_t)((hash != HASH_NONE ? hash : (int64_t)p->draw++) % count);
+    pthread_mutex_unlock(&p->counting);
+    return status;
+}
+
+static bus_status publish(bus_kafka_publisher *p, const bus_row *row, bus_kafka_published done, void *opaque, bus_error *err);
+
+static bus_status publish_signed(bus_kafka_publisher *p, const bus_row *row, bus_kafka_published done, void *opaque, bus_error *err)
+{
+    char mac[BUS_MAC_TEXT];
+    int32_t partition = row->partition;
+    bus_status status = partition >= 0 ? BUS_OK : choose(p, row, &partition, err);
+    if (status != BUS_OK)
+        return status;
+    bus_header *headers = malloc((row->header_count + 1) * sizeof *headers);
+    if (!headers)
+        return bus_fail_nomem(err);
+    size_t count = 0;
+    for (size_t i = 0; i < row->header_count; i++)
+        if (strcmp(row->headers[i].name, BUS_HEADER_MAC) != 0)
+            headers[count++] = row->headers[i];
+    const bus_sealed sealed = { .topic = row->topic, .partition = partition, .key = row->key, .key_len = row->key_len, .value = row->value,
+                                .value_len = row->value_len, .headers = headers, .header_count = count };
+    size_t len = bus_mac_write(p->keys, &sealed, mac);
+    if (len)
+        headers[count++] = (bus_header){ BUS_HEADER_MAC, mac, len };
+    bus_row out = *row;
+    out.partition = partition;
+    out.headers = headers;
+    out.header_count = count;
+    status = publish(p, &out, done, opaque, err);
+    free(headers);
+    return status;
+}
+
+bus_status bus_kafka_publish(bus_kafka_publisher *p, const bus_row *row, bus_kafka_published done, void *opaque, bus_error *err)
+{
+    return p->keys ? publish_signed(p, row, done, opaque, err) : publish(p, row, done, opaque, err);
+}
+
+static bus_status publish(bus_kafka_publisher *p, const bus_row *row, bus_kafka_published done, void *opaque, bus_error *err)
 {
     int64_t hash = row->partition < 0 ? hash_of(row) : HASH_NONE;
     sent *record = done ? malloc(sizeof *record) : NULL;
@@ -327,6 +426,9 @@ void bus_kafka_publisher_close(bus_kafka_publisher *p, int timeout_ms)
     }
     end(p);
     rd_kafka_conf_destroy(p->conf);
+    bus_keys_free(p->keys);
+    bus_map_free(&p->counts, free);
+    pthread_mutex_destroy(&p->counting);
     pthread_mutex_destroy(&p->helping);
     pthread_rwlock_destroy(&p->lock);
     free(p);

@@ -3,6 +3,7 @@
 #include "ops/deadletters.h"
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/id.h"
 #include "base/map.h"
 
 #include <ctype.h>
@@ -14,7 +15,8 @@ struct bus_dead_fold {
     bus_arena arena;
     bus_map by_id;           /* "service/id" -> bus_dead */
     bus_dead **list;
-    size_t count, cap, foreign;
+    size_t count, cap, foreign, forged;
+    const bus_keys *keys;
     bool failed;             /* no memory since the last add */
 };
 
@@ -41,6 +43,16 @@ void bus_dead_fold_free(bus_dead_fold *fold)
 size_t bus_dead_count(const bus_dead_fold *fold)
 {
     return fold->count;
+}
+
+void bus_dead_fold_trust(bus_dead_fold *fold, const bus_keys *keys)
+{
+    fold->keys = keys;
+}
+
+size_t bus_dead_forged(const bus_dead_fold *fold)
+{
+    return fold->forged;
 }
 
 size_t bus_dead_foreign(const bus_dead_fold *fold)
@@ -178,11 +190,27 @@ static bool take_change(bus_dead_fold *fold, bus_dead *dead, const bus_envelope 
     return !fold->failed;
 }
 
+/* A letter's id is a UUID that the service made: whatever else stands there is somebody's text, and would be shown as it is. */
+static bool is_id(bus_slice id)
+{
+    if (id.len != BUS_ID_TEXT - 1)
+        return false;
+    for (size_t i = 0; i < id.len; i++)
+        if (!isxdigit((unsigned char)id.at[i]) && id.at[i] != '-')
+            return false;
+    return true;
+}
+
 bus_status bus_dead_fold_add(bus_dead_fold *fold, const char *service, const bus_record *record, bus_error *err)
 {
     bus_envelope envelope;
-    if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK || envelope.letter == BUS_LETTER_NONE) {
+    if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK || envelope.letter == BUS_LETTER_NONE ||
+        !is_id(envelope.letter_id)) {
         fold->foreign++;
+        return BUS_OK;
+    }
+    if (!bus_record_authentic(fold->keys, record, service, NULL)) {
+        fold->forged++;
         return BUS_OK;
     }
     fold->failed = false;
@@ -192,6 +220,11 @@ bus_status bus_dead_fold_add(bus_dead_fold *fold, const char *service, const bus
     bool known = dead->changes != NULL;
     if (known && (envelope.letter_round < dead->round || (envelope.letter_round == dead->round && envelope.letter <= dead->state)))
         return BUS_OK;
+    /* Only opening begins a round; whatever else names another than the letter's would hide what comes. */
+    if (known && envelope.letter != BUS_LETTER_OPEN && envelope.letter_round != dead->round) {
+        fold->forged++;
+        return BUS_OK;
+    }
     dead->shard = record->partition;
     dead->round = envelope.letter_round;
     dead->state = envelope.letter;

@@ -5,6 +5,7 @@
 #define BUS_OPS_DEADLETTERS_H
 
 #include "ops/headers.h"
+#include "shard/shard.h"
 
 /* One record about a letter. Strings are the fold's. */
 typedef struct bus_dead_change {
@@ -46,6 +47,10 @@ bus_status bus_dead_fold_add(bus_dead_fold *fold, const char *service, const bus
 
 size_t bus_dead_count(const bus_dead_fold *fold);
 size_t bus_dead_foreign(const bus_dead_fold *fold);
+/* From now on records that hop.verify wants signed by their service count only if they are; the keys are borrowed. How many were not, and
+ * how many changes named a round that their letter did not have. */
+void bus_dead_fold_trust(bus_dead_fold *fold, const bus_keys *keys);
+size_t bus_dead_forged(const bus_dead_fold *fold);
 bus_dead *bus_dead_at(const bus_dead_fold *fold, size_t at);   /* in order of first appearance */
 /* By id, or by the beginning of one if that is unambiguous (at least 4 characters). *matches counts (may be NULL). */
 bus_dead *bus_dead_find(const bus_dead_fold *fold, const char *id, size_t *matches);

@@ -24,6 +24,7 @@ struct bus_dlq {
     span *spans;              /* where each partition was read to */
     size_t span_count;
     bus_dead_fold *fold;
+    bus_keys *keys;
 };
 
 bus_dead_fold *bus_dlq_fold(bus_dlq *dlq)
@@ -41,6 +42,7 @@ void bus_dlq_close(bus_dlq *dlq)
     if (!dlq)
         return;
     bus_dead_fold_free(dlq->fold);
+    bus_keys_free(dlq->keys);
     free(dlq->topics);
     free(dlq->spans);
     free(dlq);
@@ -147,6 +149,9 @@ bus_status bus_dlq_open(const bus_config *config, const char *const *services, s
         status = bus_fail_nomem(err);
         goto out;
     }
+    if ((status = bus_keys_of(config, &dlq->keys, err)) != BUS_OK)
+        goto out;
+    bus_dead_fold_trust(dlq->fold, dlq->keys);
     status = count ? name_topics(dlq, services, count, err) : find_topics(dlq, err);
     if (status == BUS_OK && dlq->topic_count)
         status = read_all(dlq, watch, err);

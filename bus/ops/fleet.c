@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FLEET_MOST 10000
+
 void bus_fleet_free(bus_fleet *fleet)
 {
     for (size_t i = 0; i < fleet->count; i++)
@@ -88,6 +90,11 @@ bus_status bus_fleet_add(bus_fleet *fleet, const bus_record *record, bus_error *
             fleet->list[i] = process;
             return BUS_OK;
         }
+    if (fleet->count == FLEET_MOST) { /* whoever may write heartbeats must not fill the memory of those who look */
+        free(process.declarations);
+        fleet->unreadable++;
+        return BUS_OK;
+    }
     if (fleet->count == fleet->cap) {
         size_t cap = fleet->cap ? fleet->cap * 2 : 16;
         bus_process *wider = realloc(fleet->list, cap * sizeof *wider);

@@ -85,7 +85,7 @@ bus_status bus_schemas_ready(const bus_config *config, int timeout_ms, bus_error
 bus_status bus_schemas_announce(bus_kafka_publisher *publisher, const bus_schema *schema, bus_kafka_published done,
                                 void *opaque, bus_error *err)
 {
-    char key[BUS_ID_TEXT];
+    char key[BUS_SCHEMA_KEY];
     size_t len;
     const char *json = bus_schema_json(schema, &len);
     bus_schema_key(json, len, key);

@@ -7,7 +7,9 @@
 #include "base/map.h"
 #include "codec/compatibility.h"
 #include "kafka/reader.h"
+#include "service/admit.h"
 #include "service/outlet.h"
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,34 +23,25 @@ struct bus_follower {
     size_t own;        /* the first so many of the catalog are compiled in: ours to announce */
     bus_map known;     /* keys of schemas that are on the topic; values are not used */
     bool said;
-    bool full;         /* more was announced than is kept, and it has been said */
+    bool checked;      /* what is compiled in may follow what was there at the start */
+    bus_admission admission;
 };
 
-void bus_schema_key(const char *json, size_t len, char out[BUS_ID_TEXT])
+void bus_schema_key(const char *json, size_t len, char out[BUS_SCHEMA_KEY])
 {
-    bus_part text = { json, len };
-    bus_id_of(&text, 1, out);
+    unsigned char hash[crypto_hash_sha256_BYTES];
+    crypto_hash_sha256(hash, (const unsigned char *)json, len);
+    sodium_bin2hex(out, BUS_SCHEMA_KEY, hash, sizeof hash);
 }
 
+/* Known by its text: the record's own key, which was another hash before, says nothing. */
 static void learn(bus_follower *follower, const bus_record *record)
 {
-    bus_error err = { 0 };
     if (!record->value) /* a tombstone: nothing is forgotten while events written by it may exist */
         return;
-    bus_status status = bus_catalog_add(follower->self->catalog, record->value, record->value_len, &err);
-    if (status == BUS_FULL) { /* told once: whoever floods the topic must not flood the log as well */
-        if (!follower->full)
-            bus_log(BUS_ERROR, follower->self->name, "schemas_full", "%s offset %lld and what follows it is not learnt: %s",
-                    BUS_SCHEMAS_TOPIC, (long long)record->offset, err.text);
-        follower->full = true;
+    if (bus_admit(&follower->admission, follower->self, record) != BUS_OK)
         return;
-    }
-    if (status != BUS_OK) {
-        bus_log(BUS_WARN, follower->self->name, "schema_refused", "%s offset %lld is no schema and is passed over: %s",
-                BUS_SCHEMAS_TOPIC, (long long)record->offset, err.text);
-        return;
-    }
-    char key[BUS_ID_TEXT];
+    char key[BUS_SCHEMA_KEY];
     bus_schema_key(record->value, record->value_len, key);
     bus_map_put(&follower->known, key, sizeof key - 1, follower); /* without memory it is announced twice: harmless */
 }
@@ -73,12 +66,12 @@ static bus_status read_on(bus_follower *follower, bus_kafka_reader *reader, bus_
     return BUS_OK;
 }
 
-static bool on_topic(const bus_follower *follower, const bus_schema *schema, char key[BUS_ID_TEXT])
+static bool on_topic(const bus_follower *follower, const bus_schema *schema, char key[BUS_SCHEMA_KEY])
 {
     size_t len;
     const char *json = bus_schema_json(schema, &len);
     bus_schema_key(json, len, key);
-    return bus_map_get(&follower->known, key, BUS_ID_TEXT - 1) != NULL;
+    return bus_map_get(&follower->known, key, BUS_SCHEMA_KEY - 1) != NULL;
 }
 
 /* Whether the schema may follow the versions of its name that are on the topic, as schema.compatibility says. */
@@ -87,7 +80,7 @@ static bus_status may_follow(const bus_follower *follower, const bus_schema *sch
     const bus_catalog *catalog = follower->self->catalog;
     const bus_schema *other, **before = calloc(bus_catalog_version(catalog) + 1, sizeof *before);
     bus_compatibility level = BUS_COMPATIBILITY_BACKWARD;
-    char key[BUS_ID_TEXT];
+    char key[BUS_SCHEMA_KEY];
     size_t count = 0;
     if (!before)
         return bus_fail_nomem(err);
@@ -106,7 +99,7 @@ static bus_status may_follow(const bus_follower *follower, const bus_schema *sch
 /* Before any is announced, so that a refused service leaves nothing behind. */
 static bus_status check_own(const bus_follower *follower, bus_error *err)
 {
-    char key[BUS_ID_TEXT];
+    char key[BUS_SCHEMA_KEY];
     for (size_t i = 0; i < follower->own; i++) {
         const bus_schema *schema = bus_catalog_at(follower->self->catalog, i);
         bus_status status = on_topic(follower, schema, key) ? BUS_OK : may_follow(follower, schema, err);
@@ -121,13 +114,14 @@ static bus_status announce(bus_follower *follower, bus_error *err)
     bus *self = follower->self;
     bus_outlet *outlet;
     bus_status status = check_own(follower, err);
+    follower->checked |= status == BUS_OK;
     if (status == BUS_OK)
         status = bus_outlet_of(self, &outlet, err);
     for (size_t i = 0; i < follower->own && status == BUS_OK; i++) {
         const bus_schema *schema = bus_catalog_at(self->catalog, i);
         size_t len;
         const char *json = bus_schema_json(schema, &len);
-        char key[BUS_ID_TEXT];
+        char key[BUS_SCHEMA_KEY];
         if (on_topic(follower, schema, key))
             continue;
         bus_row row = { .topic = BUS_SCHEMAS_TOPIC, .partition = -1, .key = key, .key_len = sizeof key - 1, .value = json,
@@ -192,6 +186,11 @@ static void *follower_main(void *arg)
             break;
         if (status == BUS_OK)
             continue;
+        if (status == BUS_SCHEMA && follower->checked) { /* it was right at the start: somebody else's announcement ends nobody */
+            bus_log(BUS_ERROR, self->name, "schema_incompatible", "%s; it came after this process had started, and is passed over", err.text);
+            bus_nap(self, AGAIN_MS);
+            continue;
+        }
         if (status == BUS_SCHEMA) { /* what it would write or read, others cannot: it must not run on */
             bus_log(BUS_ERROR, self->name, "schema_incompatible", "%s", err.text);
             bus_end(self, status, &err);
@@ -214,6 +213,7 @@ bus_status bus_follower_open(bus *self, bus_follower **out, bus_error *err)
         return bus_fail_nomem(err);
     follower->self = self;
     bus_map_init(&follower->known);
+    bus_admission_init(&follower->admission);
     while (bus_catalog_at(self->catalog, follower->own))
         follower->own++;
     int failed = pthread_create(&follower->thread, NULL, follower_main, follower);
@@ -232,5 +232,6 @@ void bus_follower_close(bus_follower *follower)
         return;
     pthread_join(follower->thread, NULL);
     bus_map_free(&follower->known, NULL);
+    bus_admission_free(&follower->admission);
     free(follower);
 }

@@ -85,6 +85,8 @@ static bus_status prepare(rebuild *r, bus_error *err)
     bus_asker_options registry = { .config = r->config, .where = "rebuild", .catalog = r->catalog, .patient = true };
     if (status == BUS_OK)
         status = bus_asker_open(&registry, &r->asker, err);
+    if (status == BUS_OK)
+        status = bus_keys_of(r->config, &r->keys, err);
     if (status == BUS_OK && mkdir(r->build, 0700) != 0 && (errno != EEXIST || r->in_place))
         status = bus_fail(err, BUS_IO, "cannot make %s: %s", r->build, strerror(errno));
     if (status == BUS_OK && !(r->report->shard = calloc((size_t)r->shards, sizeof(bus_rebuilt))))
@@ -129,6 +131,7 @@ bus_status bus_rebuild(const bus_rebuild_options *options, bus_rebuild_report *o
         r.metadata->ops->free(r.metadata);
     bus_asker_close(r.asker);
     bus_catalog_free(r.catalog);
+    bus_keys_free(r.keys);
     bus_router_free(r.router);
     bus_slot_free(slot);
     free(r.partitions);

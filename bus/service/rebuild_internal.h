@@ -4,6 +4,7 @@
 #ifndef BUS_SERVICE_REBUILD_INTERNAL_H
 #define BUS_SERVICE_REBUILD_INTERNAL_H
 
+#include "codec/mac.h"
 #include "kafka/lag.h"
 #include "service/asker.h"
 #include "service/logs.h"
@@ -23,6 +24,7 @@ typedef struct rebuild {
     int timeout_ms;
     bus_router *router;
     bus_catalog *catalog;
+    bus_keys *keys;
     bus_asker *asker;
     bus_transport *metadata;
     bus_logs *logs;

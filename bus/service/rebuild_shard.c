@@ -114,6 +114,7 @@ static bus_status replay_shard(rebuild *r, int p, bus_history *history, const bu
         .fates = bus_history_fates(history), .synchronous = "OFF", /* after a crash it is made again */
     };
     bus_limits_of(r->config, &options.limits);
+    options.limits.keys = r->keys;
     options.limits.outbox_bytes = INT64_MAX; /* held rows must not stop the replay */
     options.limits.reject_percent = 0;       /* nor failures that were all right the first time */
     options.limits.retry_grace_ms = 0;       /* retry records are not read: time alone brings events back */

@@ -29,6 +29,7 @@ struct bus_replies {
     atomic_bool quit;
     char topic[250];
     int32_t partition;
+    uint64_t forged;
     pthread_mutex_t lock;
     bus_map waiting;         /* correlation id -> pending */
 };
@@ -88,6 +89,13 @@ static bool copy_reply(pending *request, const bus_record *record, const bus_env
 static void on_reply(bus_replies *replies, const bus_record *record)
 {
     bus_envelope envelope;
+    bus_error why;
+    if (!bus_record_authentic(replies->self->keys, record, NULL, &why)) {
+        if (!replies->forged++)
+            bus_log(BUS_ERROR, replies->self->name, "forged", "%s/%d offset %lld: %s; this answer and others like it are passed over",
+                    record->topic, record->partition, (long long)record->offset, why.text);
+        return;
+    }
     if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK || !envelope.correlation.at)
         return; /* nobody can be waiting for it */
     pthread_mutex_lock(&replies->lock);

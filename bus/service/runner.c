@@ -188,6 +188,7 @@ static bus_status open_service(bus *self, bus_error *err)
     if (status != BUS_OK)
         return status;
     bus_limits_of(config, &self->limits);
+    self->limits.keys = self->keys;
     if (asprintf(&self->directory, "%s/%s", bus_config_text(config, "data.dir"), self->name) < 0) {
         self->directory = NULL;
         return bus_fail_nomem(err);
@@ -255,6 +256,8 @@ bus_status bus_open_with(const bus_service *service, const bus_config *config, b
         status = bus_fail(err, BUS_IO, "cannot make an event descriptor: %s; raise ulimit -n", strerror(errno));
     else if (!self->config || !self->catalog)
         status = bus_fail_nomem(err);
+    if (status == BUS_OK)
+        status = bus_keys_of(self->config, &self->keys, err);
     if (status == BUS_OK) {
         self->drain_us = bus_config_int(self->config, "drain.timeout.ms") * 1000;
         if (service)
@@ -326,6 +329,7 @@ void bus_close(bus *self)
     bus_slot_free(self->slot);
     bus_router_free(self->router);
     bus_catalog_free(self->catalog);
+    bus_keys_free(self->keys);
     bus_config_free(self->config);
     if (self->stop_fd >= 0)
         close(self->stop_fd);

@@ -41,7 +41,7 @@ typedef enum bus_phase {
 const char *bus_phase_name(bus_phase phase);
 
 typedef struct bus_process_metrics {
-    bus_counter assignments, lost, rejoins, heartbeats, announced, handlers_stuck, status_cut;
+    bus_counter assignments, lost, rejoins, heartbeats, announced, schemas_refused, handlers_stuck, status_cut;
     bus_gauge ready, shards_open, handlers_stuck_now, started_ms;
 } bus_process_metrics;
 extern const bus_metric bus_process_metric_table[];
@@ -57,6 +57,7 @@ struct bus {
     bus_limits limits;
     bus_router *router;
     bus_catalog *catalog;
+    bus_keys *keys;                    /* NULL: nothing is signed */
     bus_asker *asker;                  /* NULL: no schema registry */
     char *directory;                   /* <data.dir>/<service> */
     bus_slot *slot;

@@ -13,7 +13,7 @@
 static bus_status learn(bus *self, const char *text, const bus_schema **out, bus_error *err)
 {
     size_t len = strlen(text);
-    char key[BUS_ID_TEXT];
+    char key[BUS_SCHEMA_KEY];
     bus_schema *parsed;
     *out = bus_catalog_text(self->catalog, text, len);
     if (*out)

@@ -35,6 +35,8 @@ const bus_metric bus_process_metric_table[] = {
       offsetof(bus_process_metrics, rejoins), 0 },
     { "bus_process_heartbeats_total", "Heartbeats sent to bus.services.", BUS_METRIC_COUNTER,
       offsetof(bus_process_metrics, heartbeats), 0 },
+    { "bus_process_schemas_refused_total", "Announcements on bus.schemas that were not learnt: forged, colliding, over a quota, or closed.",
+      BUS_METRIC_COUNTER, offsetof(bus_process_metrics, schemas_refused), 0 },
     { "bus_process_schemas_announced_total", "Schemas put on bus.schemas.", BUS_METRIC_COUNTER,
       offsetof(bus_process_metrics, announced), 0 },
     { "bus_process_status_cut_total", "Connections to the status port that were ended: too slow, or the oldest of too many.",

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define HOP_REST 96 /* of bus-hop, beside the names of service and topic */
+#define OWN_HEADERS 10 /* of an event, at most: those of build(), and what the hop adds */
 #define CONTENT_TYPE "application/avro"
 
 int32_t bus_partitions_of(bus_shard *shard, const char *topic)
@@ -33,12 +34,16 @@ bus_status bus_emit_row(bus_shard *shard, const bus_emission *emission, bus_erro
     if (hop_len == 0)
         return bus_fail(err, BUS_BUG, "bus-hop for %s does not fit", destination->topic);
 
-    bus_header headers[BUS_MOST_HEADERS + 1];
-    size_t count = emission->header_count < BUS_MOST_HEADERS ? emission->header_count : BUS_MOST_HEADERS;
-    memcpy(headers, emission->headers, count * sizeof *headers);
-    headers[count++] = (bus_header){ "bus-hop", hop_text, hop_len };
+    char mac[BUS_MAC_TEXT];
+    bus_header own[2] = { { "bus-hop", hop_text, hop_len } };
+    if (shard->options.limits.keys) {
+        const bus_sealed sealed = { .topic = destination->topic, .partition = destination->partition, .key = emission->key,
+                                    .key_len = emission->key_len, .value = emission->value, .value_len = emission->value_len,
+                                    .headers = emission->headers, .header_count = emission->header_count, .more = own, .more_count = 1 };
+        own[1] = (bus_header){ BUS_HEADER_MAC, mac, bus_mac_write(shard->options.limits.keys, &sealed, mac) };
+    }
     bus_buf_clear(&shard->headers_scratch);
-    bus_headers_pack(headers, count, &shard->headers_scratch);
+    bus_headers_pack_both(emission->headers, emission->header_count, own, own[1].len ? 2 : 1, &shard->headers_scratch);
     if (!bus_buf_ok(&shard->headers_scratch))
         return bus_fail_nomem(err);
 
@@ -144,7 +149,10 @@ static bus_status build(bus_tx *tx, const bus_type *type, const void *body, cons
     } else if (options->correlation) {
         add_header(out, "ce_correlationid", correlation);
     }
-    for (size_t i = 0; i < options->header_count && out->header_count < BUS_MOST_HEADERS - 2; i++)
+    if (options->header_count > BUS_MOST_HEADERS - OWN_HEADERS)
+        return bus_fail(err, BUS_INVALID, "an event of type %s with %zu headers of its own; %d are allowed", bus_type_name(type),
+                        options->header_count, BUS_MOST_HEADERS - OWN_HEADERS);
+    for (size_t i = 0; i < options->header_count; i++)
         out->headers[out->header_count++] = options->headers[i];
     return BUS_OK;
 }
@@ -245,7 +253,8 @@ bus_status bus_schedule(bus_tx *tx, const char *name, int64_t due, const bus_typ
     if (!bus_buf_ok(packed))
         return stick(tx, bus_fail_nomem(&tx->error));
     /* What the hop header will add is counted at its most, so that nothing is planned that could not leave. */
-    int64_t size = (int64_t)(out.key_len + out.value_len + packed->len + strlen(out.topic) + strlen(tx->shard->name) + HOP_REST);
+    int64_t size = (int64_t)(out.key_len + out.value_len + packed->len + strlen(out.topic) + strlen(tx->shard->name) + HOP_REST +
+                             (tx->shard->options.limits.keys ? sizeof BUS_HEADER_MAC + BUS_MAC_TEXT : 0));
     if (size > tx->shard->options.limits.message_bytes)
         return stick(tx, bus_fail(&tx->error, BUS_TOO_BIG, "scheduled event '%.80s' for %s would have %lld bytes, over message.max.bytes "
                                   "(%lld)", name, out.topic, (long long)size, (long long)tx->shard->options.limits.message_bytes));

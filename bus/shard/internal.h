@@ -8,13 +8,14 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/throttle.h"
 #include "codec/envelope.h"
 #include "codec/wire.h"
 #include "shard/shard.h"
 #include "store/lock.h"
 #include <pthread.h>
 
-#define BUS_MOST_HEADERS 64   /* of a record that we emit or keep; a foreign record with more is cut after this many */
+#define BUS_MOST_HEADERS 64   /* of an event that a handler sends; of records of others all are kept */
 #define BUS_ORIG_TEXT 1024
 #define BUS_REASON 256        /* of retry and dead-letter texts */
 
@@ -29,6 +30,7 @@ typedef struct bus_shard_input {   /* one topic that the service reads */
     bus_backoff pause;
     uint64_t catalog_version;      /* at the time of a pause for an unknown schema; 0: not that kind */
     int recent, recent_failed;     /* for the ratio limit */
+    bool verify;                   /* its records must be signed */
     bool let_one;                  /* after a pause by the limit one dead letter may pass */
     char why[160];                 /* of its last pause, or of a lane of it that cannot be read */
 } bus_shard_input;
@@ -222,7 +224,9 @@ struct bus_shard {
     bool visited;                   /* it is one call that its caller runs: nothing else may be done on that thread */
     int64_t store_retry_at_us;      /* after a failed commit */
     bus_backoff store_backoff;
-    bool store_warned, outbox_full_warned, parked_full_warned, misplaced_warned;
+    bool store_warned, outbox_full_warned, parked_full_warned, misplaced_warned, uncounted_warned;
+    int forged_letters;             /* since the shard was opened */
+    bus_throttle forged_lines, gap_lines, ignored_lines, stale_lines; /* what others can cause */
     int64_t draining_after;         /* key id, round robin */
     int64_t draining_at_us;         /* nothing could be drained: look again then */
     bus_job_slot *jobs_settled;     /* heads settled by the batch in hand */
@@ -350,8 +354,9 @@ bus_outcome bus_key_drain(bus_shard *shard, bus_key *key, int most);
 bus_outcome bus_key_discard_head(bus_shard *shard, bus_key *key);
 /* After an open: heads that had no route go on if this version has one. So many keys a batch; held_at says how far it came. */
 bus_outcome bus_keys_look_again(bus_shard *shard, int most);
-/* Headers for a copy of the event: its own, less those of one hop, and bus-orig (its text goes to orig_text). */
-size_t bus_copy_headers(const bus_delivery *delivery, bus_header *out, size_t most, char orig_text[BUS_ORIG_TEXT]);
+/* Headers for a copy of the event, in the arena with room for `more`: its own, less those of one hop, and bus-orig (its text goes to
+ * orig_text). NULL: no memory. */
+bus_header *bus_copy_headers(const bus_delivery *delivery, size_t more, bus_arena *arena, size_t *count, char orig_text[BUS_ORIG_TEXT]);
 const bus_key *bus_key_of_token(bus_shard *shard, const bus_slice *token);
 
 /* letters.c: dead letters and the commands about them. */
@@ -362,6 +367,8 @@ bus_status bus_letter_settle(bus_shard *shard, const char *id, bus_letter_state 
 bus_status bus_letter_is_open(bus_shard *shard, const bus_delivery *delivery, bool *open, bus_error *err);
 void bus_letter_id_of(const bus_shard *shard, const bus_delivery *delivery, char out[BUS_ID_TEXT]);
 bus_outcome bus_command_run(bus_shard *shard, const bus_record *record);
+/* Counts and tells a record that is no `what`, and is passed over. */
+void bus_ignored(bus_shard *shard, const bus_record *record, const char *event, const char *what);
 
 /* relay.c */
 void bus_relay_reports(bus_shard *shard);

@@ -60,24 +60,35 @@ static bool may_die(bus_shard *shard, bus_shard_input *input)
 
 /* ---- waiting */
 
-size_t bus_copy_headers(const bus_delivery *delivery, bus_header *out, size_t most, char orig_text[BUS_ORIG_TEXT])
+/* A letter must be one that everybody can read, also that of an event whose own headers nobody can. */
+static bool readable(const bus_header *header)
+{
+    bus_envelope envelope;
+    return bus_envelope_read(header, 1, &envelope, NULL) == BUS_OK;
+}
+
+bus_header *bus_copy_headers(const bus_delivery *delivery, size_t more, bus_arena *arena, size_t *out_count, char orig_text[BUS_ORIG_TEXT])
 {
     const bus_event *event = &delivery->event;
+    bus_header *out = bus_arena_alloc(arena, (event->header_count + 1 + more) * sizeof *out);
     size_t count = 0;
-    for (size_t i = 0; i < event->header_count && count < most - 1; i++)
-        if (bus_header_travels(event->headers[i].name))
+    if (!out)
+        return NULL;
+    for (size_t i = 0; i < event->header_count; i++)
+        if (bus_header_travels(event->headers[i].name) && (!delivery->undecodable || readable(&event->headers[i])))
             out[count++] = event->headers[i];
     bus_orig orig = { .topic = { event->topic, strlen(event->topic) }, .partition = event->partition, .offset = event->offset,
                       .timestamp = delivery->timestamp };
     bus_slice hop = delivery->envelope.orig.topic.at ? delivery->envelope.orig.hop : (bus_slice){ 0 };
-    for (size_t i = 0; i < event->header_count && !hop.at; i++)
+    for (size_t i = 0; i < event->header_count && !hop.at && delivery->envelope.hop.source.at; i++)
         if (strcmp(event->headers[i].name, "bus-hop") == 0)
             hop = (bus_slice){ event->headers[i].value, event->headers[i].len };
     orig.hop = hop;
     size_t n = bus_orig_write(&orig, orig_text, BUS_ORIG_TEXT);
     if (n)
         out[count++] = (bus_header){ "bus-orig", orig_text, n };
-    return count;
+    *out_count = count;
+    return out;
 }
 
 static bus_status send_retry(bus_shard *shard, const bus_delivery *delivery, const bus_key *key, const bus_input *tier,
@@ -87,8 +98,10 @@ static bus_status send_retry(bus_shard *shard, const bus_delivery *delivery, con
     if (!destination)
         return BUS_NOMEM;
     char orig[BUS_ORIG_TEXT], token[48], id[BUS_ID_TEXT];
-    bus_header headers[BUS_MOST_HEADERS];
-    size_t count = bus_copy_headers(delivery, headers, BUS_MOST_HEADERS - 1, orig);
+    size_t count;
+    bus_header *headers = bus_copy_headers(delivery, 1, &shard->arena, &count, orig);
+    if (!headers)
+        return bus_fail_nomem(err);
     headers[count++] = (bus_header){ "bus-reason", reason, strlen(reason) };
     snprintf(token, sizeof token, "%lld.%d", (long long)key->id, key->attempt);
     bus_part parts[] = { { token, strlen(token) }, { destination->source, strlen(destination->source) } };
@@ -137,8 +150,7 @@ static bus_status park(bus_shard *shard, bus_key *key, const bus_delivery *deliv
     const bus_event *event = &delivery->event;
     bus_buf *packed = &shard->headers_scratch;
     bus_buf_clear(packed);
-    size_t count = event->header_count < BUS_MOST_HEADERS ? event->header_count : BUS_MOST_HEADERS;
-    bus_headers_pack(event->headers, count, packed);
+    bus_headers_pack(event->headers, event->header_count, packed);
     if (!bus_buf_ok(packed))
         return bus_fail_nomem(err);
     bus_parked parked = { .event_id = event->id, .topic = event->topic, .partition = event->partition, .offset = event->offset,

@@ -41,10 +41,11 @@ typedef struct letter_texts {
     char letter[64], orig[BUS_ORIG_TEXT], partition[16], offset[24], count[16], first[24], last[24];
 } letter_texts;
 
+#define LETTER_HEADERS 12 /* of letter_headers, beside the copied ones */
+
 static void add(bus_header *headers, size_t *count, const char *name, const char *text)
 {
-    if (*count < BUS_MOST_HEADERS)
-        headers[(*count)++] = (bus_header){ name, text, strlen(text) };
+    headers[(*count)++] = (bus_header){ name, text, strlen(text) };
 }
 
 static bus_status publish(bus_shard *shard, const bus_letter *letter, const bus_header *headers, size_t count, const bus_event *event,
@@ -70,11 +71,15 @@ static bus_status publish(bus_shard *shard, const bus_letter *letter, const bus_
     return bus_emit_row(shard, &emission, err);
 }
 
-static size_t letter_headers(bus_shard *shard, const bus_letter *letter, const bus_delivery *delivery, const bus_tx *why,
-                             int attempts, bool held, bus_header *headers, letter_texts *text)
+/* NULL: no memory. */
+static const bus_header *letter_headers(bus_shard *shard, const bus_letter *letter, const bus_delivery *delivery, const bus_tx *why,
+                                        int attempts, bool held, size_t *out_count, letter_texts *text)
 {
     const bus_event *event = &delivery->event;
-    size_t count = bus_copy_headers(delivery, headers, BUS_MOST_HEADERS - 14, text->orig);
+    size_t count;
+    bus_header *headers = bus_copy_headers(delivery, LETTER_HEADERS, &shard->arena, &count, text->orig);
+    if (!headers)
+        return NULL;
     snprintf(text->letter, sizeof text->letter, "%s %d %s", letter->id, letter->round, bus_letter_state_name(BUS_LETTER_OPEN));
     snprintf(text->partition, sizeof text->partition, "%d", event->partition);
     snprintf(text->offset, sizeof text->offset, "%lld", (long long)event->offset);
@@ -95,7 +100,8 @@ static size_t letter_headers(bus_shard *shard, const bus_letter *letter, const b
     add(headers, &count, "__dlq.errors.last", text->last);
     if (held)
         add(headers, &count, "bus-held", "yes");
-    return count;
+    *out_count = count;
+    return headers;
 }
 
 bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const bus_tx *why, int attempts, bus_key *holding, bus_error *err)
@@ -112,6 +118,9 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
         memcpy(letter.id, id, sizeof letter.id);
         snprintf(letter.event_id, sizeof letter.event_id, "%s", delivery->event.id);
         letter.first_failed = delivery->first_failed ? delivery->first_failed : shard->now_ms;
+        if ((status = bus_letter_first_round(shard->store, &letter.round, err)))
+            return status;
+        letter.round--;
     }
     letter.scope = delivery->scope;
     letter.round++;
@@ -129,9 +138,11 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
     bus_log(BUS_WARN, shard->where, "dead_letter", "%s/%d offset %lld (%s) after %d attempt(s), %s: %s; letter %s%s",
             delivery->event.topic, delivery->event.partition, (long long)delivery->event.offset, delivery->event.type_name, attempts,
             why->error_class, why->reason, letter.id, holding ? ", its key is held" : "");
-    bus_header headers[BUS_MOST_HEADERS];
     letter_texts text;
-    size_t count = letter_headers(shard, &letter, delivery, why, attempts, holding != NULL, headers, &text);
+    size_t count;
+    const bus_header *headers = letter_headers(shard, &letter, delivery, why, attempts, holding != NULL, &count, &text);
+    if (!headers)
+        return bus_fail_nomem(err);
     status = publish(shard, &letter, headers, count, &delivery->event, true, err);
     if (status != BUS_TOO_BIG)
         return status;
@@ -190,9 +201,12 @@ static bus_outcome redo(bus_shard *shard, bus_error *err) { return bus_shard_red
 
 static bus_outcome stale(bus_shard *shard, const bus_envelope *envelope, const char *why)
 {
+    char more[BUS_THROTTLE_TEXT];
+    uint64_t hidden;
     bus_count(&shard->metrics.commands_stale, 1);
-    bus_log(BUS_INFO, shard->where, "command_stale", "%s of letter %.*s round %d: already %s", bus_command_name(envelope->command),
-            (int)envelope->command_id.len, envelope->command_id.at, envelope->command_round, why);
+    if (bus_throttle_pass(&shard->stale_lines, shard->now_us, &hidden))
+        bus_log(BUS_INFO, shard->where, "command_stale", "%s of letter %.*s round %d: already %s%s", bus_command_name(envelope->command),
+                (int)envelope->command_id.len, envelope->command_id.at, envelope->command_round, why, bus_throttle_text(hidden, more));
     return BUS_OUT_DONE;
 }
 
@@ -311,6 +325,12 @@ static bus_outcome command_replay(bus_shard *shard, const bus_record *record, co
         return BUS_OUT_REDO;
     bus_receipt receipt = bus_mark_settle(shard->store, envelope->hop.source.at, envelope->hop.source.len, record->topic,
                                           record->partition, envelope->hop.seq, shard->now_ms, &gap);
+    if (receipt == BUS_UNCOUNTED) { /* a run has one source, and its numbers follow each other: this is none of `bus replay` */
+        if (!bus_delivery_release(shard))
+            return BUS_OUT_REDO;
+        bus_ignored(shard, record, "command_ignored", "replay");
+        return BUS_OUT_DONE;
+    }
     if (receipt == BUS_RECEIPT_FAILED) {
         bus_fail_nomem(&err);
         return redo(shard, &err);
@@ -331,6 +351,16 @@ static bus_outcome command_replay(bus_shard *shard, const bus_record *record, co
     return receipt == BUS_RECEIPT_FAILED ? redo(shard, &err) : BUS_OUT_DONE;
 }
 
+void bus_ignored(bus_shard *shard, const bus_record *record, const char *event, const char *what)
+{
+    char more[BUS_THROTTLE_TEXT];
+    uint64_t hidden;
+    bus_count(&shard->metrics.ignored, 1);
+    if (bus_throttle_pass(&shard->ignored_lines, shard->now_us, &hidden))
+        bus_log(BUS_WARN, shard->where, event, "%s/%d offset %lld is no %s of the bus: skipped%s", record->topic, record->partition,
+                (long long)record->offset, what, bus_throttle_text(hidden, more));
+}
+
 bus_outcome bus_command_run(bus_shard *shard, const bus_record *record)
 {
     bus_envelope envelope;
@@ -340,7 +370,6 @@ bus_outcome bus_command_run(bus_shard *shard, const bus_record *record)
         return command_letter(shard, record, &envelope);
     if (readable && envelope.command == BUS_COMMAND_REPLAY && envelope.hop.source.at && envelope.orig.topic.at)
         return command_replay(shard, record, &envelope);
-    bus_log(BUS_WARN, shard->where, "command_ignored", "%s/%d offset %lld is no command of the bus: skipped", record->topic,
-            record->partition, (long long)record->offset);
+    bus_ignored(shard, record, "command_ignored", "command");
     return BUS_OUT_DONE;
 }

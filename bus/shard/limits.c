@@ -28,5 +28,6 @@ void bus_limits_of(const bus_config *config, bus_limits *out)
         .compact_envelope = strcmp(bus_config_text(config, "envelope"), "compact") == 0,
         .commit_interval_ms = bus_config_int(config, "commit.interval.ms"),
         .seen_most = bus_config_int(config, "seen.max"),
+        .marks_most = bus_config_int(config, "marks.max"),
     };
 }

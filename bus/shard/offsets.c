@@ -11,6 +11,8 @@
 /* A source's former incarnations are forgotten after this long without a record: far longer than any relay holds rows back. */
 #define MARKS_KEPT_MS (INT64_C(90) * 24 * 3600 * 1000)
 #define EXPIRE_EVERY_US (INT64_C(24) * 3600 * 1000 * 1000)
+#define EXPIRE_MORE_US INT64_C(10000000)
+#define LETTERS_KEPT 100000 /* resolved and discarded ones: they tell late commands "already", nothing more */
 
 /* ---- the list of what this shard reads */
 
@@ -209,8 +211,15 @@ static bus_status check_log(bus_shard *shard, bus_shard_lane *lane, const bus_of
 
 bus_status bus_offsets_expire(bus_shard *shard, bus_error *err)
 {
-    shard->expire_at_us = shard->clock->mono_us(shard->clock) + EXPIRE_EVERY_US;
-    return bus_mark_expire(shard->store, shard->clock->wall_ms(shard->clock) - MARKS_KEPT_MS, err);
+    int64_t before_ms = shard->clock->wall_ms(shard->clock) - MARKS_KEPT_MS, gone = 0;
+    bool more = false;
+    bus_status status = bus_letter_expire(shard->store, before_ms, LETTERS_KEPT, &gone, &more, err);
+    shard->expire_at_us = shard->clock->mono_us(shard->clock) + (more ? EXPIRE_MORE_US : EXPIRE_EVERY_US);
+    bus_count(&shard->metrics.letters_forgotten, (uint64_t)gone);
+    if (gone)
+        bus_log(BUS_INFO, shard->where, "letters_forgotten", "%lld letter(s), resolved or discarded for 90 days, or the oldest of more than %d, "
+                "left the store; the dead-letter topic still has them", (long long)gone, LETTERS_KEPT);
+    return status ? status : bus_mark_expire(shard->store, before_ms, err);
 }
 
 static bus_status settle_positions(bus_shard *shard, const bus_offset *committed, const bus_offset *marks, bus_error *err)

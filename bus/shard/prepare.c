@@ -325,6 +325,8 @@ void bus_prepare_fetched(bus_shard *shard, bus_shard_lane *lane, size_t from)
     for (size_t i = from; lane->job && i < lane->count; i++) {
         if (lane->job[i] || lane->record[i].offset < lane->position->next) /* the anchor was handled long ago */
             continue;
+        if (lane->input->verify && !bus_record_authentic(shard->options.limits.keys, &lane->record[i], NULL, NULL))
+            continue; /* no step is begun for it */
         bus_job_slot *slot = slot_new(shard);
         if (!slot)
             return;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FORGED_LETTERS 1000
+
 /* The first record of a lane is the anchor: the last one delivered before. Other bytes there mean another topic. */
 bool bus_receive_anchor_ok(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bool *skip)
 {
@@ -43,27 +45,60 @@ size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const char *topic, int32_t par
     return n < BUS_SEEN_SOURCE ? (size_t)n : BUS_SEEN_SOURCE - 1;
 }
 
-/* Was it settled before? Settles it if not. */
-static bus_receipt settle(bus_shard *shard, const bus_shard_lane *lane, const bus_delivery *delivery, const bus_record *record)
+static void tell_gap(bus_shard *shard, const bus_envelope *envelope, const bus_record *record, int64_t gap)
 {
-    const bus_envelope *envelope = &delivery->envelope;
-    if (hop_is_ours(envelope, record->topic, record->partition)) {
-        int64_t gap = 0;
-        bus_receipt receipt = bus_mark_settle(shard->store, envelope->hop.source.at, envelope->hop.source.len, record->topic,
-                                              record->partition, envelope->hop.seq, shard->now_ms, &gap);
-        if (receipt == BUS_NEW_AFTER_GAP && !lane->input->declared->compacted) {
-            bus_count(&shard->metrics.gaps, (uint64_t)gap);
-            bus_log(BUS_ERROR, shard->where, "gap", "%lld event(s) of %.*s before seq %lld are missing on %s/%d at offset %lld: they were "
-                    "published and are not in the log", (long long)gap, (int)envelope->hop.source.len, envelope->hop.source.at,
-                    (long long)envelope->hop.seq, record->topic, record->partition, (long long)record->offset);
-        }
-        return receipt;
-    }
+    char more[BUS_THROTTLE_TEXT];
+    uint64_t hidden;
+    bus_count(&shard->metrics.gaps, (uint64_t)gap);
+    if (bus_throttle_pass(&shard->gap_lines, shard->now_us, &hidden))
+        bus_log(BUS_ERROR, shard->where, "gap", "%lld event(s) of %.*s before seq %lld are missing on %s/%d at offset %lld: they were "
+                "published and are not in the log%s", (long long)gap, (int)envelope->hop.source.len, envelope->hop.source.at,
+                (long long)envelope->hop.seq, record->topic, record->partition, (long long)record->offset, bus_throttle_text(hidden, more));
+}
+
+/* The bounds of what is counted by number are met. */
+static void tell_uncounted(bus_shard *shard, const bus_envelope *envelope, const bus_record *record)
+{
+    bus_count(&shard->metrics.uncounted, 1);
+    if (!shard->uncounted_warned)
+        bus_log(BUS_ERROR, shard->where, "uncounted", "%.*s on %s/%d at offset %lld: the store keeps as many sources or gaps as it may "
+                "(marks.max, and %d gaps of one source); what is above is settled by its id. Somebody sends numbers that the bus did not "
+                "give, or very much was lost: see bus_uncounted_total and docs/security.md", (int)envelope->hop.source.len,
+                envelope->hop.source.at, record->topic, record->partition, (long long)record->offset, BUS_HOLES_PER_MARK);
+    shard->uncounted_warned = true;
+}
+
+/* By its id within its source. Without `add`: only whether it was. */
+static bus_receipt settle_by_id(bus_shard *shard, const bus_envelope *envelope, const bus_record *record, bool add)
+{
     if (!envelope->id.len)
         return BUS_NEW; /* its id is its position, and the position settles it */
     char source[BUS_SEEN_SOURCE];
     size_t len = bus_seen_source(source, record->topic, record->partition, envelope->source);
+    if (!add)
+        return bus_seen_has(shard->store, source, len, envelope->id.at, envelope->id.len) ? BUS_DUPLICATE : BUS_NEW;
     return bus_seen_settle(shard->store, source, len, envelope->id.at, envelope->id.len, shard->now_ms);
+}
+
+/* Was it settled before? Settles it if not. */
+static bus_receipt settle(bus_shard *shard, const bus_shard_lane *lane, const bus_delivery *delivery, const bus_record *record)
+{
+    const bus_envelope *envelope = &delivery->envelope;
+    if (!hop_is_ours(envelope, record->topic, record->partition))
+        return settle_by_id(shard, envelope, record, true);
+    int64_t gap = 0;
+    bus_receipt receipt = bus_mark_settle(shard->store, envelope->hop.source.at, envelope->hop.source.len, record->topic, record->partition,
+                                          envelope->hop.seq, shard->now_ms, lane->input->declared->compacted ? NULL : &gap);
+    if (receipt == BUS_NEW || receipt == BUS_DUPLICATE || receipt == BUS_RECEIPT_FAILED)
+        return receipt;
+    if (receipt == BUS_UNCOUNTED) {
+        tell_uncounted(shard, envelope, record);
+        return settle_by_id(shard, envelope, record, true);
+    }
+    if (receipt == BUS_NEW_AFTER_GAP && !lane->input->declared->compacted)
+        tell_gap(shard, envelope, record, gap);
+    /* It may have come before while it could not be counted. */
+    return settle_by_id(shard, envelope, record, false) == BUS_DUPLICATE ? BUS_DUPLICATE : receipt;
 }
 
 static bool advance(bus_shard *shard, bus_shard_lane *lane, const bus_record *record)
@@ -182,14 +217,72 @@ static bus_taken receive_event(bus_shard *shard, bus_shard_lane *lane, const bus
     return receive_unsettled(shard, lane, record, &delivery, job);
 }
 
+bool bus_record_authentic(const bus_keys *keys, const bus_record *record, const char *speaker, bus_error *why)
+{
+    const bus_sealed sealed = { .topic = record->topic, .partition = record->partition, .key = record->key, .key_len = record->key_len,
+                                .value = record->value, .value_len = record->value_len, .headers = record->headers,
+                                .header_count = record->header_count };
+    return !bus_keys_require(keys, record->topic) || bus_mac_check(keys, &sealed, speaker, why) == BUS_OK;
+}
+
+static void tell_forged(bus_shard *shard, const bus_record *record, const bus_error *why, const char *made)
+{
+    char more[BUS_THROTTLE_TEXT];
+    uint64_t hidden;
+    bus_count(&shard->metrics.forged, 1);
+    if (bus_throttle_pass(&shard->forged_lines, shard->now_us, &hidden))
+        bus_log(BUS_ERROR, shard->where, "forged", "%s/%d offset %lld: %s; %s%s", record->topic, record->partition, (long long)record->offset,
+                why->text, made, bus_throttle_text(hidden, more));
+}
+
+/* It counts nothing, runs nothing, and its place is its id: nothing that it says of itself is believed. Of very many only the first
+ * become letters: the others stay where they are, in the topic. */
+static bus_taken receive_forged(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, const bus_error *why)
+{
+    bus_delivery delivery;
+    bus_tx tx;
+    bus_error err = { 0 };
+    bool letter = shard->forged_letters < FORGED_LETTERS;
+    tell_forged(shard, record, why, letter ? "it becomes a dead letter" : "passed over, for there are very many; the topic still has it");
+    if (!letter)
+        return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
+    if (bus_delivery_read(shard, record, &shard->arena, false, &delivery, &err))
+        return nomem(shard);
+    memset(&delivery.envelope, 0, sizeof delivery.envelope);
+    delivery.undecodable = true;
+    delivery.orig_hop = NULL;
+    char id[BUS_ID_TEXT];
+    bus_id_of_place(record->topic, record->partition, record->offset, id);
+    delivery.event.id = id;
+    delivery.event.source = "";
+    delivery.event.topic = record->topic;
+    delivery.event.partition = record->partition;
+    delivery.event.offset = record->offset;
+    delivery.event.time = delivery.timestamp = record->timestamp;
+    bus_letter known; /* it may be read again */
+    char letter_id[BUS_ID_TEXT];
+    bus_letter_id_of(shard, &delivery, letter_id);
+    bus_status status = bus_letter_get(shard->store, letter_id, &known, &err);
+    if (status == BUS_OK)
+        return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
+    bus_tx_init(&tx, shard, &delivery);
+    tx.error_class = "forged";
+    snprintf(tx.reason, sizeof tx.reason, "%.200s", why->text);
+    if (status != BUS_MISSING || bus_letter_open(shard, &delivery, &tx, 0, NULL, &err)) {
+        bus_shard_redo(shard, &err);
+        return BUS_TAKE_REDO;
+    }
+    shard->forged_letters++;
+    return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
+}
+
 /* A record of a retry tier only triggers: the store holds the bytes. */
 static bus_taken receive_retry(bus_shard *shard, bus_shard_lane *lane, const bus_record *record)
 {
     bus_envelope envelope;
     bus_error err = { 0 };
     if (bus_envelope_read(record->headers, record->header_count, &envelope, &err) || !envelope.hop.token.at) {
-        bus_log(BUS_WARN, shard->where, "retry_ignored", "%s/%d offset %lld is no retry record of the bus: skipped", record->topic,
-                record->partition, (long long)record->offset);
+        bus_ignored(shard, record, "retry_ignored", "retry record");
         return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
     }
     const bus_key *key = bus_key_of_token(shard, &envelope.hop.token);
@@ -219,6 +312,14 @@ bus_taken bus_receive(bus_shard *shard, bus_shard_lane *lane, size_t index)
 {
     const bus_record *record = &lane->record[index];
     bus_arena_reset(&shard->arena);
+    bus_error why;
+    const char *speaker = lane->input->declared->lead ? BUS_MAC_COMMANDER : NULL;
+    if (lane->input->verify && !bus_record_authentic(shard->options.limits.keys, record, speaker, &why)) {
+        if (!speaker && !lane->input->declared->retry_tier)
+            return receive_forged(shard, lane, record, &why);
+        tell_forged(shard, record, &why, "it is passed over");
+        return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
+    }
     if (lane->input->declared->lead)
         return receive_command(shard, lane, record);
     if (lane->input->declared->retry_tier)

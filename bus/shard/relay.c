@@ -113,12 +113,18 @@ bool bus_relay_expect(bus_shard *shard, bus_destination *destination) { return r
 /* Hands a row over to the producer. false: it cannot take it now. */
 static bool send_row(bus_shard *shard, route *r, const bus_outbox_row *stored)
 {
-    bus_header headers[BUS_MOST_HEADERS + 1];
+    bus_header few[BUS_MOST_HEADERS + 1], *headers = few;
+    size_t count = bus_headers_count(stored->headers, stored->headers_len);
+    if (count == SIZE_MAX || (count > BUS_MOST_HEADERS + 1 && !(headers = malloc(count * sizeof *headers))))
+        return false; /* damaged, or no memory: it stays in the outbox */
     bus_row row = { .id = stored->id, .topic = r->destination->topic, .partition = r->destination->partition, .key = stored->key,
                     .key_len = stored->key_len, .value = stored->value, .value_len = stored->value_len, .headers = headers,
                     .timestamp = stored->at };
-    row.header_count = bus_headers_unpack(stored->headers, stored->headers_len, headers, BUS_MOST_HEADERS + 1);
-    return row.header_count != SIZE_MAX && produce(shard, r, &row);
+    row.header_count = bus_headers_unpack(stored->headers, stored->headers_len, headers, count);
+    bool sent = row.header_count != SIZE_MAX && produce(shard, r, &row);
+    if (headers != few)
+        free(headers);
+    return sent;
 }
 
 /* Those that came and those that were held. What fell behind meanwhile is read back, and may have been already. */

@@ -24,6 +24,7 @@ static bus_status open_inputs(bus_shard *shard, bus_error *err)
     const bus_limits *limits = &shard->options.limits;
     for (size_t i = 0; i < count; i++) {
         shard->input[i].declared = &declared[i];
+        shard->input[i].verify = bus_keys_require(limits->keys, declared[i].topic);
         bus_backoff_init(&shard->input[i].pause, limits->pause_first_ms, limits->pause_most_ms, i + 1);
     }
     return BUS_OK;
@@ -47,7 +48,8 @@ static bus_status open_files(bus_shard *shard, bus_lock **want, bus_error *err)
     if (status)
         return status;
     bus_store_options store = { .path = path, .service = o->service->name, .shard = o->index, .shards = o->count,
-                                .migrations = o->service->migrations, .cache_bytes = o->cache_bytes, .seen_most = o->limits.seen_most, .clock = o->clock, .vfs = o->vfs,
+                                .migrations = o->service->migrations, .cache_bytes = o->cache_bytes, .seen_most = o->limits.seen_most,
+                                .marks_most = o->limits.marks_most, .clock = o->clock, .vfs = o->vfs,
                                 .synchronous = o->synchronous };
     if ((status = bus_store_open(&store, &shard->store, err)))
         return status;

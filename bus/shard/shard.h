@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "codec/catalog.h"
+#include "codec/mac.h"
 #include "shard/fates.h"
 #include "shard/ids.h"
 #include "shard/metrics.h"
@@ -36,9 +37,14 @@ typedef struct bus_limits {
     int prepare_window;
     bool compact_envelope;      /* envelope=compact */
     int64_t commit_interval_ms;
-    int64_t seen_most;          /* for bus_store_options.seen_most */
+    int64_t seen_most, marks_most; /* for bus_store_options */
+    const bus_keys *keys;       /* to sign and verify with; NULL: none. Whoever sets it keeps it */
 } bus_limits;
 void bus_limits_of(const bus_config *config, bus_limits *out);
+
+/* Was the record written by whom it says, for this place? True where that need not be shown (hop.verify); else why not. `speaker` as for
+ * bus_mac_check. */
+bool bus_record_authentic(const bus_keys *keys, const bus_record *record, const char *speaker, bus_error *why);
 
 /* Runs prepare steps off the shard's thread. `submit` must call job->run(job) on another thread (or at once, in tests), then
  * job->done(job) from there; done is thread-safe. */

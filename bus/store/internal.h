@@ -114,7 +114,7 @@ struct bus_store {
     int shard, shards;
     int version;                  /* as found; 0: a fresh file */
     const bus_clock *clock;
-    int64_t seen_most;
+    int64_t seen_most, marks_most;
     sqlite3_stmt *stmt[BUS_STATEMENTS];
 
     bus_stage stage;

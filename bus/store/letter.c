@@ -90,4 +90,67 @@ int64_t bus_letter_open_count(const bus_store *store)
     return store->letters_open;
 }
 
+/* ---- what is settled for long */
+
+#define FORGET_MOST 10000 /* at a time */
+
+static bus_status ask(bus_store *store, bus_statement which, int64_t a, int64_t b, int64_t *first, int64_t *second, bus_error *err)
+{
+    sqlite3_stmt *stmt = bus_statement_of(store, which, err);
+    if (!stmt)
+        return err->status;
+    if (which == BUS_SQL_LETTER_OLD) {
+        sqlite3_bind_int64(stmt, 1, a);
+        sqlite3_bind_int64(stmt, 2, b);
+    }
+    int rc = bus_step(store, stmt);
+    bool row = rc == SQLITE_ROW;
+    *first = row ? sqlite3_column_int64(stmt, 0) : 0;
+    if (second)
+        *second = row ? sqlite3_column_int64(stmt, 1) : 0;
+    bus_status status = row || rc == SQLITE_DONE ? BUS_OK : bus_store_fail(store, rc, "looking for old letters", err);
+    sqlite3_reset(stmt);
+    return status;
+}
+
+/* The `most` oldest of those settled up to `until_ms`. */
+static bus_status forget(bus_store *store, int64_t until_ms, int64_t most, int64_t *gone, bus_error *err)
+{
+    int64_t round = 0;
+    bus_status status = ask(store, BUS_SQL_LETTER_OLD, until_ms, most, gone, &round, err);
+    if (status != BUS_OK || *gone == 0)
+        return status;
+    sqlite3_stmt *keep = bus_statement_of(store, BUS_SQL_LETTER_FORGOTTEN_PUT, err);
+    sqlite3_stmt *delete = keep ? bus_statement_of(store, BUS_SQL_LETTER_FORGET, err) : NULL;
+    if (!delete)
+        return err->status;
+    sqlite3_bind_int64(keep, 1, round);
+    if ((status = bus_run_statement(store, keep, "forgetting letters", err)) != BUS_OK)
+        return status;
+    sqlite3_bind_int64(delete, 1, until_ms);
+    sqlite3_bind_int64(delete, 2, most);
+    return bus_run_statement(store, delete, "forgetting letters", err);
+}
+
+bus_status bus_letter_expire(bus_store *store, int64_t before_ms, int64_t most, int64_t *gone, bool *more, bus_error *err)
+{
+    int64_t old = 0, settled = 0, over = 0;
+    bus_status status = forget(store, before_ms - 1, FORGET_MOST, &old, err);
+    if (status == BUS_OK)
+        status = ask(store, BUS_SQL_LETTER_SETTLED, 0, 0, &settled, NULL, err);
+    if (status == BUS_OK && settled > most)
+        status = forget(store, INT64_MAX, settled - most < FORGET_MOST ? settled - most : FORGET_MOST, &over, err);
+    *gone = old + over;
+    *more = old == FORGET_MOST || over == FORGET_MOST;
+    return status;
+}
+
+bus_status bus_letter_first_round(bus_store *store, int *out, bus_error *err)
+{
+    int64_t round = 0;
+    bus_status status = ask(store, BUS_SQL_LETTER_FORGOTTEN_GET, 0, 0, &round, NULL, err);
+    *out = (int)round + 1;
+    return status;
+}
+
 const bus_group bus_group_letter = { .load = load };

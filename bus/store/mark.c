@@ -142,7 +142,7 @@ static void changed(mark *m, int64_t lo, int64_t hi)
         m->changed_hi = hi;
 }
 
-/* Before holes[from] and those after it change. */
+/* Before holes[from] and those after it move, or new ones come behind. Copies them: what BUS_HOLES_PER_MARK bounds. */
 static bool note_holes(bus_store *store, mark *m, size_t from)
 {
     return bus_note(store, &m->count, sizeof m->count) && bus_note(store, &store->marks.holes, sizeof store->marks.holes) &&
@@ -170,6 +170,24 @@ static bool append_hole(bus_store *store, mark *m, int64_t lo, int64_t hi)
     return true;
 }
 
+static bool full(const bus_store *store, const mark *m)
+{
+    return m->count >= BUS_HOLES_PER_MARK || (int64_t)store->marks.holes >= store->marks_most;
+}
+
+/* Where gaps are no loss (a compacted topic) they are many, and none is filled long after: the older half is taken for settled. */
+static bool forget_older_holes(bus_store *store, mark *m)
+{
+    size_t gone = (m->count + 1) / 2;
+    if (!touch(store, m) || !note_holes(store, m, 0))
+        return false;
+    changed(m, 0, m->holes[gone - 1].hi);
+    m->count -= gone;
+    store->marks.holes -= gone;
+    memmove(m->holes, m->holes + gone, m->count * sizeof *m->holes);
+    return true;
+}
+
 /* The hole that seq lies in, or m->count. */
 static size_t hole_of(const mark *m, int64_t seq)
 {
@@ -187,8 +205,11 @@ static size_t hole_of(const mark *m, int64_t seq)
 static bus_receipt settle_hole(bus_store *store, mark *m, size_t at, int64_t seq, int64_t now_ms)
 {
     hole h = m->holes[at];
-    bool split = h.lo < seq && seq < h.hi;
-    if ((split && !room_for_hole(store, m)) || !touch(store, m) || !note_holes(store, m, at))
+    bool split = h.lo < seq && seq < h.hi, alone = !split && h.lo != h.hi;
+    if (split && full(store, m))
+        return BUS_UNCOUNTED;
+    if ((split && !room_for_hole(store, m)) || !touch(store, m) ||
+        !(alone ? bus_note(store, m->holes + at, sizeof *m->holes) : note_holes(store, m, at)))
         return BUS_RECEIPT_FAILED;
     hole *holes = m->holes;
     size_t after = m->count - at - 1;
@@ -223,6 +244,8 @@ bus_receipt bus_mark_settle(bus_store *store, const char *source, size_t source_
     if (!bus_store_compose(store, source, source_len, topic, partition))
         return BUS_RECEIPT_FAILED;
     mark *m = bus_map_get(&store->marks.by_name, store->scratch.data, store->scratch.len);
+    if (!m && (int64_t)store->marks.all.count >= store->marks_most)
+        return BUS_UNCOUNTED;
     if (!m && !(m = make(store, store->marks.next_id, source, source_len, topic, partition)))
         return BUS_RECEIPT_FAILED;
     if (seq <= m->high) {
@@ -230,18 +253,23 @@ bus_receipt bus_mark_settle(bus_store *store, const char *source, size_t source_
         return at < m->count ? settle_hole(store, m, at, seq, now_ms) : BUS_DUPLICATE;
     }
     int64_t missing = seq - m->high - 1;
+    bool first = !m->high;
+    if (missing && full(store, m) && (gap || !m->count))
+        return BUS_UNCOUNTED;
+    if (missing && full(store, m) && !forget_older_holes(store, m))
+        return BUS_RECEIPT_FAILED;
     /* The first record of an unknown source may be any: its topic was read from the middle. */
     bool alarm = missing && (m->high || m->family->live);
     if ((missing && !append_hole(store, m, m->high + 1, seq - 1)) || !touch(store, m) ||
-        (!m->high && !bus_note(store, &m->family->live, sizeof m->family->live)))
+        (first && !bus_note(store, &m->family->live, sizeof m->family->live)))
         return BUS_RECEIPT_FAILED;
-    if (!m->high)
+    if (first)
         m->family->live++;
     m->high = seq;
     m->at = now_ms;
     if (alarm && gap)
         *gap = missing;
-    return alarm ? BUS_NEW_AFTER_GAP : BUS_NEW;
+    return alarm ? BUS_NEW_AFTER_GAP : first ? BUS_NEW_FIRST : BUS_NEW;
 }
 
 int64_t bus_mark_high(const bus_store *store, const char *source, size_t source_len, const char *topic, int32_t partition)

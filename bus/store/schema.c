@@ -17,6 +17,9 @@
 
 #define ANSWER_TABLE "CREATE TABLE bus_answer(question TEXT NOT NULL PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;"
 
+/* The highest round of the letters that were forgotten: whoever is given up on again must not repeat a round that the topic knows. */
+#define FORGOTTEN "CREATE TABLE IF NOT EXISTS bus_letter_forgotten(id INTEGER PRIMARY KEY CHECK (id = 1), round INTEGER NOT NULL);"
+
 /* Two tables by turns, see outbox.c; whoever reads takes the view. */
 #define OUTBOX(which) \
     "CREATE TABLE bus_outbox_" which "(id INTEGER PRIMARY KEY, destination INTEGER NOT NULL, epoch INTEGER NOT NULL," \
@@ -59,7 +62,7 @@ static const char tables[] =
     "CREATE TABLE bus_schedule(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, due INTEGER NOT NULL, event_id TEXT NOT NULL,"
     " topic TEXT NOT NULL, partition INTEGER NOT NULL, key BLOB, headers BLOB, value BLOB);"
     "CREATE INDEX bus_schedule_due ON bus_schedule(due, id);"
-    ANSWER_TABLE
+    ANSWER_TABLE FORGOTTEN
     "PRAGMA application_id = " NUMBER(BUS_APPLICATION_ID) ";";
 
 /* What makes a store of version n + 1 of one of version n. */
@@ -67,6 +70,7 @@ static const char *const upgrades[BUS_STORE_VERSION] = {
     [1] = FORMER ANSWER_TABLE,
     [2] = "ALTER TABLE bus_outbox RENAME TO bus_outbox_0;" OUTBOX("1") OUTBOX_VIEW,
     [3] = NUMBERED_VIEW,
+    [4] = FORGOTTEN,
 };
 
 /* One integer, or `absent` if the query has no row. */

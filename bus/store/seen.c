@@ -187,6 +187,12 @@ bus_receipt bus_seen_settle(bus_store *store, const char *source, size_t source_
     return BUS_NEW;
 }
 
+bool bus_seen_has(const bus_store *store, const char *source, size_t source_len, const char *id, size_t id_len)
+{
+    const bus_tables_seen *seen = &store->seen;
+    return seen->slots && seen->slot[probe(seen, print_of(seen, source, source_len, id, id_len))];
+}
+
 /* Over the bound the oldest eighth goes: in batches, so that most commits delete nothing. */
 static bus_status trim(bus_store *store, bus_error *err)
 {

@@ -86,6 +86,14 @@ static const char *const texts[BUS_STATEMENTS] = {
                            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(id) DO UPDATE SET event_id = excluded.event_id,"
                            " scope = excluded.scope, key_id = excluded.key_id, round = excluded.round, state = excluded.state,"
                            " first_failed = excluded.first_failed, at = excluded.at",
+    [BUS_SQL_LETTER_SETTLED] = "SELECT count(*) FROM bus_letter WHERE state NOT IN (1, 2)",
+    [BUS_SQL_LETTER_OLD] = "SELECT count(*), max(round) FROM (SELECT round FROM bus_letter WHERE state NOT IN (1, 2)"
+                           " AND at <= ?1 ORDER BY at, id LIMIT ?2)",
+    [BUS_SQL_LETTER_FORGET] = "DELETE FROM bus_letter WHERE id IN (SELECT id FROM bus_letter WHERE state NOT IN (1, 2) AND at <= ?1"
+                              " ORDER BY at, id LIMIT ?2)",
+    [BUS_SQL_LETTER_FORGOTTEN_PUT] = "INSERT INTO bus_letter_forgotten(id, round) VALUES (1, ?1)"
+                                     " ON CONFLICT(id) DO UPDATE SET round = max(round, excluded.round)",
+    [BUS_SQL_LETTER_FORGOTTEN_GET] = "SELECT round FROM bus_letter_forgotten WHERE id = 1",
     [BUS_SQL_SCHEDULE_PUT] = "INSERT INTO bus_schedule(id, name, due, event_id, topic, partition, key, headers, value)"
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     [BUS_SQL_SCHEDULE_DROP] = "DELETE FROM bus_schedule WHERE name = ?1",

@@ -173,6 +173,7 @@ bus_status bus_store_open(const bus_store_options *options, bus_store **out, bus
     store->shards = options->shards;
     store->clock = options->clock ? options->clock : bus_clock_real();
     store->seen_most = options->seen_most > 0 ? options->seen_most : 1000000;
+    store->marks_most = options->marks_most > 0 ? options->marks_most : 100000;
     store->now_ms = store->clock->wall_ms(store->clock);
     bus_stage_init(&store->stage);
     bus_buf_init(&store->scratch, 0);

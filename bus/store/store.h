@@ -14,7 +14,7 @@
 #include <bus/service.h>
 #include <sqlite3.h>
 
-#define BUS_STORE_VERSION 4 /* of the library's own tables */
+#define BUS_STORE_VERSION 5 /* of the library's own tables */
 
 typedef struct bus_store bus_store;
 
@@ -25,6 +25,7 @@ typedef struct bus_store_options {
     const bus_migration *migrations;   /* the user's; may be NULL */
     int64_t cache_bytes;               /* cache_size; 0: 64 MiB */
     int64_t seen_most;                 /* bound of `seen`; 0: 1,000,000 */
+    int64_t marks_most;                /* bound of marks, and of holes; 0: 100,000 */
     const char *vfs;                   /* NULL: the default */
     const char *synchronous;           /* NULL: "FULL"; for negative controls in simulation only */
     const bus_clock *clock;            /* NULL: the real one; must outlive the store */
@@ -156,11 +157,13 @@ size_t bus_position_count(const bus_store *store);
 const bus_position *bus_position_at(const bus_store *store, size_t i);
 
 /* ---- mark(source, topic, partition, high) and hole(source, topic, partition, lo, hi): the inbox */
-typedef enum bus_receipt { BUS_NEW, BUS_NEW_AFTER_GAP, BUS_NEW_IN_HOLE, BUS_DUPLICATE, BUS_RECEIPT_FAILED } bus_receipt;
+typedef enum bus_receipt { BUS_NEW, BUS_NEW_FIRST, BUS_NEW_AFTER_GAP, BUS_NEW_IN_HOLE, BUS_DUPLICATE, BUS_UNCOUNTED, BUS_RECEIPT_FAILED } bus_receipt;
+#define BUS_HOLES_PER_MARK 1024
 /* Would this (source, topic, partition, seq) be new? Also settles it: seq = high+1 advances; greater records the hole
  * (high+1 .. seq-1) and advances (AFTER_GAP only if high > 0, or `known_shard_new_incarnation` is told by *gap); inside a hole
- * splits it. Staged. *gap: how many are missing. A mark that is new, with seq > 1, of a shard (source up to '#') that has other
- * marks for the same destination, is a gap too. FAILED: no memory. `now_ms` is kept for expiry. */
+ * splits it. Staged. *gap: how many are missing; NULL: gaps are no loss there. A mark that is new (NEW_FIRST), with seq > 1, of a shard
+ * (source up to '#') that has other marks for the same destination, is a gap too. UNCOUNTED: nothing was settled, as the store has
+ * marks_most marks or holes, or the mark BUS_HOLES_PER_MARK: settle it by its id. FAILED: no memory. `now_ms` is kept for expiry. */
 bus_receipt bus_mark_settle(bus_store *store, const char *source, size_t source_len, const char *topic, int32_t partition, int64_t seq, int64_t now_ms, int64_t *gap);
 int64_t bus_mark_high(const bus_store *store, const char *source, size_t source_len, const char *topic, int32_t partition); /* 0: absent */
 size_t bus_mark_holes(const bus_store *store); /* how many hole rows */
@@ -169,6 +172,7 @@ bus_status bus_mark_expire(bus_store *store, int64_t before_ms, bus_error *err);
 
 /* ---- seen(ce_source, ce_id, at): events of foreign producers; append-only table, a set in memory, bounded */
 bus_receipt bus_seen_settle(bus_store *store, const char *source, size_t source_len, const char *id, size_t id_len, int64_t now_ms); /* NEW, DUPLICATE or FAILED */
+bool bus_seen_has(const bus_store *store, const char *source, size_t source_len, const char *id, size_t id_len);
 
 /* Forgets what was seen of every source that begins with `prefix`. In a transaction; takes effect with its commit. */
 bus_status bus_seen_forget(bus_store *store, const char *prefix, bus_error *err);
@@ -235,6 +239,11 @@ typedef struct bus_letter {
 } bus_letter;
 bus_status bus_letter_get(bus_store *store, const char *id, bus_letter *out, bus_error *err); /* BUS_MISSING */
 bus_status bus_letter_put(bus_store *store, const bus_letter *letter, bus_error *err);        /* insert or replace */
+/* Forgets letters resolved or discarded before `before_ms`, and the oldest of them over `most`, some thousands at a time: *more, if there
+ * are yet others. What is open stays. Rounds that were used are never used again: see bus_letter_first_round. In a transaction. */
+bus_status bus_letter_expire(bus_store *store, int64_t before_ms, int64_t most, int64_t *gone, bool *more, bus_error *err);
+/* The round of a letter that the store does not know. */
+bus_status bus_letter_first_round(bus_store *store, int *out, bus_error *err);
 int64_t bus_letter_open_count(const bus_store *store); /* open or redriven */
 
 /* ---- schedule(id, name, due, destination topic, event ...): delayed emits */

@@ -35,7 +35,7 @@ static void event(bus_store *store, bus_destination *to, bus_position *position,
     int64_t gap;
     if (levels && bus_store_save(store, false, err) != BUS_OK)
         die(err->text);
-    if (bus_mark_settle(store, "order/0#0123456789abcdef", 24, "order.events", 0, i, i, &gap) != BUS_NEW || bus_key_find(store, "order.events", "k", 1))
+    if (bus_mark_settle(store, "order/0#0123456789abcdef", 24, "order.events", 0, i, i, &gap) > BUS_NEW_FIRST || bus_key_find(store, "order.events", "k", 1))
         die("not new");
     bus_store_cage(store, true);
     sqlite3_stmt *stmt = bus_store_sql(store, UPSERT, err);

@@ -304,10 +304,24 @@ void scene_pass(scene *s, int64_t ms)
 
 /* ---- in */
 
+/* As whoever has the key would: `headers` has room for one more. */
+static int64_t put(scene *s, const char *topic, bus_row *row, bus_header *headers)
+{
+    char mac[BUS_MAC_TEXT];
+    const bus_sealed sealed = { .topic = topic, .key = row->key, .key_len = row->key_len, .value = row->value, .value_len = row->value_len,
+                                .headers = row->headers, .header_count = row->header_count };
+    size_t len = bus_mac_write(s->signs, &sealed, mac);
+    if (len)
+        headers[row->header_count++] = (bus_header){ BUS_HEADER_MAC, mac, len };
+    int64_t offset = bus_memory_append(s->cluster, topic, 0, row);
+    assert_true(offset >= 0);
+    return offset;
+}
+
 static int64_t append(scene *s, const char *topic, const char *key, const char *id, const char *type, const char *hop,
                       const void *value, size_t len)
 {
-    bus_header headers[6] = { { "ce_specversion", "1.0", 3 }, { "ce_source", "test", 4 } };
+    bus_header headers[7] = { { "ce_specversion", "1.0", 3 }, { "ce_source", "test", 4 } };
     size_t count = 2;
     if (id)
         headers[count++] = (bus_header){ "ce_id", id, strlen(id) };
@@ -315,11 +329,9 @@ static int64_t append(scene *s, const char *topic, const char *key, const char *
         headers[count++] = (bus_header){ "ce_type", type, strlen(type) };
     if (hop)
         headers[count++] = (bus_header){ "bus-hop", hop, strlen(hop) };
-    const bus_row row = { .key = key, .key_len = key ? strlen(key) : 0, .value = value, .value_len = len, .headers = headers,
-                          .header_count = count };
-    int64_t offset = bus_memory_append(s->cluster, topic, 0, &row);
-    assert_true(offset >= 0);
-    return offset;
+    bus_row row = { .key = key, .key_len = key ? strlen(key) : 0, .value = value, .value_len = len, .headers = headers,
+                    .header_count = count };
+    return put(s, topic, &row, headers);
 }
 
 /* `typed` gets its text inside an Avro body. */
@@ -355,25 +367,35 @@ void scene_send_raw(scene *s, const char *topic, const char *key, const char *ty
     append(s, topic, key, NULL, type, NULL, value, len);
 }
 
+int64_t scene_send_headers(scene *s, const char *topic, const char *key, const bus_header *headers, size_t count, const char *text)
+{
+    const bus_row row = { .key = key, .key_len = key ? strlen(key) : 0, .value = text, .value_len = text ? strlen(text) : 0, .headers = headers,
+                          .header_count = count };
+    int64_t offset = bus_memory_append(s->cluster, topic, 0, &row);
+    assert_true(offset >= 0);
+    return offset;
+}
+
 void scene_command(scene *s, int64_t at, const char *word, int round)
 {
     bus_record letter;
     bus_envelope envelope;
-    bus_header headers[40];
+    bus_header headers[301];
     char text[80];
     size_t count = 0;
     assert_true(bus_memory_read(s->cluster, "svc.dlq", 0, at, &letter));
     assert_int_equal(bus_envelope_read(letter.headers, letter.header_count, &envelope, NULL), BUS_OK);
-    for (size_t i = 0; i < letter.header_count && count < 39; i++)
+    for (size_t i = 0; i < letter.header_count && count < 299; i++)
         if (strcmp(letter.headers[i].name, "bus-hop") != 0 && strcmp(letter.headers[i].name, "bus-letter") != 0 &&
+            strcmp(letter.headers[i].name, "bus-mac") != 0 &&
             strncmp(letter.headers[i].name, "__dlq.", 6) != 0)
             headers[count++] = letter.headers[i];
     int n = snprintf(text, sizeof text, "%s %.*s %d", word, (int)envelope.letter_id.len, envelope.letter_id.at,
                      round ? round : envelope.letter_round);
     headers[count++] = (bus_header){ "bus-command", text, (size_t)n };
-    bus_memory_append(s->cluster, "svc.redrive", 0, &(bus_row){ .key = letter.key, .key_len = letter.key_len, .value = letter.value,
-                                                                    .value_len = letter.value_len, .headers = headers,
-                                                                    .header_count = count });
+    bus_row row = { .key = letter.key, .key_len = letter.key_len, .value = letter.value, .value_len = letter.value_len, .headers = headers,
+                    .header_count = count };
+    put(s, "svc.redrive", &row, headers);
 }
 
 /* ---- out */
@@ -447,6 +469,17 @@ const char *scene_topic(scene *s, const char *topic)
         bus_body_free(body);
     }
     return said(s);
+}
+
+int scene_headers_of(scene *s, const char *topic, int64_t offset, const char *prefix)
+{
+    bus_record record;
+    int count = 0;
+    if (!bus_memory_read(s->cluster, topic, 0, offset, &record))
+        return -1;
+    for (size_t i = 0; i < record.header_count; i++)
+        count += strncmp(record.headers[i].name, prefix, strlen(prefix)) == 0;
+    return count;
 }
 
 const char *scene_letters(scene *s)

@@ -22,6 +22,7 @@ typedef struct scene {
     bus_host_options options;
     bus_host *host;
     char data[64];
+    const bus_keys *signs;           /* what is sent is signed with; NULL: not at all */
     bool mended, weather;
     int runs;                        /* of handlers, whatever came of them */
     int prepared;                    /* prepare steps that began */
@@ -58,6 +59,7 @@ void scene_rebalance(scene *scene);
 int64_t scene_send(scene *scene, const char *topic, const char *key, const char *text);
 int64_t scene_send_hop(scene *scene, const char *topic, const char *source, int64_t seq, const char *key, const char *text);
 void scene_send_raw(scene *scene, const char *topic, const char *key, const char *type, const void *value, size_t len);
+int64_t scene_send_headers(scene *scene, const char *topic, const char *key, const bus_header *headers, size_t count, const char *text);
 /* A command about the at-th letter of the dead-letter topic, with the letter's own bytes. round 0: as the letter says. */
 void scene_command(scene *scene, int64_t at, const char *word, int round);
 
@@ -66,6 +68,8 @@ const char *scene_effects(scene *scene);
 /* A topic as "text" words of its events, or of dead letters as "class:state:round" words. */
 const char *scene_topic(scene *scene, const char *topic);
 const char *scene_letters(scene *scene);
+/* How many headers of a record begin so; -1: there is no such record. */
+int scene_headers_of(scene *scene, const char *topic, int64_t offset, const char *prefix);
 /* One number out of the store. */
 int64_t scene_ask(scene *scene, const char *sql);
 const bus_shard_metrics *scene_metrics(scene *scene);

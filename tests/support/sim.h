@@ -121,6 +121,7 @@ struct sim {
     bus_catalog *catalog;
     bus_service service[SIM_SERVICES];
     bus_limits limits;
+    bus_keys *keys;                      /* who belongs here signs; NULL: nobody does */
     char data[64];
     sim_process process[SIM_SERVICES][SIM_PROCESSES];
     int storm;                           /* per mille of steps that also upset a process and a group */
@@ -224,6 +225,14 @@ void sim_trouble_step(sim *s);
 void sim_noise(sim *s);
 /* An operator accepts what a service's logs have lost: its positions are put where the logs begin again. */
 void sim_repair(sim *s, int service);
+
+/* ---- sim_forger.c: signatures, and who has no key */
+
+void sim_make_keys(sim *s);
+/* Signed, if this history has keys. */
+int64_t sim_append(sim *s, const char *topic, int32_t partition, const bus_row *row);
+bool sim_is_forged(const sim *s, const bus_record *record);
+void sim_forge(sim *s);
 
 /* ---- sim_ledger.c: what was written, and what befell it */
 

@@ -21,6 +21,7 @@ static const char *const names[SIM_COUNTS] = {
     [SIM_PREPARE_PAUSE] = "prepare-pause", [SIM_POWER] = "power-loss", [SIM_POWER_INSIDE] = "power-loss-inside",
     [SIM_DEATH_AT_DISK] = "death-at-disk", [SIM_FULL_DISK] = "full-disk", [SIM_SYNC_FAILS] = "sync-fails",
     [SIM_WRITE_FAILS] = "write-fails", [SIM_READ_FAILS] = "read-fails",
+    [SIM_FORGED_HOP] = "forged-hop", [SIM_COPIED] = "copied-elsewhere", [SIM_FORGED_COMMAND] = "forged-command",
     [SIM_GAP_TOLD] = "gap-told", [SIM_HALTED] = "halted",
 };
 

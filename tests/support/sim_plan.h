@@ -16,6 +16,7 @@ typedef enum sim_fault {
     SIM_LEADER_MOVES, SIM_NOT_LEADER, SIM_TIMED_OUT, SIM_FEW_REPLICAS, SIM_NOT_APPENDED, SIM_APPENDED,           /* a partition */
     SIM_EXPIRED, SIM_UNCLEAN, SIM_RECREATED, SIM_RESET_BACK, SIM_RESET_FORWARD, SIM_MARKERS, SIM_NOISE,        /* logs, positions */
     SIM_CLOCK_FORWARD, SIM_CLOCK_BACK,
+    SIM_FORGED_HOP, SIM_COPIED, SIM_FORGED_COMMAND,                                                            /* forgers */
     SIM_DEATH, SIM_DEATH_INSIDE, SIM_STOP,                                                                     /* processes */
     SIM_REPEAT, SIM_REDRIVE, SIM_DISCARD, SIM_COMMAND_TWICE, SIM_CALL, SIM_VISIT,                              /* people */
     SIM_RETRY, SIM_REJECT, SIM_PAUSE, SIM_STICKY, SIM_KILLER, SIM_PREPARE_RETRY, SIM_PREPARE_PAUSE,            /* handlers */

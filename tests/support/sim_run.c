@@ -29,6 +29,7 @@ static void choose_limits(sim *s)
     s->limits.wal_bytes = sim_chance(s, 500) ? 20000 : s->limits.wal_bytes;
     s->storm = sim_below(s, 3) * 15;
     s->rough = sim_chance(s, 300);
+    sim_make_keys(s);
 }
 
 /* A shard that misses an event says so; where nothing was lost it may not. */
@@ -88,6 +89,7 @@ static void unmake(sim *s)
         free(s->call[i]);
     bus_map_free(&s->sources, free);
     free(s->record);
+    bus_keys_free(s->keys);
     free(s);
 }
 

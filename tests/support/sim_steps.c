@@ -26,7 +26,7 @@ static void send_number(sim *s, int number)
     const struct sim_topic *topic = &sim_topics[returned];
     int32_t partition = keyless ? number % topic->partitions : bus_partition_of(key, strlen(key), topic->partitions);
     sim_note(s, "send %d, key %s, to %s/%d", number, keyless ? "none" : key, topic->name, (int)partition);
-    bus_memory_append(s->cluster, topic->name, partition, &row);
+    sim_append(s, topic->name, partition, &row);
 }
 
 static void on_call(bus_call *done, bus_status status, const bus_error *err)
@@ -75,13 +75,14 @@ static void command(sim *s, const sim_letter *letter, const char *word)
     sim_note(s, "operator: %s/%d: %s, event %d", topic, (int)letter->partition, text, letter->number);
     for (size_t i = 0; i < letter->record.header_count && count < 39; i++) {
         const bus_header *header = &letter->record.headers[i];
-        if (strcmp(header->name, "bus-hop") != 0 && strcmp(header->name, "bus-letter") != 0 && strncmp(header->name, "__dlq.", 6) != 0)
+        if (strcmp(header->name, "bus-hop") != 0 && strcmp(header->name, "bus-letter") != 0 &&
+            strcmp(header->name, "bus-mac") != 0 && strncmp(header->name, "__dlq.", 6) != 0)
             headers[count++] = *header;
     }
     headers[count++] = (bus_header){ "bus-command", text, (size_t)n };
     const bus_row row = { .key = letter->record.key, .key_len = letter->record.key_len, .value = letter->record.value,
                           .value_len = letter->record.value_len, .headers = headers, .header_count = count };
-    bus_memory_append(s->cluster, topic, letter->partition, &row);
+    sim_append(s, topic, letter->partition, &row);
 }
 
 /* Somebody goes through the letters and redrives or discards some, or, once calm, all that are open. */
@@ -241,6 +242,7 @@ void sim_step(sim *s)
         sim_outage_step(s);
     } else if ((dice -= 3) < 0) {
         sim_noise(s);
+        sim_forge(s);
     } else if ((dice -= 8) < 0) {
         sim_trouble_step(s);
     }

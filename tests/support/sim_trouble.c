@@ -38,7 +38,7 @@ void sim_noise(sim *s)
         const bus_row row = { .key = "k1", .key_len = 2, .value = kind == 1 ? NULL : "roar", .value_len = kind == 1 ? 0 : 4,
                               .headers = headers, .header_count = 4 };
         if (kind == 1 || sim_topics[topic].input != IN_SHOP) /* which takes every type */
-            bus_memory_append(s->cluster, sim_topics[topic].name, partition, &row);
+            sim_append(s, sim_topics[topic].name, partition, &row);
     }
 }
 

@@ -120,11 +120,34 @@ static void survives_no_memory(void **state)
     }
 }
 
+static void is_clean(const char *bytes, size_t n, bool lines, const char *expected)
+{
+    bus_buf buf;
+    bus_buf_init(&buf, 0);
+    bus_buf_clean(&buf, bytes, n, lines);
+    bus_buf_byte(&buf, 0);
+    assert_string_equal((char *)buf.data, expected);
+    bus_buf_free(&buf);
+}
+
+/* What a terminal obeys, and what turns the order of what is read or cannot be seen: nobody must be shown another text than the one there. */
+static void hides_nothing_from_people(void **state)
+{
+    (void)state;
+    is_clean("a\x1b[2J\x7f\xc2\x9b" "1m\n\t", 12, false, "a?[2J??1m??");
+    is_clean("a\n\tb\r", 5, true, "a\n\tb?");
+    is_clean("pay \xe2\x80\xae" "eur\xe2\x80\xac\xe2\x81\xa6\xe2\x80\x8b\xef\xbb\xbf", 22, false, "pay ?eur????");
+    is_clean("\x9b" "1m \xe2\x80", 6, false, "?1m ??");
+    is_clean("\xc3\xa9 \xe4\xb8\xad \xf0\x9f\x98\x80", 11, false, "\xc3\xa9 \xe4\xb8\xad \xf0\x9f\x98\x80");
+    is_json("a\xe2\x80\xae" "b\xc2\x9b\xef\xbb\xbf\xc3\xa9", 12, "\"a\\u202eb\\u009b\\ufeff\xc3\xa9\"");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grows_and_hands_over), cmocka_unit_test(prints_long_texts_whole), cmocka_unit_test(keeps_its_bound),
         cmocka_unit_test(writes_json_strings),  cmocka_unit_test(survives_no_memory),
+        cmocka_unit_test(hides_nothing_from_people),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

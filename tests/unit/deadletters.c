@@ -117,6 +117,49 @@ static void old_news_change_nothing(void **state)
     bus_dead_fold_free(fold);
 }
 
+/* A change that names a round which the letter never had would hide all that comes after. */
+static void invented_rounds_hide_nothing(void **state)
+{
+    (void)state;
+    bus_dead_fold *fold = bus_dead_fold_new();
+    add(fold, "order", 0, (letter){ ID1, 1, "open", "o-1", .at = 2000 });
+    add(fold, "order", 1, (letter){ ID1, 2147483647, "discarded", "o-1", .at = 3000 });
+    const bus_dead *dead = bus_dead_at(fold, 0);
+    assert_true(bus_dead_is_open(dead));
+    assert_int_equal(dead->round, 1);
+    assert_int_equal(bus_dead_forged(fold), 1);
+    add(fold, "order", 2, (letter){ ID1, 1, "redriven", "o-1", .at = 3000 });
+    assert_int_equal(dead->state, BUS_LETTER_REDRIVEN);
+    bus_dead_fold_free(fold);
+}
+
+/* With keys only the service itself opens and changes its letters. */
+static void unsigned_letters_are_passed_over(void **state)
+{
+    (void)state;
+    static const char file[] = "k 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef write order\n";
+    bus_keys *keys = NULL;
+    char mac[BUS_MAC_TEXT];
+    bus_header headers[2] = { { "bus-letter", ID1 " 1 discarded", sizeof ID1 + 11 } };
+    bus_record record = { .topic = "order.dlq", .partition = 1, .headers = headers, .header_count = 1 };
+    bus_sealed sealed = { .topic = "order.dlq", .partition = 1, .headers = headers, .header_count = 1 };
+    assert_int_equal(bus_keys_new(file, sizeof file - 1, "keys", "*", &keys, NULL), BUS_OK);
+    bus_dead_fold *fold = bus_dead_fold_new();
+    bus_dead_fold_trust(fold, keys);
+    assert_int_equal(bus_dead_fold_add(fold, "order", &record, NULL), BUS_OK);
+    assert_int_equal(bus_dead_forged(fold), 1);
+    assert_int_equal(bus_dead_count(fold), 0);
+    headers[1] = (bus_header){ BUS_HEADER_MAC, mac, bus_mac_write(keys, &sealed, mac) };
+    record.header_count = 2;
+    assert_int_equal(bus_dead_fold_add(fold, "pay", &record, NULL), BUS_OK); /* not the key's to say */
+    assert_int_equal(bus_dead_count(fold), 0);
+    assert_int_equal(bus_dead_fold_add(fold, "order", &record, NULL), BUS_OK);
+    assert_int_equal(bus_dead_count(fold), 1);
+    assert_int_equal(bus_dead_forged(fold), 2);
+    bus_dead_fold_free(fold);
+    bus_keys_free(keys);
+}
+
 static void what_is_no_letter_is_counted(void **state)
 {
     (void)state;
@@ -233,6 +276,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_opening_tells_all), cmocka_unit_test(changes_move_it_on), cmocka_unit_test(old_news_change_nothing),
+        cmocka_unit_test(invented_rounds_hide_nothing), cmocka_unit_test(unsigned_letters_are_passed_over),
         cmocka_unit_test(what_is_no_letter_is_counted), cmocka_unit_test(found_by_the_beginning_of_an_id), cmocka_unit_test(filters),
         cmocka_unit_test(no_key_is_not_an_empty_key), cmocka_unit_test(patterns), cmocka_unit_test(groups),
     };

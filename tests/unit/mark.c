@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "support/temp_store.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +34,7 @@ static void expect_settle(temp_store *temp, model *m, int s, int64_t seq)
     else if (seq < m->high[s])
         want = BUS_NEW_IN_HOLE;
     else
-        want = missing > 0 && (m->high[s] || family) ? BUS_NEW_AFTER_GAP : BUS_NEW;
+        want = missing > 0 && (m->high[s] || family) ? BUS_NEW_AFTER_GAP : m->high[s] ? BUS_NEW : BUS_NEW_FIRST;
     assert_int_equal(got, want);
     assert_int_equal(gap, want == BUS_NEW_AFTER_GAP ? missing : 0);
     m->settled[s][seq] = true;
@@ -134,16 +135,16 @@ static void first_records(void **state)
     temp_store_init(&temp);
     temp_store_open(&temp);
     OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    assert_int_equal(settle(&temp, 0, 7, &gap), BUS_NEW); /* an unknown source, read from the middle: no alarm */
+    assert_int_equal(settle(&temp, 0, 7, &gap), BUS_NEW_FIRST); /* an unknown source, read from the middle: no alarm */
     assert_int_equal(gap, 0);
     assert_int_equal(settle(&temp, 1, 3, &gap), BUS_NEW_AFTER_GAP); /* a new incarnation of a known shard begins at 1 */
     assert_int_equal(gap, 2);
-    assert_int_equal(settle(&temp, 3, 1, &gap), BUS_NEW);
+    assert_int_equal(settle(&temp, 3, 1, &gap), BUS_NEW_FIRST);
     assert_int_equal(settle(&temp, 3, INT64_MAX, &gap), BUS_NEW_AFTER_GAP);
     assert_int_equal(settle(&temp, 3, INT64_MAX, NULL), BUS_DUPLICATE);
     assert_int_equal(settle(&temp, 3, 0, NULL), BUS_RECEIPT_FAILED);
     /* Another partition is another destination. */
-    assert_int_equal(bus_mark_settle(temp.store, sources[0], strlen(sources[0]), "order.events", 2, 1, 1, NULL), BUS_NEW);
+    assert_int_equal(bus_mark_settle(temp.store, sources[0], strlen(sources[0]), "order.events", 2, 1, 1, NULL), BUS_NEW_FIRST);
     OK_(bus_store_commit(temp.store, &temp.err), temp.err);
     temp_store_remove(&temp);
 }
@@ -182,7 +183,7 @@ static void forgets_and_expires(void **state)
     assert_int_equal(position->anchor, -1);
     assert_int_equal(temp_store_number(&temp, "SELECT (SELECT count(*) FROM bus_mark) + (SELECT count(*) FROM bus_hole)"), 0);
     OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    assert_int_equal(settle(&temp, 2, 4, NULL), BUS_NEW);
+    assert_int_equal(settle(&temp, 2, 4, NULL), BUS_NEW_FIRST);
     OK_(bus_store_commit(temp.store, &temp.err), temp.err);
     temp_store_remove(&temp);
 }
@@ -190,20 +191,92 @@ static void forgets_and_expires(void **state)
 static void many_holes(void **state)
 {
     (void)state;
+    const int64_t most = 2 * BUS_HOLES_PER_MARK;
+    temp_store temp;
+    int64_t gap;
+    temp_store_init(&temp);
+    temp_store_open(&temp);
+    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+    for (int64_t seq = 2; seq <= most; seq += 2)
+        assert_int_not_equal(settle(&temp, 0, seq, NULL), BUS_RECEIPT_FAILED);
+    OK_(bus_store_commit(temp.store, &temp.err), temp.err);
+    temp_store_reopen(&temp);
+    assert_int_equal(bus_mark_holes(temp.store), BUS_HOLES_PER_MARK);
+    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+    /* One more is not counted, and changes nothing; what needs no further hole is. */
+    assert_int_equal(settle(&temp, 0, most + 2, &gap), BUS_UNCOUNTED);
+    assert_int_equal(settle(&temp, 0, most + 1, &gap), BUS_NEW);
+    assert_int_equal(settle(&temp, 0, most + 3, &gap), BUS_UNCOUNTED);
+    for (int64_t seq = most - 1; seq > 0; seq -= 2)
+        assert_int_equal(settle(&temp, 0, seq, NULL), BUS_NEW_IN_HOLE);
+    OK_(bus_store_commit(temp.store, &temp.err), temp.err);
+    assert_int_equal(temp_store_number(&temp, "SELECT count(*) FROM bus_hole"), 0);
+    temp_store_remove(&temp);
+}
+
+/* Numbers that descend split one hole again and again. What a level keeps for taking back stays small. */
+static void descending_numbers_cost_little(void **state)
+{
+    (void)state;
     temp_store temp;
     temp_store_init(&temp);
     temp_store_open(&temp);
     OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    for (int64_t seq = 2; seq <= 20000; seq += 2)
-        assert_int_not_equal(settle(&temp, 0, seq, NULL), BUS_RECEIPT_FAILED);
+    assert_int_equal(settle(&temp, 0, 120000, NULL), BUS_NEW_FIRST);
+    int counted = 0;
+    for (int64_t seq = 119998; seq > 0; seq -= 2)
+        counted += settle(&temp, 0, seq, NULL) == BUS_NEW_IN_HOLE;
+    assert_int_equal(counted, BUS_HOLES_PER_MARK - 1);
+    assert_int_equal(bus_mark_holes(temp.store), BUS_HOLES_PER_MARK);
     OK_(bus_store_commit(temp.store, &temp.err), temp.err);
     temp_store_reopen(&temp);
-    assert_int_equal(bus_mark_holes(temp.store), 10000);
+    assert_int_equal(bus_mark_holes(temp.store), BUS_HOLES_PER_MARK);
+    temp_store_remove(&temp);
+}
+
+static void gaps_of_a_compacted_topic_are_forgotten_oldest_first(void **state)
+{
+    (void)state;
+    temp_store temp;
+    int64_t seq, gap;
+    temp_store_init(&temp);
+    temp_store_open(&temp);
+    for (seq = 2; seq <= 20000;) {
+        OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+        for (int i = 0; i < 300 && seq <= 20000; i++, seq += 2)
+            assert_int_not_equal(settle(&temp, 0, seq, NULL), BUS_UNCOUNTED);
+        OK_(bus_store_commit(temp.store, &temp.err), temp.err);
+        assert_true(bus_mark_holes(temp.store) <= BUS_HOLES_PER_MARK);
+        assert_int_equal(temp_store_number(&temp, "SELECT count(*) FROM bus_hole"), (int64_t)bus_mark_holes(temp.store));
+    }
     OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    for (int64_t seq = 19999; seq > 0; seq -= 2)
-        assert_int_equal(settle(&temp, 0, seq, NULL), BUS_NEW_IN_HOLE);
+    assert_int_equal(settle(&temp, 0, 1, &gap), BUS_DUPLICATE);
+    assert_int_equal(settle(&temp, 0, 19999, &gap), BUS_NEW_IN_HOLE);
     OK_(bus_store_commit(temp.store, &temp.err), temp.err);
-    assert_int_equal(temp_store_number(&temp, "SELECT count(*) FROM bus_hole"), 0);
+    temp_store_remove(&temp);
+}
+
+static void sources_are_bounded(void **state)
+{
+    (void)state;
+    temp_store temp;
+    char source[32];
+    temp_store_init(&temp);
+    temp.options.marks_most = 1000;
+    temp_store_open(&temp);
+    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+    for (int i = 0; i < 3000; i++) {
+        int len = snprintf(source, sizeof source, "made-up/%d#1", i);
+        assert_int_equal(bus_mark_settle(temp.store, source, (size_t)len, "order.events", 1, 1, 1, NULL), i < 1000 ? BUS_NEW_FIRST : BUS_UNCOUNTED);
+    }
+    assert_int_equal(bus_mark_settle(temp.store, "made-up/7#1", 11, "order.events", 1, 2, 1, NULL), BUS_NEW);
+    /* So are the holes of all of them together. */
+    for (int i = 0; i < 3000; i++) {
+        int len = snprintf(source, sizeof source, "made-up/%d#1", i % 1000);
+        (void)bus_mark_settle(temp.store, source, (size_t)len, "order.events", 1, 10 + 2 * i, 1, NULL);
+    }
+    assert_int_equal(bus_mark_holes(temp.store), 1000);
+    OK_(bus_store_commit(temp.store, &temp.err), temp.err);
     temp_store_remove(&temp);
 }
 
@@ -229,7 +302,8 @@ int main(void)
         cmocka_unit_test(follows_the_model),
         cmocka_unit_test(first_records),
         cmocka_unit_test(forgets_and_expires),
-        cmocka_unit_test(many_holes),
+        cmocka_unit_test(many_holes), cmocka_unit_test(descending_numbers_cost_little),
+        cmocka_unit_test(gaps_of_a_compacted_topic_are_forgotten_oldest_first), cmocka_unit_test(sources_are_bounded),
         cmocka_unit_test(contradicting_holes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

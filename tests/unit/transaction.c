@@ -31,7 +31,7 @@ static bus_status delivery(bus_store *store, int64_t seq, bus_error *err)
     char id[32];
     int len = snprintf(id, sizeof id, "event-%lld", (long long)seq);
     bus_receipt receipt = bus_mark_settle(store, "order/0#aaaa", 12, "order.events", 1, seq, 5, NULL);
-    if (receipt != BUS_NEW)
+    if (receipt != BUS_NEW && receipt != BUS_NEW_FIRST)
         return receipt == BUS_RECEIPT_FAILED ? BUS_NOMEM : BUS_BUG;
     if (bus_seen_settle(store, "shop", 4, id, (size_t)len, 5) != BUS_NEW)
         return BUS_NOMEM;

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * A few lines a minute, and then how many were not written. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/throttle.h"
+
+static void a_few_a_minute_then_how_many(void **state)
+{
+    (void)state;
+    bus_throttle throttle = { 0 };
+    uint64_t hidden;
+    char text[BUS_THROTTLE_TEXT];
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(bus_throttle_pass(&throttle, 5 + i, &hidden), i < BUS_THROTTLE_LINES);
+    assert_true(bus_throttle_pass(&throttle, 5 + BUS_THROTTLE_US, &hidden));
+    assert_int_equal(hidden, 1000 - BUS_THROTTLE_LINES);
+    assert_string_equal(bus_throttle_text(hidden, text), "; before it 990 more were not written");
+    assert_true(bus_throttle_pass(&throttle, 6 + BUS_THROTTLE_US, &hidden));
+    assert_int_equal(hidden, 0);
+    assert_string_equal(bus_throttle_text(hidden, text), "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(a_few_a_minute_then_how_many) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
