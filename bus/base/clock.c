@@ -180,6 +180,14 @@ static bool rfc3339(const char *text, int64_t *out_ms)
     return true;
 }
 
+bool bus_time_is_old(const char *text)
+{
+    int64_t n;
+    text += *text == '@';
+    size_t used = digits(text, &n);
+    return used && !text[used] && n > 0 && n < INT64_C(100000000000);
+}
+
 bool bus_time_parse(const char *text, int64_t now_ms, int64_t *out_ms)
 {
     if (*text == '@')

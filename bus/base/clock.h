@@ -23,6 +23,8 @@ char *bus_time_text(int64_t wall_ms, char *out);
  * start and end give INT64_MIN and INT64_MAX. Returns false if it is none of them. */
 #include <stdbool.h>
 bool bus_time_parse(const char *text, int64_t now_ms, int64_t *out_ms);
+/* A bare number, with or without '@', that as ms is before March 1973: somebody has written seconds, or an offset. */
+bool bus_time_is_old(const char *text);
 
 /* Parses "250ms", "1s", "5m", "2h", "7d" or a plain number of ms. */
 bool bus_duration_parse(const char *text, int64_t *out_ms);

@@ -242,7 +242,6 @@ static bus_status look(job *j, bus_error *err)
         return bus_fail_nomem(err);
     cli_watch_begin(j->c, &watch, "auditing");
     bus_status status = bus_audit_look(j->c->config, &sources, &watch.watch, &audit, err);
-    cli_watch_end(&watch);
     if (status == BUS_OK)
         status = bus_audit_rules(audit, found, j, err);
     if (status == BUS_OK)
@@ -250,6 +249,7 @@ static bus_status look(job *j, bus_error *err)
     if (status == BUS_OK)
         status = bus_audit_totals(audit, total, j, err);
     bus_audit_free(audit);
+    cli_watch_end(&watch);
     return status;
 }
 

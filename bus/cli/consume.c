@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "base/error.h"
 #include "cli/render.h"
+#include "cli/select.h"
 #include "cli/translate.h"
 #include "ops/headers.h"
 #include "ops/range.h"
@@ -14,6 +15,7 @@
 static const cli_option options[] = {
     { "from", 0, "POINT", "begin there: an offset, a time (@-1h, @2026-11-21T05:00:00Z), start or end" },
     { "to", 0, "POINT", "end before there; default: the end as it is now" },
+    { "in-order", 0, NULL, "take times to rise: stop at the first event past --to, without a look at the rest" },
     { "partition", 'p', "N", "only this partition" },
     { "follow", 'f', NULL, "go on with what comes; ends by Ctrl-C or --limit" },
     { "key", 'k', "KEY", "only events of this key" },
@@ -46,6 +48,7 @@ static int parse(consumer *k, bus_error *err)
     if (!cli_int(c, "partition", 0, INT32_MAX, &partition) || !cli_int(c, "limit", 1, INT64_MAX, &k->limit))
         return CLI_USAGE;
     k->range.partition = (int32_t)partition;
+    k->range.in_order = cli_flag(c, "in-order");
     if (c->operands > 1 && (from || to))
         return cli_failf(c, CLI_USAGE, "give the range as %s or by --from and --to, not both", c->operand[1]);
     if (cli_flag(c, "follow")) {
@@ -89,6 +92,16 @@ static bus_status show(consumer *k, const bus_record *record, bus_buf *out, bus_
     return BUS_OK;
 }
 
+static void note_range(const consumer *k, const bus_kafka_reader *reader)
+{
+    bus_read_progress progress;
+    int cut = 0;
+    bus_kafka_reader_progress(reader, &progress);
+    for (size_t i = 0; i < bus_kafka_reader_span_count(reader); i++)
+        cut += bus_kafka_reader_span(reader, i).cut;
+    cli_range_notes(k->c, &k->range, cut, progress.outside);
+}
+
 static bus_status walk(consumer *k, bus_error *err)
 {
     bus_kafka_reader *reader = NULL;
@@ -109,6 +122,8 @@ static bus_status walk(consumer *k, bus_error *err)
     }
     if (fflush(stdout) != 0 && status == BUS_OK)
         status = bus_fail(err, BUS_IO, "the output cannot be written");
+    if (reader)
+        note_range(k, reader);
     bus_kafka_reader_close(reader);
     bus_buf_free(&out);
     return status == BUS_CLOSED ? BUS_OK : status;
@@ -144,7 +159,8 @@ const cli_command cli_consume = {
     .text = "Reads without joining a group: nothing is committed, nobody is disturbed. Partitions are merged\n"
             "by time. Values in any framing are decoded: by the schemas that services announced on bus.schemas,\n"
             "and by those of the schema registry if registry.url is set. With --output json each event is one line.\n"
-            "FROM and TO are offsets, times or nothing.",
+            "FROM and TO are offsets, times or nothing. In JSON a header that is there several times has an array of values, and\n"
+            "bytes that are no text are {\"base64\": ...}.",
     .options = options,
     .examples = "  bus consume order.events @-1h:end          the last hour\n"
                 "  bus consume order.events 120:180 -p 0      offsets 120 to 179 of partition 0\n"

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "kafka/admin.h"
 #include "kafka/lag.h"
+#include "shard/shard.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,11 +16,36 @@
 static const cli_option options[] = {
     { "partitions", 'p', NULL, "each partition on its own line" },
     { "over", 0, "N", "only what is more than N messages behind" },
-    { "max", 0, "N", "exit code 3 if a service is more than N messages behind (for scripts)" },
+    { "max", 0, "N", "exit code 3 if a service is more than N messages behind, parked ones included; with -q nothing is printed" },
     { NULL, 0, NULL, NULL }
 };
 
-typedef struct total { const char *service, *topic; int64_t lag, ms, unread; int partitions; bool known; } total;
+/* What waits in the stores; a shard tells it with each offset that it commits (shard/commits.c). */
+typedef struct waiting { bus_waiting in_stores; bool known; } waiting;
+
+typedef struct total { const char *service, *topic; int64_t lag, ms; int partitions; waiting waiting; } total;
+
+/* All lanes of a shard tell the same: its lead partition's counts. */
+static waiting waiting_of(const bus_kafka_lag *at)
+{
+    waiting out = { 0 };
+    size_t len = strlen(at->topic), suffix = strlen(LEAD_SUFFIX);
+    if (len > suffix && strcmp(at->topic + len - suffix, LEAD_SUFFIX) == 0)
+        out.known = bus_commit_waiting(at->metadata, &out.in_stores);
+    return out;
+}
+
+static void waiting_cells(cli_table *table, const waiting *w)
+{
+    const int64_t figures[] = { w->in_stores.parked, w->in_stores.held, w->in_stores.delayed };
+    for (int i = 0; i < 3; i++)
+        if (w->known) {
+            cli_cell_int(table, figures[i]);
+            cli_paint(table, figures[i] && i < 2 ? CLI_YELLOW : CLI_PLAIN);
+        } else {
+            cli_cell(table, NULL);
+        }
+}
 
 static void age_cell(cli_table *table, int64_t lag, int64_t ms)
 {
@@ -47,6 +73,8 @@ static void partition_row(cli_table *table, const char *service, const bus_kafka
     cli_cell_int(table, at->lag);
     cli_paint(table, at->lag ? CLI_YELLOW : CLI_GREEN);
     age_cell(table, at->lag, at->lag_ms);
+    waiting w = waiting_of(at);
+    waiting_cells(table, &w);
 }
 
 static void total_row(cli_table *table, const total *sum)
@@ -57,6 +85,7 @@ static void total_row(cli_table *table, const total *sum)
     cli_cell_int(table, sum->lag);
     cli_paint(table, sum->lag ? CLI_YELLOW : CLI_GREEN);
     age_cell(table, sum->lag, sum->ms);
+    waiting_cells(table, &sum->waiting);
 }
 
 /* A topic's lag: messages add up, its age is that of the partition furthest behind. */
@@ -66,6 +95,11 @@ static void sum_up(total *sum, const bus_kafka_lag *at)
     sum->lag += at->lag;
     if (at->lag_ms > sum->ms)
         sum->ms = at->lag_ms;
+    waiting w = waiting_of(at);
+    sum->waiting.known |= w.known;
+    sum->waiting.in_stores.parked += w.in_stores.parked;
+    sum->waiting.in_stores.held += w.in_stores.held;
+    sum->waiting.in_stores.delayed += w.in_stores.delayed;
 }
 
 static bus_status one_service(const cli *c, const char *service, int64_t over, cli_table *table, int64_t *worst, int *rows, bus_error *err)
@@ -77,10 +111,11 @@ static bus_status one_service(const cli *c, const char *service, int64_t over, c
     bus_status status = bus_kafka_lag_read(c->config, "bus-lag", service, NULL, 0, true, c->timeout_ms, &list, &count, err);
     for (size_t i = 0; status == BUS_OK && i < count; i++) {
         bool last = i + 1 == count || strcmp(list[i + 1].topic, list[i].topic) != 0;
-        all += list[i].lag;
+        int64_t parked = waiting_of(&list[i]).in_stores.parked;
+        all += list[i].lag + parked;
         *rows += 1;
         if (cli_flag(c, "partitions")) {
-            if (list[i].lag > over)
+            if (list[i].lag + parked > over)
                 partition_row(table, service, &list[i]);
             continue;
         }
@@ -88,7 +123,7 @@ static bus_status one_service(const cli *c, const char *service, int64_t over, c
             sum = (total){ .service = service, .topic = list[i].topic, .ms = -1 };
         sum_up(&sum, &list[i]);
         if (last) {
-            if (sum.lag > over)
+            if (sum.lag + sum.waiting.in_stores.parked > over)
                 total_row(table, &sum);
             sum = (total){ 0 };
         }
@@ -126,9 +161,11 @@ static bus_status find_services(const cli *c, bus_kafka_topic **out, size_t *cou
 static int run(cli *c)
 {
     static const cli_column by_partition[] = { { "SERVICE", "service", false }, { "TOPIC", "topic", false }, { "PARTITION", "partition", true },
-        { "COMMITTED", "committed", true }, { "END", "end", true }, { "LAG", "lag", true }, { "BEHIND", "lag_seconds", true } };
+        { "COMMITTED", "committed", true }, { "END", "end", true }, { "LAG", "lag", true }, { "BEHIND", "lag_seconds", true },
+        { "PARKED", "parked", true }, { "HELD", "held", true }, { "DELAYED", "delayed", true } };
     static const cli_column by_topic[] = { { "SERVICE", "service", false }, { "TOPIC", "topic", false }, { "PARTITIONS", "partitions", true },
-        { "LAG", "lag", true }, { "BEHIND", "lag_seconds", true } };
+        { "LAG", "lag", true }, { "BEHIND", "lag_seconds", true }, { "PARKED", "parked", true }, { "HELD", "held", true },
+        { "DELAYED", "delayed", true } };
     bool each = cli_flag(c, "partitions");
     bus_kafka_topic *found = NULL;
     size_t found_count = 0;
@@ -139,7 +176,7 @@ static int run(cli *c)
 
     if (!cli_int(c, "over", 0, INT64_MAX, &over) || !cli_int(c, "max", 0, INT64_MAX, &most))
         return CLI_USAGE;
-    cli_table *table = each ? cli_table_new(by_partition, 7) : cli_table_new(by_topic, 5);
+    cli_table *table = each ? cli_table_new(by_partition, 10) : cli_table_new(by_topic, 8);
     if (!table)
         return cli_failf(c, CLI_ERROR, "no memory");
     if (!c->operands)
@@ -150,7 +187,11 @@ static int run(cli *c)
         cli_table_free(table);
         code = cli_fail(c, &err);
     } else {
-        code = cli_print(c, table, !rows ? CLI_NOTHING : most >= 0 && worst > most ? CLI_PARTIAL : CLI_OK);
+        code = !rows ? CLI_NOTHING : most >= 0 && worst > most ? CLI_PARTIAL : CLI_OK;
+        if (c->quiet && most >= 0)
+            cli_table_free(table); /* the exit code is the answer */
+        else
+            code = cli_print(c, table, code);
         if (code == CLI_NOTHING)
             cli_note(c, c->operands ? "no offsets are committed under that name: has the service run?" : "no service has committed offsets");
     }
@@ -161,8 +202,11 @@ static int run(cli *c)
 const cli_command cli_lag = {
     .name = "lag", .operands = "[SERVICE...]", .least = 0, .most = -1,
     .summary = "tell how far services are behind, in messages and seconds",
-    .text = "Messages are those between the committed offset and the end of the log; BEHIND is the age of the oldest of\n"
-            "them. A service commits after its outbox is acknowledged, at most commit.interval.ms late.",
+    .text = "LAG is the messages between the committed offset and the end of the log; BEHIND is the age of the oldest of\n"
+            "them. A service commits after its outbox is acknowledged, at most commit.interval.ms late.\n\n"
+            "What a service has read and not finished waits in its stores; it shows at its lead topic, <service>.redrive: PARKED\n"
+            "events (those that failed, until their next attempt, and those behind them), keys that are HELD by an open dead letter,\n"
+            "events that are DELAYED (bus_schedule). --max counts parked events too: 0 is when all that was sent has been handled.",
     .options = options,
     .examples = "  bus lag\n  bus lag order payment --partitions\n  bus lag inventory --max 1000 -q    for a script: exit code 3 if more",
     .run = run

@@ -87,6 +87,11 @@ bool cli_duration(const cli *c, const char *name, int64_t *out)
 bool cli_time(const cli *c, const char *name, int64_t *out)
 {
     const char *text = cli_value(c, name);
+    if (text && bus_time_is_old(text)) {
+        cli_failf(c, CLI_USAGE, "--%s %s: times are in milliseconds since the epoch, and that is one in 1970 to 1973: write %s000 if it is in "
+                  "seconds, or a date (2026-11-21T05:00:00Z)", name, text, text);
+        return false;
+    }
     if (text && !bus_time_parse(text, cli_now(), out) && !(text[0] == '@' && bus_time_parse(text + 1, cli_now(), out))) {
         cli_failf(c, CLI_USAGE, "--%s %s: it is a time, such as @-1h or 2026-11-21T05:00:00Z", name, text);
         return false;

@@ -119,26 +119,60 @@ static void value_json(const bus_record *record, bus_translator *translator, bus
         member(out, "undecodable", err.text, strlen(err.text));
 }
 
-/* An object, so that `jq .headers.ce_id` works. Of headers with one name the last counts, as for the services. */
+static void header_value(const bus_header *header, bus_buf *out)
+{
+    if (!header->value) {
+        bus_buf_text(out, "null");
+    } else if (cli_is_utf8(header->value, header->len)) {
+        bus_buf_json(out, header->value, header->len);
+    } else {
+        bus_buf_text(out, "{\"base64\":\"");
+        cli_base64(header->value, header->len, out);
+        bus_buf_text(out, "\"}");
+    }
+}
+
+/* Of those from `at` on that have the name of the one at `at`. */
+static size_t namesakes(const bus_record *record, size_t at)
+{
+    size_t count = 0;
+    for (size_t i = at; i < record->header_count; i++)
+        count += !strcmp(record->headers[i].name, record->headers[at].name);
+    return count;
+}
+
+static bool named_before(const bus_record *record, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (!strcmp(record->headers[i].name, record->headers[at].name))
+            return true;
+    return false;
+}
+
+/* An object, so that `jq .headers.ce_id` works. Where a name is there several times, its values are an array, in their order; bytes
+ * that are no text are {"base64": ...}. */
 static void headers_json(const bus_record *record, bus_buf *out)
 {
     const char *between = "";
     bus_buf_text(out, ",\"headers\":{");
     for (size_t i = 0; i < record->header_count; i++) {
-        const bus_header *header = &record->headers[i];
-        bool again = false;
-        for (size_t j = i + 1; j < record->header_count && !again; j++)
-            again = !strcmp(record->headers[j].name, header->name);
-        if (again)
+        const char *name = record->headers[i].name, *comma = "";
+        if (named_before(record, i))
             continue;
+        bool several = namesakes(record, i) > 1;
         bus_buf_text(out, between);
         between = ",";
-        bus_buf_json(out, header->name, strlen(header->name));
-        bus_buf_byte(out, ':');
-        if (header->value)
-            bus_buf_json(out, header->value, header->len);
-        else
-            bus_buf_text(out, "null");
+        bus_buf_json(out, name, strlen(name));
+        bus_buf_text(out, several ? ":[" : ":");
+        for (size_t k = i; k < record->header_count; k++) {
+            if (strcmp(record->headers[k].name, name) != 0)
+                continue;
+            bus_buf_text(out, comma);
+            comma = ",";
+            header_value(&record->headers[k], out);
+        }
+        if (several)
+            bus_buf_byte(out, ']');
     }
     bus_buf_byte(out, '}');
 }

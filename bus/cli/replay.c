@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "base/error.h"
 #include "base/id.h"
+#include "cli/select.h"
 #include "ops/range.h"
 #include "ops/replay.h"
 
@@ -16,6 +17,7 @@ static const cli_option options[] = {
     { "to-topic", 0, "TOPIC", "copies go to TOPIC, for all who read it" },
     { "from", 0, "POINT", "begin there: an offset, a time (@-1h), start" },
     { "to", 0, "POINT", "end before there" },
+    { "in-order", 0, NULL, "take times to rise: stop at the first event past --to, without a look at the rest" },
     { "partition", 'p', "N", "only this partition" },
     { "key", 'k', "KEY", "only events of this key" },
     { "type", 't', "NAME", "only events of this type" },
@@ -66,6 +68,7 @@ static int parse(const cli *c, bus_replay *replay)
         status = bus_range_check(&replay->source, &err);
     if (status != BUS_OK)
         return cli_fail(c, &err);
+    replay->source.in_order = cli_flag(c, "in-order");
     replay->type = cli_value(c, "type");
     replay->key = cli_value(c, "key");
     replay->key_len = replay->key ? strlen(replay->key) : 0;
@@ -127,6 +130,7 @@ static int run(cli *c)
         return cli_fail(c, &err);
     if (result.failed)
         cli_failf(c, CLI_PARTIAL, "%" PRId64 " events could not be stored, the first because: %s", result.failed, result.failure.text);
+    cli_range_notes(c, &replay.source, result.cut, result.outside);
     if (code == CLI_NOTHING)
         cli_note(c, "nothing in that range matches");
     return code;

@@ -2,6 +2,7 @@
  * Select: command line to filter. */
 #include "cli/select.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 bool cli_select_filter(const cli *c, bus_dead_filter *out)
@@ -34,4 +35,15 @@ bus_status cli_select_open(const cli *c, const char *service, bus_dlq **out, bus
 cli_colour cli_letter_colour(bus_letter_state state)
 {
     return state == BUS_LETTER_OPEN ? CLI_RED : state == BUS_LETTER_REDRIVEN ? CLI_YELLOW : state == BUS_LETTER_RESOLVED ? CLI_GREEN : CLI_DIM;
+}
+
+void cli_range_notes(const cli *c, const bus_range *range, int cut, int64_t outside)
+{
+    if (cut)
+        cli_note(c, "what was asked for %s before the log does, on %d partition%s of %s: that part is deleted",
+                 range->from.kind == BUS_EDGE_TIME ? "may begin" : "begins", cut, cut == 1 ? "" : "s", range->topic);
+    if (outside)
+        cli_note(c, "%" PRId64 " events of %s were looked at and left out: by their own times they are outside the range. (Times that producers "
+                 "give need not rise, so all is looked at up to the end; --in-order stops at the first that is past it.)", outside,
+                 range->topic);
 }

@@ -4,6 +4,7 @@
 #define BUS_CLI_SELECT_H
 
 #include "cli/cli.h"
+#include "kafka/reader.h"
 #include "ops/dlq.h"
 
 /* Options that every one of them has, to be put in its table. */
@@ -21,5 +22,8 @@ bool cli_select_filter(const cli *c, bus_dead_filter *out);
 /* Opens the dead letters of --service and of the operand `service` (NULL: none), or of all. */
 bus_status cli_select_open(const cli *c, const char *service, bus_dlq **out, bus_error *err);
 cli_colour cli_letter_colour(bus_letter_state state);
+
+/* What to know of a range that was read: how much of it is deleted, and what its times took. Notes on stderr. */
+void cli_range_notes(const cli *c, const bus_range *range, int cut, int64_t outside);
 
 #endif

@@ -179,6 +179,21 @@ static const cli_option list_options[] = {
     { NULL, 0, NULL, NULL }
 };
 
+/* Says which of those asked for are not there; returns how many. */
+static int say_absent(const cli *c, const bus_kafka_topic *topics, size_t count)
+{
+    int absent = 0;
+    for (int i = 0; i < c->operands; i++) {
+        bool there = false;
+        for (size_t k = 0; k < count && !there; k++)
+            there = !strcmp(topics[k].name, c->operand[i]);
+        if (!there)
+            cli_note(c, "there is no topic %s", c->operand[i]);
+        absent += !there;
+    }
+    return absent;
+}
+
 static int run_list(cli *c)
 {
     static const cli_column columns[] = { { "TOPIC", "topic", false }, { "PARTITIONS", "partitions", true }, { "REPLICAS", "replication", true },
@@ -212,7 +227,8 @@ static int run_list(cli *c)
     }
     int code;
     if (status == BUS_OK) {
-        code = cli_print(c, table, count || !c->operands ? CLI_OK : CLI_NOTHING);
+        int absent = say_absent(c, topics, count);
+        code = cli_print(c, table, !absent ? CLI_OK : count ? CLI_PARTIAL : CLI_NOTHING);
     } else {
         cli_table_free(table);
         code = cli_fail(c, &err);
@@ -225,7 +241,8 @@ static int run_list(cli *c)
 const cli_command cli_topics_list = {
     .name = "topics list", .operands = "[TOPIC...]", .least = 0, .most = -1,
     .summary = "list the cluster's topics",
-    .text = "Kafka's own topics are left out. The embedded broker tells nothing of settings.",
+    .text = "Kafka's own topics are left out. The embedded broker tells nothing of settings. Of topics that are named, those that\n"
+            "are not there are told on stderr: exit code 3, or 4 if none is.",
     .options = list_options,
     .examples = "  bus topics list\n  bus topics list order.events payment.dlq -o json",
     .run = run_list

@@ -21,6 +21,9 @@ static bus_status open_client(const bus_config *config, const char *where, const
 
     if (status == BUS_OK && group)
         status = bus_kafka_set(conf, "group.id", group, err);
+    /* Ends of logs, not of what is committed: what stands behind an open transaction waits too. */
+    if (status == BUS_OK && group)
+        status = bus_kafka_set(conf, "isolation.level", "read_uncommitted", err);
     if (status != BUS_OK) {
         if (conf)
             rd_kafka_conf_destroy(conf);
@@ -114,8 +117,17 @@ static bus_status named_partitions(rd_kafka_t *rk, const char *const *topics, si
     return BUS_OK;
 }
 
-/* The embedded broker answers a question for all offsets of a group with none: then every partition is asked about. */
-static bus_status every_partition(rd_kafka_t *rk, int64_t deadline, offset_list *out, bus_error *err)
+static bool names(const offset_list *list, const char *topic)
+{
+    for (int i = 0; i < list->cnt; i++)
+        if (strcmp(list->elems[i].topic, topic) == 0)
+            return true;
+    return false;
+}
+
+/* Every partition of the topics in `known`: one that was added to a topic has no commit yet, and its records wait all the same. The
+ * embedded broker answers a question for all offsets of a group with none: then every topic is asked about. */
+static bus_status every_partition(rd_kafka_t *rk, const offset_list *known, int64_t deadline, offset_list *out, bus_error *err)
 {
     const struct rd_kafka_metadata *metadata;
     rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 1, NULL, &metadata, bus_kafka_left(deadline));
@@ -124,17 +136,35 @@ static bus_status every_partition(rd_kafka_t *rk, int64_t deadline, offset_list 
         return bus_kafka_fail(err, code, "listing topics");
     for (int i = 0; i < metadata->topic_cnt; i++)
         for (int k = 0; k < metadata->topics[i].partition_cnt; k++)
-            rd_kafka_topic_partition_list_add(out, metadata->topics[i].topic, metadata->topics[i].partitions[k].id);
+            if (known->cnt == 0 || names(known, metadata->topics[i].topic))
+                rd_kafka_topic_partition_list_add(out, metadata->topics[i].topic, metadata->topics[i].partitions[k].id);
     rd_kafka_metadata_destroy(metadata);
     return BUS_OK;
 }
 
-/* Leaves those that the group has committed. */
+/* Leaves the topics of which the group has committed anything. */
 static void keep_committed(offset_list *list)
 {
+    offset_list *with = rd_kafka_topic_partition_list_new(list->cnt);
+
+    for (int i = 0; i < list->cnt; i++)
+        if (list->elems[i].offset >= 0)
+            rd_kafka_topic_partition_list_add(with, list->elems[i].topic, list->elems[i].partition);
     for (int i = list->cnt - 1; i >= 0; i--)
-        if (list->elems[i].offset < 0)
+        if (!names(with, list->elems[i].topic))
             rd_kafka_topic_partition_list_del_by_idx(list, i);
+    rd_kafka_topic_partition_list_destroy(with);
+}
+
+static bus_status group_partitions(rd_kafka_t *rk, const char *group, int timeout_ms, int64_t deadline, offset_list *out, bus_error *err)
+{
+    offset_list *known = rd_kafka_topic_partition_list_new(16);
+    bus_status status = committed_partitions(rk, group, timeout_ms, known, err);
+
+    if (status == BUS_OK)
+        status = every_partition(rk, known, deadline, out, err);
+    rd_kafka_topic_partition_list_destroy(known);
+    return status;
 }
 
 static int by_place(const void *a, const void *b)
@@ -162,13 +192,13 @@ static bus_status read_ages(const bus_config *config, const char *where, bus_kaf
         int64_t first = list[i].committed < list[i].low ? list[i].low : list[i].committed;
 
         if (list[i].lag > 0)
-            ranges[n++] = (bus_range){ list[i].topic, list[i].partition, { BUS_EDGE_OFFSET, first },
-                                       { BUS_EDGE_OFFSET, first + 1 } };
+            ranges[n++] = (bus_range){ .topic = list[i].topic, .partition = list[i].partition, .from = { BUS_EDGE_OFFSET, first },
+                                       .to = { BUS_EDGE_OFFSET, first + 1 } };
         else
             list[i].lag_ms = 0;
     }
     if (n > 0)
-        status = bus_kafka_reader_open(config, where, ranges, n, BUS_READ_ANY, bus_kafka_left(deadline), &reader, err);
+        status = bus_kafka_reader_open(config, where, ranges, n, BUS_READ_UNCOMMITTED, bus_kafka_left(deadline), &reader, err);
     while (reader && (status = bus_kafka_reader_next(reader, bus_kafka_left(deadline), &record, err)) == BUS_OK) {
         bus_kafka_lag *at;
 
@@ -216,9 +246,7 @@ bus_status bus_kafka_lag_read(const bus_config *config, const char *where, const
 
     if (status == BUS_OK)
         status = topics ? named_partitions(rk, topics, topic_count, deadline, committed, err)
-                        : committed_partitions(rk, group, timeout_ms, committed, err);
-    if (status == BUS_OK && !topics && committed->cnt == 0)
-        status = every_partition(rk, deadline, committed, err);
+                        : group_partitions(rk, group, timeout_ms, deadline, committed, err);
     if (status != BUS_OK)
         goto out;
     if (committed->cnt > 0) {

@@ -19,7 +19,7 @@ typedef struct bus_kafka_lag {
 } bus_kafka_lag;
 
 /* The group's lag on every partition of `topics` (topics that are absent are left out), or, topics NULL, of every topic with a
- * commit of this group. `ages` also reads one record per lagging partition, for lag_ms. Sorted by topic, partition. *out is one
+ * commit of this group, also on partitions without one. Ends are those of the logs, behind open transactions too. `ages` also reads one record per lagging partition, for lag_ms. Sorted by topic, partition. *out is one
  * malloc'd array: free() it. BUS_BROKER, BUS_TIMEOUT, BUS_DENIED. */
 bus_status bus_kafka_lag_read(const bus_config *config, const char *where, const char *group, const char *const *topics,
                               size_t topic_count, bool ages, int timeout_ms, bus_kafka_lag **out, size_t *count,

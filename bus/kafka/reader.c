@@ -16,10 +16,12 @@
 typedef struct part {
     bus_span span;
     bus_edge since, until;        /* as asked for */
+    int64_t since_offset, until_offset; /* what the broker found for times */
     bool follow;
     bool done;
     bool caught_up;               /* at the log's end as last heard */
-    bool by_time_here;            /* the broker cannot look up times: compare each record's */
+    bool no_look_up;              /* the broker cannot look up times */
+    bool in_order;                /* times are taken to rise */
     rd_kafka_topic_t *topic;
     rd_kafka_queue_t *queue;      /* NULL: not started */
     rd_kafka_message_t *batch[BATCH];
@@ -70,6 +72,7 @@ static bus_status add_part(bus_kafka_reader *r, const bus_range *range, int32_t 
     fresh->since = range->from;
     fresh->until = range->to;
     fresh->follow = range->to.kind == BUS_EDGE_NEVER;
+    fresh->in_order = range->in_order;
     fresh->topic = rd_kafka_topic_new(r->rk, range->topic, NULL);
     if (!fresh->topic)
         return bus_fail(err, BUS_INVALID, "'%s' is no topic name", range->topic);
@@ -97,6 +100,13 @@ static bus_status add_range(bus_kafka_reader *r, const bus_range *range, bus_err
 
 typedef enum which { LOW, HIGH, SINCE, UNTIL } which;
 
+/* Where a range begins, the broker knows: no record before the first one that is not older than a time is. Where it ends, the broker
+ * cannot know while producers write what times they like: a record in the range may stand behind one that is past it. */
+static bool asks(const part *p, which what)
+{
+    return what <= HIGH || (!p->no_look_up && (what == SINCE ? p->since.kind == BUS_EDGE_TIME : p->until.kind == BUS_EDGE_TIME && p->in_order));
+}
+
 /* One request for all parts that want this offset. */
 static bus_status look_up(bus_kafka_reader *r, which what, bus_error *err)
 {
@@ -108,16 +118,15 @@ static bus_status look_up(bus_kafka_reader *r, which what, bus_error *err)
         const part *p = &r->parts[i];
         const bus_edge *edge = what == SINCE ? &p->since : &p->until;
 
-        if (what <= HIGH || (edge->kind == BUS_EDGE_TIME && !p->by_time_here))
+        if (asks(p, what))
             rd_kafka_topic_partition_list_add(list, p->span.topic, p->span.partition)->offset =
                 what == LOW ? RD_KAFKA_OFFSET_BEGINNING : what == HIGH ? RD_KAFKA_OFFSET_END : edge->at < 0 ? 0 : edge->at;
     }
     status = bus_kafka_list_offsets(r->rk, list, bus_kafka_left(r->deadline), err);
     for (size_t i = 0; status == BUS_OK && i < r->part_count; i++) {
         part *p = &r->parts[i];
-        const bus_edge *edge = what == SINCE ? &p->since : &p->until;
 
-        if (what > HIGH && (edge->kind != BUS_EDGE_TIME || p->by_time_here))
+        if (!asks(p, what))
             continue;
         int64_t found = list->elems[n++].offset;
         if (what == LOW)
@@ -125,9 +134,9 @@ static bus_status look_up(bus_kafka_reader *r, which what, bus_error *err)
         else if (what == HIGH)
             p->span.to = found; /* the end, until edges are applied */
         else if (what == SINCE)
-            p->since.at = found < 0 ? p->span.to : found;
+            p->since_offset = found < 0 ? p->span.to : found;
         else
-            p->until.at = found < 0 ? p->span.to : found;
+            p->until_offset = found < 0 ? p->span.to : found;
     }
     rd_kafka_topic_partition_list_destroy(list);
     return status;
@@ -143,16 +152,18 @@ static void apply_edges(bus_kafka_reader *r)
     for (size_t i = 0; i < r->part_count; i++) {
         part *p = &r->parts[i];
         int64_t high = p->span.to;
-        bool here = p->by_time_here;
+        bool since_time = asks(p, SINCE), until_time = asks(p, UNTIL);
 
         p->span.from = p->since.kind == BUS_EDGE_END || p->since.kind == BUS_EDGE_NEVER ? high
-                       : p->since.kind == BUS_EDGE_OFFSET || (p->since.kind == BUS_EDGE_TIME && !here)
-                           ? clamp(p->since.at, p->span.low, high)
+                       : p->since.kind == BUS_EDGE_OFFSET || since_time
+                           ? clamp(since_time ? p->since_offset : p->since.at, p->span.low, high)
                            : p->span.low;
         p->span.to = p->follow ? INT64_MAX
-                     : p->until.kind == BUS_EDGE_OFFSET || (p->until.kind == BUS_EDGE_TIME && !here)
-                         ? clamp(p->until.at, p->span.from, high)
+                     : p->until.kind == BUS_EDGE_OFFSET || until_time
+                         ? clamp(until_time ? p->until_offset : p->until.at, p->span.from, high)
                          : high;
+        p->span.cut = p->span.low > 0 && p->span.from == p->span.low &&
+                      ((p->since.kind == BUS_EDGE_OFFSET && p->since.at < p->span.low) || p->since.kind == BUS_EDGE_TIME);
         if (p->span.to < p->span.from)
             p->span.to = p->span.from;
         if (p->span.to - p->span.from > r->most)
@@ -190,7 +201,7 @@ static bus_status resolve(bus_kafka_reader *r, const bus_range *ranges, size_t c
     /* The embedded broker answers look-ups by time with "none". */
     mock = timed && bus_kafka_is_mock(r->rk, bus_kafka_left(r->deadline));
     for (size_t i = 0; i < r->part_count; i++)
-        r->parts[i].by_time_here = mock;
+        r->parts[i].no_look_up = mock;
     for (which what = LOW; what <= UNTIL && status == BUS_OK; what++)
         status = look_up(r, what, err);
     if (status == BUS_OK)
@@ -215,6 +226,8 @@ bus_status bus_kafka_reader_open_with(rd_kafka_conf_t *conf, const bus_range *ra
     r->order = order;
     r->most = most;
     r->deadline = bus_kafka_now() + timeout_ms;
+    if (order == BUS_READ_UNCOMMITTED)
+        rd_kafka_conf_set(conf, "isolation.level", "read_uncommitted", NULL, 0);
     status = bus_kafka_new(conf, BUS_KAFKA_READER, &r->rk, err);
     if (status == BUS_OK)
         status = resolve(r, ranges, count, err);
@@ -293,18 +306,21 @@ static int64_t time_of(const rd_kafka_message_t *message)
     return rd_kafka_message_timestamp(message, &kind);
 }
 
-/* What the record at hand means for its part: 0 skip it, 1 hand it out, -1 the part ends before it. */
-static int judge(part *p, const rd_kafka_message_t *message)
+typedef enum verdict { PAST, OUTSIDE, SKIP, TAKE } verdict;
+
+/* What the record means for its part. Times that the broker gave rise; those of producers need not. */
+static verdict judge(part *p, const rd_kafka_message_t *message)
 {
+    rd_kafka_timestamp_type_t kind;
+    int64_t time = rd_kafka_message_timestamp(message, &kind);
+
     if (message->offset >= p->span.to)
-        return -1;
+        return PAST;
     if (message->offset < p->span.next)
-        return 0;
-    if (p->by_time_here && p->until.kind == BUS_EDGE_TIME && time_of(message) >= p->until.at)
-        return -1;
-    if (p->by_time_here && p->since.kind == BUS_EDGE_TIME && time_of(message) < p->since.at)
-        return 0;
-    return 1;
+        return SKIP;
+    if (p->until.kind == BUS_EDGE_TIME && time >= p->until.at)
+        return p->in_order || kind == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? PAST : OUTSIDE;
+    return p->since.kind == BUS_EDGE_TIME && time < p->since.at ? OUTSIDE : TAKE;
 }
 
 /* The part's next record, left in its batch; NULL: none here now. */
@@ -326,19 +342,20 @@ static rd_kafka_message_t *head_of(bus_kafka_reader *r, part *p)
                 break;
         }
         rd_kafka_message_t *message = p->batch[p->at];
-        int verdict = message->err ? 0 : judge(p, message);
+        verdict what = message->err ? SKIP : judge(p, message);
 
-        if (verdict > 0) {
+        if (what == TAKE) {
             p->caught_up = false;
             return message;
         }
         if (message->err) {
             on_part_error(r, p, message);
-        } else if (verdict < 0) {
+        } else if (what == PAST) {
             p->done = true;
             p->span.next = p->span.to;
-        } else if (message->offset >= p->span.next) {
+        } else if (what == OUTSIDE) {
             p->span.next = message->offset + 1;
+            r->progress.outside++;
         }
         rd_kafka_message_destroy(message);
         p->at++;

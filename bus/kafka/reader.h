@@ -7,8 +7,10 @@
 #include "shard/transport.h"
 #include <bus/service.h>
 
-/* An edge of a range. Of BUS_EDGE_TIME, `at` is ms since the epoch: the first record not older (by offsets_for_times; the
- * mock broker cannot look up by time: there the reader starts at the log's start and filters by timestamp). */
+/* An edge of a range. Of BUS_EDGE_TIME, `at` is ms since the epoch, and each record's own time decides. The broker tells the first
+ * record that is not older (offsets_for_times); the end is looked for up to the end of the log, since the times of producers
+ * (message.timestamp.type=CreateTime) need not rise, unless the range says `in_order` or the broker gives the times. The mock broker
+ * cannot look up times: there the reader begins at the log's start. */
 typedef enum bus_edge_kind {
     BUS_EDGE_START,    /* the log's first record */
     BUS_EDGE_END,      /* the log's end at open */
@@ -23,13 +25,15 @@ typedef struct bus_range {
     const char *topic;
     int32_t partition;  /* -1: all of the topic's */
     bus_edge from, to;
+    bool in_order;      /* times rise: stop at the first record that is not older than `to` */
 } bus_range;
 
 typedef enum bus_read_order {
     BUS_READ_ANY,       /* fastest: order within each partition only */
     BUS_READ_WHAT_CAN,  /* as ANY; a partition that cannot be read ends there, and its span says why */
-    BUS_READ_BY_TIME    /* merged over all partitions by record timestamp, order within each partition kept. When
+    BUS_READ_BY_TIME,   /* merged over all partitions by record timestamp, order within each partition kept. When
                          * following, a partition at its end does not hold up the others */
+    BUS_READ_UNCOMMITTED /* as ANY, and also what transactions have not committed, or have aborted */
 } bus_read_order;
 
 typedef struct bus_kafka_reader bus_kafka_reader;
@@ -50,12 +54,13 @@ typedef struct bus_read_progress {
     int64_t bytes;        /* of their keys, values */
     int64_t passed;       /* offsets behind us, over all partitions */
     int64_t total;        /* offsets in all ranges; INT64_MAX when following */
+    int64_t outside;      /* records looked at whose own time is outside */
 } bus_read_progress;
 void bus_kafka_reader_progress(const bus_kafka_reader *reader, bus_read_progress *out);
 
 /* The resolved spans, one per partition: from (first offset), to (one past the last), next (where it is now), low
- * (the log's start at open). */
-typedef struct bus_span { const char *topic; int32_t partition; int64_t low, from, to, next; bus_status status; } bus_span;
+ * (the log's start at open), cut (what was asked for may begin before the log's start: that part has been deleted). */
+typedef struct bus_span { const char *topic; int32_t partition; int64_t low, from, to, next; bus_status status; bool cut; } bus_span;
 size_t bus_kafka_reader_span_count(const bus_kafka_reader *reader);
 bus_span bus_kafka_reader_span(const bus_kafka_reader *reader, size_t at);
 

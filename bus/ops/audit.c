@@ -31,6 +31,8 @@ static const char sheet[] =
     "CREATE TABLE clock(ms INTEGER);"
     "CREATE TABLE later(sql TEXT);";
 
+#define STEPS_A_LOOK 100000 /* of SQLite's machine: some milliseconds */
+
 static const char record_sql[] = "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 static const char letter_sql[] = "INSERT INTO told VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
@@ -39,6 +41,7 @@ bus_status bus_sheet_failed(const bus_audit *audit, const char *what, bus_error 
     int code = sqlite3_errcode(audit->db);
     bus_status status = code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? BUS_CORRUPT
                       : code == SQLITE_NOMEM                            ? BUS_NOMEM
+                      : code == SQLITE_INTERRUPT                        ? BUS_CANCELLED
                       : code == SQLITE_FULL || code == SQLITE_IOERR     ? BUS_IO
                                                                         : BUS_STORE;
     return bus_fail(err, status, "%s: %s", what, sqlite3_errmsg(audit->db));
@@ -63,17 +66,26 @@ bus_status bus_sheet_do(bus_audit *audit, const char *sql, const char *one, cons
     return status;
 }
 
-bus_status bus_audit_new(bus_audit **out, bus_error *err)
+/* Called by SQLite within each statement: a query of hours must not outlive the person's patience. */
+static int stopped(void *watch)
+{
+    return bus_watch_stop(watch);
+}
+
+bus_status bus_audit_new(const bus_watch *watch, bus_audit **out, bus_error *err)
 {
     bus_audit *audit = calloc(1, sizeof *audit);
     if (!audit)
         return bus_fail_nomem(err);
+    if (watch)
+        audit->watch = *watch;
     /* The empty name is a temporary file that SQLite keeps in memory as long as it is small. */
     bus_status status = BUS_OK;
     if (sqlite3_open_v2("", &audit->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
         status = bus_fail(err, BUS_NOMEM, "no database to audit in: %s", audit->db ? sqlite3_errmsg(audit->db) : "no memory");
         goto out;
     }
+    sqlite3_progress_handler(audit->db, STEPS_A_LOOK, stopped, &audit->watch);
     sqlite3_busy_timeout(audit->db, 5000);
     sqlite3_db_config(audit->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_db_config(audit->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);

@@ -19,8 +19,9 @@
 
 typedef struct bus_audit bus_audit;
 
-/* BUS_NOMEM, BUS_STORE, BUS_IO (no room for the temporary database). */
-bus_status bus_audit_new(bus_audit **out, bus_error *err);
+/* `watch` (may be NULL) is asked within long queries too whether to stop: BUS_CANCELLED then. BUS_NOMEM, BUS_STORE, BUS_IO (no room for the
+ * temporary database). */
+bus_status bus_audit_new(const bus_watch *watch, bus_audit **out, bus_error *err);
 void bus_audit_free(bus_audit *audit); /* NULL is a no-op */
 
 /* Copies one shard's store, in one read transaction; with `tables` also the service's own tables, all shards together, into a

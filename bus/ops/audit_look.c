@@ -86,7 +86,7 @@ static bus_status read_topics(look *l, const bus_config *config, int timeout_ms,
 bus_status bus_audit_look(const bus_config *config, const bus_audit_sources *sources, const bus_watch *watch, bus_audit **out, bus_error *err)
 {
     look l = { 0 };
-    bus_status status = bus_audit_new(&l.audit, err);
+    bus_status status = bus_audit_new(watch, &l.audit, err);
     for (size_t i = 0; status == BUS_OK && i < sources->count; i++)
         status = bus_audit_store(l.audit, sources->paths[i], sources->tables, err);
     if (status == BUS_OK)

@@ -221,7 +221,9 @@ static bus_status one_invariant(bus_audit *audit, const char *file, const char *
         bus_finding finding = { BUS_AUDIT_VIOLATED, name, file, id ? id : "NULL", text ? text : "breaks what the service declares" };
         status = found(opaque, &finding) ? BUS_OK : bus_fail_nomem(err);
     }
-    if (status == BUS_OK && rc != SQLITE_DONE)
+    if (status == BUS_OK && rc == SQLITE_INTERRUPT)
+        status = bus_fail(err, BUS_CANCELLED, "%s:%d: interrupted within %s", file, line, name);
+    else if (status == BUS_OK && rc != SQLITE_DONE)
         status = bus_fail(err, BUS_INVALID, "%s:%d: %s: %s", file, line, name, sqlite3_errmsg(audit->db));
     sqlite3_finalize(stmt);
     return status;

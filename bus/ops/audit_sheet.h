@@ -8,6 +8,7 @@
 
 struct bus_audit {
     sqlite3 *db;
+    bus_watch watch;       /* asked now and then whether to stop */
     sqlite3_stmt *record;  /* the insert */
     sqlite3_stmt *letter;
 };

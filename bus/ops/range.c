@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,9 @@ bus_status bus_edge_parse(const char *text, int64_t now_ms, bus_edge *out, bus_e
         *out = (bus_edge){ BUS_EDGE_OFFSET, value };
         return BUS_OK;
     }
+    if (bus_time_is_old(text))
+        return bus_fail(err, BUS_INVALID, "\"%.60s\" is a time in 1970 to 1973, for times are in milliseconds since the epoch: write @%.60s000 if "
+                        "it is in seconds, a date (@2026-11-21T05:00:00Z), or the bare number for an offset", text, text + 1);
     /* bus_time_parse knows relative times with their '@' only, absolute ones without it: offer it both. A bare negative number
      * would be a time before 1970, and is a slip for an offset. */
     bool slip = text[0] == '-' && !text[1 + strspn(text + 1, "0123456789")];
@@ -73,6 +77,19 @@ static bus_status parse_side(const char *text, size_t len, bus_edge_kind empty, 
     return bus_edge_parse(side, now_ms, out, NULL);
 }
 
+/* Is a side a time that nobody means? Then that is what to say. */
+static bool old_side(const char *text, int64_t now_ms, bus_error *err)
+{
+    char side[64];
+    bus_edge edge;
+    for (const char *at = text; at; at = strchr(at, ':') ? strchr(at, ':') + 1 : NULL) {
+        snprintf(side, sizeof side, "%.*s", (int)strcspn(at, ":"), at);
+        if (side[0] == '@' && bus_time_is_old(side))
+            return bus_edge_parse(side, now_ms, &edge, err) != BUS_OK;
+    }
+    return false;
+}
+
 bus_status bus_range_parse(const char *text, int64_t now_ms, bus_range *range, bus_error *err)
 {
     bus_range parsed = *range;
@@ -87,6 +104,8 @@ bus_status bus_range_parse(const char *text, int64_t now_ms, bus_range *range, b
             return status;
         }
     }
+    if (old_side(text, now_ms, err))
+        return BUS_INVALID;
     return bus_fail(err, BUS_INVALID, "\"%.60s\" is no range: write FROM:TO, each an offset (120), a time (@-1h, "
                     "@2026-11-21T05:00:00Z), start, end or nothing", text);
 }

@@ -170,6 +170,16 @@ static bus_status walk(player *p, bus_error *err)
     return status == BUS_CLOSED ? BUS_OK : status;
 }
 
+static void note_range(player *p)
+{
+    bus_read_progress progress = { 0 };
+    if (p->reader)
+        bus_kafka_reader_progress(p->reader, &progress);
+    p->result->outside = progress.outside;
+    for (size_t i = 0; p->reader && i < bus_kafka_reader_span_count(p->reader); i++)
+        p->result->cut += bus_kafka_reader_span(p->reader, i).cut;
+}
+
 bus_status bus_replay_run(const bus_config *config, const bus_replay *replay, bus_replay_result *result, bus_error *err)
 {
     player p = { .replay = replay, .result = result, .clock = bus_clock_real() };
@@ -195,6 +205,7 @@ bus_status bus_replay_run(const bus_config *config, const bus_replay *replay, bu
             status = bus_fail(err, BUS_TIMEOUT, "the broker has not acknowledged all copies in time; they may be stored all the same");
         bus_kafka_publisher_close(p.publisher, 0);
     }
+    note_range(&p);
     bus_kafka_reader_close(p.reader);
     bus_arena_free(&p.arena);
     free(p.seq);

@@ -25,6 +25,8 @@ typedef struct bus_replay_result {
     int64_t read, matched, sent, acknowledged, failed;
     int64_t first, last;      /* timestamps of the matched, ms; 0: none */
     int32_t partitions;       /* of the destination */
+    int64_t outside;          /* looked at, and outside the range by their own time */
+    int cut;                  /* partitions of the source that begin after the range does, the rest being deleted */
     bus_error failure;        /* the first one's reason */
 } bus_replay_result;
 

@@ -137,6 +137,10 @@ bus_status bus_shard_call(bus_shard *shard, bus_call *call, bus_error *err);
  * call. True: `done` has been called, and *wait_us is as of bus_shard_step. False: it must queue. */
 bool bus_shard_visit(bus_shard *shard, bus_call *call, int64_t *wait_us);
 
+/* What waits in a shard's store, as the metadata of the offsets that it commits tells (commits.c). False: it does not tell. */
+typedef struct bus_waiting { int64_t parked, held, delayed; } bus_waiting; /* events, keys, events */
+bool bus_commit_waiting(const char *metadata, bus_waiting *out);
+
 /* True on a thread that is inside a handler or transaction of any shard. */
 bool bus_shard_inside(void);
 

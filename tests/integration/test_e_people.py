@@ -3,11 +3,15 @@
 """What people are shown is true: readiness, lag, ranges by time, and what the tools say of what is not there."""
 import json
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 import lab
-from lab import check, eventually, test
+from fleet import bus, bus_json, bus_says
+from lab import check, equal, eventually, run, test
+
+OK, PARTIAL, NOTHING, USAGE = 0, 3, 4, 2
 
 
 def deny(kafka, topic, verb="--add"):
@@ -32,6 +36,78 @@ def a_denied_topic_is_not_ready_until_it_is_read_again(lab):
     lab.kafka.produce("shut.commands", [("k", "2")])
     s.done(2)
     s.stop()
+
+
+def lag(service):
+    """topic -> its row of `bus lag`."""
+    return {row["topic"]: row for row in bus_json(service, "lag", service.name)}
+
+
+def within(service, most, status):
+    bus(service, "lag", service.name, "--max", str(most), "-q", status=status)
+
+
+@test
+def lag_counts_to_the_end_of_the_log(lab):
+    """Behind a transaction that nobody has ended, and on partitions that were added, records wait."""
+    s = lab.service("ends").make_topics().start()
+    lab.kafka.produce("ends.commands", [("k", "1")])
+    s.done(1)
+    s.idle()
+    eventually("told", 20, lambda: lag(s)["ends.commands"]["lag"] == 0)
+    s.stop()
+    producer = lab.own(subprocess.Popen([lab.kafka.script, "tool", "kafka-producer-perf-test", "--topic", "ends.commands", "--num-records", "100000",
+                                         "--record-size", "10", "--throughput", "5", "--transaction-duration-ms", "50000",
+                                         "--bootstrap-server", lab.kafka.servers], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                        stdin=subprocess.DEVNULL, start_new_session=True))
+    eventually("records of an open transaction wait", 40, lambda: lag(s)["ends.commands"]["lag"] >= 4)
+    os.killpg(producer.pid, 9)
+    waiting = lag(s)["ends.commands"]["lag"]
+    lab.kafka.tool("kafka-topics", "--alter", "--topic", "ends.commands", "--partitions", "2")
+    lab.kafka.produce("ends.commands", [("k", str(n)) for n in range(20)], partition=1)
+    equal(lag(s)["ends.commands"]["lag"] - waiting, 20, "records on the partition that was added")
+    equal(lag(s)["ends.commands"]["partitions"], 2, "partitions")
+
+
+@test
+def ranges_by_time_find_what_is_inside(lab):
+    """Producers write what times they like: an event in the range stands behind one that is past it."""
+    s = lab.service("hours")
+    lab.kafka.create("hours.events")
+    lab.kafka.create("hours.copies")
+    start = 1795000000000
+    for minutes in (0, 10, 5, 20, 15, 7, 30):
+        lab.kafka.produce_at("hours.events", start + minutes * 60000, f"m{minutes}")
+
+    def between(first, last, *more, topic="hours.events"):
+        text = bus(s, "consume", topic, f"@{start + first * 60000}:@{start + last * 60000}", "--raw", "-o", "json", *more)
+        return [json.loads(line)["key"] for line in text.splitlines()]
+    equal(between(5, 12), ["m10", "m5", "m7"], "events whose time is inside")
+    equal(between(5, 12, "--in-order"), ["m10", "m5"], "up to the first that is past the end")
+    told = bus_says(s, "consume", "hours.events", f"@{start + 300000}:@{start + 720000}", "--raw", status=OK)
+    check("looked at and left out" in told, "what was assumed is said:", told)
+    said = bus_json(s, "replay", "hours.events", f"@{start + 300000}:@{start + 720000}", "--to-topic", "hours.copies")[0]
+    equal(said["acknowledged"], 3, "copies of what is inside")
+
+    lab.kafka.delete_below("hours.events", 0, 2)
+    told = bus_says(s, "consume", "hours.events", "1:", "--raw", status=OK)
+    check("begins before the log does" in told, "a range that begins in what is deleted says so:", told)
+    told = bus_says(s, "consume", "hours.events", "2:", "--raw", status=OK)
+    check("begins before" not in told, "one that does not says nothing:", told)
+    told = bus_says(s, "consume", "hours.events", "@1795000000:", "--raw", status=USAGE)
+    check("milliseconds" in told and "@1795000000000" in told, "seconds are refused with the right form:", told)
+
+
+@test
+def headers_are_shown_as_they_are(lab):
+    s = lab.service("heads")
+    lab.kafka.create("heads.events")
+    lab.kafka.produce("heads.events", [("k", "v")], headers=["a=1", "a=2", "one=x"])
+    read = json.loads(bus(s, "consume", "heads.events", "--raw", "-o", "json"))
+    equal(read["headers"], {"a": ["1", "2"], "one": "x"}, "headers")
+    told = bus_says(s, "topics", "list", "heads.events", "nope", status=PARTIAL)
+    check("there is no topic nope" in told, "what is absent is named:", told)
+    bus_says(s, "topics", "list", "nope", status=NOTHING)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ static int setup(void **state)
     temp_store_open(&d->temp);
     OK_(bus_store_raise(d->temp.store, NULL, 0, &d->temp.err), d->temp.err);
     snprintf(d->first, sizeof d->first, "%s", source_now(d));
-    OK_(bus_audit_new(&d->audit, &d->temp.err), d->temp.err);
+    OK_(bus_audit_new(NULL, &d->audit, &d->temp.err), d->temp.err);
     *state = d;
     return 0;
 }
@@ -165,7 +165,7 @@ static void positions_and_what_waits(void **state)
     bus_audit_free(d->audit);
     temp_store_meddle(&d->temp, "INSERT INTO bus_position VALUES ('out', 0, 9, 8, 0); INSERT INTO bus_parked VALUES (1, 1, 1, 'e', 'out', 0, 9, 0, NULL,"
                                 " NULL, NULL)");
-    OK_(bus_audit_new(&d->audit, &d->temp.err), d->temp.err);
+    OK_(bus_audit_new(NULL, &d->audit, &d->temp.err), d->temp.err);
     read_store(d);
     assert_string_equal(judge(d, 0, 5), "position out/0\nwaiting out/0@9\nbalance out\n");
 }
@@ -237,6 +237,26 @@ static void what_is_no_store_is_refused(void **state)
     assert_string_equal((read_store(d), judge(d, 0, 0)), ""); /* and the sheet is as good as before */
 }
 
+static bool has_had_enough(void *opaque)
+{
+    int *asked = opaque;
+    return ++*asked > 3;
+}
+
+static void a_query_without_end_ends_when_asked_to(void **state)
+{
+    desk *d = *state;
+    bus_error err = { 0 };
+    int asked = 0;
+    bus_watch watch = { .stop = has_had_enough, .opaque = &asked };
+    bus_audit_free(d->audit);
+    OK_(bus_audit_new(&watch, &d->audit, &err), err);
+    static const char endless[] = "-- endless: nobody has written it to its end\n"
+                                  "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c;\n";
+    assert_int_equal(bus_audit_invariants(d->audit, "file.sql", endless, on_found, d, &err), BUS_CANCELLED);
+    assert_non_null(strstr(err.text, "endless"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -250,6 +270,7 @@ int main(void)
         TEST(invariants_are_queries_with_names),
         TEST(own_tables_keep_their_collations_and_indexes),
         TEST(what_is_no_store_is_refused),
+        TEST(a_query_without_end_ends_when_asked_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

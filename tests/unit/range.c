@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -48,6 +49,21 @@ static void bad_edges(void **state)
             fail_msg("\"%s\" was taken", bad[i]);
         assert_int_equal(out.at, -7); /* untouched */
         assert_non_null(strstr(err.text, "offset"));
+    }
+    bus_range r = { 0 };
+    bus_edge e;
+    bus_error err = { 0 };
+    static const char *const old[] = { "@1795237200", "@120", "@99999999999" }; /* seconds, an offset */
+    for (size_t i = 0; i < sizeof old / sizeof *old; i++) {
+        char text[40];
+        assert_int_equal(bus_edge_parse(old[i], NOW, &e, &err), BUS_INVALID);
+        assert_non_null(strstr(err.text, "milliseconds"));
+        snprintf(text, sizeof text, "%s:end", old[i]);
+        assert_int_equal(bus_range_parse(text, NOW, &r, &err), BUS_INVALID);
+        assert_non_null(strstr(err.text, "milliseconds"));
+        snprintf(text, sizeof text, "5:%s", old[i]);
+        assert_int_equal(bus_range_parse(text, NOW, &r, &err), BUS_INVALID);
+        assert_non_null(strstr(err.text, "milliseconds"));
     }
 }
 

@@ -132,6 +132,17 @@ class Kafka:
             run("kcat", "-b", self.servers, "-P", "-t", topic, "-k", key, "-X", "topic.partitioner=murmur2_random",
                 *more, file.name)
 
+    def produce_at(self, topic, timestamp, key):
+        """One record with that CreateTime: copied by the bus from a line that says it."""
+        run(os.path.join(BUILD, "tests", "services", "stamp"), self.servers, topic, str(timestamp), key)
+
+    def delete_below(self, topic, partition, offset):
+        """The log begins at `offset` then, as when retention has taken what is below."""
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump({"partitions": [{"topic": topic, "partition": partition, "offset": offset}], "version": 1}, file)
+            file.flush()
+            self.tool("kafka-delete-records", "--offset-json-file", file.name)
+
     def consume(self, topic):
         """Every record now on the topic, oldest first in each partition; read by kcat, which knows nothing of the bus."""
         text = run("kcat", "-b", self.servers, "-C", "-t", topic, "-e", "-q", "-o", "beginning",

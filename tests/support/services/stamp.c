@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * Stamp: writes one record with a CreateTime of one's choice, which no tool of Kafka's or kcat does.
+ *
+ *   stamp BROKERS TOPIC MILLISECONDS KEY */
+#include <bus/bus.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int main(int argc, char **argv)
+{
+    bus_config *config = bus_config_new();
+    bus_error err = { 0 };
+    bus *self = NULL;
+    if (argc != 5 || !config)
+        return 2;
+    bus_raw record = { .topic = argv[2], .key = argv[4], .key_len = strlen(argv[4]), .value = "x", .value_len = 1, .partition = -1,
+                       .timestamp = strtoll(argv[3], NULL, 10) };
+    bus_status status = bus_config_set(config, "bootstrap.servers", argv[1], &err);
+    if (!status)
+        status = bus_open(NULL, config, &self, &err);
+    if (!status)
+        status = bus_publish_raw(self, &record, NULL, NULL, &err);
+    if (!status)
+        status = bus_flush(self, 60000, &err);
+    bus_close(self);
+    bus_config_free(config);
+    if (status)
+        fprintf(stderr, "stamp: %s\n", err.text);
+    return status != BUS_OK;
+}
