@@ -94,6 +94,8 @@ static const bus_property table[] = {
          "Rows of small transactions leave at once if the last left so long ago, else together when that is over; 0: each at once."),
     TIME("outbox.look.timeout.ms", "2s", 0, 10 * MINUTE,
          "How long a shard with unacknowledged rows looks, when it opens, which of them are at the ends of their topics already; 0: not at all."),
+    INT("replies.destinations.max", "10000", 1, 10000000,
+        "A shard that has written to so many partitions answers on no further ones: whoever asks names them. Such answers are counted."),
     TIME("idle.recheck.ms", "10s", 0, 7 * DAY,
          "A destination that was idle for longer starts with one row alone, as after the start of a producer."),
     INT("parked.max.per.key", "10000", 1, 100000000,

@@ -349,6 +349,23 @@ bool bus_header_travels(const char *name)
     return strncmp(name, "__dlq.", 6) != 0;
 }
 
+bool bus_reply_address(bus_slice to, char topic[250], int32_t *partition)
+{
+    const char *slash = to.at ? memrchr(to.at, '/', to.len) : NULL;
+    size_t len = slash ? (size_t)(slash - to.at) : 0;
+    cursor c = { slash ? slash + 1 : "", slash ? to.at + to.len : "", NULL };
+    int64_t place = -1;
+    if (len == 0 || len > TOPIC_MAX || !number(&c, 0, INT32_MAX, &place, "the partition") || c.at != c.end)
+        return false;
+    for (const char *at = to.at; at < slash; at++)
+        if (!(*at >= 'a' && *at <= 'z') && !(*at >= 'A' && *at <= 'Z') && !(*at >= '0' && *at <= '9') && *at != '.' && *at != '_' && *at != '-')
+            return false;
+    memcpy(topic, to.at, len);
+    topic[len] = 0;
+    *partition = (int32_t)place;
+    return bus_topic_takes_replies(topic);
+}
+
 bool bus_topic_takes_replies(const char *topic)
 {
     size_t len = strlen(topic), suffix = sizeof BUS_REPLIES_SUFFIX - 1;

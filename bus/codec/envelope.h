@@ -73,6 +73,10 @@ const char *bus_command_name(bus_command_kind command);
 /* Does a header go with a copy of its event? Not those of one hop, one letter or one command. */
 bool bus_header_travels(const char *name);
 
+/* Where an answer goes, out of bus-reply-to. False: it is not "<topic>/<partition>" with a topic that Kafka can have and that takes
+ * replies. */
+bool bus_reply_address(bus_slice to, char topic[250], int32_t *partition);
+
 /* May answers go there? To no topic that carries somebody's commands or events: its name ends with BUS_REPLIES_SUFFIX. */
 bool bus_topic_takes_replies(const char *topic);
 

@@ -22,6 +22,10 @@ struct bus_follower {
     pthread_t thread;
     size_t own;        /* the first so many of the catalog are compiled in: ours to announce */
     bus_map known;     /* keys of schemas that are on the topic; values are not used */
+    pthread_mutex_t lock;
+    const bus_schema **later;  /* further ones that are written here, as they turn up */
+    size_t later_count;
+    atomic_bool news;          /* some of them have not been looked at */
     bool said;
     bool checked;      /* what is compiled in may follow what was there at the start */
     bus_admission admission;
@@ -46,9 +50,11 @@ static void learn(bus_follower *follower, const bus_record *record)
     bus_map_put(&follower->known, key, sizeof key - 1, follower); /* without memory it is announced twice: harmless */
 }
 
+static bus_status announce_later(bus_follower *follower, bus_error *err);
+
 /* Reads until BUS_CLOSED (to the end), or, following, until it is time to announce again: BUS_OK. BUS_CANCELLED when the bus
  * stops. */
-static bus_status read_on(bus_follower *follower, bus_kafka_reader *reader, bus_error *err)
+static bus_status read_on(bus_follower *follower, bus_kafka_reader *reader, bool following, bus_error *err)
 {
     const bus_clock *clock = follower->self->clock;
     int64_t again_us = bus_config_int(follower->self->config, "schema.announce.interval.ms") * 1000;
@@ -57,7 +63,10 @@ static bus_status read_on(bus_follower *follower, bus_kafka_reader *reader, bus_
         if (bus_stopping(follower->self))
             return BUS_CANCELLED;
         const bus_record *record;
-        bus_status status = bus_kafka_reader_next(reader, NEXT_MS, &record, err);
+        bus_status status = following && atomic_exchange(&follower->news, false) ? announce_later(follower, err) : BUS_OK;
+        if (status != BUS_OK)
+            return status;
+        status = bus_kafka_reader_next(reader, NEXT_MS, &record, err);
         if (status == BUS_OK)
             learn(follower, record);
         else if (status != BUS_TIMEOUT)
@@ -109,30 +118,76 @@ static bus_status check_own(const bus_follower *follower, bus_error *err)
     return BUS_OK;
 }
 
-static bus_status announce(bus_follower *follower, bus_error *err)
+static bus_status announce_one(bus_follower *follower, const bus_schema *schema, bus_error *err)
 {
     bus *self = follower->self;
     bus_outlet *outlet;
-    bus_status status = check_own(follower, err);
-    follower->checked |= status == BUS_OK;
+    size_t len;
+    const char *json = bus_schema_json(schema, &len);
+    char key[BUS_SCHEMA_KEY];
+    if (on_topic(follower, schema, key))
+        return BUS_OK;
+    bus_row row = { .topic = BUS_SCHEMAS_TOPIC, .partition = -1, .key = key, .key_len = sizeof key - 1, .value = json, .value_len = len };
+    bus_status status = bus_outlet_of(self, &outlet, err);
     if (status == BUS_OK)
-        status = bus_outlet_of(self, &outlet, err);
-    for (size_t i = 0; i < follower->own && status == BUS_OK; i++) {
-        const bus_schema *schema = bus_catalog_at(self->catalog, i);
-        size_t len;
-        const char *json = bus_schema_json(schema, &len);
-        char key[BUS_SCHEMA_KEY];
-        if (on_topic(follower, schema, key))
-            continue;
-        bus_row row = { .topic = BUS_SCHEMAS_TOPIC, .partition = -1, .key = key, .key_len = sizeof key - 1, .value = json,
-                        .value_len = len };
         status = bus_outlet_publish(outlet, &row, NULL, NULL, err);
-        if (status == BUS_OK) {
-            bus_count(&self->metrics.announced, 1);
-            bus_log(BUS_INFO, self->name, "schema_announced", "%s is on %s now", bus_schema_name(schema), BUS_SCHEMAS_TOPIC);
-        }
+    if (status == BUS_OK) {
+        bus_count(&self->metrics.announced, 1);
+        bus_log(BUS_INFO, self->name, "schema_announced", "%s is on %s now", bus_schema_name(schema), BUS_SCHEMAS_TOPIC);
     }
     return status;
+}
+
+static bus_status announce(bus_follower *follower, bus_error *err)
+{
+    bus_status status = check_own(follower, err);
+    follower->checked |= status == BUS_OK;
+    for (size_t i = 0; i < follower->own && status == BUS_OK; i++)
+        status = announce_one(follower, bus_catalog_at(follower->self->catalog, i), err);
+    return status == BUS_OK ? announce_later(follower, err) : status;
+}
+
+static const bus_schema *later_at(bus_follower *follower, size_t i)
+{
+    pthread_mutex_lock(&follower->lock);
+    const bus_schema *schema = i < follower->later_count ? follower->later[i] : NULL;
+    pthread_mutex_unlock(&follower->lock);
+    return schema;
+}
+
+/* What turns up while the process runs ends it no more: one that may not follow those that are there is told, and not announced. */
+static bus_status announce_later(bus_follower *follower, bus_error *err)
+{
+    const bus_schema *schema;
+    bus_status status = BUS_OK;
+    char key[BUS_SCHEMA_KEY];
+    for (size_t i = 0; status == BUS_OK && (schema = later_at(follower, i)); i++) {
+        bus_error why = { 0 };
+        if (on_topic(follower, schema, key))
+            continue;
+        if (may_follow(follower, schema, &why) == BUS_OK)
+            status = announce_one(follower, schema, err);
+        else
+            bus_log(BUS_ERROR, follower->self->name, "schema_incompatible", "%s; events and answers in it cannot be read by others", why.text);
+    }
+    return status;
+}
+
+bool bus_follower_add(bus_follower *follower, const bus_schema *schema)
+{
+    pthread_mutex_lock(&follower->lock);
+    size_t i = 0;
+    while (i < follower->later_count && follower->later[i] != schema)
+        i++;
+    const bus_schema **grown = i < follower->later_count ? NULL : realloc(follower->later, (i + 1) * sizeof *grown);
+    bool ok = grown || i < follower->later_count;
+    if (grown) {
+        follower->later = grown;
+        follower->later[follower->later_count++] = schema;
+        atomic_store(&follower->news, true);
+    }
+    pthread_mutex_unlock(&follower->lock);
+    return ok;
 }
 
 /* From what was read to the end, on and on: each span's end is where following begins. */
@@ -143,7 +198,7 @@ static bus_status follow(bus_follower *follower, const bus_range *ranges, size_t
                                               &reader, err);
     if (status != BUS_OK)
         return status;
-    status = read_on(follower, reader, err);
+    status = read_on(follower, reader, true, err);
     bus_kafka_reader_close(reader);
     return status;
 }
@@ -156,7 +211,7 @@ static bus_status turn(bus_follower *follower, bus_error *err)
     bus_status status = bus_kafka_reader_open(self->config, self->name, &all, 1, BUS_READ_ANY, OPEN_MS, &reader, err);
     if (status != BUS_OK)
         return status;
-    status = read_on(follower, reader, err);
+    status = read_on(follower, reader, false, err);
     size_t count = bus_kafka_reader_span_count(reader);
     bus_range *rest = calloc(count ? count : 1, sizeof *rest);
     for (size_t i = 0; rest && i < count; i++) {
@@ -214,7 +269,8 @@ bus_status bus_follower_open(bus *self, bus_follower **out, bus_error *err)
     follower->self = self;
     bus_map_init(&follower->known);
     bus_admission_init(&follower->admission);
-    while (bus_catalog_at(self->catalog, follower->own))
+    pthread_mutex_init(&follower->lock, NULL);
+    while (self->service && bus_catalog_at(self->catalog, follower->own))
         follower->own++;
     int failed = pthread_create(&follower->thread, NULL, follower_main, follower);
     if (failed) {
@@ -233,5 +289,7 @@ void bus_follower_close(bus_follower *follower)
     pthread_join(follower->thread, NULL);
     bus_map_free(&follower->known, NULL);
     bus_admission_free(&follower->admission);
+    pthread_mutex_destroy(&follower->lock);
+    free(follower->later);
     free(follower);
 }

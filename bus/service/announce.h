@@ -5,6 +5,7 @@
 #define BUS_SERVICE_ANNOUNCE_H
 
 #include "base/id.h"
+#include "codec/schema.h"
 #include "service/runner.h"
 
 /* The record key of a schema: SHA-256 of its exact text, in hex. (Before, the version 5 id of it; those are read as well.) */
@@ -13,6 +14,8 @@ void bus_schema_key(const char *json, size_t len, char out[BUS_SCHEMA_KEY]);
 
 /* Starts the thread that reads the topic into bus->catalog, announces what is missing there, and follows it. */
 bus_status bus_follower_open(bus *bus, bus_follower **out, bus_error *err);
+/* Announces one more, which is in the catalog already: soon, and again while the topic does not hold it. Any thread. */
+bool bus_follower_add(bus_follower *follower, const bus_schema *schema); /* false: no memory */
 void bus_follower_close(bus_follower *follower); /* after bus_stop; NULL is a no-op */
 
 #endif

@@ -7,8 +7,10 @@
 #include "service/outlet.h"
 #include "base/error.h"
 #include "base/id.h"
+#include "base/log.h"
 #include "base/waker.h"
 #include "codec/wire.h"
+#include "service/announce.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -209,9 +211,71 @@ static bus_status publish_row(bus *self, bus_outlet *outlet, const bus_row *row,
     return status;
 }
 
+/* ---- whoever reads an event must be able to learn its schema */
+
+static void not_announced(void *opaque, bus_status status, int32_t partition, int64_t offset, const bus_error *err)
+{
+    (void)partition;
+    (void)offset;
+    const bus *self = opaque;
+    if (status != BUS_OK)
+        bus_log(BUS_WARN, self->name, "schema_unannounced", "a schema could not be put on %s, so that events in it wait at readers that do not "
+                "have it: %s", BUS_SCHEMAS_TOPIC, err->text);
+}
+
+static bool announced(bus *self, const bus_type *type)
+{
+    for (size_t i = 0, at = (uintptr_t)type / sizeof *type; i < BUS_ANNOUNCED; i++, at++) {
+        const bus_type *there = atomic_load_explicit(&self->announced[at % BUS_ANNOUNCED], memory_order_relaxed);
+        if (there == type || !there)
+            return there != NULL;
+    }
+    return false;
+}
+
+static void note_announced(bus *self, const bus_type *type)
+{
+    for (size_t i = 0, at = (uintptr_t)type / sizeof *type; i < BUS_ANNOUNCED; i++, at++) {
+        const bus_type *none = NULL;
+        if (atomic_compare_exchange_strong(&self->announced[at % BUS_ANNOUNCED], &none, type) || none == type)
+            return;
+    }
+}
+
+bus_status bus_announce(bus *self, const char *text, bus_kafka_published done, const bus_schema **out, bus_error *err)
+{
+    size_t len = strlen(text);
+    char key[BUS_SCHEMA_KEY];
+    bus_schema *parsed;
+    bus_outlet *outlet;
+    *out = bus_catalog_text(self->catalog, text, len);
+    if (*out)
+        return BUS_OK;
+    bus_status status = bus_schema_parse(text, len, &parsed, err);
+    if (status != BUS_OK)
+        return status;
+    bus_schema_free(parsed);
+    status = bus_catalog_room(self->catalog, len, err);
+    if (status == BUS_OK)
+        status = bus_outlet_of(self, &outlet, err);
+    if (status != BUS_OK)
+        return status;
+    bus_schema_key(text, len, key);
+    bus_row row = { .topic = BUS_SCHEMAS_TOPIC, .partition = -1, .key = key, .key_len = sizeof key - 1, .value = text, .value_len = len };
+    status = bus_outlet_publish(outlet, &row, done, done ? self : NULL, err);
+    if (status == BUS_OK)
+        status = bus_catalog_add(self->catalog, text, len, err);
+    if (status == BUS_OK)
+        *out = bus_catalog_text(self->catalog, text, len);
+    return status;
+}
+
 bus_status bus_outlet_encode(bus *self, const char *topic, const bus_type *type, const void *body, bus_buf *out, bus_error *err)
 {
     const bus_stamp *stamp;
+    const bus_schema *schema;
+    if (!announced(self, type) && bus_announce(self, type->json, not_announced, &schema, NULL) == BUS_OK)
+        note_announced(self, type); /* else with the next: what is wrong with it, its encoder tells */
     bus_status status = bus_asker_stamp(self->asker, topic, type->name, type->json, &stamp, err);
     if (status != BUS_OK)
         return status;

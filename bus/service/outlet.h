@@ -3,6 +3,7 @@
 #ifndef BUS_SERVICE_OUTLET_H
 #define BUS_SERVICE_OUTLET_H
 
+#include "codec/schema.h"
 #include "kafka/publisher.h"
 #include "service/runner.h"
 
@@ -17,6 +18,10 @@ bus_status bus_outlet_flush(bus_outlet *outlet, int timeout_ms, bus_error *err);
 /* Encodes in the framing that is configured. The first event of a type on a topic waits for the schema registry, if that gives the
  * framing: see bus_asker_stamp. */
 bus_status bus_outlet_encode(bus *bus, const char *topic, const bus_type *type, const void *body, bus_buf *out, bus_error *err);
+
+/* Puts a schema on bus.schemas, unless the catalog has it: what that knows is announced, by the follower or here. It is announced first: a
+ * full queue must not make it known. `done` NULL: a failure is told by bus_flush. BUS_SCHEMA, BUS_FULL. */
+bus_status bus_announce(bus *bus, const char *text, bus_kafka_published done, const bus_schema **out, bus_error *err);
 
 /* The headers of an event's first publication, see codec/envelope.h. Values are borrowed. */
 #define BUS_EVENT_HEADERS 8

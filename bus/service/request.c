@@ -9,6 +9,7 @@
 #include "codec/wire.h"
 #include "kafka/admin.h"
 #include "kafka/reader.h"
+#include "service/announce.h"
 #include "service/outlet.h"
 #include "service/replies.h"
 #include <errno.h>
@@ -19,6 +20,7 @@
 
 #define OPEN_MS 5000
 #define NEXT_MS 100
+#define LEARN_MS 20          /* between looks for a schema that has not come yet */
 #define REPLY_BYTES (64u << 20) /* of one decoded reply */
 
 struct bus_replies {
@@ -172,6 +174,8 @@ static bus_status replies_open(bus *self, bus_replies **out, bus_error *err)
     if (status == BUS_OK && !bus_topic_takes_replies(replies->topic))
         status = bus_fail(err, BUS_INVALID, "replies.topic is '%s': its name must end with " BUS_REPLIES_SUFFIX ", services answer nowhere else",
                           replies->topic);
+    if (status == BUS_OK && !self->follower) /* without a service: what others announce was of no interest until now */
+        status = bus_follower_open(self, &self->follower, err);
     if (status == BUS_OK)
         status = choose_partition(replies, err);
     bus_range range = { .topic = replies->topic, .partition = replies->partition, .from = { BUS_EDGE_END, 0 },
@@ -269,23 +273,36 @@ static bus_status send_request(bus *self, bus_replies *replies, const char *topi
     return status;
 }
 
-/* By whichever version of its schema it was written. */
-static bus_status decode_answer(bus *self, pending *request, const bus_type *type, bus_error *err)
+/* By whichever version of its schema it was written. One that is new is announced beside its first answer: it is waited for. */
+static bus_status decode_answer(bus *self, pending *request, const bus_type *type, const struct timespec *until, bus_error *err)
 {
     bus_event *event = &request->event;
     bus_framing framing;
     bus_framing_of(event->value, event->value_len, event->headers, event->header_count, &framing);
     bus_status status = bus_asker_wait(self->asker, &framing, err);
-    return status ? status : bus_catalog_decode_framed(self->catalog, &framing, type, event->value, event->value_len, &request->arena,
-                                                       &event->body, err);
+    int64_t until_us = (int64_t)until->tv_sec * 1000000 + until->tv_nsec / 1000;
+    while (status == BUS_OK) {
+        uint64_t version = bus_catalog_version(self->catalog);
+        status = bus_catalog_decode_framed(self->catalog, &framing, type, event->value, event->value_len, &request->arena, &event->body, err);
+        if (status != BUS_MISSING || framing.kind != BUS_FRAMED_FINGERPRINT)
+            break;
+        while (bus_catalog_version(self->catalog) == version && self->clock->mono_us(self->clock) < until_us && !bus_nap(self, LEARN_MS))
+            ;
+        if (bus_catalog_version(self->catalog) != version)
+            status = BUS_OK;
+        else
+            bus_fail(err, BUS_MISSING, "it is written with schema %016" PRIx64 ", which was not on %s within the time-out", framing.fingerprint,
+                     BUS_SCHEMAS_TOPIC);
+    }
+    return status;
 }
 
-static void answer_with(bus *self, pending *request, const bus_type *reply_type, bus_answer answer, void *opaque, bus_status *status,
-                        bus_error *err)
+static void answer_with(bus *self, pending *request, const bus_type *reply_type, const struct timespec *until, bus_answer answer,
+                        void *opaque, bus_status *status, bus_error *err)
 {
     bus_event *event = &request->event;
     if (reply_type && event->value) {
-        *status = decode_answer(self, request, reply_type, err);
+        *status = decode_answer(self, request, reply_type, until, err);
         if (*status != BUS_OK) {
             bus_fail_in(err, "the answer, %s, is not read as %s", event->type_name, reply_type->name);
             return;
@@ -339,7 +356,7 @@ bus_status bus_request(bus *self, const char *topic, const bus_type *type, const
     if (status == BUS_OK)
         status = await(replies, &request, &until, timeout_ms, err);
     if (status == BUS_OK)
-        answer_with(self, &request, reply_type, answer, opaque, &status, err);
+        answer_with(self, &request, reply_type, &until, answer, opaque, &status, err);
     pthread_cond_destroy(&request.arrived);
     bus_arena_free(&request.arena);
     return status;

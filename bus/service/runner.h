@@ -46,6 +46,8 @@ typedef struct bus_process_metrics {
 } bus_process_metrics;
 extern const bus_metric bus_process_metric_table[];
 
+#define BUS_ANNOUNCED 64 /* more are looked up by their texts each time */
+
 struct bus {
     const bus_service *service;        /* NULL: a publisher without a service */
     const char *name;                  /* the service's, or "publisher" */
@@ -88,6 +90,7 @@ struct bus {
     bus_completions completions;
     pthread_mutex_t outlet_lock;
     _Atomic(bus_outlet *) outlet; /* made under the lock, then there until the end */
+    _Atomic(const bus_type *) announced[BUS_ANNOUNCED]; /* types of events published here whose schemas others can learn */
     pthread_mutex_t replies_lock;
     bus_replies *replies;
     bus_follower *follower;

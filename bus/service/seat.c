@@ -5,6 +5,7 @@
  * and waits for `held`; what must happen on the shard's own thread (open, claim, drain, close) goes there as an order.
  * While it sleeps a caller may take a turn: `visited`; the thread goes on when that is over. */
 #include "service/seat.h"
+#include "service/announce.h"
 #include "base/error.h"
 #include "base/log.h"
 #include <errno.h>
@@ -242,6 +243,16 @@ static void close_readers(bus_seat *seat)
     pthread_mutex_unlock(&seat->readers_lock);
 }
 
+/* The follower is there before the first shard. */
+static bool announce_type(void *opaque, const bus_type *type)
+{
+    bus *self = opaque;
+    const bus_schema *schema = NULL;
+    if (bus_catalog_add(self->catalog, type->json, strlen(type->json), NULL) == BUS_OK)
+        schema = bus_catalog_text(self->catalog, type->json, strlen(type->json));
+    return schema && self->follower && bus_follower_add(self->follower, schema);
+}
+
 static bus_status order_open(bus_seat *seat, bus_error *err)
 {
     bus *self = seat->bus;
@@ -260,6 +271,8 @@ static bus_status order_open(bus_seat *seat, bus_error *err)
         .limits = self->limits,
         .cache_bytes = bus_config_int(self->config, "store.cache.bytes"),
         .init = self->init,
+        .announce = announce_type,
+        .announce_opaque = self,
         .wake = wake,
         .wake_opaque = seat,
     };

@@ -9,32 +9,6 @@
 #include <bus/value.h>
 #include <string.h>
 
-/* What the catalog knows is announced: by the follower, or here. It is announced first: a full queue must not make it known. */
-static bus_status learn(bus *self, const char *text, const bus_schema **out, bus_error *err)
-{
-    size_t len = strlen(text);
-    char key[BUS_SCHEMA_KEY];
-    bus_schema *parsed;
-    *out = bus_catalog_text(self->catalog, text, len);
-    if (*out)
-        return BUS_OK;
-    bus_status status = bus_schema_parse(text, len, &parsed, err);
-    if (status != BUS_OK)
-        return status;
-    bus_schema_free(parsed);
-    status = bus_catalog_room(self->catalog, len, err);
-    if (status != BUS_OK)
-        return status;
-    bus_schema_key(text, len, key);
-    bus_raw record = { .topic = BUS_SCHEMAS_TOPIC, .key = key, .key_len = sizeof key - 1, .value = text, .value_len = len };
-    status = bus_publish_raw(self, &record, NULL, NULL, err);
-    if (status == BUS_OK)
-        status = bus_catalog_add(self->catalog, text, len, err);
-    if (status == BUS_OK)
-        *out = bus_catalog_text(self->catalog, text, len);
-    return status;
-}
-
 bus_status bus_publish_value(bus *self, const char *topic, const char *schema_text, const void *key, size_t key_len,
                              struct avro_value *value, bus_done done, void *opaque, bus_error *err)
 {
@@ -44,7 +18,7 @@ bus_status bus_publish_value(bus *self, const char *topic, const char *schema_te
     bus_buf bytes;
     if (!topic || !schema_text || !value)
         return bus_fail(err, BUS_INVALID, "bus_publish_value needs a topic, a schema and a value");
-    bus_status status = learn(self, schema_text, &schema, err);
+    bus_status status = bus_announce(self, schema_text, NULL, &schema, err);
     if (status == BUS_OK)
         status = bus_asker_stamp(self->asker, topic, bus_schema_name(schema), bus_schema_json(schema, NULL), &stamp, err);
     if (status != BUS_OK)

@@ -9,6 +9,7 @@
 
 #define HOP_REST 96 /* of bus-hop, beside the names of service and topic */
 #define OWN_HEADERS 10 /* of an event, at most: those of build(), and what the hop adds */
+#define REPLY_TOLD_US 60000000
 #define CONTENT_TYPE "application/avro"
 
 int32_t bus_partitions_of(bus_shard *shard, const char *topic)
@@ -115,10 +116,20 @@ static bus_status encode(bus_tx *tx, const char *topic, const bus_type *type, co
     return status ? status : bus_wire_encode_with(type, stamp->framing, sizeof stamp->framing, body, &shard->scratch, err);
 }
 
+/* What is declared is announced when the process starts; of others, replies above all, others must learn the schema as well. */
+static void announce(bus_shard *shard, const bus_type *type, const char *topic)
+{
+    if (!topic || !shard->options.announce || bus_map_get(&shard->announced, &type, sizeof type))
+        return;
+    if (shard->options.announce(shard->options.announce_opaque, type))
+        bus_map_put(&shard->announced, &type, sizeof type, shard); /* else again with the next */
+}
+
 static bus_status build(bus_tx *tx, const bus_type *type, const void *body, const bus_emit_options *options, outgoing *out,
                         bus_error *err)
 {
     bus_shard *shard = tx->shard;
+    announce(shard, type, options->topic);
     out->topic = options->topic ? options->topic : bus_router_topic_of(shard->options.router, type);
     if (!out->topic)
         return bus_fail(err, BUS_INVALID, "%s is not declared in the `emits` of service %s", bus_type_name(type), shard->name);
@@ -209,30 +220,60 @@ bus_status bus_emit(bus_tx *tx, const bus_type *type, const char *key, const voi
     return bus_send(tx, type, body, &options);
 }
 
+/* Whoever asks names the place: those that are there stay, so there may be only so many. */
+static bool takes_one_more(bus_shard *shard, const char *topic, int32_t partition)
+{
+    return bus_destination_known(shard->store, topic, partition) ||
+           bus_destination_count(shard->store) < (size_t)shard->options.limits.reply_places;
+}
+
+static bool reply_place(const bus_tx *tx, char topic[250], int32_t *partition)
+{
+    return tx->delivery && bus_reply_address(tx->delivery->envelope.reply_to, topic, partition) &&
+           takes_one_more(tx->shard, topic, *partition);
+}
+
+bool bus_reply_wanted(const bus_tx *tx)
+{
+    char topic[250];
+    int32_t partition;
+    return reply_place(tx, topic, &partition);
+}
+
+/* Nobody is answered: the event is handled all the same, for it is not its handler's fault, nor that of those behind it. */
+static bus_status no_reply(bus_tx *tx)
+{
+    bus_shard *shard = tx->shard;
+    bus_slice to = tx->delivery->envelope.reply_to;
+    char topic[250];
+    int32_t partition;
+    bus_count(&shard->metrics.replies_unsent, 1);
+    if (!to.at || (shard->reply_told_us && shard->now_us - shard->reply_told_us < REPLY_TOLD_US))
+        return BUS_OK;
+    shard->reply_told_us = shard->now_us;
+    if (bus_reply_address(to, topic, &partition))
+        bus_log(BUS_WARN, shard->where, "reply_unsent", "event %.100s of %s asks for its reply on %s/%d, and this store has written to %d "
+                "partitions already: raise replies.destinations.max. Told once a minute", tx->delivery->event.id,
+                tx->delivery->event.topic, topic, partition, shard->options.limits.reply_places);
+    else
+        bus_log(BUS_WARN, shard->where, "reply_unsent", "event %.100s of %s asks for its reply at a place where none can go: bus-reply-to is "
+                "<topic>/<partition>, and the topic's name ends with " BUS_REPLIES_SUFFIX ". It is handled and not answered. Told once a "
+                "minute", tx->delivery->event.id, tx->delivery->event.topic);
+    return BUS_OK;
+}
+
 bus_status bus_reply(bus_tx *tx, const bus_type *type, const void *body)
 {
+    char topic[250];
+    int32_t partition;
     if (tx->error.status)
         return tx->error.status;
-    bus_slice to = tx->delivery ? tx->delivery->envelope.reply_to : (bus_slice){ 0 };
-    const char *slash = to.at ? memrchr(to.at, '/', to.len) : NULL;
-    char topic[256], number[12];
-    size_t n = slash ? (size_t)(slash - to.at) : 0, m = slash ? to.len - n - 1 : 0;
-    char *end = number;
-    long partition = -1;
-    if (n > 0 && n < sizeof topic && m > 0 && m < sizeof number) {
-        memcpy(topic, to.at, n);
-        topic[n] = 0;
-        memcpy(number, slash + 1, m);
-        number[m] = 0;
-        partition = strtol(number, &end, 10);
-    }
-    if (partition < 0 || *end)
-        return stick(tx, bus_fail(&tx->error, BUS_INVALID, "the event asks for no reply: it has no usable bus-reply-to header"));
-    if (!bus_topic_takes_replies(topic)) /* whoever asks names it */
-        return stick(tx, bus_fail(&tx->error, BUS_INVALID, "the event asks for its reply on '%.200s': replies go to topics whose names "
-                                  "end with " BUS_REPLIES_SUFFIX " only; the requester must set its replies.topic so", topic));
+    if (!tx->delivery)
+        return stick(tx, bus_fail(&tx->error, BUS_INVALID, "bus_reply outside a delivery: there is no event to answer"));
+    if (!reply_place(tx, topic, &partition))
+        return no_reply(tx);
     const bus_event *event = &tx->delivery->event;
-    bus_emit_options options = { .topic = topic, .key = event->key, .key_len = event->key_len, .partition = (int32_t)partition,
+    bus_emit_options options = { .topic = topic, .key = event->key, .key_len = event->key_len, .partition = partition,
                                  .explicit_partition = true,
                                  .correlation = *event->correlation ? event->correlation : event->id };
     return bus_send(tx, type, body, &options);

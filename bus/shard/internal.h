@@ -199,6 +199,8 @@ struct bus_shard {
     bus_shard_lane *lane; size_t lane_count;
     size_t next_lane;               /* round robin */
     bool raised, looked, claimed, attached;
+    bus_map announced;              /* addresses of types that are not declared and whose schemas others can learn */
+    int64_t reply_told_us;
     bus_map output_partitions;      /* topic -> count + 1, as a pointer */
     char commit_metadata[80];
 

@@ -35,6 +35,7 @@ const bus_metric bus_shard_metric_table[] = {
     COUNTER(ignored, "bus_ignored_total", "Records on retry and redrive topics that are not the bus's, passed over."),
     COUNTER(letters_forgotten, "bus_letters_forgotten_total", "Resolved and discarded letters that left the store by age or number."),
     COUNTER(forged, "bus_forged_total", "Records that are not signed as hop.verify demands: alarm if it grows."),
+    COUNTER(replies_unsent, "bus_replies_unsent_total", "Answers that were not sent: the event asked for none, or named no place where one can go."),
     COUNTER(checkpoints, "bus_checkpoints_total", "WAL checkpoints."),
     GAUGE(outbox_rows, "bus_outbox_rows", "Rows not yet acknowledged by Kafka.", 1),
     GAUGE(outbox_bytes, "bus_outbox_bytes", "Their bytes.", 1),

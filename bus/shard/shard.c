@@ -82,6 +82,7 @@ static bus_shard *allocate(const bus_shard_options *options)
     bus_buf_init(&shard->scratch, 0);
     bus_buf_init(&shard->headers_scratch, 0);
     bus_map_init(&shard->output_partitions);
+    bus_map_init(&shard->announced);
     bus_map_init(&shard->jobs_by_key);
     bus_map_init(&shard->heads);
     bus_backoff_init(&shard->store_backoff, 100, 10000, (uint64_t)options->index + 7);
@@ -149,6 +150,7 @@ void bus_shard_close(bus_shard *shard)
     BUS_FAILPOINT("closed");
     bus_lock_free(shard->lock);
     bus_map_free(&shard->output_partitions, NULL);
+    bus_map_free(&shard->announced, NULL);
     bus_arena_free(&shard->arena);
     bus_buf_free(&shard->scratch);
     bus_buf_free(&shard->headers_scratch);

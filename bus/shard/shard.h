@@ -39,6 +39,7 @@ typedef struct bus_limits {
     int64_t commit_interval_ms;
     int64_t seen_most, marks_most; /* for bus_store_options */
     const bus_keys *keys;       /* to sign and verify with; NULL: none. Whoever sets it keeps it */
+    int reply_places;           /* destinations of this store, past which no further one is answered */
 } bus_limits;
 void bus_limits_of(const bus_config *config, bus_limits *out);
 
@@ -68,6 +69,9 @@ typedef struct bus_shard_options {
     const char *vfs, *synchronous; /* see store.h */
     bus_fates *fates;           /* of a rebuild; NULL otherwise */
     bool init;                  /* --init: a new store may be made although the group's commits name another */
+    /* A type that is written and not declared: others must learn its schema. Does not block. False: ask again. NULL: nobody need know. */
+    bool (*announce)(void *opaque, const bus_type *type);
+    void *announce_opaque;
     void (*wake)(void *opaque); /* from any thread: the shard has something to do */
     void *wake_opaque;
 } bus_shard_options;

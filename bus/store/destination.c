@@ -70,6 +70,14 @@ bus_destination *bus_destination_of(bus_store *store, const char *topic, int32_t
     return known ? known : make(store, (int64_t)table->all.count + 1, topic, partition, 1, err);
 }
 
+bool bus_destination_known(bus_store *store, const char *topic, int32_t partition)
+{
+    return bus_store_compose(store, "", 0, topic, partition) &&
+           bus_map_get(&store->destinations.by_name, store->scratch.data, store->scratch.len) != NULL;
+}
+
+size_t bus_destination_count(const bus_store *store) { return store->destinations.all.count; }
+
 bus_destination *bus_destination_by_id(bus_store *store, int64_t id)
 {
     bus_tables_destination *table = &store->destinations;

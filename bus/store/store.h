@@ -100,6 +100,8 @@ typedef struct bus_destination {
 /* Finds or makes it; NULL: see err. Stable address while the store is open (one made in a rolled back transaction stays,
  * with next_seq back at 1). A destination's seq starts at 1 with each incarnation. */
 bus_destination *bus_destination_of(bus_store *store, const char *topic, int32_t partition, bus_error *err);
+bool bus_destination_known(bus_store *store, const char *topic, int32_t partition); /* has it been made? */
+size_t bus_destination_count(const bus_store *store);
 bus_destination *bus_destination_by_id(bus_store *store, int64_t id); /* NULL: none */
 
 /* ---- outbox(id, destination, incarnation, seq, event_id, key, value, headers, at, state, error) */

@@ -26,6 +26,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (one.len == 0 || bus_envelope_read(&one, 1, &again, &err) != BUS_OK || again.hop.seq != envelope.hop.seq)
             abort();
     }
+    char topic[250];
+    int32_t partition;
+    if (bus_reply_address((bus_slice){ (const char *)data, size }, topic, &partition) && (partition < 0 || !bus_topic_takes_replies(topic)))
+        abort();
     size_t count = bus_headers_unpack(data, size, headers, 32);
     if (count == SIZE_MAX)
         return 0;

@@ -46,6 +46,19 @@ static void note(bus_tx *tx, const char *name, size_t len)
     }
 }
 
+/* A later version than anybody else here was built with: with a further field, which has a default. */
+typedef struct newer_release { bus_string order_id, sku, note; } newer_release;
+static const char newer_json[] = "{\"type\":\"record\",\"name\":\"inventory.ReleaseStock\",\"fields\":[{\"name\":\"order_id\",\"type\":\"string\"},"
+                                 "{\"name\":\"sku\",\"type\":\"string\"},{\"name\":\"note\",\"type\":\"string\",\"default\":\"\"}]}";
+static const bus_shape newer_text = { .kind = BUS_KIND_STRING, .wire = BUS_KIND_STRING, .size = sizeof(bus_string), .least = 1 };
+static const bus_field newer_fields[] = { { "order_id", &newer_text, offsetof(newer_release, order_id) },
+                                          { "sku", &newer_text, offsetof(newer_release, sku) },
+                                          { "note", &newer_text, offsetof(newer_release, note) } };
+static const bus_shape newer_shape = { .kind = BUS_KIND_RECORD, .wire = BUS_KIND_RECORD, .size = sizeof(newer_release), .least = 3, .count = 3,
+                                       .name = "inventory.ReleaseStock", .fields = newer_fields };
+static bus_schema *newer_schema;
+static bus_type newer_type;
+
 static bus_verdict on_release(bus_tx *tx, const bus_event *event, void *shard)
 {
     (void)shard;
@@ -53,6 +66,8 @@ static bus_verdict on_release(bus_tx *tx, const bus_event *event, void *shard)
     note(tx, body->sku.at, body->sku.len);
     if (body->sku.len == 3 && memcmp(body->sku.at, "ask", 3) == 0)
         bus_reply(tx, &inventory_ReleaseStock_type, &(inventory_ReleaseStock){ .order_id = body->order_id, .sku = bus_str("told") });
+    if (body->sku.len == 5 && memcmp(body->sku.at, "newer", 5) == 0)
+        bus_reply(tx, &newer_type, &(newer_release){ .order_id = body->order_id, .sku = bus_str("told"), .note = bus_str("new") });
     return BUS_DONE;
 }
 
@@ -87,6 +102,11 @@ static int set_up(void **state)
     free(needs);
     bus_router_free(router);
     config = bus_config_new();
+    if (bus_schema_parse(newer_json, strlen(newer_json), &newer_schema, NULL))
+        return -1;
+    newer_type = (bus_type){ .layout = BUS_TYPE_LAYOUT, .name = "inventory.ReleaseStock", .json = newer_json,
+                             .canonical = bus_schema_canonical(newer_schema), .fingerprint = bus_schema_fingerprint(newer_schema),
+                             .shape = &newer_shape };
     return bus_config_set(config, "bootstrap.servers", bus_kafka_broker_address(broker), NULL) ||
            bus_config_set(config, "data.dir", data, NULL) || bus_config_set(config, "retry.tiers", "1s", NULL);
 }
@@ -96,6 +116,7 @@ static int tear_down(void **state)
     (void)state;
     char command[100];
     bus_config_free(config);
+    bus_schema_free(newer_schema);
     bus_kafka_broker_close(broker);
     snprintf(command, sizeof command, "rm -rf %s", data);
     return system(command);
@@ -299,6 +320,35 @@ static void a_request_is_answered_in_another_version(void **state)
     assert_string_equal(answer, "o-8 told");
     bus_close(self);
     bus_schema_free(schema);
+}
+
+/* Neither the question's version nor the answer's is declared by the service, and the asker has no service: all is learned meanwhile. */
+static void versions_that_nobody_declares_are_learned(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    char answer[100] = "";
+    bus *self = open_desk(), *asker = NULL;
+    assert_int_equal(bus_config_set(config, "replies.topic", "desk.replies", &err), BUS_OK);
+    if (bus_open(NULL, config, &asker, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    inventory_ReleaseStock body = { .order_id = bus_str("o-9"), .sku = bus_str("newer") };
+    if (bus_request(asker, "desk.commands", &inventory_ReleaseStock_type, "o-9", 3, &body, &inventory_ReleaseStock_type, 20000, keep_answer,
+                    answer, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    assert_string_equal(answer, "o-9 told");
+    bus_schema *schema = NULL;
+    assert_int_equal(bus_schema_parse(other_json, strlen(other_json), &schema, &err), BUS_OK);
+    const bus_type other = { .layout = BUS_TYPE_LAYOUT, .name = "inventory.ReleaseStock", .json = other_json,
+                             .canonical = bus_schema_canonical(schema), .fingerprint = bus_schema_fingerprint(schema), .shape = &other_shape };
+    other_release question = { .order_id = bus_str("o-10"), .sku = bus_str("ask") };
+    if (bus_request(asker, "desk.commands", &other, "o-10", 4, &question, &inventory_ReleaseStock_type, 20000, keep_answer, answer, &err) != BUS_OK)
+        fail_msg("%s", err.text);
+    assert_string_equal(answer, "o-10 told");
+    bus_close(asker);
+    bus_close(self);
+    bus_schema_free(schema);
+    assert_int_equal(bus_config_set(config, "replies.topic", "", &err), BUS_OK);
 }
 
 static void readiness_and_metrics_are_told(void **state)
@@ -544,6 +594,7 @@ int main(void)
         cmocka_unit_test(completions_come_by_the_descriptor),
         cmocka_unit_test(a_request_is_answered),
         cmocka_unit_test(a_request_is_answered_in_another_version),
+        cmocka_unit_test(versions_that_nobody_declares_are_learned),
         cmocka_unit_test(values_of_another_version_are_handled),
         cmocka_unit_test(readiness_and_metrics_are_told),
         cmocka_unit_test(a_crowd_is_served),

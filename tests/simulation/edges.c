@@ -582,8 +582,48 @@ static void who_asks_cannot_have_the_answer_written_anywhere(void **state)
     scene_pass(s, 60000);
     assert_string_equal(scene_topic(s, "far.replies"), "answer");
     assert_string_equal(scene_topic(s, "payment.commands"), "");
-    assert_string_equal(scene_effects(s), "a");
-    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter WHERE state = 1"), 2);
+    assert_string_equal(scene_effects(s), "a b c"); /* the event is not to blame, nor are those behind it */
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter"), 0);
+    assert_int_equal(COUNTER(s, replies_unsent), 2);
+}
+
+static void a_question_without_an_address_is_handled(void **state)
+{
+    static const char *const wrong[] = { "", "/", "x.replies", "x.replies/", "x.replies/-1", "x.replies/1x", "x.replies/ 1", "x.replies/4294967296",
+                                         "x y.replies/0", "x/y.replies/0", ".replies/99999999999999999999" };
+    scene *s = *state;
+    char key[8], text[32];
+    scene_send(s, "in", "k", "a0 answer");
+    scene_send(s, "in", "k", "b0");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        snprintf(key, sizeof key, "k%zu", i);
+        snprintf(text, sizeof text, "w%zu answer", i);
+        ask_from(s, key, text, wrong[i]);
+    }
+    scene_pass(s, 60000);
+    assert_string_equal(scene_effects(s), "a0 b0 w0 w1 w2 w3 w4 w5 w6 w7 w8 w9 w10");
+    assert_int_equal(COUNTER(s, replies_unsent), 12);
+    assert_int_equal(COUNTER(s, retried), 0);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox"), 0);
+}
+
+static void who_asks_cannot_make_destinations_without_end(void **state)
+{
+    scene *s = *state;
+    scene_stop(s);
+    s->options.limits.reply_places = 3;
+    scene_start(s);
+    assert_int_equal(bus_memory_topic(s->cluster, "far.replies", 8), BUS_OK);
+    for (int i = 0; i < 8; i++) {
+        char key[8], text[32], to[32];
+        snprintf(key, sizeof key, "k%d", i);
+        snprintf(text, sizeof text, "a%d answer", i);
+        snprintf(to, sizeof to, "far.replies/%d", i % 4);
+        ask_from(s, key, text, to);
+    }
+    scene_pass(s, 60000);
+    assert_int_equal(COUNTER(s, replies_unsent), 2); /* both of the fourth */
+    assert_string_equal(scene_effects(s), "a0 a1 a2 a3 a4 a5 a6 a7");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
@@ -632,6 +672,8 @@ int main(void)
         TEST(steps_run_alone_after_a_death_among_several),
         TEST(a_lane_that_is_given_up_starts_no_step),
         TEST(a_step_waits_a_moment_for_those_that_are_out),
+        TEST(a_question_without_an_address_is_handled),
+        TEST(who_asks_cannot_make_destinations_without_end),
         TEST(who_asks_cannot_have_the_answer_written_anywhere),
         TEST(an_answer_that_no_topic_takes_holds_nothing_for_ever),
     };

@@ -57,9 +57,15 @@ typedef struct bus_emit_options {
 } bus_emit_options;
 bus_status bus_send(bus_tx *tx, const bus_type *type, const void *body, const bus_emit_options *options);
 
-/* Answers the event being handled, to the partition its requester named (see bus_request). BUS_INVALID
- * if the event asks for no reply, or for one on a topic whose name does not end with ".replies". Sticky. */
+/* Answers the event being handled, to the partition its requester named (see bus_request). BUS_OK, and nothing
+ * is sent, if the event asks for no reply, or names no place for it that can be used: see bus_reply_wanted.
+ * BUS_INVALID outside a delivery, or if the body breaks its schema; sticky. */
 bus_status bus_reply(bus_tx *tx, const bus_type *type, const void *body);
+
+/* Does the event being handled ask for a reply, at a place where one can go? That is `bus-reply-to:
+ * <topic>/<partition>` with a topic whose name ends with ".replies". A handler that need not answer can spare
+ * the work. */
+bool bus_reply_wanted(const bus_tx *tx);
 
 /* Emits `body` at `due` (ms since the epoch, compare bus_now) unless cancelled. `name` identifies it
  * within the shard; scheduling a name again replaces it. Sticky. */
