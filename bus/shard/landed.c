@@ -11,13 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME 800
-
 typedef struct landed_row { int64_t id; uint32_t place; bool met; } landed_row;
 
 struct bus_landed {
     bus_store *store;
-    bus_landed_by by;
     size_t most;
     bus_map names;     /* what names a record -> its row's index + 1 */
     landed_row *row;   /* in id order */
@@ -32,24 +29,8 @@ struct bus_landed {
 
 /* ---- what names a record */
 
-/* The event's id; of a letter's record, which letter and what became of it, for all of them bear the id of the event. */
-static size_t name_by_event(const bus_record *record, char out[NAME])
-{
-    const bus_header *found = NULL;
-    for (size_t i = 0; i < record->header_count; i++) {
-        bool letter = strcmp(record->headers[i].name, BUS_HEADER_LETTER) == 0;
-        if (record->headers[i].value && (letter || strcmp(record->headers[i].name, BUS_HEADER_ID) == 0))
-            found = &record->headers[i];
-        if (letter)
-            break;
-    }
-    if (!found || found->len > 400)
-        return 0;
-    return (size_t)snprintf(out, NAME, "%s/%" PRId32 " %.*s", record->topic, record->partition, (int)found->len, (const char *)found->value);
-}
-
 /* All that is sent, and where it stands. What has no hop was not sent by an outbox. */
-static size_t name_by_record(bus_landed *landed, const bus_record *record, char out[NAME])
+static size_t name_of(bus_landed *landed, const bus_record *record, char out[BUS_ID_TEXT])
 {
     char shape[64];
     bool hop = false;
@@ -66,11 +47,6 @@ static size_t name_by_record(bus_landed *landed, const bus_record *record, char 
                          { record->value, record->value ? record->value_len : 0 }, { landed->packed.data, landed->packed.len } };
     bus_id_of(parts, 5, out);
     return BUS_ID_TEXT - 1;
-}
-
-static size_t name_of(bus_landed *landed, const bus_record *record, char out[NAME])
-{
-    return landed->by == BUS_LANDED_EVENT ? name_by_event(record, out) : name_by_record(landed, record, out);
 }
 
 /* ---- the outbox */
@@ -116,7 +92,7 @@ static size_t place_of(bus_landed *landed, const bus_outbox_row *row)
 static bool note_row(const bus_outbox_row *row, void *opaque)
 {
     bus_landed *landed = opaque;
-    char name[NAME];
+    char name[BUS_ID_TEXT];
     size_t place = place_of(landed, row), len = 0;
     size_t count = bus_headers_count(row->headers, row->headers_len);
     bus_header *headers = place < SIZE_MAX && count < SIZE_MAX ? calloc(count + 1, sizeof *headers) : NULL;
@@ -136,7 +112,7 @@ static bool note_row(const bus_outbox_row *row, void *opaque)
     return !landed->nomem;
 }
 
-bus_landed *bus_landed_new(bus_store *store, bus_landed_by by, size_t most, bus_error *err)
+bus_landed *bus_landed_new(bus_store *store, size_t most, bus_error *err)
 {
     bus_landed *landed = calloc(1, sizeof *landed);
     if (!landed) {
@@ -144,7 +120,6 @@ bus_landed *bus_landed_new(bus_store *store, bus_landed_by by, size_t most, bus_
         return NULL;
     }
     landed->store = store;
-    landed->by = by;
     landed->most = most;
     bus_map_init(&landed->names);
     bus_map_init(&landed->known);
@@ -181,7 +156,7 @@ size_t bus_landed_places(bus_landed *landed, bus_look **out)
 
 bool bus_landed_meet(bus_landed *landed, const bus_record *record)
 {
-    char name[NAME];
+    char name[BUS_ID_TEXT];
     size_t len = name_of(landed, record, name);
     if (landed->nomem)
         return false;
@@ -191,7 +166,7 @@ bool bus_landed_meet(bus_landed *landed, const bus_record *record)
     return true;
 }
 
-bus_status bus_landed_delete(bus_landed *landed, bool in_order, size_t *count, bus_error *err)
+bus_status bus_landed_delete(bus_landed *landed, size_t *count, bus_error *err)
 {
     *count = 0;
     size_t n = 0;
@@ -200,7 +175,7 @@ bus_status bus_landed_delete(bus_landed *landed, bool in_order, size_t *count, b
     bus_status status = ids && over ? BUS_OK : bus_fail_nomem(err);
     for (size_t i = 0; status == BUS_OK && i < landed->count; i++) {
         const landed_row *row = &landed->row[i];
-        over[row->place] |= in_order && !row->met;
+        over[row->place] |= !row->met;
         if (row->met && !over[row->place])
             ids[n++] = row->id;
     }

@@ -37,7 +37,7 @@ void bus_relay_look(bus_shard *shard)
     size_t gone = 0;
     if (!depth.rows || !limits->look_ms || !transport->ops->look)
         return;
-    bus_landed *landed = bus_landed_new(shard->store, BUS_LANDED_RECORD, (size_t)limits->in_flight + ACKED_ROWS, &err);
+    bus_landed *landed = bus_landed_new(shard->store, (size_t)limits->in_flight + ACKED_ROWS, &err);
     size_t count = landed ? bus_landed_places(landed, &places) : 0;
     for (size_t i = 0; i < count; i++)
         places[i].since_ms -= LOOK_SLACK_MS;
@@ -45,7 +45,7 @@ void bus_relay_look(bus_shard *shard)
                                : BUS_NOMEM;
     if (status == BUS_OK) {
         tell_unseen(shard, places, count);
-        status = bus_landed_delete(landed, true, &gone, &err);
+        status = bus_landed_delete(landed, &gone, &err);
     }
     bus_landed_free(landed);
     bus_count(&shard->metrics.landed, gone);
