@@ -2,6 +2,7 @@
  * The `bus` command: finds the subcommand, reads configuration, runs it. */
 #include "cli/cli.h"
 #include "base/clock.h"
+#include "base/stdio.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -289,6 +290,7 @@ int main(int argc, char **argv)
     cli c = { 0 };
     int words;
 
+    bus_stdio_hold();
     if (argc < 2) {
         cli_overview(stderr);
         return CLI_USAGE;

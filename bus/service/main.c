@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * bus_service_main: the whole main of a service program. The one place that prints, reads argv and takes signals. */
 #include "base/config.h"
+#include "base/stdio.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "kafka/transport.h"
@@ -229,6 +230,7 @@ int bus_service_main(int argc, char **argv, const bus_service *service)
     bus_args args = { 0 };
     bus_error err = { 0 };
     bus_buf page;
+    bus_stdio_hold();
     bus_config *config = bus_config_new();
     if (!config) {
         fputs("no memory\n", stderr);

@@ -3,11 +3,12 @@
 """What readers that are not of the bus see on its topics, on a real Kafka."""
 import collections
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 import lab  # noqa: E402
-from lab import check, equal, eventually, keyed, test  # noqa: E402
+from lab import BUS, check, equal, eventually, keyed, test  # noqa: E402
 
 KEYS = [f"k{i}" for i in range(16)]
 ROUNDS, EACH = 6, 1500
@@ -49,6 +50,22 @@ def without_looking_they_see_it_twice(lab):
     """The control: so it was before, and so it is where the topics may not be read."""
     killed(lab, "twice", outbox__look__timeout__ms=0)
     check(repeats(lab.service("twice")) > 0, "rows were under way at the kills")
+
+
+@test
+def programs_hold_their_first_descriptors(lab):
+    """Started with 0 to 2 closed: nothing else takes their place, where it would get what is printed."""
+    s = lab.service("closed").make_topics()
+
+    def close():
+        os.closerange(0, 3)
+    for command in ([s.program, *s.arguments(status__port=s.port)], [BUS, "consume", "closed.events", "--follow", "-b", lab.kafka.servers]):
+        process = lab.own(subprocess.Popen(command, env=s.environment, preexec_fn=close))
+        place = f"/proc/{process.pid}/fd"
+        eventually("it has more open than those", 20, lambda: len(os.listdir(place)) > 6)
+        equal([os.readlink(f"{place}/{fd}") for fd in range(3)], ["/dev/null"] * 3, f"first descriptors of {command[0]}")
+        process.terminate()
+        process.wait(30)
 
 
 if __name__ == "__main__":
