@@ -226,7 +226,11 @@ static void letter_json(const bus_dead *dead, bus_buf *out)
     bus_buf_printf(out, ",\"first_failed\":\"%s\"", bus_time_text(dead->first_failed, time));
     bus_buf_printf(out, ",\"last_failed\":\"%s\",\"original\":{\"topic\":", bus_time_text(dead->last_failed, time));
     bus_buf_json(out, dead->topic, strlen(dead->topic));
-    bus_buf_printf(out, ",\"partition\":%" PRId32 ",\"offset\":%" PRId64 "}", dead->partition, dead->offset);
+    bus_buf_printf(out, ",\"partition\":%" PRId32 ",\"offset\":%" PRId64 "},\"replay\":", dead->partition, dead->offset);
+    if (*dead->replay)
+        bus_buf_json(out, dead->replay, strlen(dead->replay));
+    else
+        bus_buf_text(out, "null");
     history_json(dead, out);
 }
 
@@ -251,6 +255,10 @@ static void letter_text(const cli *c, const bus_dead *dead, bus_buf *out)
     cli_clean(out, dead->type, strlen(dead->type));
     bus_buf_byte(out, ' ');
     cli_clean(out, dead->event_id, strlen(dead->event_id));
+    if (*dead->replay) {
+        bus_buf_text(out, "\n  a copy    sent by bus replay, run ");
+        cli_clean(out, dead->replay, strlen(dead->replay));
+    }
     bus_buf_text(out, "\n  from      ");
     cli_clean(out, dead->topic, strlen(dead->topic));
     bus_buf_printf(out, "/%" PRId32 " @ %" PRId64 "\n  attempts  %" PRId64 ", first failed %s, last %s\n  error     ", dead->partition,

@@ -135,13 +135,18 @@ static int send_and_wait(job *j)
     bus_status status = bus_redrive(j->dlq, c->config, j->kind, cli_value(c, "reason"), by, j->outcomes, j->count, c->timeout_ms,
                                     &watch.watch, &err);
     cli_watch_end(&watch);
+    const char *stopped = NULL;
+    for (size_t i = 0; i < j->count; i++)
+        stopped = j->outcomes[i].sent && j->outcomes[i].stopped ? j->outcomes[i].dead->service : stopped;
     if (status == BUS_OK && j->wait_ms) {
         cli_watch_begin(c, &watch, "waiting for the outcome");
         status = bus_dlq_follow(j->dlq, j->wait_ms, enough, j, &watch.watch, &err);
         cli_watch_end(&watch);
     }
     int code = cli_print(c, table_of(j, false), code_of(j));
-    if (status == BUS_OK && j->wait_ms && !enough(j))
+    if (stopped && !enough(j))
+        cli_note(c, "no process of %s runs: the commands wait in %s.redrive until one does", stopped, stopped);
+    else if (status == BUS_OK && j->wait_ms && !enough(j))
         cli_note(c, "not everything is through yet; bus dlq list --letters --state all shows how it goes on (is the service running?)");
     return status == BUS_OK ? code : cli_fail(c, &err);
 }
@@ -197,7 +202,9 @@ const cli_command cli_dlq_redrive = {
     .summary = "send dead letters to their service again",
     .text = "A redriven event runs as if it had just come: in its key's order, once, with all its attempts. The outcome\n"
             "is read back from <service>.dlq: resolved, failed again, or accepted (not yet through). A letter that is\n"
-            "no longer open is answered \"already\"; giving a command twice does no harm. If an event mends the cause,\n"
+            "no longer open is answered \"already\"; giving a command twice does no harm. What failed as a copy of bus replay\n"
+            "stays one: what it emits is dropped again. A service that nobody runs is told; if its group is gone altogether\n"
+            "(renamed?) nothing is sent. If an event mends the cause,\n"
             "let the service handle it first: bus lag SERVICE --max 0 tells.",
     .options = options,
     .examples = "  bus dlq redrive 3f1c9a52\n"

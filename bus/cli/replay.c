@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "cli/select.h"
+#include "base/clock.h"
+#include "ops/dlq.h"
 #include "ops/range.h"
 #include "ops/replay.h"
 
@@ -11,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const cli_option options[] = {
     { "to-service", 0, "NAME", "only this service sees the copies; it must read SOURCE" },
@@ -23,6 +26,8 @@ static const cli_option options[] = {
     { "type", 't', "NAME", "only events of this type" },
     { "rate", 0, "N[/s]", "at most N events a second" },
     { "reason", 'r', "TEXT", "why; kept with the copies to a service" },
+    { "max-failures", 0, "N", "to a service: N copies that fail in a shard end the run there (1; 0: no bound)" },
+    { "wait", 'w', "TIME", "to a service: how long to wait until it has taken them all (10s; 0: not at all)" },
     { "dry-run", 0, NULL, "read and count, send nothing" },
     { NULL, 0, NULL, NULL }
 };
@@ -42,7 +47,7 @@ static bool parse_rate(const cli *c, int64_t *out)
     return true;
 }
 
-static int parse(const cli *c, bus_replay *replay)
+static int parse(const cli *c, bus_replay *replay, int64_t *wait_ms)
 {
     bus_error err = { 0 };
     const char *from = cli_value(c, "from"), *to = cli_value(c, "to");
@@ -74,14 +79,59 @@ static int parse(const cli *c, bus_replay *replay)
     replay->key_len = replay->key ? strlen(replay->key) : 0;
     replay->reason = cli_value(c, "reason");
     replay->dry_run = cli_flag(c, "dry-run");
+    int64_t most = 1;
+    if (!cli_int(c, "max-failures", 0, 1000000, &most) || !cli_duration(c, "wait", wait_ms))
+        return CLI_USAGE;
+    replay->most_failures = (int)most;
     replay->timeout_ms = c->timeout_ms;
     return replay->reason && strlen(replay->reason) > 500 ? cli_failf(c, CLI_USAGE, "a reason has at most 500 bytes") : CLI_OK;
 }
 
-static int print(const cli *c, const bus_replay *replay, const bus_replay_result *result, int code)
+/* What they will meet, before any is sent. */
+static void show(void *opaque, const bus_replay_plan *plan)
+{
+    const cli *c = opaque;
+    for (size_t i = 0; i < bus_replay_plan_kinds(plan); i++) {
+        const bus_plan_kind *kind = bus_replay_plan_kind(plan, i);
+        cli_note(c, "%" PRId64 " of %s: %s", kind->records, kind->type, bus_meets_text(kind->meets));
+    }
+}
+
+/* What came of the copies once the service has gone past them: how many letters the run has, the first one's reason. */
+typedef struct aftermath { bool through; int64_t letters; char first[300]; } aftermath;
+
+static void count_letters(const cli *c, const bus_replay *replay, aftermath *out)
+{
+    bus_dlq *dlq = NULL;
+    bus_error ignored = { 0 };
+    if (bus_dlq_open(c->config, &replay->service, 1, c->timeout_ms, replay->watch, &dlq, &ignored) != BUS_OK)
+        return;
+    for (size_t i = 0; i < bus_dead_count(bus_dlq_fold(dlq)); i++) {
+        const bus_dead *dead = bus_dead_at(bus_dlq_fold(dlq), i);
+        if (strcmp(dead->replay, replay->run) != 0)
+            continue;
+        if (!out->letters++)
+            snprintf(out->first, sizeof out->first, "%s: %s", dead->error_class, dead->error_message);
+    }
+    bus_dlq_close(dlq);
+}
+
+static void wait_for_it(const cli *c, const bus_replay *replay, int64_t wait_ms, aftermath *out)
+{
+    const bus_clock *clock = bus_clock_real();
+    int64_t until_us = clock->mono_us(clock) + wait_ms * 1000;
+    struct timespec moment = { 0, 100000000 };
+    while (!(out->through = bus_replay_left(c->config, replay->service, c->timeout_ms) == 0) && clock->mono_us(clock) < until_us &&
+           !bus_watch_stop(replay->watch))
+        nanosleep(&moment, NULL);
+    count_letters(c, replay, out);
+}
+
+static int print(const cli *c, const bus_replay *replay, const bus_replay_result *result, const aftermath *after, int code)
 {
     static const cli_column columns[] = { { "RUN", "run", false }, { "READ", "read", true }, { "MATCHED", "matched", true }, { "SENT", "sent", true },
-        { "ACKNOWLEDGED", "acknowledged", true }, { "FAILED", "failed", true }, { "SKIPPED", "skipped", true }, { "FIRST", "first", false },
+        { "ACKNOWLEDGED", "acknowledged", true }, { "FAILED", "failed", true }, { "SKIPPED", "skipped", true },
+        { "EARLY", "early", true }, { "REFUSED", "refused", true }, { "LETTERS", "letters", true }, { "FIRST", "first", false },
         { "LAST", "last", false }, { NULL, "dry_run", false } };
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
     if (table) {
@@ -94,6 +144,11 @@ static int print(const cli *c, const bus_replay *replay, const bus_replay_result
         cli_cell_int(table, result->failed);
         cli_paint(table, result->failed ? CLI_RED : CLI_PLAIN);
         cli_cell_int(table, result->read - result->matched);
+        cli_cell_int(table, result->early);
+        cli_cell_int(table, result->refused);
+        cli_paint(table, result->refused ? CLI_RED : CLI_PLAIN);
+        cli_cell_int(table, after->letters);
+        cli_paint(table, after->letters ? CLI_RED : CLI_PLAIN);
         cli_cell_time(table, result->first);
         cli_cell_time(table, result->last);
         cli_cell_bool(table, replay->dry_run);
@@ -108,7 +163,9 @@ static int run(cli *c)
     bus_error err = { 0 };
     cli_watch watch;
     char id[BUS_ID_TEXT], by[256], what[300];
-    int code = parse(c, &replay);
+    aftermath after = { 0 };
+    int64_t wait_ms = 10000;
+    int code = parse(c, &replay, &wait_ms);
 
     if (code != CLI_OK)
         return code;
@@ -119,18 +176,31 @@ static int run(cli *c)
     snprintf(what, sizeof what, "%s %s", replay.dry_run ? "counting" : "replaying", replay.source.topic);
     cli_watch_begin(c, &watch, what);
     replay.watch = &watch.watch;
+    replay.show = show;
+    replay.opaque = c;
     bus_status status = bus_replay_run(c->config, &replay, &result, &err);
+    bool waits = replay.service && result.acknowledged && wait_ms;
+    if (waits)
+        wait_for_it(c, &replay, wait_ms, &after);
     cli_watch_end(&watch);
     if (status == BUS_OK || result.read) {
-        bool whole = result.acknowledged == result.matched || replay.dry_run;
+        bool whole = result.acknowledged == result.matched - result.early && !after.letters && (after.through || !waits);
+        whole = whole || (replay.dry_run && !result.refused);
         code = !result.matched ? CLI_NOTHING : whole ? CLI_OK : CLI_PARTIAL;
-        code = print(c, &replay, &result, code);
+        code = print(c, &replay, &result, &after, status == BUS_REFUSED ? CLI_REFUSED : code);
     }
     if (status != BUS_OK)
         return cli_fail(c, &err);
     if (result.failed)
         cli_failf(c, CLI_PARTIAL, "%" PRId64 " events could not be stored, the first because: %s", result.failed, result.failure.text);
     cli_range_notes(c, &replay.source, result.cut, result.outside);
+    if (result.early)
+        cli_note(c, "%" PRId64 " events are still before the service, which will handle them itself: no copies of those were sent", result.early);
+    if (after.letters)
+        cli_failf(c, CLI_PARTIAL, "%" PRId64 " copies failed and are letters of their own, the first because: %s; bus dlq list %s --letters shows them%s",
+                  after.letters, after.first, replay.service, replay.most_failures ? "; the shards that had them ended the run" : "");
+    if (waits && !after.through)
+        cli_note(c, "the service has not taken all of them yet (is it running?): what failed later is in bus dlq list %s", replay.service);
     if (code == CLI_NOTHING)
         cli_note(c, "nothing in that range matches");
     return code;
@@ -139,8 +209,10 @@ static int run(cli *c)
 const cli_command cli_replay = {
     .name = "replay", .operands = "SOURCE [FROM:TO]", .least = 1, .most = 2,
     .summary = "send a past range of a topic to one service again, or to another topic",
-    .text = "To a service: copies go through <service>.redrive to the shard that owns each event; the service handles them as\n"
-            "new, but what it would emit is dropped, so nobody downstream sees anything twice. To a topic: everyone who reads\n"
+    .text = "To a service: copies go through <service>.redrive to the shard that owns each event. Handlers run again only if\n"
+            "their route says so (.replay), and what they would emit is dropped unless it asks for that. What the service has\n"
+            "not handled yet is not sent. A copy that fails is a letter of its own at once and holds up no event; the run ends\n"
+            "in that shard (--max-failures). First it is shown what the copies will meet. To a topic: everyone who reads\n"
             "it sees the copies, with their ids, keys and times, and bus-orig telling where they came from. Each run has an\n"
             "id, printed at the end and carried by its copies. Ctrl-C stops cleanly and tells how far it got.",
     .options = options,

@@ -115,7 +115,10 @@ static bool read_orig(cursor *c, bus_orig *orig)
     /* Kept as text: only a redrive reads it, and then as a hop of its own. */
     orig->hop = (bus_slice){ c->at, (size_t)(c->end - c->at) };
     bus_hop checked = { .seq = 0 };
-    return read_hop(c, &checked);
+    if (!read_hop(c, &checked))
+        return false;
+    orig->hop_is_own = bus_hop_names(&checked, orig->topic, orig->partition);
+    return true;
 }
 
 static const char *const letter_states[] = { "", "open", "redriven", "resolved", "discarded" };
@@ -246,12 +249,16 @@ static bus_status read_own(const bus_header *header, slot which, bus_envelope *o
     return ok ? BUS_OK : malformed(header, c.what, err);
 }
 
-bus_status bus_envelope_read(const bus_header *headers, size_t count, bus_envelope *out, bus_error *err)
+static bus_status read_all(const bus_header *headers, size_t count, bool event, bus_envelope *out, bus_error *err)
 {
     bus_envelope envelope;
     memset(&envelope, 0, sizeof envelope);
     for (size_t i = 0; i < count; i++) {
         slot which = slot_of(headers[i].name);
+        if (event && which > SLOT_HOP) {
+            envelope.stray = which == SLOT_ORIG ? envelope.stray : headers[i].name;
+            continue;
+        }
         bus_status status = which == SLOT_NONE  ? BUS_OK
                             : which < SLOT_HOP ? read_text(&headers[i], which, &envelope, err)
                                                : read_own(&headers[i], which, &envelope, err);
@@ -260,6 +267,21 @@ bus_status bus_envelope_read(const bus_header *headers, size_t count, bus_envelo
     }
     *out = envelope;
     return BUS_OK;
+}
+
+bus_status bus_envelope_read(const bus_header *headers, size_t count, bus_envelope *out, bus_error *err)
+{
+    return read_all(headers, count, false, out, err);
+}
+
+bus_status bus_envelope_read_event(const bus_header *headers, size_t count, bus_envelope *out, bus_error *err)
+{
+    return read_all(headers, count, true, out, err);
+}
+
+bool bus_hop_names(const bus_hop *hop, bus_slice topic, int32_t partition)
+{
+    return hop->source.at && hop->partition == partition && hop->topic.len == topic.len && memcmp(hop->topic.at, topic.at, topic.len) == 0;
 }
 
 /* ---- writing */
@@ -341,8 +363,8 @@ const char *bus_command_name(bus_command_kind command)
 
 bool bus_header_travels(const char *name)
 {
-    static const char *const staying[] = { BUS_HEADER_HOP, BUS_HEADER_ORIG, BUS_HEADER_LETTER, BUS_HEADER_COMMAND, "bus-mac", "bus-held", "bus-reason",
-                                           "bus-operator" };
+    static const char *const staying[] = { BUS_HEADER_HOP, BUS_HEADER_ORIG, BUS_HEADER_LETTER, BUS_HEADER_COMMAND, BUS_HEADER_REPLAY,
+                                           "bus-mac", "bus-held", "bus-reason", "bus-operator" };
     for (size_t i = 0; i < sizeof staying / sizeof *staying; i++)
         if (strcmp(name, staying[i]) == 0)
             return false;
@@ -364,6 +386,12 @@ bool bus_reply_address(bus_slice to, char topic[250], int32_t *partition)
     topic[len] = 0;
     *partition = (int32_t)place;
     return bus_topic_takes_replies(topic);
+}
+
+bool bus_header_reserved(const char *name)
+{
+    return strncmp(name, "bus-", 4) == 0 || strncmp(name, "ce_", 3) == 0 || strncmp(name, "__dlq.", 6) == 0 ||
+           strcmp(name, BUS_HEADER_CONTENT_TYPE) == 0 || strcmp(name, BUS_HEADER_SCHEMA_ID) == 0;
 }
 
 bool bus_topic_takes_replies(const char *topic)

@@ -28,6 +28,7 @@
 #define BUS_HEADER_LETTER "bus-letter"
 #define BUS_HEADER_COMMAND "bus-command"
 #define BUS_HEADER_REPLY_TO "bus-reply-to"
+#define BUS_HEADER_REPLAY "bus-replay" /* on a letter: it is that of a copy, sent in this run of `bus replay` */
 #define BUS_REPLIES_SUFFIX ".replies"
 #define BUS_HEADER_SCHEMA_ID "__value_schema_id" /* a registry's reference to the value's schema: see codec/framing.h */
 #define BUS_HEADER_ERROR_CLASS "__dlq.errors.class"
@@ -45,7 +46,11 @@ typedef struct bus_hop {
     bus_slice token;
 } bus_hop;
 
-typedef struct bus_orig { bus_slice topic; int32_t partition; int64_t offset; int64_t timestamp; bus_slice hop; } bus_orig;
+typedef struct bus_orig {
+    bus_slice topic; int32_t partition; int64_t offset; int64_t timestamp;
+    bus_slice hop;
+    bool hop_is_own;       /* it names this topic and partition: the event was made by a bus */
+} bus_orig;
 
 typedef enum bus_letter_state { BUS_LETTER_NONE, BUS_LETTER_OPEN, BUS_LETTER_REDRIVEN, BUS_LETTER_RESOLVED, BUS_LETTER_DISCARDED } bus_letter_state;
 typedef enum bus_command_kind { BUS_COMMAND_NONE, BUS_COMMAND_REDRIVE, BUS_COMMAND_DISCARD, BUS_COMMAND_REPLAY } bus_command_kind;
@@ -57,12 +62,19 @@ typedef struct bus_envelope {
     bus_slice letter_id; int letter_round; bus_letter_state letter;
     bus_slice command_id; int command_round; bus_command_kind command;
     bus_slice error_class, error_message;   /* __dlq.errors.class, __dlq.errors.message */
+    const char *stray;                      /* a header of commands that bus_envelope_read_event passed over; NULL: none */
 } bus_envelope;
 
 /* Reads headers; the slices borrow from them. The last header of a name counts. Unknown headers are skipped.
  * BUS_CORRUPT if one of the bus's own headers is malformed (which one, and what is wrong). Lengths are bounded:
  * names of topics 249, source 160, id 255, token 64. */
 bus_status bus_envelope_read(const bus_header *headers, size_t count, bus_envelope *out, bus_error *err);
+/* The same of a record on a topic that others write, too: bus-orig, bus-letter and bus-command count on `<service>.redrive` and
+ * `<service>.dlq` alone. Here they are passed over unread, and `stray` names one of the latter two: bus-orig alone is on copies that
+ * `bus replay --to-topic` has made, where it tells people where they come from. */
+bus_status bus_envelope_read_event(const bus_header *headers, size_t count, bus_envelope *out, bus_error *err);
+/* Does the hop lead to this partition? One that names another was copied with its record, and says nothing about this one. */
+bool bus_hop_names(const bus_hop *hop, bus_slice topic, int32_t partition);
 
 /* Write one header's value; return the length written, 0 if it does not fit. Terminated. */
 size_t bus_hop_write(const bus_hop *hop, char *out, size_t cap);
@@ -76,6 +88,10 @@ bool bus_header_travels(const char *name);
 /* Where an answer goes, out of bus-reply-to. False: it is not "<topic>/<partition>" with a topic that Kafka can have and that takes
  * replies. */
 bool bus_reply_address(bus_slice to, char topic[250], int32_t *partition);
+
+/* Is it the bus's to write on what it sends? bus-*, ce_*, __dlq.*, content-type, and a registry's reference to a schema: they say
+ * what a record is, and those of one record are wrong on another. */
+bool bus_header_reserved(const char *name);
 
 /* May answers go there? To no topic that carries somebody's commands or events: its name ends with BUS_REPLIES_SUFFIX. */
 bool bus_topic_takes_replies(const char *topic);

@@ -128,7 +128,7 @@ static bus_dead *letter_of(bus_dead_fold *fold, const char *service, const bus_e
     const char *known = fold->count ? fold->list[fold->count - 1]->service : NULL;
     dead->service = known && !strcmp(known, service) ? known : keep(fold, service, strlen(service));
     dead->id = keep(fold, envelope->letter_id.at, envelope->letter_id.len);
-    dead->type = dead->event_id = dead->topic = dead->error_class = dead->error_message = "";
+    dead->type = dead->event_id = dead->topic = dead->error_class = dead->error_message = dead->replay = "";
     dead->record = BUS_OFFSET_NONE;
     dead->offset = BUS_OFFSET_NONE;
     if (fold->failed || !bus_map_put(&fold->by_id, name, (size_t)len, dead))
@@ -142,6 +142,9 @@ static void take_event(bus_dead_fold *fold, bus_dead *dead, const bus_envelope *
 {
     bus_slice topic = bus_record_header(record, "__dlq.errors.topic");
     dead->record = record->offset;
+    bus_slice run = bus_record_header(record, BUS_HEADER_REPLAY);
+    if (run.at)
+        dead->replay = keep_if_other(fold, dead->replay, run);
     dead->type = keep_if_other(fold, dead->type, envelope->type);
     dead->event_id = keep_if_other(fold, dead->event_id, envelope->id);
     if (envelope->orig.topic.at) {

@@ -23,6 +23,7 @@ typedef struct bus_dead {
     int32_t shard;           /* partition of the dlq, and of the redrive topic where commands about it go */
     int round;
     bus_letter_state state;
+    const char *replay;      /* of a copy: the run of `bus replay` that sent it; "": the event's own */
     bool held;               /* its key waited for it when it was opened; see bus_dead_holds */
     int64_t record;          /* offset of the record that carries the event: the latest that opened it */
     const char *type, *event_id;  /* "" if unknown */

@@ -3,8 +3,10 @@
 #include "ops/redrive.h"
 #include "base/arena.h"
 #include "base/error.h"
+#include "kafka/lag.h"
 #include "kafka/publisher.h"
 #include "ops/commands.h"
+#include "ops/fleet.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,12 +118,62 @@ static int64_t prepare(bus_letter_outcome *outcomes, size_t count)
         bus_letter_outcome *outcome = &outcomes[i];
         bool is_open = bus_dead_is_open(outcome->dead);
         outcome->round = outcome->dead->round;
-        outcome->sent = false;
+        outcome->sent = outcome->stopped = false;
         outcome->status = is_open ? BUS_MISSING : BUS_REFUSED;
         snprintf(outcome->text, sizeof outcome->text, "%s", is_open ? "its record is no longer in the topic" : "it is no longer open");
         open += is_open;
     }
     return open;
+}
+
+/* Does anybody take commands there? A service that was renamed, or that nobody runs, would leave them unread without a word. */
+typedef enum taker { RUNS, STOPPED, GONE } taker;
+
+/* A process that was stopped stays a member until its session ends; its last heartbeat says that it has ended. */
+static bool all_ended(const bus_config *config, const char *service, int timeout_ms)
+{
+    bus_fleet fleet = { 0 };
+    bus_error ignored = { 0 };
+    size_t known = 0, ended = 0;
+    if (bus_fleet_read(config, timeout_ms, NULL, &fleet, &ignored) != BUS_OK)
+        return false;
+    for (size_t i = 0; i < fleet.count; i++)
+        if (!strcmp(fleet.list[i].service, service)) {
+            known++;
+            ended += !strcmp(fleet.list[i].state, "ended");
+        }
+    bus_fleet_free(&fleet);
+    return known && known == ended;
+}
+
+static taker taker_of(const bus_config *config, const char *service, int timeout_ms)
+{
+    bus_kafka_group *groups = NULL;
+    bus_kafka_lag *lag = NULL;
+    size_t count = 0, commits = 0;
+    bool members = false;
+    bus_error ignored = { 0 };
+    if (bus_kafka_groups(config, "bus-redrive", service, timeout_ms, &groups, &count, &ignored) != BUS_OK)
+        return RUNS; /* who cannot be asked is not accused */
+    for (size_t i = 0; i < count; i++)
+        members |= !strcmp(groups[i].name, service) && groups[i].members > 0;
+    free(groups);
+    if (members && !all_ended(config, service, timeout_ms))
+        return RUNS;
+    if (bus_kafka_lag_read(config, "bus-redrive", service, NULL, 0, false, timeout_ms, &lag, &commits, &ignored) != BUS_OK)
+        return RUNS;
+    free(lag);
+    return commits ? STOPPED : GONE;
+}
+
+static void refuse_service(sender *s, const char *service)
+{
+    for (size_t i = s->from; i < s->to; i++)
+        if (s->outcomes[i].status == BUS_MISSING) {
+            s->outcomes[i].status = BUS_INVALID;
+            snprintf(s->outcomes[i].text, sizeof s->outcomes[i].text, "nobody takes commands as %.60s: no process is in that group, and it has "
+                     "no offsets. Was it renamed? Start it under this name first", service);
+        }
 }
 
 static bus_status send_service(sender *s, bus_dlq *dlq, bus_error *err)
@@ -137,6 +189,18 @@ static bus_status send_service(sender *s, bus_dlq *dlq, bus_error *err)
     bus_status status = bus_dlq_records(dlq, letters, wanted, send_one, s, NULL, err);
     free(letters);
     return status;
+}
+
+/* False: refused, nobody would read it. */
+static bool send_to(sender *s, const bus_config *config, int timeout_ms)
+{
+    const char *service = s->outcomes[s->from].dead->service;
+    taker who = taker_of(config, service, timeout_ms);
+    for (size_t i = s->from; i < s->to; i++)
+        s->outcomes[i].stopped = who == STOPPED;
+    if (who == GONE)
+        refuse_service(s, service);
+    return who != GONE;
 }
 
 bus_status bus_redrive(bus_dlq *dlq, const bus_config *config, bus_command_kind kind, const char *reason, const char *by,
@@ -156,7 +220,7 @@ bus_status bus_redrive(bus_dlq *dlq, const bus_config *config, bus_command_kind 
             ;
         if (bus_watch_stop(watch))
             status = bus_fail(err, BUS_CANCELLED, "interrupted before everything was sent");
-        else
+        else if (send_to(&s, config, timeout_ms))
             status = send_service(&s, dlq, err);
     }
     if (s.publisher) {

@@ -11,8 +11,9 @@ typedef struct bus_letter_outcome {
     bus_dead *dead;           /* the fold's: its state is what is known now */
     int round;                /* as it was when the command was sent */
     bus_status status;        /* of sending: BUS_OK; BUS_REFUSED: not open, already something else; BUS_MISSING: its record has
-                               * expired, nothing to send; else why the command could not be stored */
+                               * expired, nothing to send; BUS_INVALID: no service of that name takes commands; else why the command could not be stored */
     bool sent;                /* acknowledged by the broker */
+    bool stopped;             /* no process of its service seems to run: the command waits for one */
     char text[200];           /* why not, "" if sent */
 } bus_letter_outcome;
 

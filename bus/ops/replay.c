@@ -25,6 +25,8 @@ typedef struct player {
     char destination[260];
     int32_t partitions;
     int64_t *seq;             /* by destination partition */
+    bus_replay_plan *plan;    /* to a service */
+    bool counting;            /* a first walk, before anything is sent */
     int64_t began_us;
     const bus_clock *clock;
 } player;
@@ -105,7 +107,7 @@ static void pace(player *p)
 static bus_status copy(player *p, const bus_record *record, bus_error *err)
 {
     const bus_replay *replay = p->replay;
-    bus_command command = { .kind = BUS_COMMAND_REPLAY, .id = replay->run, .reason = replay->reason, .by = replay->by };
+    bus_command command = { .kind = BUS_COMMAND_REPLAY, .id = replay->run, .round = replay->most_failures, .reason = replay->reason, .by = replay->by };
     bus_header *headers;
     size_t count;
     int32_t partition = record->partition % p->partitions;
@@ -136,6 +138,21 @@ static bus_status copy(player *p, const bus_record *record, bus_error *err)
     return BUS_OK;
 }
 
+/* One that matches: counted or sent, unless the service would refuse it. */
+static bus_status take(player *p, const bus_record *record, bus_error *err)
+{
+    bus_replay_result *result = p->result;
+    bus_meets meets = p->plan ? bus_replay_plan_meets(p->plan, record, p->counting) : BUS_MEETS_RUN;
+    result->matched++;
+    result->early += meets == BUS_MEETS_EARLY;
+    result->refused += meets == BUS_MEETS_REFUSE || meets == BUS_MEETS_NO_ROUTE;
+    if (!result->first || record->timestamp < result->first)
+        result->first = record->timestamp;
+    if (record->timestamp > result->last)
+        result->last = record->timestamp;
+    return p->counting || !bus_meets_well(meets) ? BUS_OK : copy(p, record, err);
+}
+
 static bus_status walk(player *p, bus_error *err)
 {
     const bus_watch *watch = p->replay->watch;
@@ -151,12 +168,7 @@ static bus_status walk(player *p, bus_error *err)
             continue;
         result->read++;
         if (wanted(p->replay, record)) {
-            result->matched++;
-            if (!result->first || record->timestamp < result->first)
-                result->first = record->timestamp;
-            if (record->timestamp > result->last)
-                result->last = record->timestamp;
-            if (!p->replay->dry_run && (status = copy(p, record, err)) != BUS_OK)
+            if ((status = take(p, record, err)) != BUS_OK)
                 return status;
             if (result->failed >= FAILED_MOST) {
                 if (err)
@@ -165,7 +177,7 @@ static bus_status walk(player *p, bus_error *err)
             }
         }
         bus_kafka_reader_progress(p->reader, &progress);
-        bus_watch_step(watch, p->replay->dry_run ? result->matched : result->sent, progress.passed, progress.total);
+        bus_watch_step(watch, p->counting ? result->matched : result->sent, progress.passed, progress.total);
     }
     return status == BUS_CLOSED ? BUS_OK : status;
 }
@@ -173,11 +185,44 @@ static bus_status walk(player *p, bus_error *err)
 static void note_range(player *p)
 {
     bus_read_progress progress = { 0 };
-    if (p->reader)
-        bus_kafka_reader_progress(p->reader, &progress);
+    if (!p->reader)
+        return;
+    bus_kafka_reader_progress(p->reader, &progress);
     p->result->outside = progress.outside;
-    for (size_t i = 0; p->reader && i < bus_kafka_reader_span_count(p->reader); i++)
+    for (size_t i = 0; i < bus_kafka_reader_span_count(p->reader); i++)
         p->result->cut += bus_kafka_reader_span(p->reader, i).cut;
+}
+
+static bus_status open_reader(player *p, const bus_config *config, bus_error *err)
+{
+    return bus_kafka_reader_open(config, WHERE, &p->replay->source, 1, BUS_READ_BY_TIME, p->replay->timeout_ms, &p->reader, err);
+}
+
+/* Reads the range once without sending: what will the copies meet? */
+static bus_status look(player *p, const bus_config *config, bus_error *err)
+{
+    const bus_replay *replay = p->replay;
+    bus_replay_result *result = p->result;
+    bus_status status = BUS_OK;
+    if (replay->service)
+        status = bus_replay_plan_open(config, replay->service, replay->source.topic, replay->timeout_ms, &p->plan, err);
+    if (status != BUS_OK || (!replay->service && !replay->dry_run))
+        return status;
+    p->counting = true;
+    status = open_reader(p, config, err);
+    if (status == BUS_OK)
+        status = walk(p, err);
+    note_range(p);
+    bus_kafka_reader_close(p->reader);
+    p->reader = NULL;
+    p->counting = false;
+    if (status == BUS_OK && p->plan && replay->show)
+        replay->show(replay->opaque, p->plan);
+    if (status == BUS_OK && result->matched && result->early + result->refused == result->matched)
+        status = bus_fail(err, BUS_REFUSED, "%s would run none of the copies; nothing was sent", replay->service);
+    if (status == BUS_OK && !replay->dry_run)
+        *result = (bus_replay_result){ .partitions = result->partitions };
+    return status;
 }
 
 bus_status bus_replay_run(const bus_config *config, const bus_replay *replay, bus_replay_result *result, bus_error *err)
@@ -193,11 +238,13 @@ bus_status bus_replay_run(const bus_config *config, const bus_replay *replay, bu
     if (status == BUS_OK)
         status = find_destination(&p, config, err);
     if (status == BUS_OK)
-        status = bus_kafka_reader_open(config, WHERE, &replay->source, 1, BUS_READ_BY_TIME, replay->timeout_ms, &p.reader, err);
+        status = look(&p, config, err);
+    if (status == BUS_OK && !replay->dry_run)
+        status = open_reader(&p, config, err);
     if (status == BUS_OK && !replay->dry_run)
         status = bus_kafka_publisher_open(config, WHERE, NULL, NULL, &p.publisher, err);
     p.began_us = p.clock->mono_us(p.clock);
-    if (status == BUS_OK)
+    if (status == BUS_OK && !replay->dry_run)
         status = walk(&p, err);
     if (p.publisher) {
         /* Also after an interruption: what was sent shall be counted rightly. */
@@ -207,6 +254,7 @@ bus_status bus_replay_run(const bus_config *config, const bus_replay *replay, bu
     }
     note_range(&p);
     bus_kafka_reader_close(p.reader);
+    bus_replay_plan_close(p.plan);
     bus_arena_free(&p.arena);
     free(p.seq);
     return status;

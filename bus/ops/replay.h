@@ -4,6 +4,7 @@
 #define BUS_OPS_REPLAY_H
 
 #include "kafka/reader.h"
+#include "ops/replay_plan.h"
 #include "ops/watch.h"
 
 typedef struct bus_replay {
@@ -16,6 +17,10 @@ typedef struct bus_replay {
     int64_t rate;             /* records a second; 0: no bound */
     bool dry_run;             /* read and count only */
     const char *run;          /* the run's id: all copies carry it */
+    int most_failures;        /* to a service: so many copies that fail in a shard end the run there; 0: no bound */
+    /* To a service: called with what the copies will meet, before any is sent; may be NULL. */
+    void (*show)(void *opaque, const bus_replay_plan *plan);
+    void *opaque;
     const char *reason, *by;  /* of the operator; reason may be NULL */
     int timeout_ms;
     const bus_watch *watch;
@@ -23,6 +28,7 @@ typedef struct bus_replay {
 
 typedef struct bus_replay_result {
     int64_t read, matched, sent, acknowledged, failed;
+    int64_t early, refused;   /* of the matched, not sent to the service: not handled there yet; no route that would run them */
     int64_t first, last;      /* timestamps of the matched, ms; 0: none */
     int32_t partitions;       /* of the destination */
     int64_t outside;          /* looked at, and outside the range by their own time */
@@ -32,7 +38,8 @@ typedef struct bus_replay_result {
 
 /* Runs it. *result is filled also on failure: what had been sent stays sent. To a service, the copy of partition q goes to redrive
  * partition q mod N, where the shard that owns q reads it; to a topic, by key, keyless ones to q mod N. BUS_REFUSED: source and
- * destination are one, or the source is a machinery topic of a service; BUS_MISSING: a topic is not there; BUS_CANCELLED; BUS_BROKER,
+ * destination are one, the source is a machinery topic of a service, the service does not read it, or would run none of the copies;
+ * BUS_MISSING: a topic is not there; BUS_CANCELLED; BUS_BROKER,
  * BUS_TIMEOUT, BUS_DENIED. A record that could not be stored is counted as failed and the walk goes on; after 100 of them it
  * ends with the first one's reason. */
 bus_status bus_replay_run(const bus_config *config, const bus_replay *replay, bus_replay_result *result, bus_error *err);

@@ -2,6 +2,7 @@
  * Heartbeat: its JSON. */
 #include "service/heartbeat.h"
 #include "base/clock.h"
+#include <bus/type.h>
 #include <string.h>
 
 static void member(bus_buf *out, const char *name, const char *value)
@@ -9,6 +10,22 @@ static void member(bus_buf *out, const char *name, const char *value)
     bus_buf_printf(out, "\"%s\":", name);
     bus_buf_json(out, value, strlen(value));
     bus_buf_text(out, ",");
+}
+
+static void routes_of(const bus_route *route, bus_buf *out)
+{
+    static const char *const policies[] = { [BUS_REPLAY_REFUSE] = "refuse", [BUS_REPLAY_SKIP] = "skip", [BUS_REPLAY_RUN] = "run" };
+    bool first = true;
+    for (; route && route->topic; route++, first = false) {
+        bus_buf_text(out, first ? "{" : ",{");
+        member(out, "topic", route->topic);
+        if (route->type)
+            member(out, "type", bus_type_name(route->type));
+        else
+            bus_buf_text(out, "\"type\":null,");
+        bus_buf_printf(out, "\"tombstone\":%s,\"replay\":\"%s\"}", route->tombstone ? "true" : "false",
+                       route->replay >= BUS_REPLAY_REFUSE && route->replay <= BUS_REPLAY_RUN ? policies[route->replay] : "refuse");
+    }
 }
 
 void bus_heartbeat_json(const bus_heartbeat *beat, bus_buf *out)
@@ -29,5 +46,7 @@ void bus_heartbeat_json(const bus_heartbeat *beat, bus_buf *out)
         bus_buf_printf(out, "%s%d", i ? "," : "", beat->shards[i]);
     bus_buf_text(out, "],\"topics\":");
     bus_topics_json(beat->topics, beat->topic_count, out);
-    bus_buf_text(out, "}");
+    bus_buf_text(out, ",\"routes\":[");
+    routes_of(beat->routes, out);
+    bus_buf_text(out, "]}");
 }

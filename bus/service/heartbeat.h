@@ -14,9 +14,11 @@ typedef struct bus_heartbeat {
     size_t held;
     const bus_topic_need *topics;
     size_t topic_count;
+    const bus_route *routes;       /* NULL: none */
 } bus_heartbeat;
 
-/* One JSON object: service, instance, host, pid, version, state, why, started, at (RFC 3339), shard_count, shards, topics. */
+/* One JSON object: service, instance, host, pid, version, state, why, started, at (RFC 3339), shard_count, shards, topics; and
+ * routes: topic, type (null: a raw route), tombstone, replay ("run", "skip" or "refuse"). */
 void bus_heartbeat_json(const bus_heartbeat *beat, bus_buf *out);
 
 #endif

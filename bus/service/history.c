@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PLACE_MOST 320
+#define PLACE_MOST 400
 
 typedef struct failure {
     struct failure *next;   /* of the event; by time */
@@ -33,9 +33,11 @@ struct bus_history {
     bool old;
 };
 
-static size_t place_text(const char *topic, int topic_len, int32_t partition, int64_t offset, char out[PLACE_MOST])
+/* Of an event, or of a copy of it: then with its run. */
+static size_t place_text(const char *topic, int topic_len, int32_t partition, int64_t offset, const char *copy, char out[PLACE_MOST])
 {
-    return (size_t)snprintf(out, PLACE_MOST, "%.*s/%" PRId32 "/%" PRId64, topic_len < 250 ? topic_len : 250, topic, partition, offset);
+    return (size_t)snprintf(out, PLACE_MOST, "%.*s/%" PRId32 "/%" PRId64 "%s%.100s", topic_len < 250 ? topic_len : 250, topic, partition, offset,
+                            *copy ? " " : "", copy);
 }
 
 /* ---- what the topics tell */
@@ -59,10 +61,11 @@ static void text_of(const bus_record *record, const char *name, char *out, size_
 }
 
 /* In the order of time; of the same time, in the order of reading. */
-static bool add(bus_history *history, const bus_envelope *envelope, const failure *what)
+static bool add(bus_history *history, const bus_envelope *envelope, const char *copy, const failure *what)
 {
     char text[PLACE_MOST];
-    size_t len = place_text(envelope->orig.topic.at, (int)envelope->orig.topic.len, envelope->orig.partition, envelope->orig.offset, text);
+    size_t len = place_text(envelope->orig.topic.at, (int)envelope->orig.topic.len, envelope->orig.partition, envelope->orig.offset, copy,
+                            text);
     failure *mine = bus_arena_alloc(&history->arena, sizeof *mine), *first = bus_map_get(&history->failures, text, len), **at = &first;
     if (!mine)
         return false;
@@ -80,9 +83,6 @@ static bool take(bus_history *history, const bus_router *router, const bus_recor
     failure what = { 0 };
     if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK || !envelope.orig.topic.at)
         return true;
-    for (size_t i = 0; i < record->header_count; i++)
-        if (strcmp(record->headers[i].name, "bus-replay") == 0)
-            return true; /* of a copy, which is not the event */
     if (strcmp(record->topic, bus_router_dlq(router)) == 0) {
         if (envelope.letter != BUS_LETTER_OPEN)
             return true;
@@ -92,7 +92,9 @@ static bool take(bus_history *history, const bus_router *router, const bus_recor
         what.at = number_of(record, "__dlq.errors.last");
         text_of(record, BUS_HEADER_ERROR_CLASS, what.fate.error_class, sizeof what.fate.error_class);
         text_of(record, BUS_HEADER_ERROR_MESSAGE, what.fate.reason, sizeof what.fate.reason);
-        return add(history, &envelope, &what);
+        char copy[BUS_RUN_TEXT] = "";
+        text_of(record, BUS_HEADER_REPLAY, copy, sizeof copy);
+        return add(history, &envelope, copy, &what);
     }
     size_t count;
     const bus_input *inputs = bus_router_inputs(router, &count);
@@ -104,7 +106,7 @@ static bool take(bus_history *history, const bus_router *router, const bus_recor
     what.run = envelope.hop.attempt - 1;
     what.fate.due = envelope.hop.not_before;
     text_of(record, "bus-reason", what.fate.reason, sizeof what.fate.reason);
-    return add(history, &envelope, &what);
+    return add(history, &envelope, "", &what); /* copies are not retried */
 }
 
 /* Retry records do not tell their round: it is that of the letter before them. A letter, its redrive and the next failure may have one
@@ -200,12 +202,14 @@ static bool take_unsent(bus_history *history, const bus_router *router, sqlite3 
 /* Heads that wait for their next run. One that came by a command has its letter's round from there. */
 static bool note_waiting(bus_history *history, sqlite3 *db)
 {
-    static const char sql[] = "SELECT p.topic, p.partition, p.offset, k.round, k.attempt, p.headers FROM bus_key k"
-                              " JOIN bus_parked p ON p.key_id = k.id AND p.n = (SELECT min(n) FROM bus_parked WHERE key_id = k.id)"
-                              " WHERE k.state = 1 AND k.attempt > 0";
+#define WAITING(command) "SELECT p.topic, p.partition, p.offset, k.round, k.attempt, p.headers, " command " FROM bus_key k" \
+                         " JOIN bus_parked p ON p.key_id = k.id AND p.n = (SELECT min(n) FROM bus_parked WHERE key_id = k.id)" \
+                         " WHERE k.state = 1 AND k.attempt > 0"
     sqlite3_stmt *ask = NULL;
     bool ok = true;
-    int rc = sqlite3_prepare_v2(db, sql, -1, &ask, NULL);
+    int rc = sqlite3_prepare_v2(db, WAITING("p.command"), -1, &ask, NULL);
+    if (rc != SQLITE_OK) /* of an older version */
+        rc = sqlite3_prepare_v2(db, WAITING("-1"), -1, &ask, NULL);
     while (rc == SQLITE_OK && ok && (rc = sqlite3_step(ask)) == SQLITE_ROW) {
         const void *packed = sqlite3_column_blob(ask, 5);
         size_t size = (size_t)sqlite3_column_bytes(ask, 5), count = bus_headers_count(packed, size);
@@ -215,9 +219,9 @@ static bool note_waiting(bus_history *history, sqlite3 *db)
         char text[PLACE_MOST + 40];
         ok = headers && bus_headers_unpack(packed, size, headers, count) == count;
         int round = sqlite3_column_int(ask, 3);
-        if (ok && bus_envelope_read(headers, count, &envelope, NULL) == BUS_OK && envelope.command == BUS_COMMAND_REDRIVE)
+        if (ok && sqlite3_column_int(ask, 6) != BUS_COMMAND_NONE && bus_envelope_read(headers, count, &envelope, NULL) == BUS_OK && envelope.command == BUS_COMMAND_REDRIVE)
             round = envelope.command_round;
-        size_t len = ok ? place_text(topic, (int)strlen(topic), sqlite3_column_int(ask, 1), sqlite3_column_int64(ask, 2), text) : 0;
+        size_t len = ok ? place_text(topic, (int)strlen(topic), sqlite3_column_int(ask, 1), sqlite3_column_int64(ask, 2), "", text) : 0;
         len += ok ? (size_t)snprintf(text + len, sizeof text - len, " %d %d", round, sqlite3_column_int(ask, 4)) : 0;
         ok = ok && bus_map_put(&history->waiting, text, len, history);
         free(headers);
@@ -265,11 +269,12 @@ static bus_history *of_fates(bus_fates *fates)
     return (bus_history *)fates;
 }
 
-static bool failed(bus_fates *fates, const char *topic, int32_t partition, int64_t offset, int round, int run, bus_fate *out)
+static bool failed(bus_fates *fates, const char *topic, int32_t partition, int64_t offset, const char *copy, int round, int run,
+                   bus_fate *out)
 {
     bus_history *history = of_fates(fates);
     char text[PLACE_MOST + 40];
-    size_t len = place_text(topic, (int)strlen(topic), partition, offset, text);
+    size_t len = place_text(topic, (int)strlen(topic), partition, offset, copy, text);
     const failure *found = NULL;
     for (const failure *each = bus_map_get(&history->failures, text, len); each; each = each->next)
         if (each->round == round && each->run >= run && (!found || each->run < found->run))

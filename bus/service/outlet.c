@@ -317,6 +317,11 @@ bus_status bus_publish_raw(bus *self, const bus_raw *record, bus_done done, void
         return bus_fail(err, BUS_INVALID, "bus_publish_raw needs a topic");
     if (bus_stopping(self))
         return bus_fail(err, BUS_CLOSED, "the bus is stopping");
+    /* Refused, not left out: the caller says here what the whole record is, and learns of it at once. */
+    for (size_t i = 0; i < record->header_count; i++)
+        if (strncmp(record->headers[i].name, "bus-", 4) == 0 || strncmp(record->headers[i].name, "__dlq.", 6) == 0)
+            return bus_fail(err, BUS_INVALID, "header %.80s is the bus's own to write: leave headers named bus-* and __dlq.* out",
+                            record->headers[i].name);
     bus_row row = {
         .topic = record->topic,
         .partition = record->keep_partition ? record->partition : -1,

@@ -139,6 +139,7 @@ static bus_status beat(bus *self, pulse *mine, bus_error *err)
         .service = self->name, .instance = bus_slot_instance(self->slot), .host = host, .state = bus_phase_name(phase), .why = text,
         .pid = (int)getpid(), .started_ms = self->started_ms, .at_ms = self->clock->wall_ms(self->clock), .shard_count = mine->shards,
         .shards = held, .held = (size_t)count, .topics = mine->topics, .topic_count = mine->topic_count,
+        .routes = self->service ? self->service->routes : NULL,
     };
     snprintf(key, sizeof key, "%s/%s", say.service, say.instance);
     bus_buf json;

@@ -37,6 +37,8 @@ static uint64_t hash_of(const bus_delivery *delivery)
     const uint64_t place[] = { (uint64_t)delivery->event.offset,
                                (uint64_t)(uint32_t)delivery->event.partition << 32 | (uint32_t)delivery->letter_round };
     uint64_t hash = bus_hash(delivery->event.topic, strlen(delivery->event.topic), bus_hash(place, sizeof place, 0));
+    if (delivery->run[0]) /* a copy is not its event */
+        hash = bus_hash(delivery->run, strlen(delivery->run), hash);
     return hash ? hash : 1;
 }
 

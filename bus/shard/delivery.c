@@ -51,6 +51,31 @@ static bool waits_by(bus_delivery *delivery, bus_arena *arena)
     return true;
 }
 
+/* Copies wait by keys of their own, one for each key of events: they neither park behind live events nor hold these up. Two 0 bytes in
+ * front: no key of a keyless event begins so. */
+static bool waits_as_copy(bus_delivery *delivery, bus_arena *arena)
+{
+    size_t n = delivery->key_len;
+    char *key = bus_arena_alloc(arena, n + 2);
+    if (!key)
+        return false;
+    key[0] = key[1] = 0;
+    memcpy(key + 2, delivery->key, n);
+    delivery->key = key;
+    delivery->key_len = n + 2;
+    return true;
+}
+
+bool bus_delivery_is_copy(bus_delivery *delivery, bus_arena *arena, const char *run, size_t len)
+{
+    if (len >= sizeof delivery->run)
+        len = sizeof delivery->run - 1;
+    memcpy(delivery->run, run, len);
+    delivery->run[len] = 0;
+    delivery->event.replay = true;
+    return waits_as_copy(delivery, arena);
+}
+
 static void undecodable(bus_delivery *delivery, const bus_error *why)
 {
     delivery->undecodable = true;
@@ -151,19 +176,35 @@ bus_status bus_delivery_keep(bus_shard *shard, const bus_delivery *delivery, bus
     return bus_answer_put(shard->store, question, bus_schema_json(schema, NULL), err);
 }
 
-bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, bus_arena *arena, bool decode, bus_delivery *out, bus_error *err)
+bus_identity bus_identity_of(const bus_delivery *delivery)
 {
-    memset(out, 0, offsetof(bus_delivery, fault));
-    out->fault[0] = 0;
+    const bus_event *event = &delivery->event;
+    return (bus_identity){ event->topic, event->partition, event->id, delivery->foreign ? event->source : NULL };
+}
+
+/* Only what came by command may say that it is a copy: everybody can write those headers to an input. */
+static void read_envelope(const bus_record *record, int command, bus_delivery *out)
+{
     bus_error why;
     bus_error_clear(&why);
-    if (bus_envelope_read(record->headers, record->header_count, &out->envelope, &why)) {
+    bus_status status = command == BUS_COMMAND_NONE ? bus_envelope_read_event(record->headers, record->header_count, &out->envelope, &why)
+                                                    : bus_envelope_read(record->headers, record->header_count, &out->envelope, &why);
+    if (status) {
         memset(&out->envelope, 0, sizeof out->envelope);
         undecodable(out, &why);
     }
+    out->command = command == BUS_COMMAND_UNSAID ? (int)out->envelope.command : command;
+}
+
+bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, int command, bus_arena *arena, bool decode, bus_delivery *out,
+                             bus_error *err)
+{
+    memset(out, 0, offsetof(bus_delivery, fault));
+    out->fault[0] = 0;
+    read_envelope(record, command, out);
     bus_event *event = &out->event;
     const bus_envelope *envelope = &out->envelope;
-    bool copy = envelope->orig.topic.at && (envelope->command || strcmp(record->topic, bus_router_lead(shard->options.router)) == 0);
+    bool copy = out->command != BUS_COMMAND_NONE && envelope->orig.topic.at;
     event->topic = copy ? original_topic(shard, arena, envelope) : record->topic;
     event->partition = copy ? envelope->orig.partition : record->partition;
     event->offset = copy ? envelope->orig.offset : record->offset;
@@ -182,14 +223,12 @@ bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, bus_are
     event->traceparent = text_of(arena, envelope->traceparent);
     bus_framing_read(event->value, event->value_len, envelope->schema_id, &out->framing);
     event->type_name = type_of(shard, arena, out);
-    out->replay = envelope->command == BUS_COMMAND_REPLAY;
+    out->foreign = copy ? !envelope->orig.hop_is_own
+                        : !bus_hop_names(&envelope->hop, (bus_slice){ record->topic, strlen(record->topic) }, record->partition);
     if (!event->topic || !event->id || !event->source || !event->correlation || !event->causation || !event->traceparent ||
-        !event->type_name || !waits_by(out, arena))
+        !event->type_name || !waits_by(out, arena) ||
+        (out->command == BUS_COMMAND_REPLAY && !bus_delivery_is_copy(out, arena, envelope->command_id.at, envelope->command_id.len)))
         return bus_fail_nomem(err);
-    if (envelope->hop.source.at) {
-        out->orig_hop = envelope->hop.source.at;
-        out->orig_hop_len = envelope->hop.source.len;
-    }
     out->route = bus_router_find(shard->options.router, event->topic, event->type_name, strlen(event->type_name), !event->value);
     out->scope = out->route ? bus_router_scope(shard->options.router, out->route) : event->topic;
     return decode ? bus_delivery_decode(shard, out, arena, err) : BUS_OK;

@@ -81,7 +81,7 @@ static void event_id_of(bus_tx *tx, char out[BUS_ID_TEXT])
     bus_part parts[] = { { cause, strlen(cause) }, { tx->shard->name, strlen(tx->shard->name) }, { route, strlen(route) },
                          { index, (size_t)n }, { tx->delivery ? tx->delivery->event.source : "", 0 } };
     size_t count = 4;
-    if (tx->delivery && bus_delivery_foreign(tx->delivery) && *tx->delivery->event.source)
+    if (tx->delivery && tx->delivery->foreign && *tx->delivery->event.source)
         parts[count++].len = strlen(tx->delivery->event.source); /* other producers may use the same id */
     bus_id_of(parts, count, out);
 }
@@ -125,6 +125,17 @@ static void announce(bus_shard *shard, const bus_type *type, const char *topic)
         bus_map_put(&shard->announced, &type, sizeof type, shard); /* else again with the next */
 }
 
+/* A handler may well pass the headers of its event on. Those that say what that record is would make another of this one; refused,
+ * each such event would end as a dead letter. */
+static void tell_reserved(bus_shard *shard, const char *topic, const char *header)
+{
+    bus_count(&shard->metrics.reserved_headers, 1);
+    if (!shard->reserved_warned)
+        bus_log(BUS_INFO, shard->where, "reserved_header", "a handler emits to %s with header %.80s, which is the bus's to write: left out, "
+                "as any named bus-*, ce_*, __dlq.*, content-type or __value_schema_id (told once)", topic, header);
+    shard->reserved_warned = true;
+}
+
 static bus_status build(bus_tx *tx, const bus_type *type, const void *body, const bus_emit_options *options, outgoing *out,
                         bus_error *err)
 {
@@ -160,11 +171,17 @@ static bus_status build(bus_tx *tx, const bus_type *type, const void *body, cons
     } else if (options->correlation) {
         add_header(out, "ce_correlationid", correlation);
     }
-    if (options->header_count > BUS_MOST_HEADERS - OWN_HEADERS)
-        return bus_fail(err, BUS_INVALID, "an event of type %s with %zu headers of its own; %d are allowed", bus_type_name(type),
-                        options->header_count, BUS_MOST_HEADERS - OWN_HEADERS);
+    size_t own = 0;
     for (size_t i = 0; i < options->header_count; i++)
-        out->headers[out->header_count++] = options->headers[i];
+        own += !bus_header_reserved(options->headers[i].name);
+    if (own > BUS_MOST_HEADERS - OWN_HEADERS)
+        return bus_fail(err, BUS_INVALID, "an event of type %s with %zu headers of its own; %d are allowed", bus_type_name(type), own,
+                        BUS_MOST_HEADERS - OWN_HEADERS);
+    for (size_t i = 0; i < options->header_count; i++)
+        if (!bus_header_reserved(options->headers[i].name))
+            out->headers[out->header_count++] = options->headers[i];
+        else
+            tell_reserved(shard, out->topic, options->headers[i].name);
     return BUS_OK;
 }
 

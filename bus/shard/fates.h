@@ -16,8 +16,9 @@ typedef struct bus_fate {
 
 typedef struct bus_fates bus_fates;
 struct bus_fates {
-    /* Did the event of that place fail in its `run`-th run (from 1) after its letter's round `round` (0: it had none yet)? */
-    bool (*failed)(bus_fates *fates, const char *topic, int32_t partition, int64_t offset, int round, int run, bus_fate *out);
+    /* Did the event of that place fail in its `run`-th run (from 1) after its letter's round `round` (0: it had none yet)? `copy`: or the copy
+     * of it that this run of `bus replay` sent; "": the event. */
+    bool (*failed)(bus_fates *fates, const char *topic, int32_t partition, int64_t offset, const char *copy, int round, int run, bus_fate *out);
     /* Has the event of this id, planned for a partition of the topic, been sent? */
     bool (*sent)(bus_fates *fates, const char *topic, int32_t partition, const char *event_id);
     /* Does it still wait to be sent, although it is due? */

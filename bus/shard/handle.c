@@ -22,7 +22,7 @@ void bus_tx_init(bus_tx *tx, bus_shard *shard, const bus_delivery *delivery)
     tx->error_class = "handler";
     tx->prepared = NULL;
     tx->prepared_len = 0;
-    tx->discard = delivery && delivery->replay;
+    tx->discard = delivery && delivery->event.replay && !(delivery->route && delivery->route->replay_emits);
     tx->due = 0;
 }
 
@@ -238,8 +238,7 @@ static bool failed_before(const bus_shard *shard, const bus_delivery *delivery, 
     bus_fates *fates = shard->options.fates;
     const bus_event *event = &delivery->event;
     bus_fate fate;
-    if (!fates || delivery->replay ||
-        !fates->failed(fates, event->topic, event->partition, event->offset, delivery->letter_round, event->attempt, &fate))
+    if (!fates || !fates->failed(fates, event->topic, event->partition, event->offset, delivery->run, delivery->letter_round, event->attempt, &fate))
         return false;
     snprintf(tx->reason, sizeof tx->reason, "%s", fate.reason);
     tx->error_class = !strcmp(fate.error_class, "undecodable") ? "undecodable" : !strcmp(fate.error_class, "crash") ? "crash" :

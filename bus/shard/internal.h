@@ -59,12 +59,13 @@ typedef struct bus_delivery {
     const bus_route *route;
     const char *scope;
     const void *key; size_t key_len;          /* the key it waits by: the record's, or its id */
-    const char *orig_hop; size_t orig_hop_len;
+    int command;                              /* how it came: by which kind of command, or by none; see bus_parked */
+    bool foreign;                             /* made by a producer other than the bus, or its hop leads elsewhere */
     int64_t timestamp;
     char letter_id[BUS_ID_TEXT];              /* of the letter it is redriven from; "" if none */
     int letter_round;
     int64_t first_failed;                     /* ms; 0: never failed before */
-    bool replay;                              /* a copy sent by `bus replay`: emits are discarded */
+    char run[BUS_RUN_TEXT];                   /* of a copy sent by `bus replay`: the run. "": the event itself */
     bool undecodable; char fault[BUS_REASON]; /* why */
 } bus_delivery;
 
@@ -86,7 +87,7 @@ struct bus_tx {
     char reason[BUS_REASON];
     const char *error_class;        /* "handler", "undecodable", "crash", "behind", ... */
     const void *prepared; size_t prepared_len;
-    bool discard;                   /* emits vanish: a replay */
+    bool discard;                   /* emits vanish: a replay of a route that did not ask for them */
     int64_t due;                    /* of a failure that the topics told of (shard/fates.h): when it runs again; 0: by its tier */
 };
 
@@ -226,9 +227,10 @@ struct bus_shard {
     bool visited;                   /* it is one call that its caller runs: nothing else may be done on that thread */
     int64_t store_retry_at_us;      /* after a failed commit */
     bus_backoff store_backoff;
-    bool store_warned, outbox_full_warned, parked_full_warned, misplaced_warned, uncounted_warned;
+    bool store_warned, outbox_full_warned, parked_full_warned, misplaced_warned, uncounted_warned, reserved_warned;
     int forged_letters;             /* since the shard was opened */
     bus_throttle forged_lines, gap_lines, ignored_lines, stale_lines; /* what others can cause */
+    int64_t stray_said_us, command_said_us, replay_said_us; /* when that was logged last */
     int64_t draining_after;         /* key id, round robin */
     int64_t draining_at_us;         /* nothing could be drained: look again then */
     bus_job_slot *jobs_settled;     /* heads settled by the batch in hand */
@@ -278,6 +280,9 @@ struct bus_shard {
 };
 
 /* shard.c */
+#define BUS_SAY_AGAIN_US 10000000
+/* May what writers can cause at will be logged now? Once in ten seconds; the metrics count all. */
+bool bus_shard_may_say(const bus_shard *shard, int64_t *last_us);
 void bus_shard_halt(bus_shard *shard, const bus_error *why);
 /* Marks the batch for rollback: status other than BUS_OK ends it, BUS_OK asks for savepoints. Returns BUS_OUT_REDO. */
 bus_outcome bus_shard_redo(bus_shard *shard, const bus_error *why);
@@ -309,17 +314,16 @@ typedef enum bus_taken { BUS_TAKEN, BUS_TAKE_WAIT, BUS_TAKE_REDO } bus_taken;
 bus_taken bus_receive(bus_shard *shard, bus_shard_lane *lane, size_t index);
 bool bus_receive_anchor_ok(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bool *skip);
 #define BUS_SEEN_SOURCE 512
-size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const char *topic, int32_t partition, bus_slice source);
+size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const bus_identity *event);
 uint64_t bus_record_hash(const bus_record *record);
-/* Builds what a handler sees, from a record; the strings are in the arena. BUS_CORRUPT: undecodable, delivery usable for
+/* Builds what a handler sees, from a record; the strings are in the arena. `command` is the kind of command that it came by, as the
+ * topic or the store says it: only with one do its own headers say that it is a copy. BUS_CORRUPT: undecodable, delivery usable for
  * a dead letter all the same; BUS_MISSING: unknown schema; BUS_NOMEM. `decode` false: envelope and route only. */
-bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, bus_arena *arena, bool decode, bus_delivery *out, bus_error *err);
-/* Was the event made by a producer other than the bus? Then its id names it only together with its source (CloudEvents). */
-static inline bool bus_delivery_foreign(const bus_delivery *delivery)
-{
-    const bus_envelope *envelope = &delivery->envelope;
-    return envelope->orig.topic.at ? !envelope->orig.hop.at : !envelope->hop.source.at;
-}
+bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, int command, bus_arena *arena, bool decode, bus_delivery *out,
+                             bus_error *err);
+bus_identity bus_identity_of(const bus_delivery *delivery); /* borrows from it */
+/* It is a copy that `bus replay` sent in this run. false: no memory. */
+bool bus_delivery_is_copy(bus_delivery *delivery, bus_arena *arena, const char *run, size_t len);
 bus_status bus_delivery_decode(bus_shard *shard, bus_delivery *delivery, bus_arena *arena, bus_error *err);
 /* Keeps in the store what the registry said of its schema, so that a restart need not ask. Inside the transaction. */
 bus_status bus_delivery_keep(bus_shard *shard, const bus_delivery *delivery, bus_error *err);
@@ -366,11 +370,16 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
 /* The open letter of a head that had no route, and now has: it waits again, due at once. */
 bus_status bus_letter_take_up(bus_shard *shard, bus_key *key, const bus_delivery *delivery, bus_error *err);
 bus_status bus_letter_settle(bus_shard *shard, const char *id, bus_letter_state state, bus_error *err);
+/* Is a letter of this event open, or redriven and not through? A copy is asked for its event's. */
 bus_status bus_letter_is_open(bus_shard *shard, const bus_delivery *delivery, bool *open, bus_error *err);
-void bus_letter_id_of(const bus_shard *shard, const bus_delivery *delivery, char out[BUS_ID_TEXT]);
+/* Names in a delivery the letter that it is redriven from: its id if it came by command (len > 0), else the one of its event. */
+bus_status bus_letter_name(bus_shard *shard, bus_delivery *delivery, bus_slice id, int round, bus_error *err);
 bus_outcome bus_command_run(bus_shard *shard, const bus_record *record);
 /* Counts and tells a record that is no `what`, and is passed over. */
 void bus_ignored(bus_shard *shard, const bus_record *record, const char *event, const char *what);
+
+/* replays.c: copies sent by `bus replay`. */
+bus_outcome bus_replay_receive(bus_shard *shard, const bus_record *record, const bus_envelope *envelope);
 
 /* relay.c */
 void bus_relay_reports(bus_shard *shard);

@@ -80,7 +80,7 @@ bus_header *bus_copy_headers(const bus_delivery *delivery, size_t more, bus_aren
     bus_orig orig = { .topic = { event->topic, strlen(event->topic) }, .partition = event->partition, .offset = event->offset,
                       .timestamp = delivery->timestamp };
     bus_slice hop = delivery->envelope.orig.topic.at ? delivery->envelope.orig.hop : (bus_slice){ 0 };
-    for (size_t i = 0; i < event->header_count && !hop.at && delivery->envelope.hop.source.at; i++)
+    for (size_t i = 0; i < event->header_count && !hop.at && !delivery->foreign; i++)
         if (strcmp(event->headers[i].name, "bus-hop") == 0)
             hop = (bus_slice){ event->headers[i].value, event->headers[i].len };
     orig.hop = hop;
@@ -155,7 +155,8 @@ static bus_status park(bus_shard *shard, bus_key *key, const bus_delivery *deliv
         return bus_fail_nomem(err);
     bus_parked parked = { .event_id = event->id, .topic = event->topic, .partition = event->partition, .offset = event->offset,
                           .timestamp = delivery->timestamp, .record_key = event->key, .record_key_len = event->key_len,
-                          .value = event->value, .value_len = event->value_len, .headers = packed->data, .headers_len = packed->len };
+                          .value = event->value, .value_len = event->value_len, .headers = packed->data, .headers_len = packed->len,
+                          .command = delivery->command };
     return bus_key_park(shard->store, key, &parked, err);
 }
 
@@ -173,15 +174,15 @@ static bus_key *seize(bus_shard *shard, const bus_delivery *delivery, bus_error 
 static bus_outcome arrive_behind(bus_shard *shard, bus_key *key, const bus_delivery *delivery)
 {
     bus_error err = { 0 };
-    const char *source = bus_delivery_foreign(delivery) ? delivery->event.source : NULL;
-    if (bus_key_holds(shard->store, key, delivery->event.id, source)) {
+    bus_identity event = bus_identity_of(delivery);
+    if (!delivery->event.replay && bus_key_holds(shard->store, key, &event)) {
         bus_count(&shard->metrics.duplicates, 1);
         return BUS_OUT_DONE;
     }
     bus_fate fate;
     bus_fates *fates = shard->options.fates;
     bool behind = fates && fates->failed(fates, delivery->event.topic, delivery->event.partition, delivery->event.offset,
-                                         delivery->letter_round, 1, &fate) && !strcmp(fate.error_class, "behind");
+                                         delivery->run, delivery->letter_round, 1, &fate) && !strcmp(fate.error_class, "behind");
     if (behind || (!fates && key->parked >= shard->options.limits.parked_per_key)) {
         bus_tx why;
         bus_tx_init(&why, shard, delivery);
@@ -199,16 +200,34 @@ static bus_outcome resolved(bus_shard *shard, const bus_delivery *delivery)
 {
     bus_error err = { 0 };
     bus_count(&shard->metrics.handled, 1);
+    bus_count(&shard->metrics.replayed, delivery->event.replay);
     if (delivery->letter_id[0] && bus_letter_settle(shard, delivery->letter_id, BUS_LETTER_RESOLVED, &err))
         return store_failed(shard, &err);
     return BUS_OUT_DONE;
+}
+
+static bool holds_key(const bus_delivery *delivery)
+{
+    return delivery->route && delivery->route->on_dead == BUS_HOLD_KEY && !delivery->event.replay;
+}
+
+/* A copy has one: it would hold nothing up, but what fails in a run of copies shall be seen while the run can be stopped. */
+static int attempts_of(const bus_shard *shard, const bus_delivery *delivery)
+{
+    return !delivery->route || delivery->event.replay ? 1 : bus_router_attempts(shard->options.router, delivery->route);
+}
+
+static bool needs_step(const bus_delivery *delivery)
+{
+    const bus_route *route = delivery->route;
+    return route && route->prepare && !delivery->undecodable && (!delivery->event.replay || route->replay_prepares);
 }
 
 static bus_outcome arrive_dead(bus_shard *shard, const bus_delivery *delivery, const bus_tx *tx, int attempts)
 {
     bus_error err = { 0 };
     bus_key *key = NULL;
-    if (delivery->route && delivery->route->on_dead == BUS_HOLD_KEY && !(key = seize(shard, delivery, &err)))
+    if (holds_key(delivery) && !(key = seize(shard, delivery, &err)))
         return store_failed(shard, &err);
     if (key && !bus_key_touch(shard->store, key))
         return no_memory(shard);
@@ -246,38 +265,39 @@ bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slo
     bus_error_clear(&err);
     bus_key *key;
     bool open = false;
-    if (bus_key_look(shard->store, delivery->scope, delivery->key, delivery->key_len, &key, &err))
-        return store_failed(shard, &err);
-    if (key)
-        return arrive_behind(shard, key, delivery);
-    if (!delivery->letter_id[0] && bus_letter_open_count(shard->store) > 0 && bus_letter_is_open(shard, delivery, &open, &err))
+    /* The letter first: parked behind its key the event would run, and its letter could be redriven all the same. */
+    if (!delivery->letter_id[0] && !delivery->event.replay && bus_letter_open_count(shard->store) > 0 &&
+        bus_letter_is_open(shard, delivery, &open, &err))
         return store_failed(shard, &err);
     if (open) {
         bus_count(&shard->metrics.duplicates, 1);
         return BUS_OUT_DONE;
     }
+    if (bus_key_look(shard->store, delivery->scope, delivery->key, delivery->key_len, &key, &err))
+        return store_failed(shard, &err);
+    if (key)
+        return arrive_behind(shard, key, delivery);
     bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
-    if (!job && delivery->route && delivery->route->prepare && !delivery->undecodable)
+    if (!job && needs_step(delivery))
         return run_as_head(shard, delivery, NULL);
     bus_outcome outcome = bus_handle(shard, delivery, job, &tx);
-    int attempts = delivery->route ? bus_router_attempts(shard->options.router, delivery->route) : 1;
-    if (outcome == BUS_OUT_RETRY && attempts <= 1)
+    if (outcome == BUS_OUT_RETRY && attempts_of(shard, delivery) <= 1)
         outcome = BUS_OUT_DEAD;
     if (outcome == BUS_OUT_PAUSE) {
         bus_input_pause(shard, input, tx.reason, false);
         /* A command must not hold up the commands behind it. */
-        if (delivery->envelope.command)
+        if (delivery->command)
             return shard->saved && !bus_delivery_back(shard) ? BUS_OUT_REDO
                    : run_as_head(shard, delivery, input) == BUS_OUT_REDO ? BUS_OUT_REDO : BUS_OUT_RETRY;
     }
     if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_REDO || outcome == BUS_OUT_PENDING)
         return outcome;
-    if (outcome == BUS_OUT_DEAD && !delivery->envelope.command && !may_die(shard, input))
+    if (outcome == BUS_OUT_DEAD && !delivery->command && !may_die(shard, input))
         return shard->saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : BUS_OUT_PAUSE;
     /* A failed handler has taken the save back; a fate without a handler (undecodable, crash) has not. */
     if (outcome != BUS_OUT_DONE && shard->saved && !bus_delivery_back(shard))
         return BUS_OUT_REDO;
-    judge(input, outcome != BUS_OUT_DONE);
+    judge(delivery->event.replay ? NULL : input, outcome != BUS_OUT_DONE);
     if (outcome == BUS_OUT_DONE)
         return resolved(shard, delivery);
     if (outcome == BUS_OUT_DEAD)
@@ -329,7 +349,7 @@ static bus_outcome defer(bus_shard *shard, bus_key *key, const bus_shard_input *
 static bus_outcome head_dead(bus_shard *shard, bus_key *key, const bus_delivery *delivery, const bus_tx *tx, int attempts)
 {
     bus_error err = { 0 };
-    bool hold = delivery->route && delivery->route->on_dead == BUS_HOLD_KEY;
+    bool hold = holds_key(delivery);
     if (hold) {
         if (!bus_key_touch(shard->store, key))
             return no_memory(shard);
@@ -343,6 +363,15 @@ static bus_outcome head_dead(bus_shard *shard, bus_key *key, const bus_delivery 
         return BUS_OUT_DEAD;
     bus_outcome outcome = head_gone(shard, key);
     return outcome == BUS_OUT_DONE ? BUS_OUT_DEAD : outcome;
+}
+
+/* The letter that the head is redriven from: a held key's own, or that of a redriven arrival which had parked. */
+static bus_status name_letter(bus_shard *shard, const bus_key *key, bus_delivery *delivery, bus_error *err)
+{
+    const bus_envelope *envelope = &delivery->envelope;
+    if (delivery->command == BUS_COMMAND_REDRIVE)
+        return bus_letter_name(shard, delivery, envelope->command_id, envelope->command_round, err);
+    return key->round > 0 ? bus_letter_name(shard, delivery, (bus_slice){ 0 }, key->round, err) : BUS_OK;
 }
 
 /* This version of the service has no route for it. Another may have had one, and have it again: what waits is never dropped for that. A letter
@@ -373,7 +402,8 @@ static bus_outcome look_again(bus_shard *shard, bus_key *key)
     if (bus_key_head(shard->store, key, &shard->arena, &parked, &err))
         return store_failed(shard, &err);
     bus_record record = bus_parked_record(&parked, &shard->arena);
-    if ((record.header_count && !record.headers) || bus_delivery_read(shard, &record, &shard->arena, false, &delivery, &err))
+    if ((record.header_count && !record.headers) || bus_delivery_read(shard, &record, parked.command, &shard->arena, false, &delivery, &err) ||
+        name_letter(shard, key, &delivery, &err))
         return no_memory(shard);
     if (!delivery.route)
         return BUS_OUT_DONE;
@@ -395,9 +425,8 @@ bus_outcome bus_keys_look_again(bus_shard *shard, int most)
 
 static bus_outcome head_failed(bus_shard *shard, bus_key *key, bus_delivery *delivery, bus_outcome outcome, const bus_tx *tx)
 {
-    bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
-    int run = delivery->event.attempt;
-    int attempts = delivery->route ? bus_router_attempts(shard->options.router, delivery->route) : 1;
+    bus_shard_input *input = delivery->event.replay ? NULL : bus_shard_input_of(shard, delivery->event.topic);
+    int run = delivery->event.attempt, attempts = attempts_of(shard, delivery);
     bool later = outcome == BUS_OUT_RETRY && run > 1; /* its first run was judged */
     if (outcome == BUS_OUT_RETRY && run < attempts) {
         if (!later)
@@ -411,20 +440,6 @@ static bus_outcome head_failed(bus_shard *shard, bus_key *key, bus_delivery *del
     return head_dead(shard, key, delivery, tx, run);
 }
 
-/* The letter that the head is redriven from: a held key's own, or that of a redriven arrival which had parked. */
-static void name_letter(bus_shard *shard, const bus_key *key, bus_delivery *delivery)
-{
-    const bus_envelope *envelope = &delivery->envelope;
-    if (envelope->command == BUS_COMMAND_REDRIVE && envelope->command_id.len < sizeof delivery->letter_id) {
-        memcpy(delivery->letter_id, envelope->command_id.at, envelope->command_id.len);
-        delivery->letter_id[envelope->command_id.len] = 0;
-        delivery->letter_round = envelope->command_round;
-    } else if (key->round > 0) {
-        bus_letter_id_of(shard, delivery, delivery->letter_id);
-        delivery->letter_round = key->round;
-    }
-}
-
 /* Reads the head and what it needs. DONE: run it. */
 static bus_outcome head_ready(bus_shard *shard, bus_key *key, bus_delivery *delivery, bus_job_slot **job)
 {
@@ -436,11 +451,12 @@ static bus_outcome head_ready(bus_shard *shard, bus_key *key, bus_delivery *deli
     bus_record record = bus_parked_record(&parked, &shard->arena);
     if (record.header_count && !record.headers)
         return no_memory(shard);
-    if (bus_delivery_read(shard, &record, &shard->arena, false, delivery, &err))
+    if (bus_delivery_read(shard, &record, parked.command, &shard->arena, false, delivery, &err))
         return no_memory(shard);
     delivery->event.attempt = key->attempt + 1;
     delivery->first_failed = key->first_failed;
-    name_letter(shard, key, delivery);
+    if (name_letter(shard, key, delivery, &err))
+        return store_failed(shard, &err);
     bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
     if (input && input->paused_until_us > shard->now_us)
         return defer(shard, key, input);
@@ -450,7 +466,7 @@ static bus_outcome head_ready(bus_shard *shard, bus_key *key, bus_delivery *deli
         bus_input_pause(shard, input, err.text, true);
         return defer(shard, key, input);
     }
-    if (!delivery->route || !delivery->route->prepare || delivery->undecodable)
+    if (!needs_step(delivery))
         return BUS_OUT_DONE;
     if (!(*job = bus_prepare_head(shard, key, delivery, &parked)))
         return no_memory(shard);
@@ -496,7 +512,7 @@ bus_outcome bus_key_run_head(bus_shard *shard, bus_key *key)
         return defer(shard, key, input);
     }
     if (outcome == BUS_OUT_DONE) {
-        judge(bus_shard_input_of(shard, delivery.event.topic), false);
+        judge(delivery.event.replay ? NULL : bus_shard_input_of(shard, delivery.event.topic), false);
         outcome = resolved(shard, &delivery);
         if (outcome == BUS_OUT_DONE)
             outcome = head_gone(shard, key);

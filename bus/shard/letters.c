@@ -8,12 +8,24 @@
 #include <stdio.h>
 #include <string.h>
 
-void bus_letter_id_of(const bus_shard *shard, const bus_delivery *delivery, char out[BUS_ID_TEXT])
+/* A letter's id is made of what names its event (bus_identity), and of the run if it is a copy's. Older versions left the partition
+ * out: -1. */
+static void id_of(const bus_shard *shard, const bus_identity *event, int32_t partition, const char *run, char out[BUS_ID_TEXT])
 {
-    const bus_event *event = &delivery->event;
-    bus_part parts[] = { { "letter", 6 }, { shard->name, strlen(shard->name) }, { event->topic, strlen(event->topic) },
-                         { event->id, strlen(event->id) }, { event->source, strlen(event->source) } };
-    bus_id_of(parts, bus_delivery_foreign(delivery) && *event->source ? 5 : 4, out);
+    char number[16];
+    int n = snprintf(number, sizeof number, "%d", (int)partition);
+    bus_part parts[8] = { { "letter", 6 }, { shard->name, strlen(shard->name) }, { event->topic, strlen(event->topic) },
+                          { event->id, strlen(event->id) } };
+    size_t count = 4;
+    if (event->source && *event->source)
+        parts[count++] = (bus_part){ event->source, strlen(event->source) };
+    if (partition >= 0)
+        parts[count++] = (bus_part){ number, (size_t)n };
+    if (*run) {
+        parts[count++] = (bus_part){ "replay", 6 };
+        parts[count++] = (bus_part){ run, strlen(run) };
+    }
+    bus_id_of(parts, count, out);
 }
 
 static bus_status fetch(bus_shard *shard, const char *id, bus_letter *out, bool *found, bus_error *err)
@@ -23,16 +35,48 @@ static bus_status fetch(bus_shard *shard, const char *id, bus_letter *out, bool 
     return status == BUS_MISSING ? BUS_OK : status;
 }
 
+/* The letter of an event, or of a copy of it; `id` is what it has, or would have. */
+static bus_status find(bus_shard *shard, const bus_delivery *delivery, const char *run, char id[BUS_ID_TEXT], bus_letter *out, bool *found,
+                       bus_error *err)
+{
+    bus_identity event = bus_identity_of(delivery);
+    char older[BUS_ID_TEXT];
+    id_of(shard, &event, event.partition, run, id);
+    bus_status status = fetch(shard, id, out, found, err);
+    if (status || *found || bus_letter_older_count(shard->store) == 0)
+        return status;
+    id_of(shard, &event, -1, run, older);
+    status = fetch(shard, older, out, found, err);
+    *found = status == BUS_OK && *found && out->partition < 0;
+    if (*found)
+        memcpy(id, older, BUS_ID_TEXT);
+    return status;
+}
+
 bus_status bus_letter_is_open(bus_shard *shard, const bus_delivery *delivery, bool *open, bus_error *err)
 {
     char id[BUS_ID_TEXT];
     bus_letter letter;
     bool found;
-    bus_letter_id_of(shard, delivery, id);
-    bus_status status = fetch(shard, id, &letter, &found, err);
+    bus_status status = find(shard, delivery, "", id, &letter, &found, err);
     if (status == BUS_OK)
         *open = found && (letter.state == BUS_LETTER_OPEN || letter.state == BUS_LETTER_REDRIVEN);
     return status;
+}
+
+bus_status bus_letter_name(bus_shard *shard, bus_delivery *delivery, bus_slice id, int round, bus_error *err)
+{
+    bus_letter letter;
+    bool found;
+    delivery->letter_round = round;
+    if (!id.len || id.len >= sizeof delivery->letter_id)
+        return find(shard, delivery, delivery->run, delivery->letter_id, &letter, &found, err);
+    memcpy(delivery->letter_id, id.at, id.len);
+    delivery->letter_id[id.len] = 0;
+    bus_status status = fetch(shard, delivery->letter_id, &letter, &found, err);
+    if (status || !found || !letter.replay[0] || bus_delivery_is_copy(delivery, &shard->arena, letter.replay, strlen(letter.replay)))
+        return status;
+    return bus_fail_nomem(err);
 }
 
 /* ---- records on the dead-letter topic */
@@ -41,7 +85,7 @@ typedef struct letter_texts {
     char letter[64], orig[BUS_ORIG_TEXT], partition[16], offset[24], count[16], first[24], last[24];
 } letter_texts;
 
-#define LETTER_HEADERS 12 /* of letter_headers, beside the copied ones */
+#define LETTER_HEADERS 13 /* of letter_headers, beside the copied ones */
 
 static void add(bus_header *headers, size_t *count, const char *name, const char *text)
 {
@@ -76,6 +120,7 @@ static const bus_header *letter_headers(bus_shard *shard, const bus_letter *lett
                                         int attempts, bool held, size_t *out_count, letter_texts *text)
 {
     const bus_event *event = &delivery->event;
+    const char *class = delivery->run[0] && strcmp(why->error_class, "handler") == 0 ? "replay" : why->error_class;
     size_t count;
     bus_header *headers = bus_copy_headers(delivery, LETTER_HEADERS, &shard->arena, &count, text->orig);
     if (!headers)
@@ -94,12 +139,14 @@ static const bus_header *letter_headers(bus_shard *shard, const bus_letter *lett
     add(headers, &count, "__dlq.errors.offset", text->offset);
     add(headers, &count, "__dlq.errors.group", shard->name);
     add(headers, &count, "__dlq.errors.delivery.count", text->count);
-    add(headers, &count, "__dlq.errors.class", why->error_class);
+    add(headers, &count, "__dlq.errors.class", class);
     add(headers, &count, "__dlq.errors.message", why->reason);
     add(headers, &count, "__dlq.errors.first", text->first);
     add(headers, &count, "__dlq.errors.last", text->last);
     if (held)
         add(headers, &count, "bus-held", "yes");
+    if (letter->replay[0])
+        add(headers, &count, BUS_HEADER_REPLAY, letter->replay);
     *out_count = count;
     return headers;
 }
@@ -109,8 +156,13 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
     bus_letter letter;
     bool found;
     char id[BUS_ID_TEXT];
-    bus_letter_id_of(shard, delivery, id);
-    bus_status status = fetch(shard, id, &letter, &found, err);
+    bus_status status = BUS_OK;
+    if (delivery->letter_id[0]) {
+        memcpy(id, delivery->letter_id, sizeof id);
+        status = fetch(shard, id, &letter, &found, err);
+    } else {
+        status = find(shard, delivery, delivery->run, id, &letter, &found, err);
+    }
     if (status)
         return status;
     if (!found) {
@@ -121,6 +173,8 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
         if ((status = bus_letter_first_round(shard->store, &letter.round, err)))
             return status;
         letter.round--;
+        letter.partition = delivery->event.partition;
+        snprintf(letter.replay, sizeof letter.replay, "%s", delivery->run);
     }
     letter.scope = delivery->scope;
     letter.round++;
@@ -135,8 +189,8 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
         return status;
     BUS_FAILPOINT("letter-opened");
     bus_count(&shard->metrics.dead_lettered, 1);
-    bus_log(BUS_WARN, shard->where, "dead_letter", "%s/%d offset %lld (%s) after %d attempt(s), %s: %s; letter %s%s",
-            delivery->event.topic, delivery->event.partition, (long long)delivery->event.offset, delivery->event.type_name, attempts,
+    bus_log(BUS_WARN, shard->where, "dead_letter", "%s%s/%d offset %lld (%s) after %d attempt(s), %s: %s; letter %s%s",
+            delivery->run[0] ? "a replayed copy of " : "", delivery->event.topic, delivery->event.partition, (long long)delivery->event.offset, delivery->event.type_name, attempts,
             why->error_class, why->reason, letter.id, holding ? ", its key is held" : "");
     letter_texts text;
     size_t count;
@@ -199,6 +253,16 @@ static size_t operator_headers(const bus_record *record, bus_header out[2])
 
 static bus_outcome redo(bus_shard *shard, bus_error *err) { return bus_shard_redo(shard, err); }
 
+/* Nobody is told of it but by the log: a letter that this shard does not know is another service's, or one of a former name's. */
+static bus_outcome unknown_letter(bus_shard *shard, const bus_envelope *envelope, const char *why)
+{
+    bus_count(&shard->metrics.commands_refused, 1);
+    if (bus_shard_may_say(shard, &shard->command_said_us))
+        bus_log(BUS_WARN, shard->where, "command_refused", "%s of letter %.*s round %d: %s", bus_command_name(envelope->command),
+                (int)envelope->command_id.len, envelope->command_id.at, envelope->command_round, why);
+    return BUS_OUT_DONE;
+}
+
 static bus_outcome stale(bus_shard *shard, const bus_envelope *envelope, const char *why)
 {
     char more[BUS_THROTTLE_TEXT];
@@ -227,9 +291,7 @@ bus_status bus_letter_take_up(bus_shard *shard, bus_key *key, const bus_delivery
     const bus_header more = { "bus-reason", reason, sizeof reason - 1 };
     bus_letter letter;
     bool found;
-    char id[BUS_ID_TEXT];
-    bus_letter_id_of(shard, delivery, id);
-    bus_status status = fetch(shard, id, &letter, &found, err);
+    bus_status status = fetch(shard, delivery->letter_id, &letter, &found, err);
     if (status || !found || letter.state != BUS_LETTER_OPEN || letter.key_id != key->id)
         return status;
     if ((status = change(shard, &letter, BUS_LETTER_REDRIVEN, &more, 1, err)))
@@ -254,11 +316,12 @@ static bus_outcome redrive_released(bus_shard *shard, const bus_record *record, 
 {
     bus_delivery delivery;
     bus_error err = { 0 };
-    bus_status status = bus_delivery_read(shard, record, &shard->arena, true, &delivery, &err);
+    bus_status status = bus_delivery_read(shard, record, BUS_COMMAND_REDRIVE, &shard->arena, true, &delivery, &err);
     if (status && status != BUS_MISSING)
         return redo(shard, &err);
-    memcpy(delivery.letter_id, letter->id, sizeof delivery.letter_id);
-    delivery.letter_round = letter->round;
+    bus_error none = { 0 };
+    if (bus_letter_name(shard, &delivery, (bus_slice){ letter->id, strlen(letter->id) }, letter->round, &none))
+        return redo(shard, &none);
     delivery.first_failed = letter->first_failed;
     if (status == BUS_MISSING) {
         delivery.undecodable = true;
@@ -272,6 +335,13 @@ static bus_outcome redrive_released(bus_shard *shard, const bus_record *record, 
     return bus_key_arrive(shard, &delivery, NULL) == BUS_OUT_REDO ? BUS_OUT_REDO : BUS_OUT_DONE;
 }
 
+/* The bytes of a released letter come with the command: they must be those of its event. */
+static bool carries(const bus_envelope *envelope, const bus_letter *letter)
+{
+    size_t len = strlen(letter->event_id);
+    return !envelope->id.at || (envelope->id.len == len && memcmp(envelope->id.at, letter->event_id, len) == 0);
+}
+
 static bus_outcome command_letter(bus_shard *shard, const bus_record *record, const bus_envelope *envelope)
 {
     char id[BUS_ID_TEXT];
@@ -279,19 +349,23 @@ static bus_outcome command_letter(bus_shard *shard, const bus_record *record, co
     bus_error err = { 0 };
     bool found = false;
     if (envelope->command_id.len >= sizeof id)
-        return stale(shard, envelope, "unknown: no such letter");
+        return unknown_letter(shard, envelope, "there is no such letter");
     memcpy(id, envelope->command_id.at, envelope->command_id.len);
     id[envelope->command_id.len] = 0;
     if (fetch(shard, id, &letter, &found, &err))
         return redo(shard, &err);
     if (!found)
-        return stale(shard, envelope, "unknown: no such letter in this shard");
+        return unknown_letter(shard, envelope, "this shard has no such letter: it is another service's, or was made under another name "
+                              "of this one, or before its store was made anew");
     if (letter.state != BUS_LETTER_OPEN || letter.round != envelope->command_round)
         return stale(shard, envelope, letter.state != BUS_LETTER_OPEN ? bus_letter_state_name((bus_letter_state)letter.state) : "at another round");
+    bus_key *held = letter.key_id ? bus_key_by_id(shard->store, letter.key_id) : NULL;
+    if (envelope->command == BUS_COMMAND_REDRIVE && !(held && held->state == BUS_KEY_HELD) && !carries(envelope, &letter))
+        return unknown_letter(shard, envelope, "the command carries another event than the letter's");
     bus_header more[2];
     size_t count = operator_headers(record, more);
     bool discard = envelope->command == BUS_COMMAND_DISCARD;
-    bus_key *key = letter.key_id ? bus_key_by_id(shard->store, letter.key_id) : NULL;
+    bus_key *key = held;
     if (!bus_delivery_save(shard))
         return BUS_OUT_REDO;
     if (change(shard, &letter, discard ? BUS_LETTER_DISCARDED : BUS_LETTER_REDRIVEN, more, count, &err))
@@ -306,49 +380,6 @@ static bus_outcome command_letter(bus_shard *shard, const bus_record *record, co
         return bus_key_discard_head(shard, key);
     }
     return discard ? BUS_OUT_DONE : redrive_released(shard, record, &letter);
-}
-
-/* A copy sent by `bus replay`: an event like any other, once per run, whose emits are discarded. */
-static bus_outcome command_replay(bus_shard *shard, const bus_record *record, const bus_envelope *envelope)
-{
-    bus_delivery delivery;
-    bus_error err = { 0 };
-    int64_t gap;
-    bus_status status = bus_delivery_read(shard, record, &shard->arena, true, &delivery, &err);
-    if (status && status != BUS_MISSING)
-        return redo(shard, &err);
-    if (!delivery.route || status == BUS_MISSING) {
-        bus_count(&shard->metrics.unrouted, 1);
-        return BUS_OUT_DONE;
-    }
-    if (!bus_delivery_save(shard))
-        return BUS_OUT_REDO;
-    bus_receipt receipt = bus_mark_settle(shard->store, envelope->hop.source.at, envelope->hop.source.len, record->topic,
-                                          record->partition, envelope->hop.seq, shard->now_ms, &gap);
-    if (receipt == BUS_UNCOUNTED) { /* a run has one source, and its numbers follow each other: this is none of `bus replay` */
-        if (!bus_delivery_release(shard))
-            return BUS_OUT_REDO;
-        bus_ignored(shard, record, "command_ignored", "replay");
-        return BUS_OUT_DONE;
-    }
-    if (receipt == BUS_RECEIPT_FAILED) {
-        bus_fail_nomem(&err);
-        return redo(shard, &err);
-    }
-    bus_outcome outcome = BUS_OUT_DONE;
-    if (receipt == BUS_DUPLICATE)
-        bus_count(&shard->metrics.duplicates, 1);
-    else
-        outcome = bus_key_arrive(shard, &delivery, NULL);
-    if (outcome == BUS_OUT_REDO)
-        return outcome;
-    if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)
-        return shard->saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : BUS_OUT_PAUSE;
-    if (shard->saved)
-        return bus_delivery_release(shard) ? BUS_OUT_DONE : BUS_OUT_REDO;
-    receipt = bus_mark_settle(shard->store, envelope->hop.source.at, envelope->hop.source.len, record->topic, record->partition,
-                              envelope->hop.seq, shard->now_ms, &gap);
-    return receipt == BUS_RECEIPT_FAILED ? redo(shard, &err) : BUS_OUT_DONE;
 }
 
 void bus_ignored(bus_shard *shard, const bus_record *record, const char *event, const char *what)
@@ -369,7 +400,7 @@ bus_outcome bus_command_run(bus_shard *shard, const bus_record *record)
     if (readable && (envelope.command == BUS_COMMAND_REDRIVE || envelope.command == BUS_COMMAND_DISCARD))
         return command_letter(shard, record, &envelope);
     if (readable && envelope.command == BUS_COMMAND_REPLAY && envelope.hop.source.at && envelope.orig.topic.at)
-        return command_replay(shard, record, &envelope);
+        return bus_replay_receive(shard, record, &envelope);
     bus_ignored(shard, record, "command_ignored", "command");
     return BUS_OUT_DONE;
 }

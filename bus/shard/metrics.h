@@ -8,7 +8,8 @@
 typedef struct bus_shard_metrics {
     bus_counter consumed, handled, retried, dead_lettered, redriven, duplicates, gaps, unrouted, tombstones_skipped,
         misplaced, emitted, relayed, relay_failures, rejected_rows, commits, rollbacks, reruns, transactions, pauses,
-        scheduled, commands_stale, checkpoints, landed;
+        scheduled, commands_stale, commands_refused, stray_headers, reserved_headers, replayed, replays_skipped, replays_refused, checkpoints,
+        landed;
     bus_counter uncounted, ignored, letters_forgotten, forged, replies_unsent;
     bus_gauge outbox_rows, outbox_bytes, outbox_oldest_ms /* wall ms of the oldest row, 0 none */, parked_keys, parked_events,
         held_keys, letters_open, lag_messages, lag_ms, paused, assigned, wal_bytes;

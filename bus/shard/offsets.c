@@ -174,7 +174,7 @@ static bus_status take_foreign(bus_shard *shard, bus_shard_lane *lane, const bus
     if (position->next >= 0 && committed->offset < position->next &&
         !(status = bus_position_forget(shard->store, committed->topic, committed->partition, err))) {
         char source[BUS_SEEN_SOURCE];
-        bus_seen_source(source, committed->topic, committed->partition, (bus_slice){ "", 0 });
+        bus_seen_source(source, &(bus_identity){ position->topic, position->partition, "", NULL });
         status = bus_seen_forget(shard->store, source, err);
     }
     if (!status && !bus_position_set(shard->store, position, committed->offset, -1, 0))

@@ -334,7 +334,7 @@ void bus_prepare_fetched(bus_shard *shard, bus_shard_lane *lane, size_t from)
             slot_give(shard, slot);
             return;
         }
-        bus_status status = bus_delivery_read(shard, &slot->record, &slot->arena, true, &slot->delivery, NULL);
+        bus_status status = bus_delivery_read(shard, &slot->record, BUS_COMMAND_NONE, &slot->arena, true, &slot->delivery, NULL);
         if (status || slot->delivery.undecodable || !slot->delivery.route || !slot->delivery.route->prepare ||
             bus_key_find(shard->store, slot->delivery.scope, slot->delivery.key, slot->delivery.key_len) || !enqueue(shard, slot)) {
             slot_give(shard, slot); /* needs no step, or none yet: what parks is prepared when it is the head */
@@ -375,12 +375,15 @@ static bus_job_slot *head_slot(bus_shard *shard, const bus_key *key, const bus_d
         return NULL;
     bus_record record = bus_parked_record(parked, &slot->arena);
     bool read = (record.headers || !record.header_count) && copy_record(&slot->arena, &record, &slot->record) &&
-                bus_delivery_read(shard, &slot->record, &slot->arena, true, &slot->delivery, NULL) == BUS_OK;
+                bus_delivery_read(shard, &slot->record, parked->command, &slot->arena, true, &slot->delivery, NULL) == BUS_OK;
     if (read && !slot->delivery.undecodable && slot->delivery.route) {
         slot->delivery.event.attempt = delivery->event.attempt;
         slot->delivery.letter_round = delivery->letter_round;
         slot->key_id = key->id;
-        return slot;
+        if (!delivery->run[0] || slot->delivery.run[0] ||
+            bus_delivery_is_copy(&slot->delivery, &slot->arena, delivery->run, strlen(delivery->run)))
+            return slot;
+        slot->key_id = 0;
     }
     slot_give(shard, slot);
     return NULL;

@@ -28,20 +28,10 @@ bool bus_receive_anchor_ok(bus_shard *shard, bus_shard_lane *lane, const bus_rec
     return false;
 }
 
-static bool same(bus_slice slice, const char *text)
-{
-    return slice.len == strlen(text) && memcmp(slice.at, text, slice.len) == 0;
-}
-
-static bool hop_is_ours(const bus_envelope *envelope, const char *topic, int32_t partition)
-{
-    return envelope->hop.source.at && same(envelope->hop.topic, topic) && envelope->hop.partition == partition;
-}
-
 /* A foreign producer's repeats land on the same partition, and a reset of that partition must be able to forget them. */
-size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const char *topic, int32_t partition, bus_slice source)
+size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const bus_identity *event)
 {
-    int n = snprintf(out, BUS_SEEN_SOURCE, "%s/%d %.*s", topic, partition, (int)source.len, source.at ? source.at : "");
+    int n = snprintf(out, BUS_SEEN_SOURCE, "%s/%d %s", event->topic, event->partition, event->source ? event->source : "");
     return n < BUS_SEEN_SOURCE ? (size_t)n : BUS_SEEN_SOURCE - 1;
 }
 
@@ -69,12 +59,15 @@ static void tell_uncounted(bus_shard *shard, const bus_envelope *envelope, const
 }
 
 /* By its id within its source. Without `add`: only whether it was. */
-static bus_receipt settle_by_id(bus_shard *shard, const bus_envelope *envelope, const bus_record *record, bool add)
+static bus_receipt settle_by_id(bus_shard *shard, const bus_delivery *delivery, bool add)
 {
+    const bus_envelope *envelope = &delivery->envelope;
     if (!envelope->id.len)
         return BUS_NEW; /* its id is its position, and the position settles it */
     char source[BUS_SEEN_SOURCE];
-    size_t len = bus_seen_source(source, record->topic, record->partition, envelope->source);
+    bus_identity event = bus_identity_of(delivery);
+    event.source = delivery->event.source;
+    size_t len = bus_seen_source(source, &event);
     if (!add)
         return bus_seen_has(shard->store, source, len, envelope->id.at, envelope->id.len) ? BUS_DUPLICATE : BUS_NEW;
     return bus_seen_settle(shard->store, source, len, envelope->id.at, envelope->id.len, shard->now_ms);
@@ -84,8 +77,8 @@ static bus_receipt settle_by_id(bus_shard *shard, const bus_envelope *envelope, 
 static bus_receipt settle(bus_shard *shard, const bus_shard_lane *lane, const bus_delivery *delivery, const bus_record *record)
 {
     const bus_envelope *envelope = &delivery->envelope;
-    if (!hop_is_ours(envelope, record->topic, record->partition))
-        return settle_by_id(shard, envelope, record, true);
+    if (delivery->foreign)
+        return settle_by_id(shard, delivery, true);
     int64_t gap = 0;
     bus_receipt receipt = bus_mark_settle(shard->store, envelope->hop.source.at, envelope->hop.source.len, record->topic, record->partition,
                                           envelope->hop.seq, shard->now_ms, lane->input->declared->compacted ? NULL : &gap);
@@ -93,12 +86,12 @@ static bus_receipt settle(bus_shard *shard, const bus_shard_lane *lane, const bu
         return receipt;
     if (receipt == BUS_UNCOUNTED) {
         tell_uncounted(shard, envelope, record);
-        return settle_by_id(shard, envelope, record, true);
+        return settle_by_id(shard, delivery, true);
     }
     if (receipt == BUS_NEW_AFTER_GAP && !lane->input->declared->compacted)
         tell_gap(shard, envelope, record, gap);
     /* It may have come before while it could not be counted. */
-    return settle_by_id(shard, envelope, record, false) == BUS_DUPLICATE ? BUS_DUPLICATE : receipt;
+    return settle_by_id(shard, delivery, false) == BUS_DUPLICATE ? BUS_DUPLICATE : receipt;
 }
 
 static bool advance(bus_shard *shard, bus_shard_lane *lane, const bus_record *record)
@@ -119,6 +112,18 @@ static void check_placement(bus_shard *shard, bus_shard_lane *lane, const bus_re
                 record->partition);
     shard->misplaced_warned = true;
     bus_count(&shard->metrics.misplaced, 1);
+}
+
+/* Headers of commands on an input: whoever writes there could claim anything by them, so they say nothing. What a tool has
+ * copied back from a dead-letter topic has them, too: its letter stays as it is. */
+static void tell_stray(bus_shard *shard, const bus_record *record, const char *header)
+{
+    bus_count(&shard->metrics.stray_headers, 1);
+    if (bus_shard_may_say(shard, &shard->stray_said_us))
+        bus_log(BUS_WARN, shard->where, "stray_header", "%s/%d offset %lld has header %s, which counts on %s alone: it is handled as any "
+                "event of %s. If a tool has copied it back from a dead-letter topic, its letter is still open: use `bus dlq redrive` or "
+                "discard that", record->topic, record->partition, (long long)record->offset, header,
+                bus_router_lead(shard->options.router), record->topic);
 }
 
 static bus_taken taken(bus_outcome outcome)
@@ -198,11 +203,13 @@ static bus_taken receive_event(bus_shard *shard, bus_shard_lane *lane, const bus
         prepare_again(shard, lane);
     if (job && job->state != BUS_JOB_DONE)
         return BUS_TAKE_WAIT;
-    if (bus_delivery_read(shard, record, &shard->arena, false, &delivery, &err))
+    if (bus_delivery_read(shard, record, BUS_COMMAND_NONE, &shard->arena, false, &delivery, &err))
         return nomem(shard);
     if (lane->input->paused_until_us > shard->now_us)
         return BUS_TAKE_WAIT;
     check_placement(shard, lane, record);
+    if (delivery.envelope.stray)
+        tell_stray(shard, record, delivery.envelope.stray);
     bus_status status = bus_delivery_decode(shard, &delivery, &shard->arena, &err);
     if (status) {
         if (status != BUS_MISSING)
@@ -246,11 +253,11 @@ static bus_taken receive_forged(bus_shard *shard, bus_shard_lane *lane, const bu
     tell_forged(shard, record, why, letter ? "it becomes a dead letter" : "passed over, for there are very many; the topic still has it");
     if (!letter)
         return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
-    if (bus_delivery_read(shard, record, &shard->arena, false, &delivery, &err))
+    if (bus_delivery_read(shard, record, BUS_COMMAND_NONE, &shard->arena, false, &delivery, &err))
         return nomem(shard);
     memset(&delivery.envelope, 0, sizeof delivery.envelope);
     delivery.undecodable = true;
-    delivery.orig_hop = NULL;
+    delivery.foreign = true;
     char id[BUS_ID_TEXT];
     bus_id_of_place(record->topic, record->partition, record->offset, id);
     delivery.event.id = id;
@@ -260,11 +267,12 @@ static bus_taken receive_forged(bus_shard *shard, bus_shard_lane *lane, const bu
     delivery.event.offset = record->offset;
     delivery.event.time = delivery.timestamp = record->timestamp;
     bus_letter known; /* it may be read again */
-    char letter_id[BUS_ID_TEXT];
-    bus_letter_id_of(shard, &delivery, letter_id);
-    bus_status status = bus_letter_get(shard->store, letter_id, &known, &err);
+    bus_status status = bus_letter_name(shard, &delivery, (bus_slice){ 0 }, 0, &err);
+    if (status == BUS_OK)
+        status = bus_letter_get(shard->store, delivery.letter_id, &known, &err);
     if (status == BUS_OK)
         return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
+    delivery.letter_id[0] = 0;
     bus_tx_init(&tx, shard, &delivery);
     tx.error_class = "forged";
     snprintf(tx.reason, sizeof tx.reason, "%.200s", why->text);

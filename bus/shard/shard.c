@@ -205,6 +205,14 @@ bus_outcome bus_shard_redo(bus_shard *shard, const bus_error *why)
     return BUS_OUT_REDO;
 }
 
+bool bus_shard_may_say(const bus_shard *shard, int64_t *last_us)
+{
+    if (*last_us && shard->now_us - *last_us < BUS_SAY_AGAIN_US)
+        return false;
+    *last_us = shard->now_us ? shard->now_us : 1;
+    return true;
+}
+
 void bus_shard_halt(bus_shard *shard, const bus_error *why)
 {
     if (atomic_load(&shard->failed))

@@ -142,7 +142,7 @@ struct bus_store {
     bus_tables_seen seen;
     bus_tables_key keys;
     bus_tables_answer answers;
-    int64_t letters_open;
+    int64_t letters_open, letters_older;
     int64_t next_due;
     bus_buf scratch;              /* for composed map keys; never shrinks, so composing a name again cannot fail */
 };

@@ -18,10 +18,12 @@ static bus_status load(bus_store *store, bus_error *err)
         return err->status;
     int rc = bus_step(store, stmt);
     bus_status status = BUS_OK;
-    if (rc == SQLITE_ROW)
+    if (rc == SQLITE_ROW) {
         store->letters_open = sqlite3_column_int64(stmt, 0);
-    else
+        store->letters_older = sqlite3_column_int64(stmt, 1);
+    } else {
         status = bus_store_fail(store, rc, "counting letters", err);
+    }
     sqlite3_reset(stmt);
     return status;
 }
@@ -52,6 +54,8 @@ bus_status bus_letter_get(bus_store *store, const char *id, bus_letter *out, bus
         out->round = sqlite3_column_int(stmt, 3);
         out->state = sqlite3_column_int(stmt, 4);
         out->first_failed = sqlite3_column_int64(stmt, 5);
+        out->partition = sqlite3_column_int(stmt, 6);
+        snprintf(out->replay, sizeof out->replay, "%s", bus_column_text(stmt, 7));
     }
     sqlite3_reset(stmt);
     return status;
@@ -66,10 +70,11 @@ bus_status bus_letter_put(bus_store *store, const bus_letter *letter, bus_error 
     if (status != BUS_OK && status != BUS_MISSING)
         return status;
     int64_t change = is_open(letter->state) - (status == BUS_OK && is_open(former.state));
+    bool older = status == BUS_OK && former.partition < 0;
     sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_LETTER_PUT, err);
     if (!stmt)
         return err->status;
-    if (!bus_note(store, &store->letters_open, sizeof store->letters_open))
+    if (!bus_note(store, &store->letters_open, sizeof store->letters_open) || !bus_note(store, &store->letters_older, sizeof store->letters_older))
         return bus_fail_nomem(err);
     bus_bind_text(stmt, 1, letter->id);
     bus_bind_text(stmt, 2, letter->event_id);
@@ -79,15 +84,43 @@ bus_status bus_letter_put(bus_store *store, const bus_letter *letter, bus_error 
     sqlite3_bind_int(stmt, 6, letter->state);
     sqlite3_bind_int64(stmt, 7, letter->first_failed);
     sqlite3_bind_int64(stmt, 8, store->now_ms);
+    sqlite3_bind_int(stmt, 9, letter->partition);
+    bus_bind_text(stmt, 10, letter->replay);
     status = bus_run_statement(store, stmt, "writing a letter", err);
-    if (status == BUS_OK)
+    if (status == BUS_OK) {
         store->letters_open += change;
+        store->letters_older += older ? change : 0;
+    }
     return status;
 }
 
 int64_t bus_letter_open_count(const bus_store *store)
 {
     return store->letters_open;
+}
+
+int64_t bus_letter_older_count(const bus_store *store)
+{
+    return store->letters_older;
+}
+
+int64_t bus_letter_failures(bus_store *store, const char *run)
+{
+    bus_error err;
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_LETTER_FAILURES, &err);
+    if (!stmt) {
+        bus_store_doom(store, &err);
+        return 0;
+    }
+    bus_bind_text(stmt, 1, run);
+    int rc = bus_step(store, stmt);
+    int64_t count = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
+    if (rc != SQLITE_ROW) {
+        bus_store_fail(store, rc, "counting the letters of a run", &err);
+        bus_store_doom(store, &err);
+    }
+    sqlite3_reset(stmt);
+    return count;
 }
 
 /* ---- what is settled for long */

@@ -44,6 +44,7 @@ bus_status bus_key_park(bus_store *store, bus_key *key, const bus_parked *record
     bus_bind_bytes(stmt, 9, record->record_key, record->record_key_len);
     bus_bind_bytes(stmt, 10, record->headers, record->headers_len);
     bus_bind_bytes(stmt, 11, record->value, record->value_len);
+    sqlite3_bind_int(stmt, 12, record->command);
     bus_status status = bus_run_statement(store, stmt, "parking an event", err);
     if (status == BUS_OK)
         count(store, key, 1, size);
@@ -58,6 +59,7 @@ static bool copy(sqlite3_stmt *row, bus_arena *arena, bus_parked *out)
     out->partition = sqlite3_column_int(row, 3);
     out->offset = sqlite3_column_int64(row, 4);
     out->timestamp = sqlite3_column_int64(row, 5);
+    out->command = sqlite3_column_int(row, 9);
     if (!bus_column_copy(row, 1, arena, &event_id, &len) || !bus_column_copy(row, 2, arena, &topic, &len) ||
         !bus_column_copy(row, 6, arena, &out->record_key, &out->record_key_len) ||
         !bus_column_copy(row, 7, arena, &out->headers, &out->headers_len) ||
@@ -131,7 +133,7 @@ static bool from_source(sqlite3_stmt *row, const char *source)
     return wanted == 0;
 }
 
-bool bus_key_holds(bus_store *store, const bus_key *key, const char *event_id, const char *source)
+bool bus_key_holds(bus_store *store, const bus_key *key, const bus_identity *event)
 {
     bus_error err;
     if (!key->parked)
@@ -142,9 +144,11 @@ bool bus_key_holds(bus_store *store, const bus_key *key, const char *event_id, c
         return false;
     }
     sqlite3_bind_int64(stmt, 1, key->id);
-    bus_bind_text(stmt, 2, event_id);
+    bus_bind_text(stmt, 2, event->id);
+    bus_bind_text(stmt, 3, event->topic);
+    sqlite3_bind_int(stmt, 4, event->partition);
     int rc;
-    while ((rc = bus_step(store, stmt)) == SQLITE_ROW && source && !from_source(stmt, source))
+    while ((rc = bus_step(store, stmt)) == SQLITE_ROW && event->source && !from_source(stmt, event->source))
         continue;
     if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
         bus_store_fail(store, rc, "looking for a parked event", &err);

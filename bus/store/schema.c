@@ -33,6 +33,9 @@
     " FROM bus_destination d LEFT JOIN (SELECT destination, max(seq) AS seq FROM bus_outbox" \
     " WHERE epoch = (SELECT epoch FROM bus_meta) GROUP BY destination) o ON o.destination = d.id;"
 
+/* How often copies of a run have failed. */
+#define LETTER_REPLAY "CREATE INDEX bus_letter_replay ON bus_letter(replay) WHERE replay <> '';"
+
 static const char tables[] =
     "CREATE TABLE bus_meta(id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, service TEXT NOT NULL,"
     " shard INTEGER NOT NULL, shards INTEGER NOT NULL, store_id TEXT NOT NULL, opens INTEGER NOT NULL, epoch INTEGER NOT NULL,"
@@ -54,11 +57,13 @@ static const char tables[] =
     " parked INTEGER NOT NULL, parked_bytes INTEGER NOT NULL);"
     "CREATE TABLE bus_parked(key_id INTEGER NOT NULL, n INTEGER NOT NULL, size INTEGER NOT NULL, event_id TEXT NOT NULL,"
     " topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, timestamp INTEGER NOT NULL, key BLOB,"
-    " headers BLOB, value BLOB, PRIMARY KEY (key_id, n)) WITHOUT ROWID;"
+    " headers BLOB, value BLOB, command INTEGER NOT NULL DEFAULT -1, PRIMARY KEY (key_id, n)) WITHOUT ROWID;"
     "CREATE INDEX bus_parked_event ON bus_parked(key_id, event_id);"
     "CREATE TABLE bus_letter(id TEXT NOT NULL PRIMARY KEY, event_id TEXT NOT NULL, scope TEXT NOT NULL, key_id INTEGER NOT NULL,"
-    " round INTEGER NOT NULL, state INTEGER NOT NULL, first_failed INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;"
+    " round INTEGER NOT NULL, state INTEGER NOT NULL, first_failed INTEGER NOT NULL, at INTEGER NOT NULL,"
+    " partition INTEGER NOT NULL DEFAULT -1, replay TEXT NOT NULL DEFAULT '') WITHOUT ROWID;"
     "CREATE INDEX bus_letter_open ON bus_letter(id) WHERE state IN (1, 2);"
+    LETTER_REPLAY
     "CREATE TABLE bus_schedule(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, due INTEGER NOT NULL, event_id TEXT NOT NULL,"
     " topic TEXT NOT NULL, partition INTEGER NOT NULL, key BLOB, headers BLOB, value BLOB);"
     "CREATE INDEX bus_schedule_due ON bus_schedule(due, id);"
@@ -71,6 +76,9 @@ static const char *const upgrades[BUS_STORE_VERSION] = {
     [2] = "ALTER TABLE bus_outbox RENAME TO bus_outbox_0;" OUTBOX("1") OUTBOX_VIEW,
     [3] = NUMBERED_VIEW,
     [4] = FORGOTTEN,
+    [5] = "ALTER TABLE bus_parked ADD COLUMN command INTEGER NOT NULL DEFAULT -1;"
+          "ALTER TABLE bus_letter ADD COLUMN partition INTEGER NOT NULL DEFAULT -1;"
+          "ALTER TABLE bus_letter ADD COLUMN replay TEXT NOT NULL DEFAULT '';" LETTER_REPLAY,
 };
 
 /* One integer, or `absent` if the query has no row. */

@@ -73,17 +73,19 @@ static const char *const texts[BUS_STATEMENTS] = {
                         " event_id = excluded.event_id, attempt = excluded.attempt, round = excluded.round, due = excluded.due,"
                         " first_failed = excluded.first_failed, parked = excluded.parked, parked_bytes = excluded.parked_bytes",
     [BUS_SQL_KEY_DELETE] = "DELETE FROM bus_key WHERE id = ?1",
-    [BUS_SQL_PARKED_ADD] = "INSERT INTO bus_parked(key_id, n, size, event_id, topic, partition, offset, timestamp, key, headers, value)"
-                           " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    [BUS_SQL_PARKED_HEAD] = "SELECT n, event_id, topic, partition, offset, timestamp, key, headers, value FROM bus_parked"
+    [BUS_SQL_PARKED_ADD] = "INSERT INTO bus_parked(key_id, n, size, event_id, topic, partition, offset, timestamp, key, headers, value,"
+                           " command) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    [BUS_SQL_PARKED_HEAD] = "SELECT n, event_id, topic, partition, offset, timestamp, key, headers, value, command FROM bus_parked"
                             " WHERE key_id = ?1 ORDER BY n LIMIT 1",
     [BUS_SQL_PARKED_FIRST] = "SELECT n, size FROM bus_parked WHERE key_id = ?1 ORDER BY n LIMIT 1",
     [BUS_SQL_PARKED_DELETE] = "DELETE FROM bus_parked WHERE key_id = ?1 AND n = ?2",
-    [BUS_SQL_PARKED_HOLDS] = "SELECT headers FROM bus_parked WHERE key_id = ?1 AND event_id = ?2",
-    [BUS_SQL_LETTER_COUNT] = "SELECT count(*) FROM bus_letter WHERE state IN (1, 2)",
-    [BUS_SQL_LETTER_GET] = "SELECT event_id, scope, key_id, round, state, first_failed FROM bus_letter WHERE id = ?1",
-    [BUS_SQL_LETTER_PUT] = "INSERT INTO bus_letter(id, event_id, scope, key_id, round, state, first_failed, at)"
-                           " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(id) DO UPDATE SET event_id = excluded.event_id,"
+    [BUS_SQL_PARKED_HOLDS] = "SELECT headers FROM bus_parked WHERE key_id = ?1 AND event_id = ?2 AND topic = ?3 AND partition = ?4"
+                             " AND command <> 3",
+    [BUS_SQL_LETTER_COUNT] = "SELECT count(*), count(*) FILTER (WHERE partition < 0) FROM bus_letter WHERE state IN (1, 2)",
+    [BUS_SQL_LETTER_FAILURES] = "SELECT count(*) FROM bus_letter WHERE replay = ?1 AND replay <> ''",
+    [BUS_SQL_LETTER_GET] = "SELECT event_id, scope, key_id, round, state, first_failed, partition, replay FROM bus_letter WHERE id = ?1",
+    [BUS_SQL_LETTER_PUT] = "INSERT INTO bus_letter(id, event_id, scope, key_id, round, state, first_failed, at, partition,"
+                           " replay) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(id) DO UPDATE SET event_id = excluded.event_id,"
                            " scope = excluded.scope, key_id = excluded.key_id, round = excluded.round, state = excluded.state,"
                            " first_failed = excluded.first_failed, at = excluded.at",
     [BUS_SQL_LETTER_SETTLED] = "SELECT count(*) FROM bus_letter WHERE state NOT IN (1, 2)",

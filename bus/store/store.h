@@ -14,7 +14,8 @@
 #include <bus/service.h>
 #include <sqlite3.h>
 
-#define BUS_STORE_VERSION 5 /* of the library's own tables */
+#define BUS_RUN_TEXT 64      /* the id of a run of `bus replay`, at most */
+#define BUS_STORE_VERSION 6 /* of the library's own tables */
 
 typedef struct bus_store bus_store;
 
@@ -216,13 +217,22 @@ typedef struct bus_parked {
     const void *record_key; size_t record_key_len;   /* NULL: none */
     const void *value; size_t value_len;             /* NULL: tombstone */
     const void *headers; size_t headers_len;         /* packed, as received */
+    int command;                /* the kind of command it came by, BUS_COMMAND_NONE for an event of an input; or ... */
 } bus_parked;
+#define BUS_COMMAND_UNSAID (-1) /* ... an older version parked it, and its headers tell */
 bus_status bus_key_park(bus_store *store, bus_key *key, const bus_parked *record, bus_error *err);
 /* Copies the head (lowest n) into the arena; BUS_MISSING if none. */
 bus_status bus_key_head(bus_store *store, bus_key *key, bus_arena *arena, bus_parked *out, bus_error *err);
 bus_status bus_key_pop(bus_store *store, bus_key *key, bus_error *err); /* deletes the head */
-/* Is it parked already? With `source`: by this ce_source; NULL: by any. */
-bool bus_key_holds(bus_store *store, const bus_key *key, const char *event_id, const char *source);
+/* What makes two records one event, wherever that is asked (bus_seen, parked, letters): within one partition of one topic the id,
+ * and of an event of a foreign producer its ce_source, too. What lands on two partitions is two events. */
+typedef struct bus_identity {
+    const char *topic; int32_t partition;
+    const char *id;
+    const char *source;         /* NULL: made by a bus, and its id alone is enough */
+} bus_identity;
+/* Is the event parked already? A copy that was replayed does not stand for it. */
+bool bus_key_holds(bus_store *store, const bus_key *key, const bus_identity *event);
 /* Next key by state for timers: the WAITING one with the least due (NULL: none), and any DRAINING one after `after_id`. */
 bus_key *bus_key_next_due(bus_store *store);
 bus_key *bus_key_next_draining(bus_store *store, int64_t after_id);
@@ -238,6 +248,8 @@ typedef struct bus_letter {
     int round;                  /* from 1 */
     int state;                  /* bus_letter_state of codec/envelope.h */
     int64_t first_failed;
+    int32_t partition;          /* of the event; -1: an older version wrote it, whose ids leave that out */
+    char replay[BUS_RUN_TEXT];  /* of a copy: the run of `bus replay` that sent it; "": of the event itself */
 } bus_letter;
 bus_status bus_letter_get(bus_store *store, const char *id, bus_letter *out, bus_error *err); /* BUS_MISSING */
 bus_status bus_letter_put(bus_store *store, const bus_letter *letter, bus_error *err);        /* insert or replace */
@@ -247,6 +259,8 @@ bus_status bus_letter_expire(bus_store *store, int64_t before_ms, int64_t most, 
 /* The round of a letter that the store does not know. */
 bus_status bus_letter_first_round(bus_store *store, int *out, bus_error *err);
 int64_t bus_letter_open_count(const bus_store *store); /* open or redriven */
+int64_t bus_letter_older_count(const bus_store *store); /* of them those with partition -1 */
+int64_t bus_letter_failures(bus_store *store, const char *run); /* how many copies of a run have failed: letters of any state */
 
 /* ---- schedule(id, name, due, destination topic, event ...): delayed emits */
 typedef struct bus_scheduled {

@@ -104,6 +104,30 @@ static void a_letter_stays_open_though_its_handler_is_repaired(void **state)
     rebuilt = is_the_same(s, 0); /* what was redriven is, again */
 }
 
+/* A copy that failed stays the letter that it is, and its event is not taken for it. */
+static void letters_of_copies_stay(void **state)
+{
+    scene *s = *state;
+    s->mended = true;
+    scene_send(s, "in", "k", "a reject emit");
+    scene_send(s, "in", "k", "b emit");
+    scene_pass(s, 100);
+    s->mended = false;
+    scene_replay(s, "in", 0, "run", 1, 0);
+    scene_replay(s, "in", 1, "run", 2, 0);
+    scene_pass(s, 1000);
+    assert_string_equal(scene_letters(s), "replay:open:1");
+    s->mended = true;
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    go_on(s, &rebuilt);
+    assert_string_equal(scene_effects(s), "a b b");
+    scene_command(s, 0, "redrive", 0);
+    scene_pass(s, 1000);
+    assert_string_equal(scene_effects(s), "a b b a");
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 b1");
+    is_the_same(s, 0);
+}
+
 static void letters_of_each_round_and_state(void **state)
 {
     scene *s = *state;
@@ -550,7 +574,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(what_was_done_is_done_again), TEST(what_waits_goes_on_waiting), TEST(what_waited_in_a_lost_store_is_sent),
-        TEST(a_letter_stays_open_though_its_handler_is_repaired), TEST(letters_of_each_round_and_state),
+        TEST(a_letter_stays_open_though_its_handler_is_repaired), TEST(letters_of_copies_stay), TEST(letters_of_each_round_and_state),
         TEST(schedules_fire_are_cancelled_and_pend_as_they_did), TEST(a_cancel_that_came_too_late_comes_too_late_again),
         TEST(an_older_copy_is_no_witness), TEST(outputs_that_expired_are_not_sent_again), TEST(outputs_that_were_compacted_are_not_sent_again), TEST(answers_and_what_has_no_key), TEST(what_was_under_way_is_sent_once), TEST(steps_and_deaths_are_as_they_were),
         TEST(random_histories), TEST(random_histories_with_losses),

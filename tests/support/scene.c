@@ -5,6 +5,7 @@
 #include "base/config.h"
 #include "codec/envelope.h"
 #include "inventory.events.h"
+#include "ops/commands.h"
 #include "payment.events.h"
 #include <bus/bus.h>
 #include <setjmp.h>
@@ -77,10 +78,17 @@ static void die(scene *s)
     s->dying = true;
 }
 
+static void emit_passing_on(bus_tx *tx, const bus_event *event)
+{
+    bus_send(tx, &inventory_ReleaseStock_type, &(inventory_ReleaseStock){ .order_id = BUS_STR("passed") },
+             &(bus_emit_options){ .key = event->key, .key_len = event->key_len, .headers = event->headers, .header_count = event->header_count });
+}
+
 static bus_verdict play(bus_tx *tx, scene *s, const bus_event *event, const char *text)
 {
     char word[32], key[16] = "";
     s->runs++;
+    s->replays += event->replay;
     if (event->key)
         memcpy(key, event->key, event->key_len < 15 ? event->key_len : 15);
     if (told(text, "write"))
@@ -96,6 +104,8 @@ static bus_verdict play(bus_tx *tx, scene *s, const bus_event *event, const char
     if (told(text, "reject") && !s->mended)
         return bus_reject(tx, "no good");
     emit_all(tx, text, event->key ? key : NULL);
+    if (told(text, "pass"))
+        emit_passing_on(tx, event);
     int64_t due = told(text, "schedule") ? bus_now(tx) + told(text, "schedule") : told(text, "due") ? START_MS + told(text, "due") : 0;
     if (due) {
         char name[32];
@@ -145,7 +155,7 @@ static bus_verdict on_steps(bus_tx *tx, const bus_event *event, void *shard)
 {
     size_t len = 0;
     const void *prepared = bus_prepared_result(tx, &len);
-    if (!prepared || len != event->value_len || memcmp(prepared, event->value, len) != 0)
+    if (event->replay ? prepared != NULL : !prepared || len != event->value_len || memcmp(prepared, event->value, len) != 0)
         return bus_reject(tx, "unprepared");
     return on_raw(tx, event, shard);
 }
@@ -189,15 +199,16 @@ static void add_schema(scene *s, const bus_type *type)
 
 int scene_set_up(void **state)
 {
-    static const bus_route routes[] = { { .topic = "in", .handler = on_raw },
-                                        { .topic = "slow", .handler = on_raw },
-                                        { .topic = "held", .handler = on_raw, .on_dead = BUS_HOLD_KEY },
-                                        { .topic = "steps", .handler = on_steps, .prepare = on_prepare },
+    static const bus_route routes[] = { { .topic = "in", .handler = on_raw, .replay = BUS_REPLAY_RUN },
+                                        { .topic = "pair", .handler = on_raw, .scope = "in", .replay = BUS_REPLAY_RUN, .replay_emits = true },
+                                        { .topic = "slow", .handler = on_raw, .replay = BUS_REPLAY_SKIP },
+                                        { .topic = "held", .handler = on_raw, .on_dead = BUS_HOLD_KEY, .replay = BUS_REPLAY_RUN },
+                                        { .topic = "steps", .handler = on_steps, .prepare = on_prepare, .replay = BUS_REPLAY_RUN },
                                         { .topic = "typed", .type = &inventory_ReleaseStock_type, .handler = on_typed },
                                         { .topic = "typed", .handler = on_tombstone, .tombstone = true },
                                         { 0 } };
     static const bus_emits emits[] = { { &inventory_ReleaseStock_type, NULL }, { &payment_RefundPayment_type, "svc.other" }, { 0 } };
-    static const char *const topics[] = { "in", "slow", "held", "steps", "typed", "svc.events", "svc.other", "svc.redrive", "svc.dlq", "svc.retry.1s",
+    static const char *const topics[] = { "in", "pair", "slow", "held", "steps", "typed", "svc.events", "svc.other", "svc.redrive", "svc.dlq", "svc.retry.1s",
                                           "svc.retry.10s" };
     scene *s = calloc(1, sizeof *s);
     bus_virtual_clock_init(&s->clock, START_MS);
@@ -360,6 +371,33 @@ int64_t scene_send_hop(scene *s, const char *topic, const char *source, int64_t 
     char hop[160];
     snprintf(hop, sizeof hop, "%s %s/0/%lld", source, topic, (long long)seq);
     return send_text(s, topic, key, hop, text);
+}
+
+int64_t scene_send_with(scene *s, const char *topic, const char *key, const char *text, const bus_header *more, size_t count)
+{
+    char id[32];
+    bus_header headers[12] = { { "ce_source", "test", 4 }, { "ce_type", "test.Text", 9 }, { "ce_id", word_of(text, "", "", id), strlen(id) } };
+    assert_true(count <= 9);
+    memcpy(headers + 3, more, count * sizeof *more);
+    return bus_memory_append(s->cluster, topic, 0, &(bus_row){ .key = key, .key_len = key ? strlen(key) : 0, .value = text,
+                                                                .value_len = strlen(text), .headers = headers, .header_count = count + 3 });
+}
+
+void scene_replay(scene *s, const char *topic, int64_t offset, const char *run, int seq, int most_failures)
+{
+    bus_record record;
+    bus_error err = { 0 };
+    bus_arena arena;
+    bus_header *headers;
+    size_t count;
+    bus_command command = { .kind = BUS_COMMAND_REPLAY, .id = run, .round = most_failures, .by = "ada@pc" };
+    bus_copy_hop hop = { .run = run, .topic = "svc.redrive", .seq = seq };
+    assert_true(bus_memory_read(s->cluster, topic, 0, offset, &record));
+    bus_arena_init(&arena, 0);
+    assert_int_equal(bus_replay_headers(&record, &command, &hop, false, &arena, &headers, &count, &err), BUS_OK);
+    bus_memory_append(s->cluster, "svc.redrive", 0, &(bus_row){ .key = record.key, .key_len = record.key_len, .value = record.value,
+                                                                    .value_len = record.value_len, .headers = headers, .header_count = count });
+    bus_arena_free(&arena);
 }
 
 void scene_send_raw(scene *s, const char *topic, const char *key, const char *type, const void *value, size_t len)

@@ -2,10 +2,11 @@
  * Scene: one shard of a small service, `svc`, for tests that play one rule of the protocol. Its handlers do what the events
  * say and leave their words in a table, in order.
  *
- * It reads `in` and `slow` (dead letters release the key), `held` (hold it), `steps` (with a prepare step) and `typed` (inventory.ReleaseStock, its order_id
+ * A copy that is replayed runs on `in`, `held` and `steps` (without its step), is skipped on `slow`, refused on `typed`; on `pair`, which has the
+ * scope of `in`, it runs and emits. It reads `in`, `pair` and `slow` (dead letters release the key), `held` (hold it), `steps` (with a prepare step) and `typed` (inventory.ReleaseStock, its order_id
  * is the text; tombstones too), and emits inventory.ReleaseStock to svc.events and payment.RefundPayment to svc.other. An event's
  * text is a name and instructions: "a retry=2" fails twice, "reject", "pause" (while scene.weather is bad), "unready" (so does its prepare step), "die", "die-preparing", "emit",
- * "emit=3", "other", "schedule=500", "due=500" (at 500 ms from the scene's start), "name=x" (of the schedule), "cancel=x", "bad-sql", "answer" (see bus_reply), "write" (effect before
+ * "emit=3", "pass" (emits with the headers it got), "other", "schedule=500", "due=500" (at 500 ms from the scene's start), "name=x" (of the schedule), "cancel=x", "bad-sql", "answer" (see bus_reply), "write" (effect before
  * the verdict). After scene.mended everything succeeds. */
 #ifndef TESTS_SUPPORT_SCENE_H
 #define TESTS_SUPPORT_SCENE_H
@@ -24,7 +25,7 @@ typedef struct scene {
     char data[64];
     const bus_keys *signs;           /* what is sent is signed with; NULL: not at all */
     bool mended, weather;
-    int runs;                        /* of handlers, whatever came of them */
+    int runs, replays;               /* of handlers, whatever came of them; of them with a copy that was replayed */
     int prepared;                    /* prepare steps that began */
     bool cancelled;                  /* what bus_cancel said last */
     bool dying;                      /* the handler has died: see scene_run */
@@ -62,6 +63,11 @@ void scene_send_raw(scene *scene, const char *topic, const char *key, const char
 int64_t scene_send_headers(scene *scene, const char *topic, const char *key, const bus_header *headers, size_t count, const char *text);
 /* A command about the at-th letter of the dead-letter topic, with the letter's own bytes. round 0: as the letter says. */
 void scene_command(scene *scene, int64_t at, const char *word, int round);
+
+/* With further headers. */
+int64_t scene_send_with(scene *scene, const char *topic, const char *key, const char *text, const bus_header *more, size_t count);
+/* What `bus replay --to-service` writes: the seq-th copy of a run, of the record at an offset of a topic. */
+void scene_replay(scene *scene, const char *topic, int64_t offset, const char *run, int seq, int most_failures);
 
 /* The words of the effects so far, in order, separated by spaces. */
 const char *scene_effects(scene *scene);

@@ -4,7 +4,7 @@
  *   shop.inbox, shop.returns (foreign) -> alpha (2 shards, holds dead keys; answers whom asks on gateway.replies)
  *   -> alpha.events -> beta (2 shards, releases dead keys; schedules events to itself on beta.events)
  *
- * Each service has two processes on one data directory. Every event carries its number; every handler leaves one row per run
+ * Copies that are replayed leave theirs in a table of their own. Each service has two processes on one data directory. Every event carries its number; every handler leaves one row per run
  * that counts, in tables without a unique key on it, so that a doubled effect shows.
  *
  * A history is a number of steps, each of which draws its chances from (seed, step): a step that is left out changes nothing
@@ -35,6 +35,7 @@ enum { ALPHA, BETA, NOBODY = -1 };
 enum { IN_SHOP, IN_ALPHA, IN_BETA, IN_REPLIES, SIM_INPUTS, IN_NONE = -1 };
 
 #define SIM_TOPICS 13
+#define SIM_REPLIES_FROM 4 /* the topics before are those that services read events from */
 extern const struct sim_topic {
     const char *name;
     int partitions;
@@ -217,6 +218,12 @@ void sim_disk_step(sim *s, int service);
 bool sim_disk_ill(const sim *s, int service);
 disk_fate sim_on_disk(void *sim, const char *path, disk_op op);
 
+/* ---- sim_copies.c: copies of events, and events that claim to be something else */
+
+void sim_replay(sim *s);
+/* Headers of commands for an event of an input; how many: 0 if chance wants none. */
+size_t sim_claims(sim *s, bus_header out[3]);
+
 /* ---- sim_trouble.c: what brokers and operators do to logs and positions */
 
 void sim_outage_step(sim *s);
@@ -266,6 +273,7 @@ typedef struct sim_letter {
     char id[40];
     int round, state;   /* bus_letter_state */
     int number;         /* of the event; -1: none of ours */
+    bool copy;          /* of `bus replay` */
     bus_record record;  /* the last that carries the event's bytes */
 } sim_letter;
 typedef void (*sim_letter_fn)(sim *s, const sim_letter *letter, void *opaque);

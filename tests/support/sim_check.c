@@ -61,6 +61,25 @@ static void read_effects(sim *s, int service, const char *table, int *count, con
     }
 }
 
+/* A copy runs only when its event has: or has been given up, or was passed over. */
+static void check_copies(sim *s, int service, const bool *discarded, const sim_bounds *bounds)
+{
+    for (int shard = 0; shard < SIM_SHARDS; shard++) {
+        sqlite3 *db = open_store(s, service, shard);
+        sqlite3_stmt *query = NULL;
+        sqlite3_prepare_v2(db, "SELECT number FROM again WHERE early", -1, &query, NULL);
+        while (query && sqlite3_step(query) == SQLITE_ROW) {
+            int number = sqlite3_column_int(query, 0), missed = 0;
+            for (int input = 0; input < SIM_INPUTS; input++)
+                missed += bounds->missed[input][number];
+            if (!missed && !discarded[number])
+                sim_fail(s, "%s/%d: a copy of event %d ran before its event", s->service[service].name, shard, number);
+        }
+        sqlite3_finalize(query);
+        sqlite3_close(db);
+    }
+}
+
 static void check_rest(sim *s, int service)
 {
     /* a hole is an event that its topic has lost */
@@ -124,6 +143,7 @@ void sim_letters(sim *s, int service, sim_letter_fn each, void *opaque)
                 count++;
             if (envelope.letter == BUS_LETTER_OPEN)
                 letters[i].record = record;
+            letters[i].copy = letters[i].copy || bus_record_header(&record, BUS_HEADER_REPLAY).at != NULL;
             /* the last word counts; a row that was sent twice repeats an older one */
             if (envelope.letter_round < letters[i].round ||
                 (envelope.letter_round == letters[i].round && (int)envelope.letter < letters[i].state))
@@ -153,6 +173,8 @@ static void on_letter(sim *s, const sim_letter *letter, void *opaque)
         sim_fail(s, "letter %s carries no number of ours", letter->id);
         return;
     }
+    if (letter->copy && (letter->state == BUS_LETTER_DISCARDED || letter->state == BUS_LETTER_RESOLVED))
+        return; /* it says nothing of its event */
     dead->ever[letter->number] = true;
     if (letter->state == BUS_LETTER_DISCARDED)
         dead->discarded[letter->number] = true;
@@ -252,6 +274,8 @@ void sim_check(sim *s)
         c->spared[i] = c->spared[i] || c->bounds.again[IN_ALPHA][i] || c->bounds.missed[IN_ALPHA][i] || c->beta_dead[i];
     read_effects(s, BETA, "effect", c->beta, c->spared);
     read_effects(s, BETA, "echo", c->echo, NULL);
+    check_copies(s, ALPHA, c->alpha_discarded, &c->bounds);
+    check_copies(s, BETA, c->beta_discarded, &c->bounds);
     check_numbers(s, c);
     free(c);
 }

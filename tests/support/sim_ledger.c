@@ -63,7 +63,9 @@ static void enter(sim *s, int topic, const bus_record *record)
     bus_error err = { 0 };
     if (sim_is_forged(s, record))
         return;
-    if (bus_envelope_read(record->headers, record->header_count, &envelope, &err)) {
+    bus_status status = sim_topics[topic].input < 0 ? bus_envelope_read(record->headers, record->header_count, &envelope, &err)
+                                                    : bus_envelope_read_event(record->headers, record->header_count, &envelope, &err);
+    if (status) {
         sim_fail(s, "%s/%d@%lld: %s", record->topic, (int)record->partition, (long long)record->offset, err.text);
         return;
     }

@@ -11,7 +11,8 @@
 
 static const bus_migration migrations[] = {
     { "effects", "CREATE TABLE effect(n INTEGER PRIMARY KEY NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL);"
-                 "CREATE TABLE echo(n INTEGER PRIMARY KEY NOT NULL, number INTEGER NOT NULL);" },
+                 "CREATE TABLE echo(n INTEGER PRIMARY KEY NOT NULL, number INTEGER NOT NULL);"
+                 "CREATE TABLE again(n INTEGER PRIMARY KEY NOT NULL, number INTEGER NOT NULL, early INTEGER NOT NULL);" },
     { 0 }
 };
 
@@ -24,6 +25,18 @@ static void effect(bus_tx *tx, const char *table, int number, const void *key, s
     sqlite3_bind_int(insert, 1, number);
     if (sqlite3_bind_parameter_count(insert) == 2)
         sqlite3_bind_text(insert, 2, key_len ? key : "", (int)key_len, SQLITE_TRANSIENT);
+    sqlite3_step(insert);
+}
+
+/* A copy's; was it before its event's? */
+static void effect_again(bus_tx *tx, const char *table, int number)
+{
+    sqlite3_stmt *insert = bus_sql(tx, strcmp(table, "echo") == 0
+        ? "INSERT INTO again(number, early) VALUES (?1, NOT EXISTS (SELECT 1 FROM echo WHERE number = ?1))"
+        : "INSERT INTO again(number, early) VALUES (?1, NOT EXISTS (SELECT 1 FROM effect WHERE number = ?1))");
+    if (!insert)
+        return;
+    sqlite3_bind_int(insert, 1, number);
     sqlite3_step(insert);
 }
 
@@ -62,11 +75,13 @@ static bus_verdict work(bus_tx *tx, const bus_event *event, sim *s, int number, 
     static const char *const words[] = { [BUS_DONE] = "done", [BUS_RETRY] = "retry", [BUS_REJECT] = "reject", [BUS_PAUSE] = "pause" };
     bool early = number % 2;
     bus_verdict verdict = early ? mood(tx, s, number, event->attempt) : BUS_DONE;
-    if (!early || verdict == BUS_DONE)
+    if (event->replay)
+        effect_again(tx, table, number);
+    else if (!early || verdict == BUS_DONE)
         effect(tx, table, number, event->key, event->key_len);
     if (!early)
         verdict = mood(tx, s, number, event->attempt);
-    sim_note(s, "    %s %d, attempt %d: %s", table, number, event->attempt, words[verdict]);
+    sim_note(s, "    %s %d, attempt %d%s: %s", table, number, event->attempt, event->replay ? " of a copy" : "", words[verdict]);
     return verdict;
 }
 
@@ -152,11 +167,13 @@ static bus_status on_open(sqlite3 *db, int shard, void *opaque, void **state, bu
 
 void sim_services(sim *s)
 {
-    static const bus_route alpha[] = { { .topic = "shop.inbox", .handler = on_inbox, .on_dead = BUS_HOLD_KEY },
-                                       { .topic = "shop.returns", .handler = on_inbox, .on_dead = BUS_HOLD_KEY }, { 0 } };
+    static const bus_route alpha[] = { { .topic = "shop.inbox", .handler = on_inbox, .on_dead = BUS_HOLD_KEY, .replay = BUS_REPLAY_RUN },
+                                       { .topic = "shop.returns", .handler = on_inbox, .on_dead = BUS_HOLD_KEY, .replay = BUS_REPLAY_RUN },
+                                       { 0 } };
     static const bus_route beta[] = { { .topic = "alpha.events", .type = &inventory_ReleaseStock_type, .handler = on_alpha,
-                                        .prepare = prepare_alpha },
-                                      { .topic = "beta.events", .type = &payment_RefundPayment_type, .handler = on_echo }, { 0 } };
+                                        .prepare = prepare_alpha, .replay = BUS_REPLAY_RUN, .replay_prepares = true },
+                                      { .topic = "beta.events", .type = &payment_RefundPayment_type, .handler = on_echo,
+                                        .replay = BUS_REPLAY_RUN }, { 0 } };
     static const bus_emits alpha_emits[] = { { .type = &inventory_ReleaseStock_type }, { 0 } };
     static const bus_emits beta_emits[] = { { .type = &payment_RefundPayment_type }, { 0 } };
     s->service[ALPHA] = (bus_service){ .name = "alpha", .routes = alpha, .emits = alpha_emits, .migrations = migrations,

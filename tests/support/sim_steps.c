@@ -11,7 +11,7 @@
 
 /* ---- what people do */
 
-static void send_number(sim *s, int number)
+static void send_number(sim *s, int number, const bus_header *claims, size_t claim_count)
 {
     char id[24], key[8], text[16];
     int value = snprintf(text, sizeof text, "%d", number);
@@ -19,13 +19,16 @@ static void send_number(sim *s, int number)
     int dice = (int)(bus_hash(&number, sizeof number, s->plan->seed) % 11);
     bool keyless = dice == 10, returned = sim_is_returned(number);
     snprintf(key, sizeof key, "%c%d", returned ? 'm' : 'k', dice % SIM_KEYS);
-    const bus_header headers[] = { { "ce_specversion", "1.0", 3 }, { "ce_id", id, strlen(id) }, { "ce_source", "shop", 4 },
-                                   { "ce_type", "shop.Thing", 10 }, { "bus-reply-to", "gateway.replies/0", 17 } };
+    bus_header headers[8] = { { "ce_specversion", "1.0", 3 }, { "ce_id", id, strlen(id) }, { "ce_source", "shop", 4 },
+                              { "ce_type", "shop.Thing", 10 }, { "bus-reply-to", "gateway.replies/0", 17 } };
+    size_t own = sim_is_asked(number) ? 5 : 4;
+    memcpy(headers + own, claims, claim_count * sizeof *claims);
     const bus_row row = { .key = keyless ? NULL : key, .key_len = keyless ? 0 : strlen(key), .value = text, .value_len = (size_t)value,
-                          .headers = headers, .header_count = sim_is_asked(number) ? 5 : 4 };
+                          .headers = headers, .header_count = own + claim_count };
     const struct sim_topic *topic = &sim_topics[returned];
     int32_t partition = keyless ? number % topic->partitions : bus_partition_of(key, strlen(key), topic->partitions);
-    sim_note(s, "send %d, key %s, to %s/%d", number, keyless ? "none" : key, topic->name, (int)partition);
+    sim_note(s, "send %d, key %s, to %s/%d%s", number, keyless ? "none" : key, topic->name, (int)partition,
+             claim_count ? ", claiming to be a command" : "");
     sim_append(s, topic->name, partition, &row);
 }
 
@@ -149,11 +152,13 @@ static void rebalance(sim *s, int service)
 
 static void send(sim *s)
 {
-    bool again = sim_chance(s, 60);
+    bool again = sim_chance(s, 60), claims = sim_chance(s, 60);
+    bus_header claim[3] = { { 0 } };
+    size_t count = claims ? sim_claims(s, claim) : 0;
     if (!s->sent_count || !again)
-        send_number(s, s->sent[s->sent_count++] = s->step + 1);
+        send_number(s, s->sent[s->sent_count++] = s->step + 1, claim, count);
     else if (sim_strikes(s, SIM_REPEAT))
-        send_number(s, s->sent[sim_below(s, s->sent_count)]);
+        send_number(s, s->sent[sim_below(s, s->sent_count)], claim, count);
 }
 
 static void set_broker(sim *s)
@@ -245,6 +250,8 @@ void sim_step(sim *s)
         sim_forge(s);
     } else if ((dice -= 8) < 0) {
         sim_trouble_step(s);
+    } else if ((dice -= 5) < 0) {
+        sim_replay(s);
     }
 }
 

@@ -164,7 +164,7 @@ static void positions_and_what_waits(void **state)
     read_store(d); /* nothing yet: the second look is of another audit */
     bus_audit_free(d->audit);
     temp_store_meddle(&d->temp, "INSERT INTO bus_position VALUES ('out', 0, 9, 8, 0); INSERT INTO bus_parked VALUES (1, 1, 1, 'e', 'out', 0, 9, 0, NULL,"
-                                " NULL, NULL)");
+                                " NULL, NULL, 0)");
     OK_(bus_audit_new(NULL, &d->audit, &d->temp.err), d->temp.err);
     read_store(d);
     assert_string_equal(judge(d, 0, 5), "position out/0\nwaiting out/0@9\nbalance out\n");

@@ -193,8 +193,10 @@ static void parked_records_keep_all(void **state)
     assert_int_equal(bus_key_pop(temp.store, key, &temp.err), BUS_MISSING);
     OK_(bus_key_park(temp.store, key, &first, &temp.err), temp.err);
     OK_(bus_key_park(temp.store, key, &second, &temp.err), temp.err);
-    assert_true(bus_key_holds(temp.store, key, "two", NULL));
-    assert_false(bus_key_holds(temp.store, key, "three", NULL));
+    assert_true(bus_key_holds(temp.store, key, &(bus_identity){ "u", 0, "two", NULL }));
+    assert_false(bus_key_holds(temp.store, key, &(bus_identity){ "u", 0, "three", NULL }));
+    assert_false(bus_key_holds(temp.store, key, &(bus_identity){ "u", 1, "two", NULL }));
+    assert_false(bus_key_holds(temp.store, key, &(bus_identity){ "t", 0, "two", NULL }));
     assert_int_equal(bus_key_free(temp.store, key, &temp.err), BUS_BUG);
     OK_(bus_store_commit(temp.store, &temp.err), temp.err);
     temp_store_reopen(&temp);

@@ -4,6 +4,7 @@
 #define BUS_EVENT_H
 
 #include <bus/error.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,7 @@ typedef struct bus_event {
     size_t header_count;
     const bus_type *type;      /* the route's type; NULL for a raw or tombstone route */
     const void *body;          /* the decoded struct of `type`; NULL where type is NULL */
+    bool replay;               /* a copy sent by `bus replay`, or redriven from the letter of one: see bus_replay_policy */
 } bus_event;
 
 /* Returns the decoded struct if the event is of `type`, else NULL. Generated `X_of(e)` wraps it. */

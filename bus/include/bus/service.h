@@ -33,6 +33,15 @@ typedef enum bus_dead_policy {
     BUS_HOLD_KEY         /* they stay parked until the letter is redriven or discarded */
 } bus_dead_policy;
 
+/* What a copy sent by `bus replay` meets. It is handled beside its event, which has been: a handler that inserts fails, one that
+ * adds adds twice. So a route has to say that its handler may run again; it sees bus_event.replay. A copy that fails is a dead
+ * letter at once; it never waits, and holds up no event of its key. */
+typedef enum bus_replay_policy {
+    BUS_REPLAY_REFUSE = 0, /* it is not run, counted and logged; the command says so before it sends */
+    BUS_REPLAY_SKIP,       /* it is passed over, and counted */
+    BUS_REPLAY_RUN         /* the handler runs */
+} bus_replay_policy;
+
 /* Where a topic without a position starts. */
 typedef enum bus_start { BUS_FROM_START = 0, BUS_FROM_END } bus_start;
 
@@ -50,6 +59,9 @@ typedef struct bus_route {
     bool compacted;        /* the topic is compacted: no gap alarms, keyless emits refused */
     const char *scope;     /* keys wait per scope; default the topic. Routes sharing a scope share order */
     int attempts;          /* how often to run before a dead letter; default: property retry.attempts */
+    bus_replay_policy replay;
+    bool replay_emits;     /* what the handler emits, schedules and cancels for a copy counts, too: else it is discarded */
+    bool replay_prepares;  /* `prepare` runs for a copy, too: else bus_prepared_result gives NULL for it */
 } bus_route;
 
 /* What the service writes. A list ends with a zero type. */
@@ -145,7 +157,8 @@ bus_status bus_read(bus *bus, const void *key, size_t key_len, bus_reader fn, vo
 bus_status bus_publish(bus *bus, const char *topic, const bus_type *type, const void *key, size_t key_len,
                        const void *body, bus_done done, void *opaque, bus_error *err);
 
-/* As bus_publish for bytes already framed, with headers; value NULL is a tombstone. */
+/* As bus_publish for bytes already framed, with headers; value NULL is a tombstone. The headers are the caller's own, ce_* included;
+ * BUS_INVALID: one is named bus-* or __dlq.*, which the bus alone writes. */
 typedef struct bus_raw {
     const char *topic;
     const void *key;  size_t key_len;

@@ -52,7 +52,8 @@ typedef struct bus_emit_options {
     int32_t partition;          /* used if explicit_partition */
     bool explicit_partition;
     const char *correlation;    /* default: that of the cause, else its id */
-    const bus_header *headers;  /* further headers, copied */
+    const bus_header *headers;  /* further headers, copied; an event's own may be passed on: those that the bus writes (bus-*, ce_*,
+                                 * __dlq.*, content-type, __value_schema_id) are left out and counted */
     size_t header_count;
 } bus_emit_options;
 bus_status bus_send(bus_tx *tx, const bus_type *type, const void *body, const bus_emit_options *options);

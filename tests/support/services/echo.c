@@ -68,6 +68,8 @@ static bus_verdict obey(bus_tx *tx, const bus_event *event, const char *word, lo
 {
     if (strcmp(word, "retry") == 0 && event->attempt <= amount)
         return bus_retry(tx, "told to fail %lld times, this was attempt %d", amount, event->attempt);
+    if (strcmp(word, "fresh") == 0 && event->replay)
+        return bus_retry(tx, "a copy, and its event is here already");
     if (strcmp(word, "always") == 0)
         return bus_retry(tx, "told to fail always");
     const char *fixed = getenv("ECHO_FIXED"), *gate = getenv("ECHO_GATE");
@@ -84,6 +86,8 @@ static bus_verdict obey(bus_tx *tx, const bus_event *event, const char *word, lo
         raise(SIGKILL);
     if (strcmp(word, "sleep") == 0)
         usleep((useconds_t)amount * 1000);
+    if (strcmp(word, "closed") == 0 && gate && access(gate, F_OK) != 0)
+        return bus_pause(tx, "the gate");
     while (strcmp(word, "gate") == 0 && gate && access(gate, F_OK) != 0)
         usleep(10000);
     if (strcmp(word, "sql") == 0)
@@ -91,10 +95,14 @@ static bus_verdict obey(bus_tx *tx, const bus_event *event, const char *word, lo
     return BUS_DONE;
 }
 
-static void say(bus_tx *tx, const bus_event *event, const echo_Said *said, size_t big)
+static void say(bus_tx *tx, const bus_event *event, const echo_Said *said, size_t big, bool pass)
 {
     echo_Said more = *said;
     bus_emit_options options = { .key = event->key, .key_len = event->key_len };
+    if (pass) {
+        options.headers = event->headers;
+        options.header_count = event->header_count;
+    }
     char *filler = big ? malloc(big) : NULL;
     if (filler) {
         memset(filler, 'x', big);
@@ -118,7 +126,7 @@ static bus_verdict on_text(bus_tx *tx, const bus_event *event, void *shard)
     if (verdict != BUS_DONE || strcmp(word, "silent") == 0)
         return verdict;
     echo_Said said = { .number = number, .text = { text, len } };
-    say(tx, event, &said, strcmp(word, "big") == 0 ? (size_t)amount : 0);
+    say(tx, event, &said, strcmp(word, "big") == 0 ? (size_t)amount : 0, getenv("ECHO_PASS") != NULL);
     said.number = -number;
     if (strcmp(word, "schedule") == 0)
         bus_schedule(tx, event->id, bus_now(tx) + amount, &echo_Said_type, event->id, &said);
@@ -146,6 +154,9 @@ int main(int argc, char **argv)
     static bus_route routes[18];
     static char inputs[2000], events[200];
     const char *name = getenv("ECHO_NAME"), *list = getenv("ECHO_INPUTS"), *hold = getenv("ECHO_HOLD"), *typed = getenv("ECHO_TYPED");
+    const char *replay = getenv("ECHO_REPLAY");
+    bus_replay_policy policy = !replay || strcmp(replay, "run") == 0 ? BUS_REPLAY_RUN
+                               : strcmp(replay, "skip") == 0 ? BUS_REPLAY_SKIP : BUS_REPLAY_REFUSE;
     name = name && *name ? name : "echo";
     if (list && *list)
         snprintf(inputs, sizeof inputs, "%s", list);
@@ -154,7 +165,7 @@ int main(int argc, char **argv)
     snprintf(events, sizeof events, "%s.events", name);
     size_t count = 0;
     for (char *rest = inputs, *topic; count < 16 && (topic = strtok_r(rest, ",", &rest));)
-        routes[count++] = (bus_route){ .topic = topic, .handler = on_text,
+        routes[count++] = (bus_route){ .topic = topic, .handler = on_text, .replay = policy,
                                        .on_dead = hold && *hold == '1' ? BUS_HOLD_KEY : BUS_RELEASE_KEY };
     if (typed && *typed)
         routes[count++] = (bus_route){ .topic = typed, .type = &echo_Said_type, .handler = on_said };

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ * Replays: copies that `bus replay` sends. A copy is not its event: it never settles, waits or becomes a letter in its stead, and
+ * is refused where its event has not been handled yet. It runs if its route says so (bus_replay_policy), beside its key: what waits
+ * under that is later than any event that has been handled. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+BUS_PRINTF(3, 4) static bus_outcome refuse(bus_shard *shard, const bus_delivery *delivery, const char *format, ...)
+{
+    const bus_event *event = &delivery->event;
+    char why[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, sizeof why, format, args);
+    va_end(args);
+    bus_count(&shard->metrics.replays_refused, 1);
+    if (bus_shard_may_say(shard, &shard->replay_said_us))
+        bus_log(BUS_WARN, shard->where, "replay_refused", "run %s, copy of %s/%d offset %lld: %s", delivery->run, event->topic,
+                event->partition, (long long)event->offset, why);
+    return BUS_OUT_DONE;
+}
+
+/* Where this shard stands on the partition the copy was taken from; -1: it does not read that. */
+static int64_t position_of(const bus_shard *shard, const bus_event *event)
+{
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        const bus_shard_lane *lane = &shard->lane[i];
+        if (lane->partition == event->partition && strcmp(lane->input->declared->topic, event->topic) == 0)
+            return lane->position->next;
+    }
+    return -1;
+}
+
+/* Has its event been handled? True: *out is the outcome of the copy, which must not run. */
+static bool too_early(bus_shard *shard, bus_delivery *delivery, bus_outcome *out)
+{
+    const bus_event *event = &delivery->event;
+    bus_identity identity = bus_identity_of(delivery);
+    bus_error err = { 0 };
+    bus_key *key = NULL;
+    bool open = false;
+    int64_t next = position_of(shard, event);
+    if (next < 0)
+        *out = refuse(shard, delivery, "this shard does not read that partition");
+    else if (event->offset >= next)
+        *out = refuse(shard, delivery, "its event has not been handled yet: the shard goes on at %lld", (long long)next);
+    else if (bus_letter_open_count(shard->store) > 0 && bus_letter_is_open(shard, delivery, &open, &err))
+        *out = bus_shard_redo(shard, &err);
+    else if (open)
+        *out = refuse(shard, delivery, "its event is an open letter: redrive or discard that");
+    /* By the key that events wait by: copies have others. */
+    else if (bus_key_look(shard->store, delivery->scope, (const char *)delivery->key + 2, delivery->key_len - 2, &key, &err))
+        *out = bus_shard_redo(shard, &err);
+    else if (key && bus_key_holds(shard->store, key, &identity))
+        *out = refuse(shard, delivery, "its event waits to be handled");
+    else
+        return false;
+    return true;
+}
+
+/* What its route says. True: *out is the outcome, and it must not run. */
+static bool unwanted(bus_shard *shard, const bus_delivery *delivery, const bus_envelope *envelope, bus_outcome *out)
+{
+    const bus_route *route = delivery->route;
+    *out = BUS_OUT_DONE;
+    if (!route) {
+        *out = refuse(shard, delivery, "no route of %s takes %.80s from there", shard->name, delivery->event.type_name);
+    } else if (route->replay == BUS_REPLAY_SKIP) {
+        bus_count(&shard->metrics.replays_skipped, 1);
+    } else if (route->replay != BUS_REPLAY_RUN) {
+        *out = refuse(shard, delivery, "the route of %.80s does not say that its handler may run again (.replay = BUS_REPLAY_RUN)",
+                      delivery->event.type_name);
+    } else if (envelope->command_round > 0 && bus_letter_failures(shard->store, delivery->run) >= envelope->command_round) {
+        *out = refuse(shard, delivery, "%d copies of the run have failed here, which ends it (--max-failures)", envelope->command_round);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bus_receipt settle(bus_shard *shard, const bus_record *record, const bus_envelope *envelope)
+{
+    int64_t gap;
+    return bus_mark_settle(shard->store, envelope->hop.source.at, envelope->hop.source.len, record->topic, record->partition,
+                           envelope->hop.seq, shard->now_ms, &gap);
+}
+
+static bus_outcome no_memory(bus_shard *shard)
+{
+    bus_error err = { 0 };
+    bus_fail_nomem(&err);
+    return bus_shard_redo(shard, &err);
+}
+
+/* Once per run, also what is refused, or its number would be missed. Settling and handling go together, as for any event. */
+static bus_outcome run(bus_shard *shard, const bus_record *record, const bus_envelope *envelope, bus_delivery *delivery)
+{
+    if (!bus_delivery_save(shard))
+        return BUS_OUT_REDO;
+    bus_receipt receipt = settle(shard, record, envelope);
+    if (receipt == BUS_RECEIPT_FAILED)
+        return no_memory(shard);
+    if (receipt == BUS_UNCOUNTED) { /* a run has one source, and its numbers follow each other: this is none of `bus replay` */
+        if (!bus_delivery_release(shard))
+            return BUS_OUT_REDO;
+        bus_ignored(shard, record, "command_ignored", "replay");
+        return BUS_OUT_DONE;
+    }
+    bus_outcome outcome = BUS_OUT_DONE;
+    if (receipt == BUS_DUPLICATE)
+        bus_count(&shard->metrics.duplicates, 1);
+    else if (!unwanted(shard, delivery, envelope, &outcome) && !too_early(shard, delivery, &outcome))
+        outcome = bus_key_arrive(shard, delivery, NULL);
+    if (outcome == BUS_OUT_REDO)
+        return outcome;
+    if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)
+        return shard->saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : BUS_OUT_PAUSE;
+    if (shard->saved)
+        return bus_delivery_release(shard) ? BUS_OUT_DONE : BUS_OUT_REDO;
+    return settle(shard, record, envelope) == BUS_RECEIPT_FAILED ? no_memory(shard) : BUS_OUT_DONE;
+}
+
+bus_outcome bus_replay_receive(bus_shard *shard, const bus_record *record, const bus_envelope *envelope)
+{
+    bus_delivery delivery;
+    bus_error err = { 0 };
+    bus_status status = bus_delivery_read(shard, record, BUS_COMMAND_REPLAY, &shard->arena, true, &delivery, &err);
+    if (status && status != BUS_MISSING)
+        return bus_shard_redo(shard, &err);
+    if (status == BUS_MISSING) { /* nobody has announced its schema: the events behind it must not wait for that */
+        delivery.undecodable = true;
+        snprintf(delivery.fault, sizeof delivery.fault, "%.200s", err.text);
+    }
+    return run(shard, record, envelope, &delivery);
+}
