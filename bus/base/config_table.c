@@ -85,10 +85,15 @@ static const bus_property table[] = {
          "How often consumed offsets are committed to Kafka, for lag tools and for the next start's checks; the store is the truth."),
     SIZE("fetch.queue.bytes", "8m", 64 * K, G, "The most bytes fetched ahead for each partition."),
     /* ---- what may pile up */
-    SIZE("message.max.bytes", "1m", K, G,
-         "The largest record that may be emitted: key, value and headers. Must not exceed max.message.bytes of the topics."),
+    SIZE("message.max.bytes", "1048588", K, G,
+         "The largest record that may be emitted, counted as brokers do: uncompressed key, value and headers in a batch of its own. The default "
+         "is what a topic takes unless told otherwise; a topic whose max.message.bytes is known to be less counts with that."),
     SIZE("outbox.max.bytes", "256m", 64 * K, 1024 * G,
          "When a shard's outbox is deeper, its deliveries stop and bus_transact answers BUS_FULL until Kafka takes rows again."),
+    CHOICE("outbox.refused", "wait", "wait|pass",
+           "What becomes of rows behind one that Kafka refuses (too large for its topic, say): wait keeps them back until an operator has "
+           "decided (bus outbox), so that each key keeps its order; pass sends them, and their receivers report a gap. Answers and retry "
+           "records always pass."),
     INT("in.flight.rows", "10000", 1, 1000000, "The most rows of one destination that are sent and not yet acknowledged."),
     TIME("outbox.linger.ms", "2ms", 0, 1 * SECOND,
          "Rows of small transactions leave at once if the last left so long ago, else together when that is over; 0: each at once."),
@@ -101,7 +106,8 @@ static const bus_property table[] = {
     INT("parked.max.per.key", "10000", 1, 100000000,
         "The most events that wait behind a failed one of their key; further ones become dead letters that name it."),
     SIZE("parked.max.bytes", "256m", 64 * K, 1024 * G,
-         "The most bytes of waiting events in a store; when they are more, the shard pauses."),
+         "The most bytes of waiting events, and of events that their dead letters could not carry, in a store; when they are more, the shard "
+         "pauses."),
     INT("seen.max", "1000000", 1, 1000000000,
         "How many ids of events of foreign producers (without bus-hop) a store remembers to drop duplicates."),
     INT("marks.max", "100000", 1000, 100000000,

@@ -96,7 +96,7 @@ int64_t cli_now(void); /* wall clock, ms */
 /* Every subcommand, ending with NULL; in the order of the help. */
 extern const cli_command *const cli_commands[];
 extern const cli_command cli_publish, cli_consume, cli_lag, cli_services, cli_dlq_list, cli_dlq_show, cli_dlq_redrive,
-    cli_dlq_discard, cli_replay, cli_rebuild, cli_topics_plan, cli_topics_apply, cli_topics_list, cli_audit, cli_broker, cli_config,
+    cli_dlq_discard, cli_outbox_list, cli_outbox_show, cli_outbox_retry, cli_outbox_discard, cli_replay, cli_rebuild, cli_topics_plan, cli_topics_apply, cli_topics_list, cli_audit, cli_broker, cli_config,
     cli_schema_list, cli_schema_show, cli_schema_diff, cli_schema_check, cli_schema_register;
 
 /* options.c: the options every subcommand has, parsing into *c, and the help pages. */

@@ -22,6 +22,7 @@
 
 const cli_command *const cli_commands[] = {
     &cli_publish, &cli_consume, &cli_lag, &cli_services, &cli_dlq_list, &cli_dlq_show, &cli_dlq_redrive, &cli_dlq_discard,
+    &cli_outbox_list, &cli_outbox_show, &cli_outbox_retry, &cli_outbox_discard,
     &cli_replay, &cli_rebuild, &cli_topics_plan, &cli_topics_apply, &cli_topics_list, &cli_audit,
     &cli_schema_list, &cli_schema_show, &cli_schema_diff,
     &cli_schema_check, &cli_schema_register, &cli_broker, &cli_config, NULL

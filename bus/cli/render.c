@@ -55,7 +55,10 @@ static void value_text(const bus_record *record, bus_translator *translator, boo
     bus_error err = { 0 };
     bus_buf_text(out, "  ");
     if (!record->value) {
-        bus_buf_text(out, "(no value: a tombstone)\n");
+        bus_slice at = bus_body_elsewhere(record);
+        bus_buf_text(out, at.at ? "(its event is not in this record: it is " : "(no value: a tombstone");
+        cli_clean(out, at.at ? at.at : "", at.at ? at.len : 0);
+        bus_buf_text(out, ")\n");
         return;
     }
     if (!translator || bus_translator_read(translator, record, out, &err) != BUS_OK) {
@@ -104,7 +107,8 @@ static void value_json(const bus_record *record, bus_translator *translator, bus
     bus_error err = { 0 };
     size_t before = out->len;
     if (!record->value) {
-        bus_buf_text(out, ",\"value\":null");
+        bus_slice at = bus_body_elsewhere(record);
+        member(out, at.at ? "value_missing" : "value", at.at, at.len);
         return;
     }
     bus_buf_text(out, ",\"value\":");

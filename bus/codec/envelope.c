@@ -121,8 +121,24 @@ static bool read_orig(cursor *c, bus_orig *orig)
     return true;
 }
 
+static bool read_body(cursor *c, bus_body_place *body)
+{
+    bus_slice word_of_it;
+    if (!word(c, ' ', ID_MAX, &word_of_it, "none or at"))
+        return false;
+    if (word_of_it.len == 4 && memcmp(word_of_it.at, "none", 4) == 0 && c->at == c->end) {
+        body->kind = BUS_BODY_NONE;
+        return true;
+    }
+    if (word_of_it.len != 2 || memcmp(word_of_it.at, "at", 2) != 0 || !take(c, ' ', "the place") || !place(c, &body->topic, &body->partition) ||
+        !number(c, 0, INT64_MAX, &body->offset, "the offset") || c->at != c->end)
+        return wrong(c, "none or at");
+    body->kind = BUS_BODY_AT;
+    return true;
+}
+
 static const char *const letter_states[] = { "", "open", "redriven", "resolved", "discarded" };
-static const char *const commands[] = { "", "redrive", "discard", "replay" };
+static const char *const commands[] = { "", "redrive", "discard", "replay", "row-retry", "row-discard" };
 
 static int name_index(const char *const *names, int count, bus_slice name)
 {
@@ -154,7 +170,7 @@ static bool read_command(cursor *c, bus_envelope *out)
         !number(c, 0, INT32_MAX, &round, "the round"))
         return false;
     out->command_round = (int)round;
-    out->command = (bus_command_kind)name_index(commands, 4, name);
+    out->command = (bus_command_kind)name_index(commands, 6, name);
     return (out->command != BUS_COMMAND_NONE && c->at == c->end) || wrong(c, "the command");
 }
 
@@ -162,7 +178,7 @@ static bool read_command(cursor *c, bus_envelope *out)
 
 typedef enum slot {
     SLOT_NONE, SLOT_ID, SLOT_SOURCE, SLOT_TYPE, SLOT_CONTENT_TYPE, SLOT_CORRELATION, SLOT_CAUSATION, SLOT_TRACEPARENT,
-    SLOT_REPLY_TO, SLOT_SCHEMA_ID, SLOT_ERROR_CLASS, SLOT_ERROR_MESSAGE, SLOT_HOP, SLOT_ORIG, SLOT_LETTER, SLOT_COMMAND
+    SLOT_REPLY_TO, SLOT_SCHEMA_ID, SLOT_ERROR_CLASS, SLOT_ERROR_MESSAGE, SLOT_HOP, SLOT_ORIG, SLOT_LETTER, SLOT_COMMAND, SLOT_BODY
 } slot;
 
 static inline slot same(const char *name, const char *known, size_t len, slot found)
@@ -174,12 +190,13 @@ static inline slot same(const char *name, const char *known, size_t len, slot fo
 
 static slot slot_of(const char *name)
 {
-    /* The lengths differ but for two pairs, so a name costs one comparison. */
+    /* The lengths differ but for three pairs, so a name costs one comparison. */
     switch (strlen(name)) {
     case sizeof(BUS_HEADER_ID) - 1: return SAME(BUS_HEADER_ID, SLOT_ID);
     case sizeof(BUS_HEADER_HOP) - 1:
         return name[0] == 'b' ? SAME(BUS_HEADER_HOP, SLOT_HOP) : SAME(BUS_HEADER_TYPE, SLOT_TYPE);
-    case sizeof(BUS_HEADER_ORIG) - 1: return SAME(BUS_HEADER_ORIG, SLOT_ORIG);
+    case sizeof(BUS_HEADER_ORIG) - 1:
+        return name[4] == 'b' ? SAME(BUS_HEADER_BODY, SLOT_BODY) : SAME(BUS_HEADER_ORIG, SLOT_ORIG);
     case sizeof(BUS_HEADER_SOURCE) - 1: return SAME(BUS_HEADER_SOURCE, SLOT_SOURCE);
     case sizeof(BUS_HEADER_LETTER) - 1: return SAME(BUS_HEADER_LETTER, SLOT_LETTER);
     case sizeof(BUS_HEADER_COMMAND) - 1:
@@ -195,7 +212,8 @@ static slot slot_of(const char *name)
     }
 }
 _Static_assert(sizeof(BUS_HEADER_HOP) == sizeof(BUS_HEADER_TYPE) && sizeof(BUS_HEADER_COMMAND) == sizeof(BUS_HEADER_TRACEPARENT) &&
-               sizeof(BUS_HEADER_REPLY_TO) == sizeof(BUS_HEADER_CONTENT_TYPE), "slot_of tells these apart by the first letter");
+               sizeof(BUS_HEADER_REPLY_TO) == sizeof(BUS_HEADER_CONTENT_TYPE) && sizeof(BUS_HEADER_ORIG) == sizeof(BUS_HEADER_BODY),
+               "slot_of tells these apart by one letter");
 
 static bus_status malformed(const bus_header *header, const char *what, bus_error *err)
 {
@@ -244,6 +262,10 @@ static bus_status read_own(const bus_header *header, slot which, bus_envelope *o
         ok = read_orig(&c, &out->orig);
         break;
     case SLOT_LETTER: ok = read_letter(&c, out); break;
+    case SLOT_BODY:
+        out->body = (bus_body_place){ .offset = 0 };
+        ok = read_body(&c, &out->body);
+        break;
     default: ok = read_command(&c, out); break;
     }
     return ok ? BUS_OK : malformed(header, c.what, err);
@@ -351,6 +373,20 @@ size_t bus_orig_write(const bus_orig *orig, char *out, size_t cap)
     return finish(&p, out);
 }
 
+size_t bus_body_write(const bus_body_place *body, char *out, size_t cap)
+{
+    pen p = { out, out + cap };
+    if (body->kind != BUS_BODY_AT) {
+        put(&p, "none", 4);
+        return finish(&p, out);
+    }
+    put(&p, "at ", 3);
+    put(&p, body->topic.at, body->topic.len);
+    put_number(&p, "/", body->partition);
+    put_number(&p, "/", body->offset);
+    return finish(&p, out);
+}
+
 const char *bus_letter_state_name(bus_letter_state state)
 {
     return state >= BUS_LETTER_NONE && state <= BUS_LETTER_DISCARDED ? letter_states[state] : "";
@@ -358,13 +394,13 @@ const char *bus_letter_state_name(bus_letter_state state)
 
 const char *bus_command_name(bus_command_kind command)
 {
-    return command >= BUS_COMMAND_NONE && command <= BUS_COMMAND_REPLAY ? commands[command] : "";
+    return command >= BUS_COMMAND_NONE && command <= BUS_COMMAND_ROW_DISCARD ? commands[command] : "";
 }
 
 bool bus_header_travels(const char *name)
 {
     static const char *const staying[] = { BUS_HEADER_HOP, BUS_HEADER_ORIG, BUS_HEADER_LETTER, BUS_HEADER_COMMAND, BUS_HEADER_REPLAY,
-                                           "bus-mac", "bus-held", "bus-reason", "bus-operator" };
+                                           "bus-mac", BUS_HEADER_BODY, "bus-held", "bus-reason", "bus-operator" };
     for (size_t i = 0; i < sizeof staying / sizeof *staying; i++)
         if (strcmp(name, staying[i]) == 0)
             return false;

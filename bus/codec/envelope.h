@@ -6,7 +6,9 @@
  *   bus-hop:     <service>/<shard>#<incarnation> <topic>/<partition>/<seq>[ a=<attempt>][ n=<not-before ms>][ t=<token>]
  *   bus-orig:    <topic>/<partition>/<offset>/<timestamp ms>[ <the original bus-hop>]
  *   bus-letter:  <letter id> <round> <open|redriven|resolved|discarded>
- *   bus-command: <redrive|discard|replay> <letter id or run id> <round>
+ *   bus-body:    none, or at <topic>/<partition>/<offset>: of a copy without a value, whether its event has none (a tombstone), or has
+ *                one that did not fit and is there
+ *   bus-command: <redrive|discard|replay|row-retry|row-discard> <letter id, run id or outbox row> <round>
  *   bus-reply-to: <topic>/<partition>, where <topic> ends with BUS_REPLIES_SUFFIX
  */
 #ifndef BUS_CODEC_ENVELOPE_H
@@ -27,6 +29,7 @@
 #define BUS_HEADER_ORIG "bus-orig"
 #define BUS_HEADER_LETTER "bus-letter"
 #define BUS_HEADER_COMMAND "bus-command"
+#define BUS_HEADER_BODY "bus-body"
 #define BUS_HEADER_REPLY_TO "bus-reply-to"
 #define BUS_HEADER_REPLAY "bus-replay" /* on a letter: it is that of a copy, sent in this run of `bus replay` */
 #define BUS_REPLIES_SUFFIX ".replies"
@@ -52,8 +55,12 @@ typedef struct bus_orig {
     bool hop_is_own;       /* it names this topic and partition: the event was made by a bus */
 } bus_orig;
 
+typedef enum bus_body_kind { BUS_BODY_UNSAID, BUS_BODY_NONE, BUS_BODY_AT } bus_body_kind;
+typedef struct bus_body_place { bus_body_kind kind; bus_slice topic; int32_t partition; int64_t offset; } bus_body_place;
+
 typedef enum bus_letter_state { BUS_LETTER_NONE, BUS_LETTER_OPEN, BUS_LETTER_REDRIVEN, BUS_LETTER_RESOLVED, BUS_LETTER_DISCARDED } bus_letter_state;
-typedef enum bus_command_kind { BUS_COMMAND_NONE, BUS_COMMAND_REDRIVE, BUS_COMMAND_DISCARD, BUS_COMMAND_REPLAY } bus_command_kind;
+typedef enum bus_command_kind { BUS_COMMAND_NONE, BUS_COMMAND_REDRIVE, BUS_COMMAND_DISCARD, BUS_COMMAND_REPLAY,
+    BUS_COMMAND_ROW_RETRY, BUS_COMMAND_ROW_DISCARD } bus_command_kind;
 
 typedef struct bus_envelope {
     bus_slice id, source, type, content_type, correlation, causation, traceparent, reply_to, schema_id;
@@ -61,6 +68,7 @@ typedef struct bus_envelope {
     bus_orig orig;
     bus_slice letter_id; int letter_round; bus_letter_state letter;
     bus_slice command_id; int command_round; bus_command_kind command;
+    bus_body_place body;
     bus_slice error_class, error_message;   /* __dlq.errors.class, __dlq.errors.message */
     const char *stray;                      /* a header of commands that bus_envelope_read_event passed over; NULL: none */
 } bus_envelope;
@@ -79,6 +87,7 @@ bool bus_hop_names(const bus_hop *hop, bus_slice topic, int32_t partition);
 /* Write one header's value; return the length written, 0 if it does not fit. Terminated. */
 size_t bus_hop_write(const bus_hop *hop, char *out, size_t cap);
 size_t bus_orig_write(const bus_orig *orig, char *out, size_t cap);
+size_t bus_body_write(const bus_body_place *body, char *out, size_t cap); /* of NONE or AT */
 const char *bus_letter_state_name(bus_letter_state state);      /* "open" ... */
 const char *bus_command_name(bus_command_kind command);
 

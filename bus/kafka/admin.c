@@ -156,6 +156,8 @@ static void fill_entry(const rd_kafka_ConfigEntry_t *entry, bus_kafka_topic *out
         out->min_insync = atoi(value);
     else if (strcmp(name, "cleanup.policy") == 0)
         snprintf(out->cleanup, sizeof out->cleanup, "%s", value);
+    else if (strcmp(name, "max.message.bytes") == 0)
+        out->message_bytes = strtoll(value, NULL, 10);
 }
 
 static void fill_configuration(const rd_kafka_ConfigResource_t *resource, bus_kafka_topic *list, size_t count)
@@ -205,6 +207,28 @@ static bus_status describe(bus_kafka_admin *admin, bus_kafka_topic *list, size_t
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_ConfigResource_destroy_array(asked, count);
     free(asked);
+    return status;
+}
+
+bus_status bus_kafka_largest(rd_kafka_t *rk, const char *const *names, size_t count, int timeout_ms, int64_t *out, bus_error *err)
+{
+    bus_kafka_topic *list = calloc(count + 1, sizeof *list), key, *found;
+    bus_status status;
+
+    if (!list)
+        return bus_fail_nomem(err);
+    for (size_t i = 0; i < count; i++)
+        snprintf(list[i].name, sizeof list[i].name, "%s", names[i]);
+    qsort(list, count, sizeof *list, by_name);
+    bus_kafka_admin admin = { rk, rd_kafka_queue_new(rk) };
+    status = describe(&admin, list, count, timeout_ms, err);
+    rd_kafka_queue_destroy(admin.queue);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(key.name, sizeof key.name, "%s", names[i]);
+        found = bsearch(&key, list, count, sizeof *list, by_name);
+        out[i] = status == BUS_OK && found ? found->message_bytes : 0;
+    }
+    free(list);
     return status;
 }
 

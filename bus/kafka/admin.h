@@ -27,6 +27,7 @@ typedef struct bus_kafka_topic {
     int64_t retention_bytes; /* -1: without limit */
     int min_insync;
     char cleanup[32];        /* "delete", "compact", "compact,delete" */
+    int64_t message_bytes;   /* max.message.bytes: the largest batch */
 } bus_kafka_topic;
 
 /* Lists the named topics, or all (names NULL; Kafka's own, "__...", left out), sorted by name. A named topic that is

@@ -31,6 +31,9 @@ bus_status bus_kafka_fail(bus_error *err, rd_kafka_resp_err_t code, const char *
 /* Logs an error event as a warning, and as one line of an error in half a minute: while a broker is away they come each second. */
 void bus_kafka_warn(const char *where, const char *name, rd_kafka_event_t *error);
 
+/* Fills max.message.bytes of each topic, 0 where the cluster does not tell (the embedded broker does not). */
+bus_status bus_kafka_largest(rd_kafka_t *rk, const char *const *names, size_t count, int timeout_ms, int64_t *out, bus_error *err);
+
 /* Partition count by metadata. BUS_MISSING, BUS_DENIED, BUS_BROKER. */
 bus_status bus_kafka_partitions(rd_kafka_t *rk, const char *topic, int timeout_ms, int32_t *out, bus_error *err);
 

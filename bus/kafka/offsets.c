@@ -14,6 +14,11 @@ bus_status kafka_partitions(bus_transport *base, const char *topic, int timeout_
     return bus_kafka_partitions(kafka_of(base)->tool, topic, timeout_ms, out, err);
 }
 
+bus_status kafka_largest(bus_transport *base, const char *const *topics, size_t count, int timeout_ms, int64_t *out, bus_error *err)
+{
+    return bus_kafka_largest(kafka_of(base)->tool, topics, count, timeout_ms, out, err);
+}
+
 static rd_kafka_topic_partition_list_t *list_of(const bus_offset *list, size_t count, int64_t offset)
 {
     rd_kafka_topic_partition_list_t *out = rd_kafka_topic_partition_list_new((int)count);

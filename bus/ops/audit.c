@@ -26,15 +26,19 @@ static const char sheet[] =
     "CREATE TABLE letter(path TEXT, service TEXT, shard INTEGER, id TEXT, event_id TEXT, scope TEXT, round INTEGER, state INTEGER, again INTEGER);"
     "CREATE TABLE log(topic TEXT, partition INTEGER, low INTEGER, high INTEGER, PRIMARY KEY (topic, partition));"
     "CREATE TABLE record(topic TEXT, partition INTEGER, offset INTEGER, at INTEGER, ours INTEGER, source TEXT, shard TEXT, seq INTEGER,"
-    " event_id TEXT, type TEXT, key BLOB, content INTEGER);"
-    "CREATE TABLE told(topic TEXT, partition INTEGER, offset INTEGER, id TEXT, event_id TEXT, round INTEGER, state INTEGER);"
+    " event_id TEXT, type TEXT, key BLOB, content INTEGER, bare INTEGER);"
+    "CREATE TABLE told(topic TEXT, partition INTEGER, offset INTEGER, id TEXT, event_id TEXT, round INTEGER, state INTEGER,"
+    " bare INTEGER, body INTEGER, from_topic TEXT, from_partition INTEGER, from_offset INTEGER);"
+    "CREATE TABLE body(path TEXT, letter TEXT);"
+    "CREATE TABLE discarded(path TEXT, row INTEGER, source TEXT, topic TEXT, partition INTEGER, seq INTEGER, event_id TEXT, operator TEXT,"
+    " reason TEXT);"
     "CREATE TABLE clock(ms INTEGER);"
     "CREATE TABLE later(sql TEXT);";
 
 #define STEPS_A_LOOK 100000 /* of SQLite's machine: some milliseconds */
 
-static const char record_sql[] = "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
-static const char letter_sql[] = "INSERT INTO told VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+static const char record_sql[] = "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+static const char letter_sql[] = "INSERT INTO told VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 bus_status bus_sheet_failed(const bus_audit *audit, const char *what, bus_error *err)
 {
@@ -183,9 +187,22 @@ static const char *const second_reading[] = {
     NULL,
 };
 
-static bool has_former(bus_audit *audit)
+/* A store of an older version may lack it. */
+static bool has(bus_audit *audit, const char *table)
 {
-    return sqlite3_table_column_metadata(audit->db, "s", "bus_former", NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
+    return sqlite3_table_column_metadata(audit->db, "s", table, NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* What was given up is read last as well: a row may be discarded between the readings. */
+static bus_status copy_given_up(bus_audit *audit, const char *path, int again, bus_error *err)
+{
+    static const char *const readings[][3] = {
+        { "INSERT INTO discarded SELECT ?1, id, source, topic, partition, seq, event_id, operator, reason FROM s.bus_discarded",
+          "INSERT INTO body SELECT ?1, letter FROM s.bus_body", NULL },
+        { "INSERT INTO discarded SELECT ?1, id, source, topic, partition, seq, event_id, operator, reason FROM s.bus_discarded WHERE id NOT IN"
+          " (SELECT row FROM discarded WHERE path = ?1)", NULL },
+    };
+    return has(audit, "bus_discarded") ? copy(audit, path, readings[again], err) : BUS_OK;
 }
 
 static bus_status copy_former(bus_audit *audit, const char *path, int again, bus_error *err)
@@ -196,7 +213,7 @@ static bus_status copy_former(bus_audit *audit, const char *path, int again, bus
         { "INSERT INTO sent SELECT ?1, f.source, d.topic, d.partition, f.next_seq, 1 FROM s.bus_former f"
           " JOIN s.bus_destination d ON d.id = f.destination", NULL },
     };
-    return has_former(audit) ? copy(audit, path, readings[again], err) : BUS_OK;
+    return has(audit, "bus_former") ? copy(audit, path, readings[again], err) : BUS_OK;
 }
 
 static bus_status read_store(bus_audit *audit, const char *path, int again, bool tables, bus_error *err)
@@ -214,6 +231,8 @@ static bus_status read_store(bus_audit *audit, const char *path, int again, bool
         status = copy(audit, path, again ? second_reading : first_reading, err);
         if (status == BUS_OK)
             status = copy_former(audit, path, again, err);
+        if (status == BUS_OK)
+            status = copy_given_up(audit, path, again, err);
         if (status == BUS_OK && tables)
             status = bus_sheet_own_tables(audit, service, shard, err);
         sqlite3_exec(audit->db, "COMMIT", NULL, NULL, NULL);
@@ -290,6 +309,11 @@ static bus_status take_letter(bus_audit *audit, const bus_record *record, const 
     bind_slice(stmt, 5, envelope->id);
     sqlite3_bind_int(stmt, 6, envelope->letter_round);
     sqlite3_bind_int(stmt, 7, (int)envelope->letter);
+    sqlite3_bind_int(stmt, 8, !record->value);
+    sqlite3_bind_int(stmt, 9, (int)envelope->body.kind);
+    bind_slice(stmt, 10, envelope->orig.topic);
+    sqlite3_bind_int(stmt, 11, envelope->orig.partition);
+    sqlite3_bind_int64(stmt, 12, envelope->orig.offset);
     return step(audit, stmt, err);
 }
 
@@ -321,6 +345,7 @@ bus_status bus_audit_record(bus_audit *audit, const bus_record *record, bus_erro
     bind_slice(stmt, 10, envelope.type);
     sqlite3_bind_blob(stmt, 11, record->key, record->key ? (int)record->key_len : 0, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 12, (sqlite3_int64)content);
+    sqlite3_bind_int(stmt, 13, !record->value);
     bus_status status = step(audit, stmt, err);
     return status == BUS_OK && envelope.letter_id.at ? take_letter(audit, record, &envelope, err) : status;
 }

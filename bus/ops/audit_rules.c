@@ -17,7 +17,8 @@ static const char views[] =
     "CREATE TABLE had(source TEXT, shard TEXT, topic TEXT, partition INTEGER, seq INTEGER, offset INTEGER);"
     "INSERT INTO had SELECT source, shard, topic, partition, seq, min(offset) FROM ("
     "  SELECT source, shard, topic, partition, seq, offset FROM record WHERE ours"
-    "  UNION ALL SELECT source, substr(source, 1, instr(source, '#') - 1), topic, partition, seq, NULL FROM outbox)"
+    "  UNION ALL SELECT source, substr(source, 1, instr(source, '#') - 1), topic, partition, seq, NULL FROM outbox"
+    "  UNION ALL SELECT source, substr(source, 1, instr(source, '#') - 1), topic, partition, seq, NULL FROM discarded)"
     " GROUP BY source, topic, partition, seq;"
     "CREATE VIEW audited AS SELECT service || '/' || shard AS shard FROM store;"
     "CREATE VIEW input AS SELECT p.path, p.service, r.* FROM position p JOIN record r ON r.topic = p.topic AND r.partition = p.partition"
@@ -113,7 +114,20 @@ static const rule rules[] = {
     { "balance", BUS_AUDIT_VIOLATED, /* read = processed + waiting + dead */
       "SELECT service, topic, once || ' events were read, but ' || waiting || ' wait and ' || dead || ' are dead letters' FROM total"
       " WHERE once < waiting + dead" },
-    { "rejected", BUS_AUDIT_NOTED,
+    { "body", BUS_AUDIT_VIOLATED, /* redriven it would be a tombstone */
+      "SELECT t.topic, 'letter ' || t.id, 'does not carry its event and does not say so; the event is at ' || t.from_topic || '/' || t.from_partition"
+      " || '@' || t.from_offset FROM told t JOIN record r ON r.topic = t.from_topic AND r.partition = t.from_partition AND r.offset = t.from_offset"
+      " WHERE t.state = 1 AND t.bare AND t.body = 0 AND NOT r.bare" },
+    { "body", BUS_AUDIT_VIOLATED, /* elsewhere is the store, whatever retention removes */
+      "SELECT l.path, 'letter ' || l.id, 'does not carry its event, and its store does not keep it' FROM letter l JOIN told t"
+      " ON t.topic = l.service || '.dlq' AND t.partition = l.shard AND t.id = l.id AND t.round = l.round AND t.state = 1"
+      " WHERE NOT l.again AND l.state IN (1, 2) AND t.bare AND t.body = 2"
+      " AND NOT EXISTS (SELECT 1 FROM body b WHERE b.path = l.path AND b.letter = l.id)"
+      " AND NOT EXISTS (SELECT 1 FROM parked w WHERE w.path = l.path AND w.event_id = l.event_id)" },
+    { "discarded", BUS_AUDIT_NOTED,
+      "SELECT path, 'outbox row ' || row, 'event ' || coalesce(event_id, '?') || ' for ' || topic || '/' || partition || ' was given up by '"
+      " || operator || ': ' || reason FROM discarded" },
+    { "rejected", BUS_AUDIT_VIOLATED, /* committed, and in no topic, until an operator decides */
       "SELECT path, 'outbox row ' || row, 'event ' || coalesce(event_id, '?') || ' for ' || topic || '/' || partition || ' was refused by Kafka for good: '"
       " || coalesce(error, '') FROM outbox WHERE rejected" },
     { "unknown", BUS_AUDIT_NOTED, /* of before a rebuild, a restored copy, or an older build */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ADDED_MOST 5     /* orig, and either hop, command, reason, operator or ce_id */
+#define ADDED_MOST 6     /* orig, and either hop, command, reason, operator, body or ce_id */
 #define TEXT_MOST 600
 
 typedef struct list {
@@ -46,6 +46,10 @@ static void add_command(list *headers, const bus_command *command)
         headers->failed = true;
     else
         add(headers, "bus-command", text, (size_t)len);
+    if (command->body) {
+        size_t n = bus_body_write(command->body, text, sizeof text);
+        add(headers, BUS_HEADER_BODY, text, n);
+    }
     if (command->reason)
         add(headers, BUS_HEADER_REASON, command->reason, strlen(command->reason));
     if (command->by)
@@ -99,7 +103,7 @@ bus_status bus_command_headers(const bus_command *command, const bus_record *let
                                size_t *count, bus_error *err)
 {
     list headers;
-    if (!begin(&headers, letter, arena))
+    if (!begin(&headers, command->event ? command->event : letter, arena))
         return bus_fail_nomem(err);
     bus_slice orig = bus_record_header(letter, "bus-orig");
     if (orig.at)

@@ -12,6 +12,8 @@ typedef struct bus_command {
     int round;               /* the letter's; 0 for a replay */
     const char *reason;      /* NULL: none */
     const char *by;          /* user@host */
+    const bus_record *event; /* whose own headers go along; NULL: the letter's */
+    const bus_body_place *body; /* what a command without a value says of it; NULL: nothing */
 } bus_command;
 
 /* A copy's hop: one source a run and a dense seq per destination, so that the receiver's inbox works as for any sender. */

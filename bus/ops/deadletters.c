@@ -142,6 +142,7 @@ static void take_event(bus_dead_fold *fold, bus_dead *dead, const bus_envelope *
 {
     bus_slice topic = bus_record_header(record, "__dlq.errors.topic");
     dead->record = record->offset;
+    dead->body = envelope->body.kind;
     bus_slice run = bus_record_header(record, BUS_HEADER_REPLAY);
     if (run.at)
         dead->replay = keep_if_other(fold, dead->replay, run);

@@ -25,6 +25,7 @@ typedef struct bus_dead {
     bus_letter_state state;
     const char *replay;      /* of a copy: the run of `bus replay` that sent it; "": the event's own */
     bool held;               /* its key waited for it when it was opened; see bus_dead_holds */
+    bus_body_kind body;      /* what a record without a value says of its event */
     int64_t record;          /* offset of the record that carries the event: the latest that opened it */
     const char *type, *event_id;  /* "" if unknown */
     const char *topic;       /* where the event came from */

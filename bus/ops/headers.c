@@ -31,3 +31,9 @@ bool bus_slice_is(bus_slice slice, const char *text)
 {
     return slice.at && slice.len == strlen(text) && !memcmp(slice.at, text, slice.len);
 }
+
+bus_slice bus_body_elsewhere(const bus_record *record)
+{
+    bus_slice body = bus_record_header(record, BUS_HEADER_BODY);
+    return !record->value && body.at && !bus_slice_is(body, "none") ? body : (bus_slice){ NULL, 0 };
+}

@@ -18,6 +18,9 @@
 bus_slice bus_record_header(const bus_record *record, const char *name);
 /* The same as a decimal number; `absent` if there is none or it is no number. */
 int64_t bus_record_number(const bus_record *record, const char *name, int64_t absent);
+/* Of a copy without its event's value: where that is, as bus-body says, "at <topic>/<partition>/<offset>"; `at` NULL: the record is whole,
+ * and without a value a tombstone. */
+bus_slice bus_body_elsewhere(const bus_record *record);
 bool bus_slice_is(bus_slice slice, const char *text);
 
 #endif

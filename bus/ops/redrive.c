@@ -3,8 +3,11 @@
 #include "ops/redrive.h"
 #include "base/arena.h"
 #include "base/error.h"
+#include "codec/size.h"
+#include "kafka/admin.h"
 #include "kafka/lag.h"
 #include "kafka/publisher.h"
+#include "ops/bodies.h"
 #include "ops/commands.h"
 #include "ops/fleet.h"
 
@@ -20,6 +23,9 @@ typedef struct sender {
     size_t from, to;         /* those of the service at hand */
     int64_t sent, total;
     const bus_watch *watch;
+    const bus_config *config;
+    int timeout_ms;
+    int64_t most;            /* largest record of the topic */
     char topic[260];
 } sender;
 
@@ -80,30 +86,94 @@ static bus_letter_outcome *outcome_of(const sender *s, bus_dead *dead)
     return bsearch(&key, s->outcomes + s->from, s->to - s->from, sizeof key, by_letter);
 }
 
+/* The command about a letter, with the event that `event` (NULL: nobody) has. */
+static bus_status make_row(sender *s, const bus_dead *dead, const bus_record *letter, const bus_record *event, const bus_body_place *body,
+                           bus_row *row, bus_error *err)
+{
+    bus_header *headers;
+    size_t count;
+    bus_arena_reset(&s->arena);
+    s->command.event = event;
+    s->command.body = body;
+    bus_status status = bus_command_headers(&s->command, letter, &s->arena, &headers, &count, err);
+    if (status != BUS_OK)
+        return status;
+    *row = (bus_row){ .topic = s->topic, .partition = dead->shard, .key = letter->key, .key_len = letter->key_len, .headers = headers,
+                      .header_count = count };
+    if (event) {
+        row->key = event->key;
+        row->key_len = event->key_len;
+        row->value = event->value;
+        row->value_len = event->value_len;
+    }
+    return BUS_OK;
+}
+
+static bool fits(const sender *s, const bus_row *row)
+{
+    return bus_record_size(row->key, row->key_len, row->value, row->value_len, row->headers, row->header_count) <= s->most;
+}
+
+static bus_body_place place_of(const char *topic, int32_t partition, int64_t offset)
+{
+    return (bus_body_place){ BUS_BODY_AT, { topic, strlen(topic) }, partition, offset };
+}
+
+/* A letter has its event; or it says that it is a tombstone; or it does not carry it: then the event is read where it was. A command
+ * that cannot carry it either says where it is, and the service takes it from its store. BUS_MISSING: it is nowhere, or might be. */
+static bus_status row_of(sender *s, const bus_dead *dead, const bus_record *letter, bus_original *original, bus_row *row, bus_error *err)
+{
+    bus_body_place none = { .kind = BUS_BODY_NONE }, at;
+    if (letter->value) {
+        bus_status status = make_row(s, dead, letter, letter, NULL, row, err);
+        if (status != BUS_OK || fits(s, row))
+            return status;
+        at = place_of(letter->topic, letter->partition, letter->offset);
+        return make_row(s, dead, letter, NULL, &at, row, err);
+    }
+    if (dead->body == BUS_BODY_NONE)
+        return make_row(s, dead, letter, letter, &none, row, err);
+    bus_status status = bus_original_read(s->config, dead, s->timeout_ms, original, err);
+    bool unsaid = dead->body == BUS_BODY_UNSAID && !dead->held; /* by an older version, which left the value out without a word */
+    if (status == BUS_OK && (original->record->value || unsaid)) {
+        status = make_row(s, dead, letter, original->record, original->record->value ? NULL : &none, row, err);
+        if (status != BUS_OK || fits(s, row))
+            return status;
+    } else if (unsaid) {
+        return status;
+    }
+    at = place_of(dead->topic, dead->partition, dead->offset < 0 ? 0 : dead->offset);
+    return make_row(s, dead, letter, NULL, &at, row, err);
+}
+
 static bus_status send_one(void *opaque, bus_dead *dead, const bus_record *record, bus_error *err)
 {
     sender *s = opaque;
-    bus_header *headers;
-    size_t count;
     bus_letter_outcome *outcome = outcome_of(s, dead);
+    bus_original original = { NULL, NULL };
+    bus_row row;
     bus_status status;
 
     if (!outcome || outcome->status != BUS_MISSING)
         return BUS_OK;
     s->command.id = dead->id;
     s->command.round = dead->round;
-    bus_arena_reset(&s->arena);
-    status = bus_command_headers(&s->command, record, &s->arena, &headers, &count, err);
-    if (status != BUS_OK)
-        return status;
-    bus_row row = { .topic = s->topic, .partition = dead->shard, .key = record->key, .key_len = record->key_len,
-                    .value = record->value, .value_len = record->value_len, .headers = headers, .header_count = count };
     bus_error why = { 0 };
+    status = s->command.kind == BUS_COMMAND_DISCARD ? make_row(s, dead, record, NULL, NULL, &row, &why)
+                                                    : row_of(s, dead, record, &original, &row, &why);
+    if (status != BUS_OK) { /* this letter alone */
+        bus_original_close(&original);
+        snprintf(outcome->text, sizeof outcome->text, "%.199s", why.text);
+        if (err && status == BUS_NOMEM)
+            *err = why;
+        return status == BUS_NOMEM ? status : BUS_OK;
+    }
     outcome->status = BUS_CANCELLED; /* until the broker has said otherwise */
     while ((status = bus_kafka_publish(s->publisher, &row, published, outcome, &why)) == BUS_FULL && !bus_watch_stop(s->watch))
         bus_kafka_publisher_poll(s->publisher, 100);
     if (status != BUS_OK && status != BUS_FULL)
         published(outcome, status, 0, 0, &why);
+    bus_original_close(&original);
     bus_kafka_publisher_poll(s->publisher, 0);
     s->sent++;
     bus_watch_step(s->watch, s->sent, s->sent, s->total);
@@ -176,6 +246,22 @@ static void refuse_service(sender *s, const char *service)
         }
 }
 
+/* What the topic takes, as far as the cluster tells. */
+static int64_t largest(const sender *s)
+{
+    bus_kafka_admin *admin = NULL;
+    bus_kafka_topic *topic = NULL;
+    const char *name = s->topic;
+    size_t count = 0;
+    int64_t most = 0;
+    if (bus_kafka_admin_open(s->config, "bus-redrive", &admin, NULL) == BUS_OK &&
+        bus_kafka_admin_topics(admin, &name, 1, true, s->timeout_ms, &topic, &count, NULL) == BUS_OK && count)
+        most = topic->message_bytes;
+    free(topic);
+    bus_kafka_admin_close(admin);
+    return most ? most : BUS_TOPIC_BYTES;
+}
+
 static bus_status send_service(sender *s, bus_dlq *dlq, bus_error *err)
 {
     size_t wanted = 0;
@@ -186,6 +272,7 @@ static bus_status send_service(sender *s, bus_dlq *dlq, bus_error *err)
         if (s->outcomes[i].status == BUS_MISSING)
             letters[wanted++] = s->outcomes[i].dead;
     snprintf(s->topic, sizeof s->topic, "%s.redrive", s->outcomes[s->from].dead->service);
+    s->most = largest(s);
     bus_status status = bus_dlq_records(dlq, letters, wanted, send_one, s, NULL, err);
     free(letters);
     return status;
@@ -206,7 +293,8 @@ static bool send_to(sender *s, const bus_config *config, int timeout_ms)
 bus_status bus_redrive(bus_dlq *dlq, const bus_config *config, bus_command_kind kind, const char *reason, const char *by,
                        bus_letter_outcome *outcomes, size_t count, int timeout_ms, const bus_watch *watch, bus_error *err)
 {
-    sender s = { .command = { .kind = kind, .reason = reason, .by = by }, .outcomes = outcomes, .watch = watch };
+    sender s = { .command = { .kind = kind, .reason = reason, .by = by }, .outcomes = outcomes, .watch = watch, .config = config,
+                 .timeout_ms = timeout_ms };
     bus_error late = { 0 };
 
     qsort(outcomes, count, sizeof *outcomes, by_letter);

@@ -110,7 +110,15 @@ static bus_status copy(player *p, const bus_record *record, bus_error *err)
     bus_command command = { .kind = BUS_COMMAND_REPLAY, .id = replay->run, .round = replay->most_failures, .reason = replay->reason, .by = replay->by };
     bus_header *headers;
     size_t count;
+    bus_error why = { 0 };
     int32_t partition = record->partition % p->partitions;
+    bus_slice elsewhere = bus_body_elsewhere(record);
+    if (elsewhere.at) { /* a copy of it would be a tombstone */
+        bus_status missing = bus_fail(&why, BUS_MISSING, "%s/%d offset %lld does not carry its event, which is %.*s: replay that", record->topic,
+                                      record->partition, (long long)record->offset, (int)elsewhere.len, elsewhere.at);
+        published(p->result, missing, 0, 0, &why);
+        return BUS_OK;
+    }
     if (!replay->service && record->key)
         partition = bus_partition_of(record->key, record->key_len, p->partitions);
     bus_copy_hop hop = { .run = replay->run, .topic = p->destination, .partition = partition, .seq = p->seq[partition] + 1 };
@@ -122,7 +130,6 @@ static bus_status copy(player *p, const bus_record *record, bus_error *err)
     bus_row row = { .topic = p->destination, .partition = partition, .key = record->key, .key_len = record->key_len,
                     .value = record->value, .value_len = record->value_len, .headers = headers, .header_count = count,
                     .timestamp = replay->service ? 0 : record->timestamp > 0 ? record->timestamp : 0 };
-    bus_error why = { 0 };
     pace(p);
     while ((status = bus_kafka_publish(p->publisher, &row, published, p->result, &why)) == BUS_FULL) {
         if (bus_watch_stop(replay->watch))

@@ -18,6 +18,8 @@
 #define RETRY_US (200 * 1000)
 #define SAY_AGAIN_US (30 * SECOND_US)
 #define LEAVE_MS 500
+#define SIZES_AGAIN_US SECOND_US
+#define SIZES_TIMEOUT_MS 1000
 
 static int64_t now_us(const bus *self)
 {
@@ -259,6 +261,22 @@ static bus_status look_for_failures(bus *self, bus_error *err)
     return BUS_OK;
 }
 
+/* A record was refused for its size: has a topic's limit changed? One shard a time, so that a slow broker never blocks the loop for long. */
+static void look_at_sizes(bus *self, bus_watch *watch)
+{
+    if (now_us(self) < watch->sizes_us)
+        return;
+    for (int i = 0; i < self->shards; i++) {
+        watch->sizes_at = (watch->sizes_at + 1) % self->shards;
+        bus_seat *seat = &self->seats[watch->sizes_at];
+        if (!seat->shard || !seat->claimed || !bus_shard_wants_sizes(seat->shard))
+            continue;
+        watch->sizes_us = now_us(self) + SIZES_AGAIN_US;
+        (void)bus_shard_learn_sizes(seat->shard, SIZES_TIMEOUT_MS, NULL);
+        return;
+    }
+}
+
 /* One topic a turn, so that a broker that is slow to answer never blocks the loop for long. A topic with other partitions
  * than at the start sends keys to other shards: nothing may be delivered until a person has said that this is meant. */
 static bus_status look_at_growth(bus *self, bus_watch *watch, bus_error *err)
@@ -312,6 +330,7 @@ static bus_status serve(bus *self, bus_error *err)
         if (status == BUS_OK && changed)
             status = reassign(self, err);
         let_go(self);
+        look_at_sizes(self, &watch);
         if (status == BUS_OK)
             status = look_at_growth(self, &watch, err);
     }

@@ -12,6 +12,8 @@ typedef struct bus_watch {
     int64_t next_us;
     bool paused;
     int64_t told_us;    /* that the broker is away */
+    int64_t sizes_us;        /* topics' limits are not asked for before */
+    int sizes_at;            /* the shard that was asked for last */
 } bus_watch;
 
 /* Waits for the broker and for every topic, with messages; finds N, fills bus->partitions and makes the seats. BUS_CANCELLED:

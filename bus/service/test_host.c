@@ -264,6 +264,9 @@ void bus_host_group(bus_host *host)
     for (int i = 0; i < host->options.shards; i++)
         if (host->seat[i].shard && !host->seat[i].ours && bus_shard_wanted(host->seat[i].shard))
             seat_close(&host->seat[i]);
+    for (int i = 0; i < host->options.shards; i++)
+        if (host->seat[i].shard && host->seat[i].claimed && bus_shard_wants_sizes(host->seat[i].shard))
+            (void)bus_shard_learn_sizes(host->seat[i].shard, 0, NULL);
     if (host->join_again)
         join_again(host);
     if (host->open_work && take_seats(host))

@@ -219,6 +219,7 @@ static void begin_pass(bus_shard *shard, bool savepoints)
     shard->batch_bytes = 0;
     shard->batch_error = (bus_error){ 0 };
     shard->gather_until_us = 0;
+    shard->relay.decided_count = 0;
     for (size_t i = 0; i < shard->lane_count; i++)
         shard->lane[i].batch_at = shard->lane[i].at;
 }
@@ -255,6 +256,7 @@ static void after_commit(bus_shard *shard)
         shard->busy_at_us = shard->now_us;
     bus_count(&shard->metrics.emitted, bus_outbox_fresh_count(shard->store) - shard->relay.held);
     bus_relay_deleted(shard);
+    bus_refused_decided(shard);
     bus_relay_committed(shard);
     BUS_FAILPOINT("after-produce");
     bus_calls_done(shard); /* last: callers that were woken would take the processor from us, and the next group would be small */

@@ -225,6 +225,7 @@ bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, int com
     event->type_name = type_of(shard, arena, out);
     out->foreign = copy ? !envelope->orig.hop_is_own
                         : !bus_hop_names(&envelope->hop, (bus_slice){ record->topic, strlen(record->topic) }, record->partition);
+    out->bodiless = copy && !event->value && envelope->body.kind == BUS_BODY_AT;
     if (!event->topic || !event->id || !event->source || !event->correlation || !event->causation || !event->traceparent ||
         !event->type_name || !waits_by(out, arena) ||
         (out->command == BUS_COMMAND_REPLAY && !bus_delivery_is_copy(out, arena, envelope->command_id.at, envelope->command_id.len)))

@@ -48,12 +48,11 @@ bus_status bus_emit_row(bus_shard *shard, const bus_emission *emission, bus_erro
     if (!bus_buf_ok(&shard->headers_scratch))
         return bus_fail_nomem(err);
 
-    int64_t size = (int64_t)(emission->key_len + emission->value_len + shard->headers_scratch.len);
-    if (size > shard->options.limits.message_bytes)
-        return bus_fail(err, BUS_TOO_BIG,
-                        "an event for %s has %lld bytes with key and headers, over message.max.bytes (%lld): make it smaller, or raise "
-                        "that here and max.message.bytes on the topic",
-                        destination->topic, (long long)size, (long long)shard->options.limits.message_bytes);
+    bus_sized sized = { emission->key, emission->key_len, emission->value, emission->value_len, emission->headers,
+                        emission->header_count, own, own[1].len ? 2 : 1, shard->headers_scratch.len };
+    bus_status fits = emission->unchecked ? BUS_OK : bus_size_check(shard, "an event", destination->topic, &sized, err);
+    if (fits)
+        return fits;
 
     bus_outbox_row row = { .destination = destination, .event_id = emission->event_id, .key = emission->key,
                            .key_len = emission->key_len, .value = emission->value, .value_len = emission->value_len,
@@ -311,11 +310,13 @@ bus_status bus_schedule(bus_tx *tx, const char *name, int64_t due, const bus_typ
     if (!bus_buf_ok(packed))
         return stick(tx, bus_fail_nomem(&tx->error));
     /* What the hop header will add is counted at its most, so that nothing is planned that could not leave. */
-    int64_t size = (int64_t)(out.key_len + out.value_len + packed->len + strlen(out.topic) + strlen(tx->shard->name) + HOP_REST +
-                             (tx->shard->options.limits.keys ? sizeof BUS_HEADER_MAC + BUS_MAC_TEXT : 0));
-    if (size > tx->shard->options.limits.message_bytes)
-        return stick(tx, bus_fail(&tx->error, BUS_TOO_BIG, "scheduled event '%.80s' for %s would have %lld bytes, over message.max.bytes "
-                                  "(%lld)", name, out.topic, (long long)size, (long long)tx->shard->options.limits.message_bytes));
+    const bus_header hop[] = { { "bus-hop", "", strlen(out.topic) + strlen(tx->shard->name) + HOP_REST }, { BUS_HEADER_MAC, "", BUS_MAC_TEXT } };
+    bus_sized sized = { out.key, out.key_len, out.value, out.value_len, out.headers, out.header_count, hop,
+                        tx->shard->options.limits.keys ? 2 : 1, packed->len };
+    char what[120];
+    snprintf(what, sizeof what, "scheduled event '%.80s'", name);
+    if ((status = bus_size_check(tx->shard, what, out.topic, &sized, &tx->error)))
+        return stick(tx, status);
     bus_scheduled event = { .name = name, .due = due, .event_id = out.id, .topic = out.topic, .partition = -1, .key = out.key,
                             .key_len = out.key_len, .value = out.value, .value_len = out.value_len, .headers = packed->data,
                             .headers_len = packed->len };

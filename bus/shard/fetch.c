@@ -128,6 +128,8 @@ bool bus_lane_allowed(bus_shard *shard, const bus_shard_lane *lane)
     if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || !shard->attached)
         return false;
     bus_outbox_depth depth = bus_outbox_depth_of(shard->store);
+    if (depth.rejected && lane->input->declared->lead)
+        return true; /* what lets the outbox drain is a command */
     if (depth.bytes >= shard->options.limits.outbox_bytes) {
         if (!shard->outbox_full_warned)
             bus_log(BUS_WARN, shard->where, "outbox_full", "%lld bytes wait in the outbox (outbox.max.bytes): deliveries stop until Kafka "
@@ -137,10 +139,10 @@ bool bus_lane_allowed(bus_shard *shard, const bus_shard_lane *lane)
     }
     shard->outbox_full_warned = false;
     bool input = !lane->input->declared->retry_tier && !lane->input->declared->lead;
-    int64_t parked = input ? bus_key_totals_of(shard->store).parked_bytes : 0;
+    int64_t parked = input ? bus_key_totals_of(shard->store).parked_bytes + bus_bodies_of(shard->store).bytes : 0;
     bool room = parked < shard->options.limits.parked_bytes;
     if (!room && !shard->parked_full_warned)
-        bus_log(BUS_WARN, shard->where, "parked_full", "%lld bytes of events wait behind failed ones (parked.max.bytes): deliveries stop until "
+        bus_log(BUS_WARN, shard->where, "parked_full", "%lld bytes of events wait behind failed ones or for their letters (parked.max.bytes): deliveries stop until "
                 "some are through; redrive or discard the dead letters that hold keys", (long long)parked);
     shard->parked_full_warned = input ? !room : shard->parked_full_warned;
     return room;

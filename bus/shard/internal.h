@@ -66,6 +66,7 @@ typedef struct bus_delivery {
     int letter_round;
     int64_t first_failed;                     /* ms; 0: never failed before */
     char run[BUS_RUN_TEXT];                   /* of a copy sent by `bus replay`: the run. "": the event itself */
+    bool bodiless;                            /* a copy that does not carry its event's value: never run, see bodies.c */
     bool undecodable; char fault[BUS_REASON]; /* why */
 } bus_delivery;
 
@@ -112,12 +113,16 @@ typedef struct bus_relay_destination {
     bus_relay_out *out;    /* produced and not yet settled, by id; a ring */
     size_t cap, head, count;
     size_t waiting;        /* of them without a report */
+    int64_t refused;       /* the row that Kafka refuses: nothing leaves until it is decided about; 0: none */
+    int64_t resume_at;     /* after STOPPING: go on from this row, if that is lower; 0: none */
     int64_t last_ack_us;
     int64_t failing_since_us;       /* 0: the last report was an acknowledgement */
     int64_t retry_at_us;
     bus_backoff backoff;
     bool warned;
 } bus_relay_destination;
+
+typedef struct bus_relay_decided { bus_destination *destination; int64_t id; } bus_relay_decided;
 
 typedef struct bus_relay {
     bus_relay_destination **all;
@@ -135,6 +140,7 @@ typedef struct bus_relay {
     bool deaf;
     bool resetting;        /* main producer fatal: no produce until replaced */
     int64_t retry_at_us;   /* of a reset that failed */
+    bus_relay_decided *decided; size_t decided_count, decided_cap; /* refused rows that the batch in hand lets go, see refused.c */
     int64_t fatal_since_us[BUS_CHANNELS]; /* a fatal producer still owes reports; 0: none does */
 } bus_relay;
 
@@ -203,6 +209,10 @@ struct bus_shard {
     bus_map announced;              /* addresses of types that are not declared and whose schemas others can learn */
     int64_t reply_told_us;
     bus_map output_partitions;      /* topic -> count + 1, as a pointer */
+    struct bus_topic_size { const char *topic; _Atomic int64_t most; } *size; /* largest record, 0: not told; see sizes.c */
+    size_t size_count;
+    _Atomic int64_t size_least;     /* the least of them and message.max.bytes */
+    _Atomic bool sizes_wanted;
     char commit_metadata[80];
 
     /* the batch */
@@ -348,10 +358,24 @@ typedef struct bus_emission {
     const bus_header *headers; size_t header_count; /* without bus-hop */
     int64_t at;
     int attempt; int64_t not_before; const char *token;
+    bool unchecked;                 /* the broker decides whether it takes it; see reports.c */
 } bus_emission;
 bus_status bus_emit_row(bus_shard *shard, const bus_emission *emission, bus_error *err);
 int32_t bus_partitions_of(bus_shard *shard, const char *topic); /* 0: unknown */
 bus_status bus_emit_scheduled(bus_shard *shard, const bus_scheduled *event, bus_error *err);
+
+/* sizes.c: what fits a topic. `packed`: the length of the headers in the outbox. */
+typedef struct bus_sized {
+    const void *key; size_t key_len;
+    const void *value; size_t value_len;
+    const bus_header *headers; size_t header_count;
+    const bus_header *own; size_t own_count;   /* what the hop adds */
+    size_t packed;
+} bus_sized;
+/* BUS_TOO_BIG, saying by how much. `what` begins the sentence. */
+bus_status bus_size_check(bus_shard *shard, const char *what, const char *topic, const bus_sized *record, bus_error *err);
+int64_t bus_size_most(bus_shard *shard, const char *topic, bool *own); /* own: our property's bound, not the topic's */
+void bus_sizes_look_again(bus_shard *shard); /* the broker refused a record: has a limit changed? */
 
 /* keys.c: the key's states. */
 bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job);
@@ -381,6 +405,17 @@ void bus_ignored(bus_shard *shard, const bus_record *record, const char *event, 
 /* replays.c: copies sent by `bus replay`. */
 bus_outcome bus_replay_receive(bus_shard *shard, const bus_record *record, const bus_envelope *envelope);
 
+/* bodies.c: the bytes of letters that do not carry them. */
+#define BUS_BODY_TEXT 320
+/* `bus-body` for a record about the event that has no value; there: although it has one. The text is in `text`. */
+bus_header bus_body_header(const bus_delivery *delivery, bool there, char text[BUS_BODY_TEXT]);
+bool bus_body_fits_command(bus_shard *shard, const bus_event *event, const bus_header *headers, size_t count);
+/* Keeps them in the store, with the headers of a copy. */
+bus_status bus_body_of_letter(bus_shard *shard, const char *letter, const bus_event *event, const bus_header *headers, size_t count,
+                              bus_error *err);
+/* The command with the event's bytes that the store holds for the letter, in the arena; the command as it is if it holds none. */
+bus_status bus_body_join(bus_shard *shard, const char *letter, const bus_record *command, bus_record *out, bus_error *err);
+
 /* relay.c */
 void bus_relay_reports(bus_shard *shard);
 /* Before a row for it is written: what is committed must find its way, and without memory a later row would overtake it. */
@@ -394,9 +429,16 @@ bool bus_relay_wants_delete(const bus_shard *shard, bool idle);
 bool bus_relay_listen(bus_shard *shard); /* before sleeping; true: do not, there are reports */
 int64_t bus_relay_wait_us(const bus_shard *shard);
 int64_t bus_relay_lowest(const bus_shard *shard);  /* least id not acknowledged; INT64_MAX: none */
+int64_t bus_relay_lowest_of(const bus_shard *shard, bool refused); /* refused: also of destinations that wait for an operator */
 void bus_relay_look(bus_shard *shard);             /* look.c: at the claim, before the first row is sent: what is in Kafka goes */
 bus_status bus_relay_start(bus_shard *shard, bus_error *err); /* after open: what the outbox still holds */
 void bus_relay_free(bus_shard *shard);
+
+/* refused.c: rows that Kafka does not take. */
+bus_status bus_refused_start(bus_shard *shard, bus_error *err);  /* after open: what waits for an operator */
+bus_outcome bus_refused_command(bus_shard *shard, const bus_record *record, const bus_envelope *envelope);
+void bus_refused_decided(bus_shard *shard);                      /* the batch's decisions are durable */
+int64_t bus_refused_waiting(const bus_shard *shard);             /* destinations that wait behind one */
 
 /* offsets.c: telling Kafka, and the claim */
 void bus_offsets_step(bus_shard *shard);

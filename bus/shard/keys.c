@@ -99,7 +99,7 @@ static bus_status send_retry(bus_shard *shard, const bus_delivery *delivery, con
         return BUS_NOMEM;
     char orig[BUS_ORIG_TEXT], token[48], id[BUS_ID_TEXT];
     size_t count;
-    bus_header *headers = bus_copy_headers(delivery, 1, &shard->arena, &count, orig);
+    bus_header *headers = bus_copy_headers(delivery, 2, &shard->arena, &count, orig);
     if (!headers)
         return bus_fail_nomem(err);
     headers[count++] = (bus_header){ "bus-reason", reason, strlen(reason) };
@@ -114,14 +114,17 @@ static bus_status send_retry(bus_shard *shard, const bus_delivery *delivery, con
     if (status != BUS_TOO_BIG)
         return status;
     /* With our headers it no longer fits: the trigger alone will do. */
+    char place[BUS_BODY_TEXT];
+    headers[emission.header_count++] = bus_body_header(delivery, true, place);
     emission.value = NULL;
     emission.value_len = 0;
     if ((status = bus_emit_row(shard, &emission, err)) != BUS_TOO_BIG)
         return status;
     emission.key = NULL;
     emission.key_len = 0;
-    emission.headers = &headers[count - 1]; /* the reason; all others are the original's */
-    emission.header_count = 1;
+    emission.headers = &headers[count - 1]; /* the reason and the place; all others are the original's */
+    emission.header_count = 2;
+    emission.unchecked = true;
     return bus_emit_row(shard, &emission, err);
 }
 

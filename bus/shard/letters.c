@@ -85,15 +85,18 @@ typedef struct letter_texts {
     char letter[64], orig[BUS_ORIG_TEXT], partition[16], offset[24], count[16], first[24], last[24];
 } letter_texts;
 
-#define LETTER_HEADERS 13 /* of letter_headers, beside the copied ones */
+#define LETTER_HEADERS 14 /* of letter_headers and publish_open, beside the copied ones */
 
 static void add(bus_header *headers, size_t *count, const char *name, const char *text)
 {
     headers[(*count)++] = (bus_header){ name, text, strlen(text) };
 }
 
+typedef enum how_much { WHOLE, WITHOUT_VALUE, HEADERS_ALONE } how_much;
+
+/* HEADERS_ALONE goes whatever a topic takes: the broker decides, and a refused row is told. */
 static bus_status publish(bus_shard *shard, const bus_letter *letter, const bus_header *headers, size_t count, const bus_event *event,
-                          bool body, bus_error *err)
+                          how_much part, bus_error *err)
 {
     const char *topic = bus_router_dlq(shard->options.router);
     bus_destination *destination = bus_destination_of(shard->store, topic, shard->options.index, err);
@@ -103,12 +106,13 @@ static bus_status publish(bus_shard *shard, const bus_letter *letter, const bus_
     snprintf(change, sizeof change, "%d %d", letter->round, letter->state);
     bus_part parts[] = { { letter->id, strlen(letter->id) }, { change, strlen(change) } };
     bus_id_of(parts, 2, id);
-    bus_emission emission = { .destination = destination, .event_id = id, .headers = headers, .header_count = count };
-    if (event) {
+    bus_emission emission = { .destination = destination, .event_id = id, .headers = headers, .header_count = count,
+                              .unchecked = part == HEADERS_ALONE };
+    if (part != HEADERS_ALONE) {
         emission.key = event->key;
         emission.key_len = event->key_len;
     }
-    if (event && body) {
+    if (part == WHOLE) {
         emission.value = event->value;
         emission.value_len = event->value_len;
     }
@@ -116,8 +120,8 @@ static bus_status publish(bus_shard *shard, const bus_letter *letter, const bus_
 }
 
 /* NULL: no memory. */
-static const bus_header *letter_headers(bus_shard *shard, const bus_letter *letter, const bus_delivery *delivery, const bus_tx *why,
-                                        int attempts, bool held, size_t *out_count, letter_texts *text)
+static bus_header *letter_headers(bus_shard *shard, const bus_letter *letter, const bus_delivery *delivery, const bus_tx *why,
+                                  int attempts, bool held, size_t *out_count, letter_texts *text)
 {
     const bus_event *event = &delivery->event;
     const char *class = delivery->run[0] && strcmp(why->error_class, "handler") == 0 ? "replay" : why->error_class;
@@ -149,6 +153,27 @@ static const bus_header *letter_headers(bus_shard *shard, const bus_letter *lett
         add(headers, &count, BUS_HEADER_REPLAY, letter->replay);
     *out_count = count;
     return headers;
+}
+
+/* As much of the event as a record takes; *told says how much that was. headers[count] is free for bus-body. */
+static bus_status publish_open(bus_shard *shard, const bus_letter *letter, const bus_delivery *delivery, bus_header *headers, size_t count,
+                               size_t own, how_much *told, bus_error *err)
+{
+    const bus_event *event = &delivery->event;
+    char place[BUS_BODY_TEXT];
+    *told = WHOLE;
+    if (!event->value)
+        headers[count] = bus_body_header(delivery, false, place);
+    bus_status status = publish(shard, letter, headers, count + !event->value, event, WHOLE, err);
+    if (status != BUS_TOO_BIG)
+        return status;
+    headers[count++] = bus_body_header(delivery, true, place);
+    *told = WITHOUT_VALUE;
+    status = publish(shard, letter, headers, count, event, WITHOUT_VALUE, err);
+    if (status != BUS_TOO_BIG)
+        return status;
+    *told = HEADERS_ALONE; /* its key or its own headers fill the record */
+    return publish(shard, letter, headers + own, count - own, event, HEADERS_ALONE, err);
 }
 
 bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const bus_tx *why, int attempts, bus_key *holding, bus_error *err)
@@ -194,22 +219,23 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
             why->error_class, why->reason, letter.id, holding ? ", its key is held" : "");
     letter_texts text;
     size_t count;
-    const bus_header *headers = letter_headers(shard, &letter, delivery, why, attempts, holding != NULL, &count, &text);
+    bus_header *headers = letter_headers(shard, &letter, delivery, why, attempts, holding != NULL, &count, &text);
     if (!headers)
         return bus_fail_nomem(err);
-    status = publish(shard, &letter, headers, count, &delivery->event, true, err);
-    if (status != BUS_TOO_BIG)
-        return status;
-    /* With our headers it no longer fits a record: the letter says where the bytes are. */
-    status = publish(shard, &letter, headers, count, &delivery->event, false, err);
-    if (status != BUS_TOO_BIG)
-        return status;
-    /* Its key or its own headers fill the record: ours alone, which begin with where it came from. */
-    size_t own = 0;
+    how_much told;
+    size_t own = 0; /* ours begin with where it came from */
     while (own < count && strcmp(headers[own].name, "bus-orig") != 0)
         own++;
     own = own < count ? own : 0;
-    return publish(shard, &letter, headers + own, count - own, NULL, false, err);
+    if ((status = publish_open(shard, &letter, delivery, headers, count, own, &told, err)))
+        return status;
+    if (told != WHOLE)
+        bus_log(BUS_WARN, shard->where, "letter_body", "letter %s does not carry its event, which does not fit %s: the store keeps it", letter.id,
+                bus_router_dlq(shard->options.router));
+    /* A held key's event is parked. */
+    if (holding || (told == WHOLE && bus_body_fits_command(shard, &delivery->event, headers, own + 1)))
+        return bus_body_drop(shard->store, letter.id, err);
+    return bus_body_of_letter(shard, letter.id, &delivery->event, headers, own + 1, err);
 }
 
 /* Changes an open or redriven letter's state and tells the topic. */
@@ -226,7 +252,39 @@ static bus_status change(bus_shard *shard, bus_letter *letter, bus_letter_state 
     headers[count++] = (bus_header){ "bus-letter", text, strlen(text) };
     for (size_t i = 0; i < more_count && count < 8; i++)
         headers[count++] = more[i];
-    return publish(shard, letter, headers, count, NULL, false, err);
+    if (state != BUS_LETTER_REDRIVEN && (status = bus_body_drop(shard->store, letter->id, err)))
+        return status;
+    return publish(shard, letter, headers, count, NULL, HEADERS_ALONE, err);
+}
+
+/* A redriven letter whose event is nowhere: open again, and saying so. What the command had of it goes along. */
+static bus_status open_again(bus_shard *shard, bus_letter *letter, const bus_record *command, const char *why, bus_error *err)
+{
+    char text[64];
+    bus_header *headers = bus_arena_alloc(&shard->arena, (command->header_count + 4) * sizeof *headers);
+    size_t count = 0;
+    letter->round++;
+    letter->state = BUS_LETTER_OPEN;
+    bus_status status = headers ? bus_letter_put(shard->store, letter, err) : bus_fail_nomem(err);
+    if (status)
+        return status;
+    bus_count(&shard->metrics.dead_lettered, 1);
+    bus_log(BUS_WARN, shard->where, "dead_letter", "letter %s: %s", letter->id, why);
+    for (size_t i = 0; i < command->header_count; i++) {
+        const char *name = command->headers[i].name;
+        if (bus_header_travels(name) || strcmp(name, BUS_HEADER_ORIG) == 0 || strcmp(name, BUS_HEADER_BODY) == 0)
+            headers[count++] = command->headers[i];
+    }
+    snprintf(text, sizeof text, "%s %d %s", letter->id, letter->round, bus_letter_state_name(BUS_LETTER_OPEN));
+    add(headers, &count, "bus-letter", text);
+    if (letter->replay[0])
+        add(headers, &count, BUS_HEADER_REPLAY, letter->replay);
+    add(headers, &count, "__dlq.errors.class", "body");
+    add(headers, &count, "__dlq.errors.message", why);
+    bus_event event = { .key = command->key, .key_len = command->key_len };
+    status = publish(shard, letter, headers, count, &event, WITHOUT_VALUE, err);
+    size_t ours = letter->replay[0] ? 4 : 3;
+    return status != BUS_TOO_BIG ? status : publish(shard, letter, headers + count - ours, ours, &event, HEADERS_ALONE, err);
 }
 
 bus_status bus_letter_settle(bus_shard *shard, const char *id, bus_letter_state state, bus_error *err)
@@ -312,13 +370,19 @@ static bus_outcome redrive_held(bus_shard *shard, bus_key *key)
 }
 
 /* A released letter has no place in line: redriving it is an arrival of its key. */
-static bus_outcome redrive_released(bus_shard *shard, const bus_record *record, const bus_letter *letter)
+static bus_outcome redrive_released(bus_shard *shard, const bus_record *command, bus_letter *letter)
 {
     bus_delivery delivery;
+    bus_record record;
     bus_error err = { 0 };
-    bus_status status = bus_delivery_read(shard, record, BUS_COMMAND_REDRIVE, &shard->arena, true, &delivery, &err);
-    if (status && status != BUS_MISSING)
+    bus_status status = bus_body_join(shard, letter->id, command, &record, &err);
+    if (status || ((status = bus_delivery_read(shard, &record, BUS_COMMAND_REDRIVE, &shard->arena, true, &delivery, &err)) && status != BUS_MISSING))
         return redo(shard, &err);
+    if (delivery.bodiless) {
+        static const char why[] = "neither its store nor the command has the event's bytes: raise max.message.bytes of <service>.redrive "
+                                  "and redrive it again while the topic that bus-body names still has the event, or discard it";
+        return open_again(shard, letter, command, why, &err) ? redo(shard, &err) : BUS_OUT_DONE;
+    }
     bus_error none = { 0 };
     if (bus_letter_name(shard, &delivery, (bus_slice){ letter->id, strlen(letter->id) }, letter->round, &none))
         return redo(shard, &none);
@@ -399,6 +463,8 @@ bus_outcome bus_command_run(bus_shard *shard, const bus_record *record)
     bool readable = bus_envelope_read(record->headers, record->header_count, &envelope, &err) == BUS_OK;
     if (readable && (envelope.command == BUS_COMMAND_REDRIVE || envelope.command == BUS_COMMAND_DISCARD))
         return command_letter(shard, record, &envelope);
+    if (readable && (envelope.command == BUS_COMMAND_ROW_RETRY || envelope.command == BUS_COMMAND_ROW_DISCARD))
+        return bus_refused_command(shard, record, &envelope);
     if (readable && envelope.command == BUS_COMMAND_REPLAY && envelope.hop.source.at && envelope.orig.topic.at)
         return bus_replay_receive(shard, record, &envelope);
     bus_ignored(shard, record, "command_ignored", "command");

@@ -26,6 +26,7 @@ void bus_limits_of(const bus_config *config, bus_limits *out)
         .reject_percent = (int)bus_config_int(config, "reject.ratio.percent"),
         .prepare_window = (int)bus_config_int(config, "prepare.window"),
         .compact_envelope = strcmp(bus_config_text(config, "envelope"), "compact") == 0,
+        .refused_waits = strcmp(bus_config_text(config, "outbox.refused"), "wait") == 0,
         .commit_interval_ms = bus_config_int(config, "commit.interval.ms"),
         .reply_places = (int)bus_config_int(config, "replies.destinations.max"),
         .seen_most = bus_config_int(config, "seen.max"),

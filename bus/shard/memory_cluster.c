@@ -3,6 +3,7 @@
 #include "shard/memory_cluster.h"
 
 #include "base/error.h"
+#include "codec/size.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,11 +116,19 @@ bus_status bus_memory_topic(bus_memory_cluster *cluster, const char *name, int32
         return BUS_NOMEM;
     }
     topic->partitions = partitions;
+    topic->most = BUS_TOPIC_BYTES;
     memory_topic **at = &cluster->topics;
     while (*at)
         at = &(*at)->next;
     *at = topic;
     return BUS_OK;
+}
+
+void bus_memory_topic_limit(bus_memory_cluster *cluster, const char *name, int64_t most)
+{
+    memory_topic *topic = memory_topic_find(cluster, name);
+    if (topic)
+        topic->most = most;
 }
 
 void bus_memory_topic_delete(bus_memory_cluster *cluster, const char *name)

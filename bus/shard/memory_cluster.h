@@ -24,6 +24,7 @@ typedef struct memory_topic {
     char *name;
     int32_t partitions;
     bool gone;                 /* deleted; kept, since lanes and records borrow its name */
+    int64_t most;              /* max.message.bytes */
     memory_log log[];
 } memory_topic;
 

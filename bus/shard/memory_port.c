@@ -3,6 +3,7 @@
 #include "shard/memory_cluster.h"
 
 #include "base/error.h"
+#include "codec/size.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,8 +175,12 @@ static void decide(memory_port *port, memory_send *send, bus_memory_fate fate)
         [BUS_FATE_FATAL] = { false, BUS_REPORT_FAILED, "the producer has failed for good" },
     };
     memory_target *target = send->target;
+    const bus_record *record = &send->record->record;
     if (!memory_log_of(send->topic, send->partition))
         fate = BUS_FATE_TOPIC;
+    else if (ends[fate].stores && bus_record_size(record->key, record->key_len, record->value, record->value_len, record->headers,
+                                                  record->header_count) > send->topic->most)
+        fate = BUS_FATE_RECORD;
     int64_t offset = ends[fate].stores ? send_store(port->client->cluster, send) : -1;
     if (ends[fate].stores && offset < 0)
         fate = BUS_FATE_FAILED;

@@ -104,6 +104,17 @@ static bus_status partitions(bus_transport *t, const char *topic, int timeout_ms
     return BUS_OK;
 }
 
+static bus_status largest(bus_transport *t, const char *const *topics, size_t count, int timeout_ms, int64_t *out, bus_error *err)
+{
+    (void)timeout_ms;
+    bus_status status = reachable(client_of(t), err);
+    for (size_t i = 0; !status && i < count; i++) {
+        const memory_topic *found = memory_topic_find(client_of(t)->cluster, topics[i]);
+        out[i] = found ? found->most : 0;
+    }
+    return status;
+}
+
 static bus_status watermarks(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err)
 {
     (void)timeout_ms;
@@ -263,7 +274,7 @@ static void client_free(bus_transport *t)
 
 bus_transport *bus_memory_client(bus_memory_cluster *cluster)
 {
-    static const struct bus_transport_ops ops = { join, leave, poll_events, wake_poll, assign, partitions, watermarks, committed,
+    static const struct bus_transport_ops ops = { join, leave, poll_events, wake_poll, assign, partitions, largest, watermarks, committed,
                                                   commit, look, memory_port_open, memory_port_close, client_free };
     memory_client *client = calloc(1, sizeof *client);
     if (!client)

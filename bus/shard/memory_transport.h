@@ -13,6 +13,8 @@ bus_memory_cluster *bus_memory_cluster_new(const bus_clock *clock);
 void bus_memory_cluster_free(bus_memory_cluster *cluster);
 /* BUS_EXISTS if it is there, BUS_NOMEM. */
 bus_status bus_memory_topic(bus_memory_cluster *cluster, const char *topic, int32_t partitions);
+/* Its max.message.bytes, BUS_TOPIC_BYTES at first: a row of a client that counts more, as brokers count, is refused (RECORD). */
+void bus_memory_topic_limit(bus_memory_cluster *cluster, const char *topic, int64_t most);
 /* Gone with its records: lanes answer BUS_MISSING, sends TOPIC. It may be made again, empty. */
 void bus_memory_topic_delete(bus_memory_cluster *cluster, const char *topic);
 /* The i-th topic in order of creation; NULL past the end. */

@@ -257,6 +257,10 @@ bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_erro
     bus_status status = list_lanes(shard, partitions, err);
     if (status || (status = learn_outputs(shard, err)))
         return status;
+    bus_error why = { 0 }; /* a principal need not have the right to ask */
+    if (bus_shard_learn_sizes(shard, timeout, &why))
+        bus_log(BUS_INFO, shard->where, "topic_limits", "how large a record the topics take is not known (%s): message.max.bytes counts "
+                "for all", why.text);
     bus_offset *committed = calloc(shard->lane_count, sizeof *committed), *marks = calloc(shard->lane_count, sizeof *marks);
     if (!committed || !marks) {
         status = bus_fail_nomem(err);

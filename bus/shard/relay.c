@@ -64,7 +64,7 @@ static bool out_push(route *r, int64_t id)
 
 static bool may_send(bus_shard *shard, const route *r)
 {
-    if (r->flow == BUS_STOPPING || r->retry_at_us > shard->now_us)
+    if (r->flow == BUS_STOPPING || r->refused || r->retry_at_us > shard->now_us)
         return false;
     if (r->flow == BUS_PROBING)
         return r->count == 0;
@@ -319,7 +319,9 @@ void bus_relay_deleted(bus_shard *shard)
 
 /* ---- what others ask */
 
-int64_t bus_relay_lowest(const bus_shard *shard)
+int64_t bus_relay_lowest(const bus_shard *shard) { return bus_relay_lowest_of(shard, true); }
+
+int64_t bus_relay_lowest_of(const bus_shard *shard, bool refused)
 {
     int64_t lowest = INT64_MAX;
     if (shard->relay.held) {
@@ -329,6 +331,8 @@ int64_t bus_relay_lowest(const bus_shard *shard)
     }
     for (size_t i = 0; i < shard->relay.count; i++) {
         const route *r = shard->relay.all[i];
+        if (r->refused && !refused)
+            continue;
         if (r->count && out_at(r, 0)->id < lowest)
             lowest = out_at(r, 0)->id;
         if (r->behind && r->cursor < lowest)
@@ -363,7 +367,7 @@ int64_t bus_relay_wait_us(const bus_shard *shard)
         wait = relay->retry_at_us - shard->now_us;
     for (size_t i = 0; i < relay->count && relay->any_behind; i++) {
         const route *r = relay->all[i];
-        if (!r->behind || r->flow == BUS_STOPPING)
+        if (!r->behind || r->flow == BUS_STOPPING || r->refused)
             continue;
         if (r->retry_at_us > shard->now_us) {
             if (r->retry_at_us - shard->now_us < wait)
@@ -388,7 +392,8 @@ static bool note_row(const bus_outbox_row *row, void *opaque)
 
 bus_status bus_relay_start(bus_shard *shard, bus_error *err)
 {
-    return bus_outbox_scan(shard->store, 0, NULL, SIZE_MAX / 2, note_row, shard, err);
+    bus_status status = bus_refused_start(shard, err);
+    return status ? status : bus_outbox_scan(shard->store, 0, NULL, SIZE_MAX / 2, note_row, shard, err);
 }
 
 void bus_relay_free(bus_shard *shard)
@@ -399,5 +404,6 @@ void bus_relay_free(bus_shard *shard)
         free(relay->all[i]);
     }
     free(relay->all);
+    free(relay->decided);
     free(relay->acked);
 }

@@ -47,34 +47,21 @@ static void settled(bus_shard *shard, route *r)
 }
 
 /* All reports of a stopped destination are in: go on from the lowest row that was not acknowledged. */
-static void rewind_route(bus_shard *shard, route *r)
+void bus_relay_rewind(bus_shard *shard, route *r)
 {
-    int64_t lowest = r->cursor;
+    int64_t lowest = r->resume_at && r->resume_at < r->cursor ? r->resume_at : r->cursor;
     for (size_t i = 0; i < r->count; i++)
         if (!out_at(r, i)->acked && out_at(r, i)->id < lowest)
             lowest = out_at(r, i)->id;
     r->count = 0;
     r->waiting = 0;
+    r->resume_at = 0;
     r->lone = true;
     fall_behind(&shard->relay, r, lowest);
     r->flow = r->to_probe ? BUS_PROBING : BUS_FLOWING;
     r->to_probe = false;
     r->retry_at_us = shard->now_us + bus_backoff_next(&r->backoff) * 1000;
     shard->relay.rewound = true;
-}
-
-static void reject(bus_shard *shard, route *r, const bus_report *report)
-{
-    bus_error err = { 0 };
-    if (bus_store_begin(shard->store, &err) || bus_outbox_reject(shard->store, report->id, report->text, &err) ||
-        bus_store_commit(shard->store, &err)) {
-        bus_store_rollback(shard->store);
-        bus_log(BUS_ERROR, shard->where, "relay", "marking row %lld as rejected: %s", (long long)report->id, err.text);
-        return; /* it will be sent, refused and marked again */
-    }
-    bus_count(&shard->metrics.rejected_rows, 1);
-    bus_log(BUS_ERROR, shard->where, "rejected_row", "Kafka refuses outbox row %lld for %s/%d for good: %s. It is kept in the outbox; its "
-            "receivers will report a gap", (long long)report->id, r->destination->topic, r->destination->partition, report->text);
 }
 
 /* Whoever asks names the topic of the answer. Where none takes it, it must not hold back this shard's offsets for ever. */
@@ -96,7 +83,7 @@ static void failed(bus_shard *shard, route *r, const bus_report *report)
         r->warned = true;
     }
     if (r->flow == BUS_PROBING && (report->kind == BUS_REPORT_RECORD || nobody_hears(shard, r, report)))
-        reject(shard, r, report);
+        bus_refused_mark(shard, r, report);
     if (r->flow == BUS_PROBING || report->kind == BUS_REPORT_TOPIC || report->kind == BUS_REPORT_RECORD)
         r->to_probe = true;
     r->flow = BUS_STOPPING;
@@ -132,7 +119,7 @@ static void take_report(bus_shard *shard, const bus_report *report, route **gues
         failed(shard, r, report);
     }
     if (r->flow == BUS_STOPPING && r->waiting == 0)
-        rewind_route(shard, r);
+        bus_relay_rewind(shard, r);
 }
 
 static void take_reports(bus_shard *shard)
@@ -199,7 +186,7 @@ void bus_relay_replace(bus_shard *shard, bus_channel channel)
         if ((channel == BUS_PROBE) != probing)
             continue;
         if (r->count)
-            rewind_route(shard, r);
+            bus_relay_rewind(shard, r);
         r->lone = true;
     }
     if (channel == BUS_MAIN) {

@@ -83,6 +83,7 @@ static bus_shard *allocate(const bus_shard_options *options)
     bus_buf_init(&shard->headers_scratch, 0);
     bus_map_init(&shard->output_partitions);
     bus_map_init(&shard->announced);
+    atomic_store(&shard->size_least, options->limits.message_bytes);
     bus_map_init(&shard->jobs_by_key);
     bus_map_init(&shard->heads);
     bus_backoff_init(&shard->store_backoff, 100, 10000, (uint64_t)options->index + 7);
@@ -158,6 +159,7 @@ void bus_shard_close(bus_shard *shard)
     pthread_mutex_destroy(&shard->job_lock);
     pthread_mutex_destroy(&shard->trouble.lock);
     free(shard->commit_list);
+    free(shard->size);
     free(shard->input);
     free(shard);
 }
@@ -252,6 +254,9 @@ static void publish(bus_shard *shard)
     bus_gauge_set(&m->outbox_rows, depth.rows);
     bus_gauge_set(&m->outbox_bytes, depth.bytes);
     bus_gauge_set(&m->outbox_oldest_ms, depth.oldest_ms);
+    bus_gauge_set(&m->refused_rows, depth.rejected);
+    bus_gauge_set(&m->refused_destinations, bus_refused_waiting(shard));
+    bus_gauge_set(&m->letter_bodies, bus_bodies_of(shard->store).bytes);
     bus_gauge_set(&m->parked_keys, keys.waiting + keys.held + keys.draining);
     bus_gauge_set(&m->parked_events, keys.parked);
     bus_gauge_set(&m->held_keys, keys.held);
@@ -362,9 +367,11 @@ void bus_shard_drain(bus_shard *shard)
 
 bool bus_shard_drained(const bus_shard *shard)
 {
+    /* What waits for an operator does not leave now, nor are offsets committed before it. */
+    bool stuck = bus_refused_waiting(shard) > 0;
     return !shard->claimed || atomic_load_explicit(&((bus_shard *)(uintptr_t)shard)->failed, memory_order_relaxed) ||
-           (!atomic_load(&((bus_shard *)(uintptr_t)shard)->calls_waiting) && bus_relay_lowest(shard) == INT64_MAX &&
-            shard->relay.acked_count == 0 && bus_offsets_settled(shard));
+           (!atomic_load(&((bus_shard *)(uintptr_t)shard)->calls_waiting) && bus_relay_lowest_of(shard, false) == INT64_MAX &&
+            shard->relay.acked_count == 0 && (stuck || bus_offsets_settled(shard)));
 }
 
 /* ---- what others ask */

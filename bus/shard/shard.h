@@ -23,7 +23,7 @@ typedef struct bus_limits {
     int batch_records;          /* per transaction */
     int64_t batch_bytes;
     int64_t outbox_bytes;       /* at this depth deliveries stop and bus_transact says BUS_FULL */
-    int64_t message_bytes;      /* largest record emitted */
+    int64_t message_bytes;      /* largest record emitted, as a broker counts */
     int64_t parked_per_key, parked_bytes;
     int64_t retry_grace_ms;     /* past due before a waiting head runs without its record */
     int64_t pause_first_ms, pause_most_ms;
@@ -36,6 +36,7 @@ typedef struct bus_limits {
     int reject_percent;         /* over this share of recent events failing, no more letters but a pause (0: off) */
     int prepare_window;
     bool compact_envelope;      /* envelope=compact */
+    bool refused_waits;         /* outbox.refused=wait */
     int64_t commit_interval_ms;
     int64_t seen_most, marks_most; /* for bus_store_options */
     const bus_keys *keys;       /* to sign and verify with; NULL: none. Whoever sets it keeps it */
@@ -87,6 +88,11 @@ bus_status bus_shard_open(const bus_shard_options *options, struct bus_lock **wa
  * after every new assignment (then it only looks for foreign commits and re-reads watermarks). `partitions[i]` is the partition
  * count of bus_router_inputs()[i]. BUS_REFUSED is final; BUS_BROKER and BUS_TIMEOUT: try again. */
 bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_error *err);
+
+/* Asks how large a record each of its topics takes; the claim does. While bus_shard_wants_sizes says so (a record was refused for its
+ * size) it is to be done again, not all the time, by the thread that claims; the shard may run meanwhile. Failure changes nothing. */
+bus_status bus_shard_learn_sizes(bus_shard *shard, int timeout_ms, bus_error *err);
+bool bus_shard_wants_sizes(bus_shard *shard);
 
 /* How many lanes it wants, and what they are: port, topic, partition, offset (one before the next record, to check the anchor). */
 size_t bus_shard_lane_count(const bus_shard *shard);

@@ -34,15 +34,27 @@ static const bus_destination *failing_destination(const bus_shard *shard)
     return NULL;
 }
 
+static const bus_relay_destination *refused_destination(const bus_shard *shard)
+{
+    for (size_t i = 0; i < shard->relay.count; i++)
+        if (shard->relay.all[i]->refused)
+            return shard->relay.all[i];
+    return NULL;
+}
+
 /* The worst first: what stops all of the shard, then what stops a topic. "": none. */
 static void describe(const bus_shard *shard, char *out, size_t cap)
 {
     const bus_shard_lane *lane;
     const bus_shard_input *input;
     const bus_destination *destination;
+    const bus_relay_destination *refused = refused_destination(shard);
     *out = 0;
     if (shard->store_warned && shard->store_retry_at_us)
         snprintf(out, cap, "the store cannot be written, see the log");
+    else if (refused)
+        snprintf(out, cap, "Kafka refuses outbox row %lld for %.150s/%d, and later rows wait behind it: bus outbox list %.60s",
+                 (long long)refused->refused, refused->destination->topic, refused->destination->partition, shard->name);
     else if (shard->outbox_full_warned)
         snprintf(out, cap, "the outbox is full (outbox.max.bytes): deliveries wait until Kafka takes its rows");
     else if (shard->parked_full_warned)

@@ -143,6 +143,7 @@ struct bus_store {
     bus_tables_key keys;
     bus_tables_answer answers;
     int64_t letters_open, letters_older;
+    bus_bodies bodies;
     int64_t next_due;
     bus_buf scratch;              /* for composed map keys; never shrinks, so composing a name again cannot fail */
 };
@@ -157,7 +158,7 @@ typedef struct bus_group {
     void (*free)(bus_store *store);
 } bus_group;
 extern const bus_group bus_group_meta, bus_group_destination, bus_group_outbox, bus_group_position, bus_group_mark,
-    bus_group_seen, bus_group_key, bus_group_letter, bus_group_schedule, bus_group_answer;
+    bus_group_seen, bus_group_key, bus_group_letter, bus_group_body, bus_group_schedule, bus_group_answer;
 extern const bus_group *const bus_groups[]; /* ends with NULL */
 
 /* ---- wal.c */

@@ -278,32 +278,72 @@ bus_status bus_outbox_delete_whole(bus_store *store, const int64_t *ids, size_t 
     return delete_ids(store, ids, count, true, gone, err ? err : &local);
 }
 
-bus_status bus_outbox_reject(bus_store *store, int64_t id, const char *error, bus_error *err)
+/* Turns a row that is ready into one that is rejected, or back. */
+static bus_status turn(bus_store *store, int64_t id, bus_outbox_state as, const char *error, bus_error *err)
 {
-    bus_error local;
-    err = err ? err : &local;
     int which = id < store->outbox.split ? !store->outbox.current : store->outbox.current;
+    bool rejects = as != BUS_OUTBOX_READY;
     bus_status written = write_fresh(store, err);
-    sqlite3_stmt *stmt = written == BUS_OK ? bus_statement_of(store, of_table(BUS_SQL_OUTBOX_REJECT, which), err) : NULL;
+    bus_statement first = rejects ? BUS_SQL_OUTBOX_REJECT : BUS_SQL_OUTBOX_RETRY;
+    sqlite3_stmt *stmt = written == BUS_OK ? bus_statement_of(store, of_table(first, which), err) : NULL;
     if (!stmt)
         return err->status;
     if (!bus_note(store, &store->outbox, sizeof store->outbox))
         return bus_fail_nomem(err);
     sqlite3_bind_int64(stmt, 1, id);
-    bus_bind_text(stmt, 2, error);
+    if (rejects) {
+        bus_bind_text(stmt, 2, error);
+        sqlite3_bind_int(stmt, 3, (int)as);
+    }
     int rc = bus_step(store, stmt);
     bool found = rc == SQLITE_ROW;
     if (found) {
-        store->outbox.depth.rows--;
-        store->outbox.depth.rejected++;
-        store->outbox.table[which].rejected++;
+        int by = rejects ? 1 : -1;
+        store->outbox.depth.rows -= by;
+        store->outbox.depth.rejected += by;
+        store->outbox.table[which].rejected += by;
         rc = bus_step(store, stmt);
     }
-    bus_status status = rc == SQLITE_DONE ? BUS_OK : bus_store_fail(store, rc, "rejecting an outbox row", err);
+    bus_status status = rc == SQLITE_DONE ? BUS_OK : bus_store_fail(store, rc, "rejecting an outbox row, or sending one again", err);
     sqlite3_reset(stmt);
     if (status == BUS_OK && !found)
-        status = bus_fail(err, BUS_MISSING, "%s: outbox row %lld is not there or is rejected already", store->path, (long long)id);
+        status = bus_fail(err, BUS_MISSING, "%s: outbox row %lld is not there or is %s", store->path, (long long)id,
+                          rejects ? "rejected already" : "not rejected");
     return status == BUS_OK ? oldest(store, err) : status;
+}
+
+bus_status bus_outbox_reject(bus_store *store, int64_t id, bus_outbox_state as, const char *error, bus_error *err)
+{
+    bus_error local;
+    return turn(store, id, as, error, err ? err : &local);
+}
+
+bus_status bus_outbox_retry(bus_store *store, int64_t id, bus_error *err)
+{
+    bus_error local;
+    return turn(store, id, BUS_OUTBOX_READY, NULL, err ? err : &local);
+}
+
+bus_status bus_outbox_discard(bus_store *store, int64_t id, const char *operator, const char *reason, bus_error *err)
+{
+    bus_error local;
+    err = err ? err : &local;
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_DISCARD, err);
+    if (!stmt)
+        return err->status;
+    sqlite3_bind_int64(stmt, 1, id);
+    bus_bind_text(stmt, 2, operator);
+    bus_bind_text(stmt, 3, reason);
+    sqlite3_bind_int64(stmt, 4, store->now_ms);
+    int rc = bus_step(store, stmt);
+    bool found = rc == SQLITE_ROW;
+    if (found)
+        rc = bus_step(store, stmt);
+    bus_status status = rc == SQLITE_DONE ? BUS_OK : bus_store_fail(store, rc, "discarding an outbox row", err);
+    sqlite3_reset(stmt);
+    if (status == BUS_OK && !found)
+        return bus_fail(err, BUS_MISSING, "%s: outbox row %lld is not there or is not rejected", store->path, (long long)id);
+    return status == BUS_OK ? bus_outbox_delete(store, &id, 1, err) : status;
 }
 
 static bus_status fill(bus_store *store, sqlite3_stmt *stmt, bus_outbox_row *row, bus_error *err)
@@ -318,7 +358,7 @@ static bus_status fill(bus_store *store, sqlite3_stmt *stmt, bus_outbox_row *row
     if (!row->source)
         return err->status;
     row->seq = sqlite3_column_int64(stmt, 3);
-    row->state = sqlite3_column_int(stmt, 4) ? BUS_OUTBOX_REJECTED : BUS_OUTBOX_READY;
+    row->state = (bus_outbox_state)sqlite3_column_int(stmt, 4);
     row->at = sqlite3_column_int64(stmt, 5);
     row->event_id = (const char *)sqlite3_column_text(stmt, 6);
     row->key = bus_column_bytes(stmt, 7, &row->key_len);
@@ -327,6 +367,23 @@ static bus_status fill(bus_store *store, sqlite3_stmt *stmt, bus_outbox_row *row
     row->error = (const char *)sqlite3_column_text(stmt, 10);
     row->made = sqlite3_column_int64(stmt, 11);
     return BUS_OK;
+}
+
+static bus_status walk(bus_store *store, sqlite3_stmt *stmt, bus_outbox_each each, void *opaque, bus_error *err)
+{
+    bus_status status = BUS_OK;
+    store->scanning = true;
+    int rc;
+    while ((rc = bus_step(store, stmt)) == SQLITE_ROW) {
+        bus_outbox_row row;
+        if ((status = fill(store, stmt, &row, err)) != BUS_OK || !each(&row, opaque))
+            break;
+    }
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        status = bus_store_fail(store, rc, "reading the outbox", err);
+    store->scanning = false;
+    sqlite3_reset(stmt);
+    return status;
 }
 
 bus_status bus_outbox_scan(bus_store *store, int64_t from, const bus_destination *only, size_t most, bus_outbox_each each, void *opaque,
@@ -344,18 +401,17 @@ bus_status bus_outbox_scan(bus_store *store, int64_t from, const bus_destination
     sqlite3_bind_int64(stmt, 2, most > INT64_MAX ? INT64_MAX : (int64_t)most);
     if (only)
         sqlite3_bind_int64(stmt, 3, only->id);
-    store->scanning = true;
-    int rc;
-    while ((rc = bus_step(store, stmt)) == SQLITE_ROW) {
-        bus_outbox_row row;
-        if ((status = fill(store, stmt, &row, err)) != BUS_OK || !each(&row, opaque))
-            break;
-    }
-    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-        status = bus_store_fail(store, rc, "reading the outbox", err);
-    store->scanning = false;
-    sqlite3_reset(stmt);
-    return status;
+    return walk(store, stmt, each, opaque, err);
+}
+
+bus_status bus_outbox_rejected(bus_store *store, bus_outbox_each each, void *opaque, bus_error *err)
+{
+    bus_error local;
+    err = err ? err : &local;
+    if (!store->outbox.depth.rejected)
+        return BUS_OK;
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_OUTBOX_REJECTED, err);
+    return stmt ? walk(store, stmt, each, opaque, err) : err->status;
 }
 
 bus_outbox_depth bus_outbox_depth_of(const bus_store *store)

@@ -19,6 +19,12 @@
 
 /* The highest round of the letters that were forgotten: whoever is given up on again must not repeat a round that the topic knows. */
 #define FORGOTTEN "CREATE TABLE IF NOT EXISTS bus_letter_forgotten(id INTEGER PRIMARY KEY CHECK (id = 1), round INTEGER NOT NULL);"
+#define BODY_TABLE \
+    "CREATE TABLE IF NOT EXISTS bus_body(letter TEXT NOT NULL PRIMARY KEY, size INTEGER NOT NULL, key BLOB, headers BLOB, value BLOB);"
+/* Outbox rows that an operator has given up: for people and for `bus audit`, which else would call their numbers lost. */
+#define DISCARDED_TABLE \
+    "CREATE TABLE IF NOT EXISTS bus_discarded(id INTEGER PRIMARY KEY, source TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL," \
+    " seq INTEGER NOT NULL, event_id TEXT, error TEXT, operator TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL);"
 
 /* Two tables by turns, see outbox.c; whoever reads takes the view. */
 #define OUTBOX(which) \
@@ -67,7 +73,7 @@ static const char tables[] =
     "CREATE TABLE bus_schedule(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, due INTEGER NOT NULL, event_id TEXT NOT NULL,"
     " topic TEXT NOT NULL, partition INTEGER NOT NULL, key BLOB, headers BLOB, value BLOB);"
     "CREATE INDEX bus_schedule_due ON bus_schedule(due, id);"
-    ANSWER_TABLE FORGOTTEN
+    ANSWER_TABLE FORGOTTEN BODY_TABLE DISCARDED_TABLE
     "PRAGMA application_id = " NUMBER(BUS_APPLICATION_ID) ";";
 
 /* What makes a store of version n + 1 of one of version n. */
@@ -79,6 +85,7 @@ static const char *const upgrades[BUS_STORE_VERSION] = {
     [5] = "ALTER TABLE bus_parked ADD COLUMN command INTEGER NOT NULL DEFAULT -1;"
           "ALTER TABLE bus_letter ADD COLUMN partition INTEGER NOT NULL DEFAULT -1;"
           "ALTER TABLE bus_letter ADD COLUMN replay TEXT NOT NULL DEFAULT '';" LETTER_REPLAY,
+    [6] = BODY_TABLE DISCARDED_TABLE,
 };
 
 /* One integer, or `absent` if the query has no row. */

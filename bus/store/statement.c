@@ -10,8 +10,9 @@
     "INSERT INTO bus_outbox_" which "(id, destination, epoch, seq, state, size, made, at, event_id, key, value, headers)" \
     " SELECT id, destination, ?1, seq, 0, size, ?2, at, event_id, key, value, headers FROM bus_fresh"
 #define OUTBOX_SUM(which) \
-    "SELECT count(*), total(size), total(state), min(id), max(id) FROM bus_outbox_" which " WHERE id BETWEEN ?1 AND ?2"
-#define OUTBOX_REJECT(which) "UPDATE bus_outbox_" which " SET state = 1, error = ?2 WHERE id = ?1 AND state = 0 RETURNING size"
+    "SELECT count(*), total(size), total(state <> 0), min(id), max(id) FROM bus_outbox_" which " WHERE id BETWEEN ?1 AND ?2"
+#define OUTBOX_REJECT(which) "UPDATE bus_outbox_" which " SET state = ?3, error = ?2 WHERE id = ?1 AND state = 0 RETURNING size"
+#define OUTBOX_RETRY(which) "UPDATE bus_outbox_" which " SET state = 0, error = NULL WHERE id = ?1 AND state <> 0 RETURNING size"
 
 static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -46,6 +47,14 @@ static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_OUTBOX_EMPTY_1] = "DELETE FROM bus_outbox_1",
     [BUS_SQL_OUTBOX_REJECT] = OUTBOX_REJECT("0"),
     [BUS_SQL_OUTBOX_REJECT_1] = OUTBOX_REJECT("1"),
+    [BUS_SQL_OUTBOX_RETRY] = OUTBOX_RETRY("0"),
+    [BUS_SQL_OUTBOX_RETRY_1] = OUTBOX_RETRY("1"),
+    [BUS_SQL_OUTBOX_REJECTED] = "SELECT id, destination, epoch, seq, state, at, event_id, key, value, headers, error, made FROM bus_outbox"
+                                " WHERE state <> 0 ORDER BY id",
+    [BUS_SQL_OUTBOX_DISCARD] = "INSERT INTO bus_discarded(id, source, topic, partition, seq, event_id, error, operator, reason, at)"
+                               " SELECT o.id, m.service || '/' || m.shard || '#' || i.name, d.topic, d.partition, o.seq, o.event_id, o.error,"
+                               " ?2, ?3, ?4 FROM bus_outbox o JOIN bus_destination d ON d.id = o.destination JOIN bus_incarnation i"
+                               " ON i.epoch = o.epoch JOIN bus_meta m WHERE o.id = ?1 AND o.state <> 0 RETURNING id",
     [BUS_SQL_OUTBOX_SCAN] = "SELECT id, destination, epoch, seq, state, at, event_id, key, value, headers, error, made FROM bus_outbox"
                             " WHERE id >= ?1 AND state = 0 ORDER BY id LIMIT ?2",
     [BUS_SQL_OUTBOX_SCAN_ONE] = "SELECT id, destination, epoch, seq, state, at, event_id, key, value, headers, error, made FROM bus_outbox"
@@ -96,6 +105,10 @@ static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_LETTER_FORGOTTEN_PUT] = "INSERT INTO bus_letter_forgotten(id, round) VALUES (1, ?1)"
                                      " ON CONFLICT(id) DO UPDATE SET round = max(round, excluded.round)",
     [BUS_SQL_LETTER_FORGOTTEN_GET] = "SELECT round FROM bus_letter_forgotten WHERE id = 1",
+    [BUS_SQL_BODY_COUNT] = "SELECT count(*), total(size) FROM bus_body",
+    [BUS_SQL_BODY_ADD] = "INSERT INTO bus_body(letter, size, key, headers, value) VALUES (?1, ?2, ?3, ?4, ?5)",
+    [BUS_SQL_BODY_GET] = "SELECT key, headers, value FROM bus_body WHERE letter = ?1",
+    [BUS_SQL_BODY_DELETE] = "DELETE FROM bus_body WHERE letter = ?1 RETURNING size",
     [BUS_SQL_SCHEDULE_PUT] = "INSERT INTO bus_schedule(id, name, due, event_id, topic, partition, key, headers, value)"
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     [BUS_SQL_SCHEDULE_DROP] = "DELETE FROM bus_schedule WHERE name = ?1",

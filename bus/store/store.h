@@ -15,7 +15,7 @@
 #include <sqlite3.h>
 
 #define BUS_RUN_TEXT 64      /* the id of a run of `bus replay`, at most */
-#define BUS_STORE_VERSION 6 /* of the library's own tables */
+#define BUS_STORE_VERSION 7 /* of the library's own tables */
 
 typedef struct bus_store bus_store;
 
@@ -106,7 +106,8 @@ size_t bus_destination_count(const bus_store *store);
 bus_destination *bus_destination_by_id(bus_store *store, int64_t id); /* NULL: none */
 
 /* ---- outbox(id, destination, incarnation, seq, event_id, key, value, headers, at, state, error) */
-typedef enum bus_outbox_state { BUS_OUTBOX_READY = 0, BUS_OUTBOX_REJECTED = 1 } bus_outbox_state;
+/* Kafka refuses a row: later rows of its destination pass it by (REJECTED), or wait until an operator decides (HOLDS). */
+typedef enum bus_outbox_state { BUS_OUTBOX_READY = 0, BUS_OUTBOX_REJECTED = 1, BUS_OUTBOX_HOLDS = 2 } bus_outbox_state;
 typedef struct bus_outbox_row {
     int64_t id;                 /* filled by add; strictly growing, never reused */
     bus_destination *destination;
@@ -133,10 +134,15 @@ void bus_outbox_fresh(const bus_store *store, size_t i, bus_outbox_row *out); /*
 bus_status bus_outbox_delete(bus_store *store, const int64_t *ids, size_t count, bus_error *err);
 /* Deletes of them only what empties a table, which costs next to nothing: the first *gone; the rest stay for later. */
 bus_status bus_outbox_delete_whole(bus_store *store, const int64_t *ids, size_t count, size_t *gone, bus_error *err);
-bus_status bus_outbox_reject(bus_store *store, int64_t id, const char *error, bus_error *err);
+bus_status bus_outbox_reject(bus_store *store, int64_t id, bus_outbox_state as, const char *error, bus_error *err);
+/* What an operator decides about a rejected row. BUS_MISSING: there is no such row, or it is not rejected. Inside a transaction. */
+bus_status bus_outbox_retry(bus_store *store, int64_t id, bus_error *err);
+bus_status bus_outbox_discard(bus_store *store, int64_t id, const char *operator, const char *reason, bus_error *err); /* see bus_discarded */
 /* Rows with id >= from in id order, of one destination or (NULL) of all, READY only, at most `most`; `each` returns false to stop. */
 typedef bool (*bus_outbox_each)(const bus_outbox_row *row, void *opaque);
 bus_status bus_outbox_scan(bus_store *store, int64_t from, const bus_destination *only, size_t most, bus_outbox_each each, void *opaque, bus_error *err);
+/* The rejected rows, in id order. */
+bus_status bus_outbox_rejected(bus_store *store, bus_outbox_each each, void *opaque, bus_error *err);
 /* READY rows and their bytes (key + value + headers), kept in memory; the oldest row's wall time of insertion, 0 if none. */
 typedef struct bus_outbox_depth { int64_t rows, bytes, rejected; int64_t oldest_ms; } bus_outbox_depth;
 bus_outbox_depth bus_outbox_depth_of(const bus_store *store);
@@ -261,6 +267,18 @@ bus_status bus_letter_first_round(bus_store *store, int *out, bus_error *err);
 int64_t bus_letter_open_count(const bus_store *store); /* open or redriven */
 int64_t bus_letter_older_count(const bus_store *store); /* of them those with partition -1 */
 int64_t bus_letter_failures(bus_store *store, const char *run); /* how many copies of a run have failed: letters of any state */
+
+/* ---- body(letter, key, headers, value): the event of a letter whose record does not carry it, until the letter is closed */
+typedef struct bus_body {
+    const void *key; size_t key_len;
+    const void *value; size_t value_len;      /* NULL: tombstone */
+    const void *headers; size_t headers_len;  /* packed: the event's own and bus-orig */
+} bus_body;
+bus_status bus_body_keep(bus_store *store, const char *letter, const bus_body *body, bus_error *err); /* replaces */
+bus_status bus_body_get(bus_store *store, const char *letter, bus_arena *arena, bus_body *out, bus_error *err); /* BUS_MISSING */
+bus_status bus_body_drop(bus_store *store, const char *letter, bus_error *err); /* none is no error */
+typedef struct bus_bodies { int64_t count, bytes; } bus_bodies;
+bus_bodies bus_bodies_of(const bus_store *store);
 
 /* ---- schedule(id, name, due, destination topic, event ...): delayed emits */
 typedef struct bus_scheduled {

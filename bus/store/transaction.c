@@ -8,7 +8,7 @@
 
 const bus_group *const bus_groups[] = {
     &bus_group_meta, &bus_group_destination, &bus_group_outbox, &bus_group_position, &bus_group_mark,
-    &bus_group_seen, &bus_group_key, &bus_group_letter, &bus_group_schedule, &bus_group_answer, NULL,
+    &bus_group_seen, &bus_group_key, &bus_group_letter, &bus_group_body, &bus_group_schedule, &bus_group_answer, NULL,
 };
 
 static bus_status run(bus_store *store, bus_statement which, const char *doing, bus_error *err)

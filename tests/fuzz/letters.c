@@ -21,7 +21,7 @@ static void copies(const bus_record *record)
     bus_arena arena;
     bus_arena_init(&arena, 0);
     bool readable = bus_envelope_read(record->headers, record->header_count, &was, &err) == BUS_OK;
-    bus_command command = { BUS_COMMAND_REDRIVE, "11111111-aaaa-5bbb-8ccc-000000000001", 2, "mended", "ann@host" };
+    bus_command command = { BUS_COMMAND_REDRIVE, "11111111-aaaa-5bbb-8ccc-000000000001", 2, "mended", "ann@host", NULL, NULL };
     if (bus_command_headers(&command, record, &arena, &out, &count, &err) == BUS_OK && readable) {
         must(bus_envelope_read(out, count, &is, &err) == BUS_OK);
         must(is.command == BUS_COMMAND_REDRIVE && is.command_round == 2 && is.letter == BUS_LETTER_NONE && !is.hop.source.at);

@@ -3,6 +3,7 @@
 #include "support/scene.h"
 
 #include "base/config.h"
+#include "base/id.h"
 #include "codec/envelope.h"
 #include "inventory.events.h"
 #include "ops/commands.h"
@@ -54,10 +55,22 @@ static void effect(bus_tx *tx, const char *text)
     }
 }
 
-static void emit_all(bus_tx *tx, const char *text, const char *key)
+/* A text of so many bytes, until the next. */
+static bus_string big(scene *s, int64_t size)
+{
+    free(s->big);
+    s->big = malloc((size_t)size + 1);
+    assert_non_null(s->big);
+    memset(s->big, 'x', (size_t)size);
+    return (bus_string){ s->big, (size_t)size };
+}
+
+static void emit_all(bus_tx *tx, scene *s, const char *text, const char *key)
 {
     char name[32], child[48];
     word_of(text, "", "", name);
+    if (told(text, "big"))
+        bus_emit(tx, &inventory_ReleaseStock_type, key, &(inventory_ReleaseStock){ .order_id = big(s, told(text, "big")) });
     for (int i = 0; i < (int)told(text, "emit"); i++) {
         snprintf(child, sizeof child, "%s%d", name, i + 1);
         bus_emit(tx, &inventory_ReleaseStock_type, key, &(inventory_ReleaseStock){ .order_id = bus_str(child) });
@@ -103,7 +116,7 @@ static bus_verdict play(bus_tx *tx, scene *s, const bus_event *event, const char
         return bus_retry(tx, "attempt %d", event->attempt);
     if (told(text, "reject") && !s->mended)
         return bus_reject(tx, "no good");
-    emit_all(tx, text, event->key ? key : NULL);
+    emit_all(tx, s, text, event->key ? key : NULL);
     if (told(text, "pass"))
         emit_passing_on(tx, event);
     int64_t due = told(text, "schedule") ? bus_now(tx) + told(text, "schedule") : told(text, "due") ? START_MS + told(text, "due") : 0;
@@ -111,7 +124,7 @@ static bus_verdict play(bus_tx *tx, scene *s, const bus_event *event, const char
         char name[32];
         word_of(text, "", "", word);
         bus_schedule(tx, word_of(text, "name=", "timer", name), due, &inventory_ReleaseStock_type, key,
-                     &(inventory_ReleaseStock){ .order_id = bus_str(word) });
+                     &(inventory_ReleaseStock){ .order_id = told(text, "later-big") ? big(s, told(text, "later-big")) : bus_str(word) });
     }
     if (told(text, "answer"))
         bus_reply(tx, &inventory_ReleaseStock_type, &(inventory_ReleaseStock){ .order_id = bus_str("answer") });
@@ -125,6 +138,9 @@ static bus_verdict play(bus_tx *tx, scene *s, const bus_event *event, const char
 static bus_verdict on_raw(bus_tx *tx, const bus_event *event, void *shard)
 {
     char text[200] = "";
+    scene *s = shard;
+    s->value_len = event->value_len;
+    s->value_hash = bus_hash(event->value, event->value_len, 1);
     memcpy(text, event->value, event->value_len < 199 ? event->value_len : 199);
     return play(tx, shard, event, text);
 }
@@ -163,7 +179,7 @@ static bus_verdict on_steps(bus_tx *tx, const bus_event *event, void *shard)
 static bus_verdict on_tombstone(bus_tx *tx, const bus_event *event, void *shard)
 {
     assert_null(event->value);
-    return play(tx, shard, event, "tombstone");
+    return play(tx, shard, event, event->key_len == 6 && memcmp(event->key, "reject", 6) == 0 ? "tombstone reject" : "tombstone");
 }
 
 static bus_status on_open(sqlite3 *db, int shard, void *opaque, void **state, bus_error *err)
@@ -242,6 +258,7 @@ int scene_tear_down(void **state)
     scene_stop(s);
     bus_memory_cluster_free(s->cluster);
     bus_catalog_free(s->catalog);
+    free(s->big);
     snapshot_remove_tree(s->data);
     free(s);
     return 0;

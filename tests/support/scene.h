@@ -4,9 +4,9 @@
  *
  * A copy that is replayed runs on `in`, `held` and `steps` (without its step), is skipped on `slow`, refused on `typed`; on `pair`, which has the
  * scope of `in`, it runs and emits. It reads `in`, `pair` and `slow` (dead letters release the key), `held` (hold it), `steps` (with a prepare step) and `typed` (inventory.ReleaseStock, its order_id
- * is the text; tombstones too), and emits inventory.ReleaseStock to svc.events and payment.RefundPayment to svc.other. An event's
+ * is the text; tombstones too, which are rejected with the key "reject"), and emits inventory.ReleaseStock to svc.events and payment.RefundPayment to svc.other. An event's
  * text is a name and instructions: "a retry=2" fails twice, "reject", "pause" (while scene.weather is bad), "unready" (so does its prepare step), "die", "die-preparing", "emit",
- * "emit=3", "pass" (emits with the headers it got), "other", "schedule=500", "due=500" (at 500 ms from the scene's start), "name=x" (of the schedule), "cancel=x", "bad-sql", "answer" (see bus_reply), "write" (effect before
+ * "emit=3", "pass" (emits with the headers it got), "big=9000" (one of so many bytes; "later-big=9000": what is scheduled has so many), "other", "schedule=500", "due=500" (at 500 ms from the scene's start), "name=x" (of the schedule), "cancel=x", "bad-sql", "answer" (see bus_reply), "write" (effect before
  * the verdict). After scene.mended everything succeeds. */
 #ifndef TESTS_SUPPORT_SCENE_H
 #define TESTS_SUPPORT_SCENE_H
@@ -27,6 +27,9 @@ typedef struct scene {
     bool mended, weather;
     int runs, replays;               /* of handlers, whatever came of them; of them with a copy that was replayed */
     int prepared;                    /* prepare steps that began */
+    size_t value_len;                /* of the event that a handler of a raw route had last */
+    uint64_t value_hash;
+    char *big;
     bool cancelled;                  /* what bus_cancel said last */
     bool dying;                      /* the handler has died: see scene_run */
     snapshot *files;

@@ -34,7 +34,7 @@ static void a_redrive_carries_the_event_as_it_came(void **state)
         HEADER("__dlq.errors.message", "no"), HEADER("bus-reason", "old"), HEADER("bus-command", "redrive L 1")
     };
     bus_record record = { .topic = "order.dlq", .headers = letter, .header_count = sizeof letter / sizeof letter[0] };
-    bus_command command = { BUS_COMMAND_REDRIVE, "L", 2, "fixed", "ann@host" };
+    bus_command command = { BUS_COMMAND_REDRIVE, "L", 2, "fixed", "ann@host", NULL, NULL };
     bus_arena arena;
     bus_header *out;
     size_t count;
@@ -55,7 +55,7 @@ static void a_copy_for_a_service_can_be_received(void **state)
     (void)state;
     const bus_header original[] = { HEADER("ce_id", "e1"), HEADER("bus-hop", "gw/0#0123456789abcdef order.events/3/8") };
     bus_record record = { .topic = "order.events", .partition = 3, .offset = 77, .timestamp = 5, .headers = original, .header_count = 2 };
-    bus_command command = { BUS_COMMAND_REPLAY, "3e0f0c5e-0000-4000-8000-000000000000", 0, NULL, "ann@host" };
+    bus_command command = { BUS_COMMAND_REPLAY, "3e0f0c5e-0000-4000-8000-000000000000", 0, NULL, "ann@host", NULL, NULL };
     bus_copy_hop hop = { command.id, "stock.redrive", 1, 12 };
     bus_arena arena;
     bus_header *out;

@@ -66,8 +66,8 @@ static void rows(void **state)
     assert_true(bus_outbox_depth_of(temp.store).oldest_ms > 0);
     /* Rejected rows stay, and are handed out no more. */
     OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    OK_(bus_outbox_reject(temp.store, ids[0], "too large", &temp.err), temp.err);
-    assert_int_equal(bus_outbox_reject(temp.store, ids[0], "too large", &temp.err), BUS_MISSING);
+    OK_(bus_outbox_reject(temp.store, ids[0], BUS_OUTBOX_REJECTED, "too large", &temp.err), temp.err);
+    assert_int_equal(bus_outbox_reject(temp.store, ids[0], BUS_OUTBOX_REJECTED, "too large", &temp.err), BUS_MISSING);
     const int64_t gone[] = { ids[1], ids[2], ids[3], ids[7] };
     OK_(bus_outbox_delete(temp.store, gone, 4, &temp.err), temp.err);
     OK_(bus_store_commit(temp.store, &temp.err), temp.err);
@@ -182,7 +182,7 @@ static void two_tables_take_turns(void **state)
     assert_int_equal(s.ids[0], 299); /* on over the border */
     assert_true(s.ids[3] > s.ids[2] && s.ids[2] > 300);
     OK_(bus_store_begin(store, &temp.err), temp.err);
-    OK_(bus_outbox_reject(store, 5, "too large", &temp.err), temp.err);
+    OK_(bus_outbox_reject(store, 5, BUS_OUTBOX_HOLDS, "too large", &temp.err), temp.err);
     assert_int_equal(delete_whole(&temp, 300, 5), 0); /* what was rejected stays */
     const int64_t some[] = { 1, 2, 3, s.ids[2] };
     OK_(bus_outbox_delete(store, some, 4, &temp.err), temp.err);

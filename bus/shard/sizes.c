@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT
+ * Sizes: how large a record each topic of the service takes. Asked for at a claim; and again, by the thread that claims, when a record
+ * was refused, by us or by the broker: an administrator may have lowered the limit or raised it. What a cluster does not tell is
+ * what message.max.bytes says. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include "codec/size.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_LESS 32     /* packed a header is shorter than on the wire by less than this */
+#define PACKED_LESS 1024 /* and the rest of a record by less than this */
+
+static void add(bus_shard *shard, const char *topic)
+{
+    for (size_t i = 0; i < shard->size_count; i++)
+        if (strcmp(shard->size[i].topic, topic) == 0)
+            return;
+    shard->size[shard->size_count++].topic = topic;
+}
+
+static bool list(bus_shard *shard)
+{
+    size_t inputs, outputs;
+    const bus_input *input = bus_router_inputs(shard->options.router, &inputs);
+    const bus_output *output = bus_router_outputs(shard->options.router, &outputs);
+    if (shard->size)
+        return true;
+    shard->size = calloc(outputs + inputs + 1, sizeof *shard->size);
+    if (!shard->size)
+        return false;
+    for (size_t i = 0; i < outputs; i++)
+        add(shard, output[i].topic);
+    for (size_t i = 0; i < inputs; i++)
+        if (input[i].retry_tier || input[i].lead)
+            add(shard, input[i].topic);
+    add(shard, bus_router_dlq(shard->options.router));
+    return true;
+}
+
+bus_status bus_shard_learn_sizes(bus_shard *shard, int timeout_ms, bus_error *err)
+{
+    bus_transport *transport = shard->options.transport;
+    int64_t least = shard->options.limits.message_bytes;
+    atomic_store(&shard->sizes_wanted, false);
+    if (!list(shard))
+        return bus_fail_nomem(err);
+    const char **name = calloc(shard->size_count, sizeof *name);
+    int64_t *most = calloc(shard->size_count, sizeof *most);
+    bus_status status = name && most ? BUS_OK : bus_fail_nomem(err);
+    for (size_t i = 0; i < shard->size_count && status == BUS_OK; i++)
+        name[i] = shard->size[i].topic;
+    if (status == BUS_OK && transport->ops->largest)
+        status = transport->ops->largest(transport, name, shard->size_count, timeout_ms, most, err);
+    for (size_t i = 0; i < shard->size_count && status == BUS_OK; i++) {
+        int64_t before = atomic_exchange(&shard->size[i].most, most[i]);
+        if (before && most[i] && before != most[i])
+            bus_log(BUS_WARN, shard->where, "topic_limit", "topic %s takes records of %lld bytes now (max.message.bytes), it was %lld",
+                    name[i], (long long)most[i], (long long)before);
+        if (most[i] && most[i] < least)
+            least = most[i];
+    }
+    if (status == BUS_OK)
+        atomic_store(&shard->size_least, least);
+    free(name);
+    free(most);
+    return status;
+}
+
+bool bus_shard_wants_sizes(bus_shard *shard) { return atomic_load_explicit(&shard->sizes_wanted, memory_order_relaxed); }
+
+void bus_sizes_look_again(bus_shard *shard)
+{
+    if (!atomic_exchange(&shard->sizes_wanted, true) && shard->options.transport->ops->wake)
+        shard->options.transport->ops->wake(shard->options.transport);
+}
+
+int64_t bus_size_most(bus_shard *shard, const char *topic, bool *own)
+{
+    int64_t most = shard->options.limits.message_bytes;
+    *own = true;
+    for (size_t i = 0; i < shard->size_count; i++)
+        if (strcmp(shard->size[i].topic, topic) == 0) {
+            int64_t told = atomic_load_explicit(&shard->size[i].most, memory_order_relaxed);
+            *own = !told || told >= most;
+            return *own ? most : told;
+        }
+    return most;
+}
+
+bus_status bus_size_check(bus_shard *shard, const char *what, const char *topic, const bus_sized *record, bus_error *err)
+{
+    bool own;
+    int64_t least = atomic_load_explicit(&shard->size_least, memory_order_relaxed);
+    if ((int64_t)(record->key_len + record->value_len + record->packed + record->header_count * NAME_LESS) + PACKED_LESS <= least)
+        return BUS_OK;
+    int64_t most = bus_size_most(shard, topic, &own);
+    int64_t size = bus_record_size_both(record->key, record->key_len, record->value, record->value_len, record->headers, record->header_count,
+                                        record->own, record->own_count);
+    if (size <= most)
+        return BUS_OK;
+    if (!own)
+        bus_sizes_look_again(shard);
+    return bus_fail(err, BUS_TOO_BIG, "%s for %s has %lld bytes as a broker counts (key, value, headers, and 61 to 80 around them), over %s "
+                    "(%lld): make it smaller, or raise that%s", what, topic, (long long)size,
+                    own ? "message.max.bytes" : "the topic's max.message.bytes", (long long)most,
+                    own ? " here and max.message.bytes on the topic" : "");
+}
