@@ -74,6 +74,10 @@ typedef struct sim_outage {
 } sim_outage;
 #define SIM_OUTAGES 4
 
+/* An outbox row that an operator has wanted to give up. */
+typedef struct sim_given_up { int service, shard; char row[48], source[128]; int64_t seq; int input, number; } sim_given_up;
+#define SIM_GIVEN_UP 64
+
 typedef struct sim sim;
 
 /* Prepare steps wait here until chance runs one; or run at once while a shard may be closing, which waits for them. */
@@ -151,6 +155,8 @@ struct sim {
     bus_map sources;
     sim_damage damage[SIM_DAMAGES];
     int damages;
+    sim_given_up given_up[SIM_GIVEN_UP];
+    int given_up_count;
 
     /* a death */
     sim_process *acting;                 /* whose code runs */
@@ -241,6 +247,14 @@ int64_t sim_append(sim *s, const char *topic, int32_t partition, const bus_row *
 bool sim_is_forged(const sim *s, const bus_record *record);
 void sim_forge(sim *s);
 
+/* ---- sim_limits.c: topics that take less for a while, and what is decided about rows that were refused */
+
+void sim_limits_step(sim *s);
+void sim_limits_raise(sim *s);
+/* Operators go through the refused rows, or, once calm, have all of them sent again; how many there are. */
+int sim_rows(sim *s);
+bool sim_is_given_up(sim *s, const sim_given_up *given);
+
 /* ---- sim_ledger.c: what was written, and what befell it */
 
 /* Enters what was written since. */
@@ -252,6 +266,8 @@ bool sim_first_of_its_event(const sim *s, size_t record);
 void sim_weigh_damage(const sim *s, sim_bounds *out);
 /* The number an event of ours carries; -1: none. */
 int sim_number_in(const bus_record *record);
+/* The same of a letter, also of one that does not carry its event. */
+int sim_number_of_letter(sim *s, const bus_record *record);
 
 /* ---- sim_service.c: fills s->service. */
 

@@ -18,7 +18,8 @@ typedef enum sim_fault {
     SIM_CLOCK_FORWARD, SIM_CLOCK_BACK,
     SIM_FORGED_HOP, SIM_COPIED, SIM_FORGED_COMMAND,                                                            /* forgers */
     SIM_DEATH, SIM_DEATH_INSIDE, SIM_STOP,                                                                     /* processes */
-    SIM_REPEAT, SIM_REDRIVE, SIM_DISCARD, SIM_COMMAND_TWICE, SIM_CALL, SIM_VISIT, SIM_REPLAY, SIM_REPLAY_EARLY, SIM_CLAIM,                              /* people */
+    SIM_REPEAT, SIM_REDRIVE, SIM_DISCARD, SIM_COMMAND_TWICE, SIM_CALL, SIM_VISIT, SIM_REPLAY, SIM_REPLAY_EARLY, SIM_CLAIM,
+    SIM_LIMIT, SIM_ROW_RETRY, SIM_ROW_DISCARD,                              /* people */
     SIM_RETRY, SIM_REJECT, SIM_PAUSE, SIM_STICKY, SIM_KILLER, SIM_PREPARE_RETRY, SIM_PREPARE_PAUSE,            /* handlers */
     SIM_POWER, SIM_POWER_INSIDE, SIM_DEATH_AT_DISK, SIM_FULL_DISK, SIM_SYNC_FAILS, SIM_WRITE_FAILS, SIM_READ_FAILS, /* disks */
     SIM_FAULTS,

@@ -243,6 +243,7 @@ void sim_step(sim *s)
         set_commits(s);
     } else if ((dice -= 3) < 0) {
         sim_letters(s, service, operate, &left);
+        sim_rows(s);
     } else if ((dice -= 6) < 0) {
         sim_outage_step(s);
     } else if ((dice -= 3) < 0) {
@@ -252,6 +253,8 @@ void sim_step(sim *s)
         sim_trouble_step(s);
     } else if ((dice -= 5) < 0) {
         sim_replay(s);
+    } else if ((dice -= 4) < 0) {
+        sim_limits_step(s);
     }
 }
 
@@ -297,6 +300,7 @@ void sim_heal(sim *s)
     sim_disk_heal(s);
     bus_memory_down(s->cluster, false);
     bus_memory_commits_fail(s->cluster, false);
+    sim_limits_raise(s);
     for (int i = 0; i < SIM_SERVICES * SIM_PROCESSES; i++) {
         sim_process *process = &s->process[0][0] + i;
         if (process->host)
@@ -312,6 +316,8 @@ void sim_heal(sim *s)
         sim_rebalance(s, i);
     }
     come_to_rest(s);
+    for (int round = 0; round < 6 && sim_rows(s) && !s->result->failed; round++)
+        come_to_rest(s);
     for (int i = 0, left = 0; i < SIM_SERVICES && !s->result->failed; i++)
         sim_letters(s, i, operate, &left); /* too early: they fail again */
     come_to_rest(s);
