@@ -55,8 +55,11 @@ static void value_text(const bus_record *record, bus_translator *translator, boo
     bus_error err = { 0 };
     bus_buf_text(out, "  ");
     if (!record->value) {
-        bus_slice at = bus_body_elsewhere(record);
-        bus_buf_text(out, at.at ? "(its event is not in this record: it is " : "(no value: a tombstone");
+        bus_slice at = bus_body_elsewhere(record), letter = bus_record_header(record, "bus-letter");
+        bool unsaid = letter.at && memmem(letter.at, letter.len, " open", 5) && !bus_record_header(record, "bus-body").at;
+        bus_buf_text(out, at.at    ? "(its event is not in this record: it is "
+                          : unsaid ? "(no value: by an older version, which did not say whether it is a tombstone or did not fit"
+                                   : "(no value: a tombstone");
         cli_clean(out, at.at ? at.at : "", at.at ? at.len : 0);
         bus_buf_text(out, ")\n");
         return;

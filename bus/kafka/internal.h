@@ -70,6 +70,7 @@ struct kafka_transport {
     bus_transport transport;
     char where[128];
     rd_kafka_conf_t *member_conf, *outbox_conf, *reader_conf; /* templates */
+    _Atomic int64_t least_bytes;                 /* of the outputs' max.message.bytes, as told last; 0: not told */
     rd_kafka_t *tool;            /* for metadata and watermarks */
     rd_kafka_t *rk;              /* the member; NULL before join */
     rd_kafka_queue_t *queue;     /* its consumer queue: group events; changed under the lock, for `wake` */

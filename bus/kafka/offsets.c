@@ -16,7 +16,15 @@ bus_status kafka_partitions(bus_transport *base, const char *topic, int timeout_
 
 bus_status kafka_largest(bus_transport *base, const char *const *topics, size_t count, int timeout_ms, int64_t *out, bus_error *err)
 {
-    return bus_kafka_largest(kafka_of(base)->tool, topics, count, timeout_ms, out, err);
+    bus_status status = bus_kafka_largest(kafka_of(base)->tool, topics, count, timeout_ms, out, err);
+    int64_t least = 0;
+
+    for (size_t i = 0; i < count && status == BUS_OK; i++)
+        if (out[i] && (!least || out[i] < least))
+            least = out[i];
+    if (status == BUS_OK)
+        atomic_store(&kafka_of(base)->least_bytes, least);
+    return status;
 }
 
 static rd_kafka_topic_partition_list_t *list_of(const bus_offset *list, size_t count, int64_t offset)

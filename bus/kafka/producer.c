@@ -18,12 +18,25 @@ static void on_queue(rd_kafka_t *rk, void *opaque)
         port->wake(port->opaque);
 }
 
+/* A broker compares a topic's limit with whole batches: of rows that fit one by one none may be larger. */
+static void bound_batches(rd_kafka_conf_t *conf, int64_t least)
+{
+    char text[32] = "";
+    size_t len = sizeof text;
+
+    if (!least || (rd_kafka_conf_get(conf, "batch.size", text, &len) == RD_KAFKA_CONF_OK && least >= strtoll(text, NULL, 10)))
+        return;
+    snprintf(text, sizeof text, "%lld", (long long)least);
+    (void)bus_kafka_set(conf, "batch.size", text, NULL);
+}
+
 static bus_status producer_begin(kafka_port *port, kafka_producer *producer, bus_error *err)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_dup(port->transport->outbox_conf);
     bus_status status;
 
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    bound_batches(conf, atomic_load(&port->transport->least_bytes));
     status = bus_kafka_new(conf, BUS_KAFKA_OUTBOX, &producer->rk, err);
     if (status != BUS_OK)
         return status;

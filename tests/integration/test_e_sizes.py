@@ -72,6 +72,19 @@ def the_check_counts_as_the_broker(lab):
 
 
 @test
+def many_rows_for_a_topic_that_takes_little(lab):
+    """A broker compares whole batches with the limit: rows that fit one by one are not put together beyond it."""
+    lab.kafka.create("little.events", 1, max_message_bytes=3000)
+    s = lab.service("little").make_topics().start()
+    commands(s, [(f"k{n % 7}", f"{n} big:200") for n in range(1, 1001)])
+    s.done(1000)
+    s.idle()
+    equal(len({r["headers"]["ce_id"] for r in lab.kafka.consume("little.events")}), 1000, "events")
+    equal([line["msg"] for line in s.lines("producer_fatal")], [], "producers that failed")
+    equal(s.metric("bus_relay_failures_total"), 0, "rows that failed")
+
+
+@test
 def letters_just_under_the_limit(lab):
     """A letter that fits by our count is taken; one that does not says where its event is. All are redriven whole, keys are free."""
     s = lab.service("brim", env={"ECHO_HOLD": "1"}).make_topics().start()
@@ -134,6 +147,20 @@ def a_copy_of_what_is_elsewhere_is_no_tombstone(lab):
                           text=True, timeout=60)
     check(done.returncode != 0 and "does not carry its event" in done.stdout + done.stderr, "replay", done)
     equal(lab.kafka.consume("copied.again"), [], "copies")
+
+
+@test
+def a_copy_that_does_not_fit_is_told(lab):
+    """`bus replay` of an event that fits its topic, and not with the headers of a copy: the others go, and the exit code tells."""
+    s = lab.service("again").make_topics().start()
+    big_command(s, "k1", "1 silent", TAKES - 200)
+    commands(s, [("k2", "2 silent")])
+    s.done(2)
+    done = subprocess.run([BUS, "replay", "again.commands", "--to-service", "again", "-o", "json", "-b", lab.kafka.servers], capture_output=True,
+                          text=True, timeout=60)
+    check(done.returncode == 3 and "large" in done.stdout + done.stderr, "replay", done)
+    ran = json.loads(done.stdout)[0]
+    equal((ran["acknowledged"], ran["failed"]), (1, 1), "copies")
 
 
 def outbox(s, *words, status=0):

@@ -222,6 +222,103 @@ static void own_tables_keep_their_collations_and_indexes(void **state)
     assert_int_equal(declare(d, "-- low: an expression\nSELECT id FROM inventory.item INDEXED BY bus_item_1;\n", &err), BUS_INVALID);
 }
 
+static void a_rejected_row_is_found_until_it_is_decided_about(void **state)
+{
+    desk *d = *state;
+    bus_store *store = d->temp.store;
+    int64_t row = bus_outbox_next_id(store);
+    emit(d, 1, false);
+    OK_(bus_store_begin(store, &d->temp.err), d->temp.err);
+    OK_(bus_outbox_reject(store, row, BUS_OUTBOX_HOLDS, "too large", &d->temp.err), d->temp.err);
+    OK_(bus_store_commit(store, &d->temp.err), d->temp.err);
+    read_store(d);
+    record(d, d->first, 2, 0, "b");
+    assert_non_null(strstr(judge(d, 0, 1), "rejected outbox row"));
+}
+
+static void a_discarded_row_is_not_lost(void **state)
+{
+    desk *d = *state;
+    bus_store *store = d->temp.store;
+    int64_t row = bus_outbox_next_id(store);
+    emit(d, 1, false);
+    OK_(bus_store_begin(store, &d->temp.err), d->temp.err);
+    OK_(bus_outbox_reject(store, row, BUS_OUTBOX_HOLDS, "too large", &d->temp.err), d->temp.err);
+    OK_(bus_outbox_discard(store, row, "ann@host", "a test", &d->temp.err), d->temp.err);
+    OK_(bus_store_commit(store, &d->temp.err), d->temp.err);
+    emit(d, 1, true);
+    read_store(d);
+    record(d, d->first, 2, 0, "b");
+    assert_string_equal(judge(d, 0, 1), "");
+}
+
+/* A letter about in/0@4, of "e", open in round 1; without a value, and `body` as its bus-body header. */
+static void letter(desk *d, const char *id, const char *body)
+{
+    char text[80];
+    bus_error err = { 0 };
+    snprintf(text, sizeof text, "%s 1 open", id);
+    bus_header headers[] = { { BUS_HEADER_ID, "e", 1 }, { BUS_HEADER_ORIG, "in/0/4/1", 8 }, { BUS_HEADER_LETTER, text, strlen(text) },
+                             { BUS_HEADER_BODY, body, body ? strlen(body) : 0 } };
+    bus_record out = { .topic = "inventory.dlq", .partition = 1, .offset = 0, .headers = headers, .header_count = body ? 4 : 3 };
+    bus_letter stored = { .event_id = "e", .scope = "in", .round = 1, .state = BUS_LETTER_OPEN };
+    snprintf(stored.id, sizeof stored.id, "%s", id);
+    OK_(bus_store_begin(d->temp.store, &d->temp.err), d->temp.err);
+    OK_(bus_letter_put(d->temp.store, &stored, &d->temp.err), d->temp.err);
+    OK_(bus_store_commit(d->temp.store, &d->temp.err), d->temp.err);
+    OK_(bus_audit_log(d->audit, "inventory.dlq", 1, 0, 1, &err), err);
+    OK_(bus_audit_record(d->audit, &out, &err), err);
+}
+
+static void original(desk *d, const char *value)
+{
+    bus_error err = { 0 };
+    bus_header headers[] = { { BUS_HEADER_ID, "e", 1 } };
+    bus_record out = { .topic = "in", .partition = 0, .offset = 4, .value = value, .value_len = value ? strlen(value) : 0, .headers = headers,
+                       .header_count = 1 };
+    OK_(bus_audit_record(d->audit, &out, &err), err);
+}
+
+static void a_letter_without_its_event_is_found(void **state)
+{
+    desk *d = *state;
+    letter(d, "l1", NULL);
+    read_store(d);
+    original(d, "body");
+    assert_string_equal(judge(d, 0, 0), "body letter l1\n");
+}
+
+static void a_body_that_is_nowhere_is_found(void **state)
+{
+    desk *d = *state;
+    letter(d, "l1", "at in/0/4");
+    read_store(d);
+    original(d, "body");
+    assert_string_equal(judge(d, 0, 0), "body letter l1\n");
+}
+
+static void what_says_where_its_event_is_is_well(void **state)
+{
+    desk *d = *state;
+    const bus_body body = { .value = "body", .value_len = 4 };
+    letter(d, "l1", "at in/0/4");
+    OK_(bus_store_begin(d->temp.store, &d->temp.err), d->temp.err);
+    OK_(bus_body_keep(d->temp.store, "l1", &body, &d->temp.err), d->temp.err);
+    OK_(bus_store_commit(d->temp.store, &d->temp.err), d->temp.err);
+    read_store(d);
+    original(d, "body");
+    assert_string_equal(judge(d, 0, 0), "");
+}
+
+static void a_tombstone_that_says_so_is_well(void **state)
+{
+    desk *d = *state;
+    letter(d, "l1", "none");
+    read_store(d);
+    original(d, NULL);
+    assert_string_equal(judge(d, 0, 0), "");
+}
+
 static void what_is_no_store_is_refused(void **state)
 {
     desk *d = *state;
@@ -269,6 +366,12 @@ int main(void)
         TEST(positions_and_what_waits),
         TEST(invariants_are_queries_with_names),
         TEST(own_tables_keep_their_collations_and_indexes),
+        TEST(a_rejected_row_is_found_until_it_is_decided_about),
+        TEST(a_discarded_row_is_not_lost),
+        TEST(a_letter_without_its_event_is_found),
+        TEST(a_body_that_is_nowhere_is_found),
+        TEST(what_says_where_its_event_is_is_well),
+        TEST(a_tombstone_that_says_so_is_well),
         TEST(what_is_no_store_is_refused),
         TEST(a_query_without_end_ends_when_asked_to),
     };
