@@ -93,6 +93,7 @@ static bus_status prepare(const comparer *c, char *sql, sqlite3_stmt **out)
 /* ---- the library's own tables: what an event, a letter or a schedule waits for must be the same, not ids of rows or incarnations */
 
 static const struct own { const char *name, *sql; } own[] = {
+    { "bus_body", "SELECT letter, key, value FROM %s.bus_body" },
     { "bus_key", "SELECT scope, key, state, attempt, event_id FROM %s.bus_key WHERE state IN (1, 2)" },
     { "bus_letter", "SELECT id, event_id, scope, round, state FROM %s.bus_letter" },
     { "bus_parked", "SELECT k.scope, k.key, row_number() OVER (PARTITION BY p.key_id ORDER BY p.n) AS place, p.event_id, p.topic, p.partition,"

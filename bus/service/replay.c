@@ -220,6 +220,13 @@ static bus_status partitions(bus_transport *t, const char *topic, int timeout_ms
     return metadata->ops->partitions(metadata, topic, timeout_ms, out, err);
 }
 
+/* A letter that did not fit then keeps its event now as well. */
+static bus_status largest(bus_transport *t, const char *const *topics, size_t count, int timeout_ms, int64_t *out, bus_error *err)
+{
+    bus_transport *metadata = of_transport(t)->options.metadata;
+    return metadata->ops->largest ? metadata->ops->largest(metadata, topics, count, timeout_ms, out, err) : BUS_OK;
+}
+
 static bus_status watermarks(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err)
 {
     (void)timeout_ms;
@@ -271,7 +278,7 @@ static void port_close(bus_port *port)
 }
 
 static const struct bus_transport_ops transport_ops = {
-    .assign = assign, .partitions = partitions, .watermarks = watermarks, .committed = committed, .commit = commit,
+    .assign = assign, .partitions = partitions, .largest = largest, .watermarks = watermarks, .committed = committed, .commit = commit,
     .port_open = port_open, .port_close = port_close,
 };
 
