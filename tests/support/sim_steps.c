@@ -216,7 +216,7 @@ void sim_step(sim *s)
     reboot(s);
     if (sim_chance(s, s->disk_storm))
         sim_disk_step(s, service);
-    if ((dice -= 613) < 0) {
+    if ((dice -= 611) < 0) {
         sim_turn(s, process, sim_below(s, SIM_SHARDS));
     } else if ((dice -= 100) < 0) {
         sim_hear(s, process);
