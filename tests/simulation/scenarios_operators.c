@@ -274,6 +274,23 @@ static void a_copy_that_fails_is_a_letter_of_its_own_at_once(void **state)
     assert_int_equal(s->replays, 3);
 }
 
+/* It is not tried again either: a retry of it would wait, and what comes behind would wait for that. */
+static void a_copy_that_would_be_retried_is_a_letter_at_once(void **state)
+{
+    scene *s = *state;
+    s->mended = true;
+    scene_send(s, "in", "k", "a retry=9");
+    scene_run(s);
+    s->mended = false;
+    scene_replay(s, "in", 0, "run", 1, 0);
+    scene_send(s, "in", "k", "b");
+    scene_run(s);
+    assert_string_equal(scene_letters(s), "replay:open:1");
+    assert_string_equal(scene_effects(s), "a b");
+    assert_int_equal(COUNTER(s, retried), 0);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_key"), 0);
+}
+
 /* A redriven copy that meets bad weather waits in the store: there, too, it stays a copy. */
 static void a_copy_s_letter_redriven_into_a_pause_stays_a_copy(void **state)
 {
@@ -447,6 +464,7 @@ int main(void)
         TEST(a_copy_of_what_waits_or_is_a_letter_is_refused),
         TEST(a_copy_that_waits_does_not_stand_for_its_event),
         TEST(a_copy_that_fails_is_a_letter_of_its_own_at_once),
+        TEST(a_copy_that_would_be_retried_is_a_letter_at_once),
         TEST(a_copy_s_letter_redriven_into_a_pause_stays_a_copy),
         TEST(a_run_ends_at_its_failures),
         TEST(an_event_that_is_an_open_letter_does_not_park),
