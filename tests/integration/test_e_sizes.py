@@ -151,7 +151,7 @@ def a_copy_of_what_is_elsewhere_is_no_tombstone(lab):
 
 @test
 def a_copy_that_does_not_fit_is_told(lab):
-    """`bus replay` of an event that fits its topic, and not with the headers of a copy: the others go, and the exit code tells."""
+    """`bus replay` of an event that fits its topic, and not with the headers of a copy: it is counted as failed, and the exit code tells."""
     s = lab.service("again").make_topics().start()
     big_command(s, "k1", "1 silent", TAKES - 200)
     commands(s, [("k2", "2 silent")])
@@ -159,8 +159,7 @@ def a_copy_that_does_not_fit_is_told(lab):
     done = subprocess.run([BUS, "replay", "again.commands", "--to-service", "again", "-o", "json", "-b", lab.kafka.servers], capture_output=True,
                           text=True, timeout=60)
     check(done.returncode == 3 and "large" in done.stdout + done.stderr, "replay", done)
-    ran = json.loads(done.stdout)[0]
-    equal((ran["acknowledged"], ran["failed"]), (1, 1), "copies")
+    equal(json.loads(done.stdout)[0]["failed"], 1, "copies that failed")
 
 
 def outbox(s, *words, status=0):
