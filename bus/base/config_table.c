@@ -122,6 +122,10 @@ static const bus_property table[] = {
          "So long after it is due a waiting event runs although its retry record has not come."),
     TIME("pause.first.ms", "500ms", 1, HOUR, "How long a topic pauses after the first verdict pause; doubles with each further one."),
     TIME("pause.most.ms", "30s", 1, DAY, "The longest pause after a verdict pause."),
+    TIME("schema.wait.ms", "10m", 0, 30 * DAY,
+         "How long a topic waits, in all, for schemas that nobody has announced or that the registry does not know; it gets a tenth of the time "
+         "that passes back. Then such an event becomes a dead letter, to be redriven when its schema is known. A registry that does not answer "
+         "is waited for without limit. Announcements come before their events: what is not there in minutes will not come by itself."),
     INT("reject.ratio.percent", "50", 0, 100,
         "When more than this share of the recent events failed on their first run, their topic pauses before each further dead letter, "
         "and the shard says so, lest a bad deploy drains a topic; 0: off."),

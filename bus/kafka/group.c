@@ -162,6 +162,7 @@ static void on_rebalance(kafka_transport *t, rd_kafka_event_t *event, bus_group_
 
     if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
         out->kind = rd_kafka_assignment_lost(t->rk) ? BUS_GROUP_LOST : BUS_GROUP_REVOKED;
+        kafka_company_changed(t, out->kind == BUS_GROUP_LOST);
         return;
     }
     if (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
@@ -181,6 +182,7 @@ static void on_rebalance(kafka_transport *t, rd_kafka_event_t *event, bus_group_
     for (int i = 0; i < count; i++)
         shards[i] = list->elems[i].partition;
     t->shards = shards;
+    kafka_company_changed(t, false);
     t->assigning = true;
     out->kind = BUS_GROUP_ASSIGNED;
     out->shards = shards;

@@ -84,10 +84,16 @@ struct kafka_transport {
     char **names;                /* interned topic names */
     size_t name_count, name_cap;
     size_t asked;                /* of the names, those whose leaders this member has asked for */
+    bus_company company;
+    bool company_known;          /* since the last assignment */
 };
 
 static inline kafka_transport *kafka_of(bus_transport *t) { return (kafka_transport *)t; }
 static inline kafka_port *kafka_port_of(bus_port *p) { return (kafka_port *)p; }
+
+/* company.c */
+void kafka_company(bus_transport *t, int timeout_ms, bus_company *out);
+void kafka_company_changed(kafka_transport *t, bool lost); /* the group has said something */
 
 /* group.c */
 bus_status kafka_join(bus_transport *t, const bus_membership *membership, bus_error *err);

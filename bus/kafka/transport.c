@@ -81,7 +81,8 @@ static void transport_free(bus_transport *base)
 static const struct bus_transport_ops transport_ops = {
     .join = kafka_join, .leave = kafka_leave, .poll = kafka_poll, .wake = kafka_wake, .assign = kafka_assign,
     .partitions = kafka_partitions, .largest = kafka_largest, .watermarks = kafka_watermarks, .committed = kafka_committed, .commit = kafka_commit,
-    .look = kafka_look, .port_open = port_open, .port_close = port_close, .free = transport_free,
+    .company = kafka_company, .look = kafka_look,
+    .port_open = port_open, .port_close = port_close, .free = transport_free,
 };
 
 bus_status bus_kafka_transport_open(const bus_config *config, const char *where, bus_transport **out, bus_error *err)

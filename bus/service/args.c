@@ -18,6 +18,8 @@ static const flag flags[] = {
     { "topics", NULL, "print, as JSON, the topics that the service reads and writes: what `bus topics apply --file` takes" },
     { "check-config", NULL, "check configuration and routes, touch nothing, exit" },
     { "init", NULL, "start with an empty store although the group's offsets name one (it is lost, and that is accepted)" },
+    { "accept", "WHAT", "at this start: copy (an older copy of the store, and the loss of what it has not seen), group-offsets (those that nobody "
+                        "of this service committed) or store-offsets (the store's own, whatever the group holds)" },
     { "rebuild", NULL, "make the stores again from their topics, service stopped, then exit; see also `bus rebuild`" },
     { "into", "DIR", "with --rebuild: leave the new stores in DIR and the old ones alone" },
     { "incomplete", NULL, "with --rebuild: go on although the topics do not tell all that the old store knew; what is missing is logged" },
@@ -64,6 +66,17 @@ static bus_status set_property(bus_config *config, const char *name, size_t name
     return bus_config_argument(config, copy, value, err);
 }
 
+static bus_status take_accept(const char *value, bus_args *args, bus_error *err)
+{
+    static const char *const words[] = { "", "copy", "group-offsets", "store-offsets" };
+    for (int i = 1; i < (int)(sizeof words / sizeof *words); i++)
+        if (strcmp(words[i], value) == 0) {
+            args->accept = (bus_accept)i;
+            return BUS_OK;
+        }
+    return bus_fail(err, BUS_INVALID, "--accept is copy, group-offsets or store-offsets, not \"%s\"", value);
+}
+
 static bus_status take_flag(const flag *known, const char *value, bus_config *config, bus_args *args, bus_error *err)
 {
     const char *name = known->name;
@@ -77,6 +90,8 @@ static bus_status take_flag(const flag *known, const char *value, bus_config *co
         args->json = strcmp(value, "json") == 0;
         return args->json || strcmp(value, "text") == 0 ? BUS_OK : bus_fail(err, BUS_INVALID, "--output is text or json, not \"%s\"", value);
     }
+    if (strcmp(name, "accept") == 0)
+        return take_accept(value, args, err);
     if (strcmp(name, "into") == 0)
         args->into = value;
     else if (strcmp(name, "init") == 0)

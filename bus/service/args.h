@@ -4,6 +4,7 @@
 #define BUS_SERVICE_ARGS_H
 
 #include "base/buf.h"
+#include "shard/shard.h"
 #include <bus/service.h>
 
 typedef enum bus_task {
@@ -13,6 +14,7 @@ typedef enum bus_task {
 typedef struct bus_args {
     bus_task task;
     bool init;
+    bus_accept accept;
     bool json;          /* --output json */
     bool incomplete;    /* of --rebuild */
     const char *into;   /* of --rebuild: the directory to build in; NULL: beside the old store, and swapped */

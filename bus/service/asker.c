@@ -223,6 +223,8 @@ static void want(bus_ids *ids, const bus_framing *framing, bus_error *err)
     entry *e = entry_of(asker, question);
     if (e)
         consider(asker, e, err);
+    if (e && e->state == ENTRY_REFUSED && err)
+        err->retriable = false; /* the registry has answered: it does not know it */
     pthread_mutex_unlock(&asker->lock);
 }
 

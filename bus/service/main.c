@@ -191,7 +191,7 @@ static int run(const bus_service *service, const bus_config *config, const bus_a
     take_signals();
     bus_status status = check_kafka(service, config, &err);
     if (status == BUS_OK)
-        status = bus_open_with(service, config, args->init, &self, &err);
+        status = bus_open_with(service, config, args->init, args->accept, &self, &err);
     if (status != BUS_OK)
         return fail(service->name, &err);
     atomic_store(&running, self);

@@ -235,7 +235,7 @@ static void init_locks(bus *self)
     bus_completions_init(&self->completions);
 }
 
-bus_status bus_open_with(const bus_service *service, const bus_config *config, bool init, bus **out, bus_error *err)
+bus_status bus_open_with(const bus_service *service, const bus_config *config, bool init, bus_accept accept, bus **out, bus_error *err)
 {
     bus *self = calloc(1, sizeof *self);
     if (!self)
@@ -245,6 +245,7 @@ bus_status bus_open_with(const bus_service *service, const bus_config *config, b
     self->name = service && service->name ? service->name : "publisher";
     self->clock = bus_clock_real();
     self->init = init;
+    self->accept = accept;
     self->started_ms = self->clock->wall_ms(self->clock);
     bus_gauge_set(&self->metrics.started_ms, self->started_ms);
     self->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -277,7 +278,7 @@ bus_status bus_open_with(const bus_service *service, const bus_config *config, b
 
 bus_status bus_open(const bus_service *service, const bus_config *config, bus **out, bus_error *err)
 {
-    return bus_open_with(service, config, false, out, err);
+    return bus_open_with(service, config, false, BUS_ACCEPT_NOTHING, out, err);
 }
 
 /* ---- run, stop, close */

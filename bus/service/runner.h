@@ -54,6 +54,7 @@ struct bus {
     bus_config *config;
     const bus_clock *clock;
     bool init;                         /* --init */
+    bus_accept accept;                 /* --accept */
     int64_t started_ms;
     int64_t drain_us;                  /* drain.timeout */
     bus_limits limits;
@@ -99,8 +100,8 @@ struct bus {
     bus_process_metrics metrics;
 };
 
-/* As bus_open; `init` lets a new store be made although the group's commits name another (--init). */
-bus_status bus_open_with(const bus_service *service, const bus_config *config, bool init, bus **out, bus_error *err);
+/* As bus_open; `init` lets a new store be made although the group's commits name another (--init); `accept`: --accept. */
+bus_status bus_open_with(const bus_service *service, const bus_config *config, bool init, bus_accept accept, bus **out, bus_error *err);
 
 /* runner.c */
 void bus_set_phase(bus *bus, bus_phase phase, const char *format, ...) BUS_PRINTF(3, 4);

@@ -271,6 +271,7 @@ static bus_status order_open(bus_seat *seat, bus_error *err)
         .limits = self->limits,
         .cache_bytes = bus_config_int(self->config, "store.cache.bytes"),
         .init = self->init,
+        .accept = self->accept,
         .announce = announce_type,
         .announce_opaque = self,
         .wake = wake,

@@ -133,7 +133,7 @@ static bus_status seat_open(host_seat *seat, int index)
     bus_shard_options options = {
         .service = o->service, .router = host->router, .index = index, .count = o->shards, .directory = host->directory,
         .transport = host->transport, .clock = o->clock, .catalog = o->catalog, .pool = o->pool, .limits = o->limits, .vfs = o->vfs,
-        .synchronous = o->synchronous, .init = o->init, .wake = on_wake, .wake_opaque = seat };
+        .synchronous = o->synchronous, .init = o->init, .accept = o->accept, .wake = on_wake, .wake_opaque = seat };
     bus_status status = bus_shard_open(&options, &seat->want, &seat->shard, &seat->failure);
     if (!status) {
         bus_lock_free(seat->want);

@@ -22,6 +22,7 @@ typedef struct bus_host_options {
     bus_pool *pool;                /* for prepare steps; NULL: they run inside the step. A shard that closes waits for its jobs */
     const char *vfs, *synchronous; /* of the stores; see store.h */
     bool init;
+    bus_accept accept;
 } bus_host_options;
 
 /* Checks the routes and joins the group; shards come with bus_memory_assign. Strings in options are borrowed. */

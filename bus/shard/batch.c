@@ -188,6 +188,45 @@ static bus_outcome run_lanes(bus_shard *shard)
     return BUS_OUT_DONE;
 }
 
+/* What no lane's position shows. */
+static bus_outcome run_unpositioned(bus_shard *shard)
+{
+    bus_outcome outcome = bus_calls_run(shard);
+    if (outcome != BUS_OUT_DONE || shard->visited || (outcome = run_schedule(shard)) != BUS_OUT_DONE ||
+        (outcome = bus_keys_look_again(shard, TIMERS_MOST)) != BUS_OUT_DONE || (outcome = run_waiting(shard)) != BUS_OUT_DONE)
+        return outcome;
+    return run_draining(shard);
+}
+
+/* ---- the store's age: it grows with what no position shows, so that Kafka can tell an older copy. Once an interval, in the first
+ * commit that can have it: the page that it costs is not paid by each. */
+
+static bool grow_due(const bus_shard *shard)
+{
+    return shard->grow_at_us && (shard->grow_at_us <= shard->now_us || atomic_load_explicit(&((bus_shard *)(uintptr_t)shard)->draining,
+                                                                                            memory_order_relaxed));
+}
+
+/* Inside the transaction that is to be committed. */
+static bus_status grow(bus_shard *shard, bus_error *err)
+{
+    int64_t interval_us = shard->options.limits.commit_interval_ms * 1000;
+    shard->growing = grow_due(shard) || (shard->grew && shard->now_us - shard->grown_us >= interval_us);
+    return shard->growing ? bus_store_grow(shard->store, err) : BUS_OK;
+}
+
+static void grown(bus_shard *shard)
+{
+    if (shard->growing) {
+        shard->grown_us = shard->now_us;
+        shard->grow_at_us = 0;
+        shard->age_moved = true;
+        shard->age_at_us = shard->now_us;
+    } else if (shard->grew && !shard->grow_at_us) {
+        shard->grow_at_us = shard->grown_us + shard->options.limits.commit_interval_ms * 1000;
+    }
+}
+
 static bus_outcome run_all(bus_shard *shard)
 {
     bus_error err = { 0 };
@@ -198,9 +237,13 @@ static bus_outcome run_all(bus_shard *shard)
             return bus_shard_redo(shard, &err);
         shard->did |= must;
     }
-    if ((outcome = bus_calls_run(shard)) != BUS_OUT_DONE || shard->visited || (outcome = run_schedule(shard)) != BUS_OUT_DONE ||
-        (outcome = bus_keys_look_again(shard, TIMERS_MOST)) != BUS_OUT_DONE || (outcome = run_waiting(shard)) != BUS_OUT_DONE ||
-        (outcome = run_draining(shard)) != BUS_OUT_DONE)
+    bool did = shard->did;
+    shard->did = false;
+    if ((outcome = run_unpositioned(shard)) != BUS_OUT_DONE)
+        return outcome;
+    shard->grew = shard->did;
+    shard->did |= did || grow_due(shard);
+    if (shard->visited)
         return outcome;
     outcome = run_lanes(shard);
     if (outcome == BUS_OUT_DONE && shard->did && shard->expire_at_us <= shard->now_us && bus_offsets_expire(shard, &err))
@@ -214,7 +257,7 @@ static void begin_pass(bus_shard *shard, bool savepoints)
 {
     shard->savepoints = savepoints;
     shard->saved = false;
-    shard->did = false;
+    shard->did = shard->grew = shard->growing = false;
     shard->batch_count = 0;
     shard->batch_bytes = 0;
     shard->batch_error = (bus_error){ 0 };
@@ -252,6 +295,7 @@ static void after_commit(bus_shard *shard)
 {
     BUS_FAILPOINT("after-commit");
     bus_count(&shard->metrics.commits, 1);
+    grown(shard);
     if (shard->busy)
         shard->busy_at_us = shard->now_us;
     bus_count(&shard->metrics.emitted, bus_outbox_fresh_count(shard->store) - shard->relay.held);
@@ -300,7 +344,7 @@ static bool commit(bus_shard *shard, bus_error *err)
     note_anchors(shard);
     BUS_FAILPOINT("before-commit");
     int64_t since = shard->clock->mono_us(shard->clock);
-    if (bus_store_commit(shard->store, err))
+    if (grow(shard, err) || bus_store_commit(shard->store, err))
         return false;
     shard->now_us = shard->clock->mono_us(shard->clock);
     bus_observe(&shard->metrics.commit_time, shard->now_us - since);
@@ -315,7 +359,7 @@ static bool work_waits(bus_shard *shard)
     bus_calls_take(shard);
     shard->busy = lanes || shard->result_count || shard->heads_ready;
     shard->lone = shard->result_count == 1 && !lanes && !shard->heads_ready;
-    if (shard->busy || bus_relay_wants_delete(shard, true) || shard->held_left)
+    if (shard->busy || bus_relay_wants_delete(shard, true) || shard->held_left || grow_due(shard))
         return true;
     if (bus_schedule_next_due(shard->store) <= shard->now_ms || key_due(shard, bus_key_next_due(shard->store)))
         return true;
@@ -392,6 +436,8 @@ int64_t bus_batch_wait_us(bus_shard *shard)
         return shard->store_retry_at_us - shard->now_us;
     if (shard->held_left)
         return 0;
+    if (shard->grow_at_us)
+        sooner(&wait, shard->grow_at_us - shard->now_us);
     if (due != INT64_MAX)
         sooner(&wait, (due - shard->now_ms) * 1000);
     if (shard->gather_until_us > shard->now_us)

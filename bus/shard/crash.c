@@ -12,23 +12,27 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAGIC 0x3345544f4e535542u /* "BUSNOTE3" */
+#define MAGIC 0x3445544f4e535542u /* "BUSNOTE4" */
 #define FATAL_DEATHS 3
+#define PROVEN_DEATHS 2 /* of them alone in its process; the first is not, since nobody suspected it */
 #define SUSPECTS 64 /* the latest; killers may take turns: one arrives, one is due, one is prepared */
 #define STEPS 128 /* prepare steps noted at a time; a pool larger than that runs the rest unnoted */
 
 typedef struct note_page {
     uint64_t magic;
-    volatile uint64_t running;   /* hash of the delivery in a handler, 0: none */
-    struct suspect { uint64_t hash, deaths; } suspect[SUSPECTS];
+    _Atomic uint64_t running;    /* hash of the delivery in a handler, 0: none */
+    _Atomic uint64_t alone;      /* hash of the one that ran with nothing beside it in the process, 0: none */
+    struct suspect { uint64_t hash, deaths, proven; } suspect[SUSPECTS];
     uint64_t next;               /* place of the next suspect, over the oldest */
     _Atomic uint64_t step[STEPS]; /* hashes of the deliveries in prepare steps, 0: a free place */
 } note_page;
 
 struct bus_crash_note {
     note_page *page;
+    bus_turn *turn;              /* of its process, see turn.c; NULL: nothing runs beside it */
     bool died, died_in_step;
-    bool any_fatal;              /* of the suspects; else no event needs to be looked up */
+    _Atomic bool any;            /* suspects; else no event needs to be looked up */
+    bool any_fatal;              /* of them */
 };
 
 /* Of the event and of its round: an operator who redrives a letter gives it three deaths more, however often its command is read again. */
@@ -42,26 +46,30 @@ static uint64_t hash_of(const bus_delivery *delivery)
     return hash ? hash : 1;
 }
 
-static uint64_t deaths_of(const note_page *page, uint64_t hash)
+static struct suspect *suspect_of(note_page *page, uint64_t hash)
 {
     for (size_t i = 0; i < SUSPECTS; i++)
         if (page->suspect[i].hash == hash)
-            return page->suspect[i].deaths;
-    return 0;
+            return &page->suspect[i];
+    return NULL;
 }
+
+static bool fatal(const struct suspect *suspect) { return suspect->deaths >= FATAL_DEATHS && suspect->proven >= PROVEN_DEATHS; }
 
 static void blame(note_page *page, uint64_t hash)
 {
-    for (size_t i = 0; i < SUSPECTS; i++)
-        if (page->suspect[i].hash == hash) {
-            page->suspect[i].deaths++;
-            return;
-        }
-    page->suspect[page->next++ % SUSPECTS] = (struct suspect){ hash, 1 };
+    struct suspect *suspect = suspect_of(page, hash);
+    if (!suspect) {
+        suspect = &page->suspect[page->next++ % SUSPECTS];
+        *suspect = (struct suspect){ .hash = hash };
+    }
+    suspect->deaths++;
+    suspect->proven += atomic_load(&page->alone) == hash;
 }
 
-/* A handler runs alone and is the one to blame. Of several steps that ran together nobody knows which it was: none is blamed,
- * but from now on they run alone, so that the next death tells. */
+/* Who ran is suspected; another shard's handler, or a step beside it, may have been the killer. So a suspect runs alone from now on, and
+ * only what dies alone is proven. Of several steps none is even suspected, but from now on they run one at a time, so that the next death
+ * tells more. */
 static void read_deaths(bus_crash_note *note)
 {
     note_page *page = note->page;
@@ -72,15 +80,18 @@ static void read_deaths(bus_crash_note *note)
         if (hash && steps++ == 0)
             only = hash;
     }
-    note->died = page->running != 0;
-    note->died_in_step = !note->died && steps > 0;
-    if (note->died)
-        blame(page, page->running);
-    else if (steps == 1)
+    uint64_t running = atomic_exchange(&page->running, 0);
+    note->died = running != 0;
+    note->died_in_step = steps > 0;
+    if (running)
+        blame(page, running);
+    if (steps == 1)
         blame(page, only);
-    page->running = 0;
-    for (size_t i = 0; i < SUSPECTS; i++)
-        note->any_fatal = note->any_fatal || page->suspect[i].deaths >= FATAL_DEATHS;
+    atomic_store(&page->alone, 0);
+    for (size_t i = 0; i < SUSPECTS; i++) {
+        note->any_fatal = note->any_fatal || fatal(&page->suspect[i]);
+        note->any = note->any || page->suspect[i].deaths;
+    }
 }
 
 bus_crash_note *bus_crash_open(const char *directory, int shard, bus_error *err)
@@ -129,17 +140,64 @@ void bus_crash_close(bus_crash_note *note)
 {
     if (!note)
         return;
+    bus_turn_leave(note->turn, note);
     munmap(note->page, sizeof *note->page);
     free(note);
 }
 
-void bus_crash_enter(bus_crash_note *note, const bus_delivery *delivery) { note->page->running = hash_of(delivery); }
+void bus_crash_beside(bus_crash_note *note, const void *process) { note->turn = bus_turn_join(process, note); }
 
-void bus_crash_leave(bus_crash_note *note) { note->page->running = 0; }
+bool bus_crash_busy(const bus_crash_note *note)
+{
+    bool busy = atomic_load(&note->page->running) != 0;
+    for (size_t i = 0; i < STEPS && !busy; i++)
+        busy = atomic_load(&note->page->step[i]) != 0;
+    return busy;
+}
 
-size_t bus_crash_enter_step(bus_crash_note *note, const bus_delivery *delivery)
+/* Has it been there when the process died? Then alone, if that can be had. */
+static bool take_turn(bus_crash_note *note, uint64_t hash)
+{
+    const struct suspect *suspect = atomic_load_explicit(&note->any, memory_order_relaxed) ? suspect_of(note->page, hash) : NULL;
+    if (!suspect || !suspect->deaths || !bus_turn_take(note->turn, note))
+        return false;
+    atomic_store(&note->page->alone, hash);
+    return true;
+}
+
+/* It has ended well; with its handler's end it is no suspect any more. */
+static void ended(bus_crash_note *note, uint64_t hash, bool handled)
+{
+    uint64_t alone = hash;
+    struct suspect *suspect = handled ? suspect_of(note->page, hash) : NULL;
+    if (suspect && !fatal(suspect))
+        suspect->deaths = suspect->proven = 0;
+    if (atomic_compare_exchange_strong(&note->page->alone, &alone, 0))
+        bus_turn_give(note->turn, note);
+}
+
+void bus_crash_enter(bus_crash_note *note, const bus_delivery *delivery)
 {
     uint64_t hash = hash_of(delivery);
+    bool alone = take_turn(note, hash);
+    atomic_store_explicit(&note->page->running, hash, memory_order_relaxed);
+    while (!alone && !bus_turn_free(note->turn)) { /* somebody runs alone, or is about to: it looks at what runs, and we at it */
+        atomic_store(&note->page->running, 0);
+        bus_turn_wait(note->turn);
+        atomic_store(&note->page->running, hash);
+    }
+}
+
+void bus_crash_leave(bus_crash_note *note)
+{
+    uint64_t hash = atomic_load_explicit(&note->page->running, memory_order_relaxed);
+    atomic_store_explicit(&note->page->running, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&note->any, memory_order_relaxed))
+        ended(note, hash, true);
+}
+
+static size_t place_of(bus_crash_note *note, uint64_t hash)
+{
     for (size_t i = 0; i < STEPS; i++) {
         uint64_t free_place = 0;
         if (atomic_compare_exchange_strong(&note->page->step[i], &free_place, hash))
@@ -148,15 +206,33 @@ size_t bus_crash_enter_step(bus_crash_note *note, const bus_delivery *delivery)
     return STEPS;
 }
 
+size_t bus_crash_enter_step(bus_crash_note *note, const bus_delivery *delivery)
+{
+    uint64_t hash = hash_of(delivery);
+    bool alone = take_turn(note, hash);
+    size_t place = place_of(note, hash);
+    while (!alone && !bus_turn_free(note->turn)) {
+        if (place < STEPS)
+            atomic_store(&note->page->step[place], 0);
+        bus_turn_wait(note->turn);
+        place = place_of(note, hash);
+    }
+    return place;
+}
+
 void bus_crash_leave_step(bus_crash_note *note, size_t place)
 {
-    if (place < STEPS)
-        atomic_store(&note->page->step[place], 0);
+    if (place >= STEPS)
+        return;
+    uint64_t hash = atomic_exchange(&note->page->step[place], 0);
+    if (atomic_load_explicit(&note->any, memory_order_relaxed))
+        ended(note, hash, false);
 }
 
 bool bus_crash_suspect(const bus_crash_note *note, const bus_delivery *delivery)
 {
-    return note->any_fatal && deaths_of(note->page, hash_of(delivery)) >= FATAL_DEATHS;
+    const struct suspect *suspect = note->any_fatal ? suspect_of(note->page, hash_of(delivery)) : NULL;
+    return suspect && fatal(suspect);
 }
 
 bool bus_crash_died(const bus_crash_note *note) { return note->died; }

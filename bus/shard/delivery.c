@@ -108,6 +108,7 @@ static bus_status unknown(bus_shard *shard, bus_delivery *delivery, const bus_er
     bus_error local = *why;
     bus_ids *ids = shard->options.ids;
     if (!delivery->framing.reference_len || ids) {
+        local.retriable = false;
         if (delivery->framing.reference_len)
             ids->want(ids, &delivery->framing, &local);
         if (err)

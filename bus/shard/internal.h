@@ -12,12 +12,14 @@
 #include "codec/envelope.h"
 #include "codec/wire.h"
 #include "shard/shard.h"
+#include "shard/turn.h"
 #include "store/lock.h"
 #include <pthread.h>
 
 #define BUS_MOST_HEADERS 64   /* of an event that a handler sends; of records of others all are kept */
 #define BUS_ORIG_TEXT 1024
 #define BUS_REASON 256        /* of retry and dead-letter texts */
+#define BUS_COMMIT_TEXT 100   /* the metadata of a committed offset, see commits.c */
 
 /* ---- lanes: one assigned partition */
 
@@ -29,6 +31,8 @@ typedef struct bus_shard_input {   /* one topic that the service reads */
     int64_t paused_until_us;       /* by a verdict or a missing schema */
     bus_backoff pause;
     uint64_t catalog_version;      /* at the time of a pause for an unknown schema; 0: not that kind */
+    int64_t schema_spent_us;       /* of schema.wait.ms, see schema_wait.c */
+    int64_t schema_us, schema_until_us; /* how long it has waited for schemas lately, and until when */
     int recent, recent_failed;     /* for the ratio limit */
     bool verify;                   /* its records must be signed */
     bool let_one;                  /* after a pause by the limit one dead letter may pass */
@@ -49,6 +53,13 @@ typedef struct bus_shard_lane {
     bool failed;                   /* said so already; looked at again and again */
     bus_job_slot **job;            /* prepare steps by record, parallel to `record`; NULL if the topic has none */
 } bus_shard_lane;
+
+/* What the metadata of our commits says, see commits.c. */
+typedef struct bus_commit_text {
+    char store_id[BUS_ID_TEXT];
+    int64_t opens, age;            /* age -1: of a version that did not say */
+    char flags[8];
+} bus_commit_text;
 
 /* ---- a delivery: one event on its way through a handler */
 
@@ -213,7 +224,9 @@ struct bus_shard {
     size_t size_count;
     _Atomic int64_t size_least;     /* the least of them and message.max.bytes */
     _Atomic bool sizes_wanted;
-    char commit_metadata[80];
+    bus_company company;            /* in the group, at the last claim */
+    bus_commit_text last_commit;    /* ours, as the claim found it */
+    uint64_t claimed_in;            /* the membership of the last claim */
 
     /* the batch */
     bool in_batch, savepoints;
@@ -232,6 +245,10 @@ struct bus_shard {
     bool did;                       /* the batch has something to commit */
     bool busy;                      /* it has more to do than deleting acknowledged rows */
     int64_t busy_at_us;             /* when that was so last */
+    bool grew;                      /* it did what no lane's position shows: calls, schedules, keys */
+    bool growing;                   /* it makes the store older */
+    int64_t grow_at_us;             /* when the store must be made older for what was committed since; 0: nothing was */
+    int64_t grown_us;               /* when it was last */
     bool lone;                      /* that is one call */
     bus_call **hand_back;           /* takes it when it is done, see bus_shard_step */
     bool visited;                   /* it is one call that its caller runs: nothing else may be done on that thread */
@@ -250,11 +267,14 @@ struct bus_shard {
     bus_crash_note *crash;
 
     /* offsets for Kafka */
-    bus_offset *commit_list;
+    bus_offset *commit_list;        /* for the next commit of offsets */
+    bus_offset *told_list;          /* what Kafka was last told, or is being told */
     bool commit_waiting, commit_wanted;
     int64_t commit_upto;            /* outbox id that must be acknowledged first */
     int64_t commit_at_us;
     bool positions_moved;
+    bool age_moved;                 /* Kafka must hear of the store's age, */
+    int64_t age_at_us;              /* from then on */
 
     /* calls from other threads */
     pthread_mutex_t call_lock;
@@ -349,6 +369,10 @@ void bus_tx_init(bus_tx *tx, bus_shard *shard, const bus_delivery *delivery);
 void bus_input_pause(bus_shard *shard, bus_shard_input *input, const char *why, bool schema);
 bus_shard_input *bus_shard_input_of(bus_shard *shard, const char *topic);
 
+/* schema_wait.c: true: its topic pauses until the schema is known. False: it has waited long enough, the delivery is undecodable now. */
+bool bus_schema_waits(bus_shard *shard, bus_shard_input *input, bus_delivery *delivery, const bus_error *why);
+int bus_schema_waiting(const bus_shard *shard); /* topics that have waited long */
+
 /* emit.c: rows for the outbox. */
 typedef struct bus_emission {
     bus_destination *destination;
@@ -440,6 +464,14 @@ bus_outcome bus_refused_command(bus_shard *shard, const bus_record *record, cons
 void bus_refused_decided(bus_shard *shard);                      /* the batch's decisions are durable */
 int64_t bus_refused_waiting(const bus_shard *shard);             /* destinations that wait behind one */
 
+/* commits.c: the metadata of our commits, and those that are not ours */
+bool bus_commit_read(const char *metadata, bus_commit_text *out);       /* false: not ours */
+void bus_commit_write(const bus_shard *shard, char out[BUS_COMMIT_TEXT]);
+bool bus_commit_last(const bus_offset *committed, size_t count, bus_commit_text *out);
+void bus_commit_look_around(bus_shard *shard);                          /* who else is in the group */
+/* Does a committed offset that is not ours move the position `next`? BUS_REFUSED: nobody but a person can tell. */
+bus_status bus_commit_counts(bus_shard *shard, const bus_offset *committed, int64_t next, bool *counts, bus_error *err);
+
 /* offsets.c: telling Kafka, and the claim */
 void bus_offsets_step(bus_shard *shard);
 int64_t bus_offsets_wait_us(const bus_shard *shard);
@@ -469,13 +501,16 @@ bool bus_prepare_topic(const bus_shard *shard, const char *topic);
 /* crash.c */
 bus_crash_note *bus_crash_open(const char *directory, int shard, bus_error *err);
 void bus_crash_close(bus_crash_note *note);
+/* From now on it takes turns with the other notes of `process`: see turn.h. */
+void bus_crash_beside(bus_crash_note *note, const void *process);
+bool bus_crash_busy(const bus_crash_note *note); /* something of it runs now. Any thread */
 void bus_crash_enter(bus_crash_note *note, const bus_delivery *delivery);
 void bus_crash_leave(bus_crash_note *note);
 /* The same around a prepare step, on any thread; `place` is what enter gave. */
 size_t bus_crash_enter_step(bus_crash_note *note, const bus_delivery *delivery);
 void bus_crash_leave_step(bus_crash_note *note, size_t place);
-bool bus_crash_suspect(const bus_crash_note *note, const bus_delivery *delivery); /* has killed the process three times */
+bool bus_crash_suspect(const bus_crash_note *note, const bus_delivery *delivery); /* three deaths, and it was proven: not to be run */
 bool bus_crash_died(const bus_crash_note *note);   /* the process died in a handler before this open */
-bool bus_crash_died_in_step(const bus_crash_note *note); /* or in prepare steps; if it was one, that one is blamed */
+bool bus_crash_died_in_step(const bus_crash_note *note); /* or in prepare steps; if it was one, that one is suspected */
 
 #endif

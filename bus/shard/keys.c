@@ -466,8 +466,8 @@ static bus_outcome head_ready(bus_shard *shard, bus_key *key, bus_delivery *deli
     if ((status = bus_delivery_decode(shard, delivery, &shard->arena, &err))) {
         if (status != BUS_MISSING)
             return no_memory(shard);
-        bus_input_pause(shard, input, err.text, true);
-        return defer(shard, key, input);
+        if (bus_schema_waits(shard, input, delivery, &err))
+            return defer(shard, key, input);
     }
     if (!needs_step(delivery))
         return BUS_OUT_DONE;

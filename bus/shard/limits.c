@@ -17,6 +17,7 @@ void bus_limits_of(const bus_config *config, bus_limits *out)
         .retry_grace_ms = bus_config_int(config, "retry.grace.ms"),
         .pause_first_ms = bus_config_int(config, "pause.first.ms"),
         .pause_most_ms = bus_config_int(config, "pause.most.ms"),
+        .schema_wait_ms = bus_config_int(config, "schema.wait.ms"),
         .wal_bytes = bus_config_int(config, "wal.max.bytes"),
         .idle_recheck_ms = bus_config_int(config, "idle.recheck.ms"),
         .linger_us = bus_config_int(config, "outbox.linger.ms") * 1000,

@@ -46,6 +46,7 @@ struct bus_memory_cluster {
     memory_send *zombies;      /* rows of producers that are gone, still on their way */
     bool keep_zombies;
     bool down, commits_fail, looks_fail;
+    int strangers;             /* in each group */
     size_t queue_most;
     uint64_t serial;
     bus_memory_judge judge;
@@ -133,7 +134,8 @@ struct memory_client {
     memory_client *next;
     bus_memory_cluster *cluster;
     char *group;
-    bool lost;
+    bool lost, had_strangers;
+    uint64_t membership;       /* see bus_company */
     bool cut;                  /* dead to the cluster */
     memory_event *events, *polled;
     bus_lane *lanes;

@@ -42,6 +42,12 @@ static void poll_events(bus_transport *t, int timeout_ms, bus_group_event *out)
     client->events = event->next;
     if (event->kind != BUS_GROUP_REVOKED)
         client->lost = event->kind == BUS_GROUP_LOST;
+    if (event->kind == BUS_GROUP_LOST) {
+        client->membership++;
+        client->had_strangers = false;
+    } else if (event->kind == BUS_GROUP_ASSIGNED) {
+        client->had_strangers |= client->cluster->strangers > 0;
+    }
     out->kind = event->kind;
     out->shards = event->shards;
     out->count = event->count;
@@ -76,6 +82,8 @@ void bus_memory_revoke(bus_transport *client)
 {
     event_add(client, BUS_GROUP_REVOKED, NULL, 0);
 }
+
+void bus_memory_strangers(bus_memory_cluster *cluster, int strangers) { cluster->strangers = strangers; }
 
 /* The group forgets the member at once, also when the member hears of it later. */
 void bus_memory_lose(bus_transport *client)
@@ -184,6 +192,14 @@ static bus_status look(bus_transport *t, bus_look *list, size_t count, int64_t m
     return status;
 }
 
+static void company(bus_transport *t, int timeout_ms, bus_company *out)
+{
+    (void)timeout_ms;
+    const memory_client *client = client_of(t);
+    *out = (bus_company){ .strangers = client->cluster->strangers, .had_strangers = client->had_strangers, .membership = client->membership };
+    snprintf(out->who, sizeof out->who, "stranger at nowhere");
+}
+
 /* ---- lanes */
 
 static void lanes_free(memory_client *client)
@@ -275,7 +291,7 @@ static void client_free(bus_transport *t)
 bus_transport *bus_memory_client(bus_memory_cluster *cluster)
 {
     static const struct bus_transport_ops ops = { join, leave, poll_events, wake_poll, assign, partitions, largest, watermarks, committed,
-                                                  commit, look, memory_port_open, memory_port_close, client_free };
+                                                  commit, company, look, memory_port_open, memory_port_close, client_free };
     memory_client *client = calloc(1, sizeof *client);
     if (!client)
         return NULL;

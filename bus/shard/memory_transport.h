@@ -38,6 +38,8 @@ void bus_memory_truncate_after(bus_memory_cluster *cluster, const char *topic, i
 void bus_memory_assign(bus_transport *client, const int32_t *shards, size_t count);
 void bus_memory_revoke(bus_transport *client);
 void bus_memory_lose(bus_transport *client);
+/* So many foreign members are in each group. Kafka rebalances when they come or go: that is the caller's to do. */
+void bus_memory_strangers(bus_memory_cluster *cluster, int strangers);
 /* What the group has committed: false if nothing. */
 bool bus_memory_committed(const bus_memory_cluster *cluster, const char *group, const char *topic, int32_t partition, bus_offset *out);
 /* As kafka-consumer-groups --reset-offsets: no metadata. */

@@ -49,7 +49,8 @@ static bus_status list_lanes(bus_shard *shard, const int32_t *partitions, bus_er
     }
     shard->lane = calloc(total, sizeof *shard->lane);
     shard->commit_list = calloc(total, sizeof *shard->commit_list);
-    bus_status status = shard->lane && shard->commit_list ? BUS_OK : bus_fail_nomem(err);
+    shard->told_list = calloc(total, sizeof *shard->told_list);
+    bus_status status = shard->lane && shard->commit_list && shard->told_list ? BUS_OK : bus_fail_nomem(err);
     for (size_t i = 0; i < inputs && !status; i++) {
         shard->input[i].partitions = partitions[i];
         for (int32_t q = p; q < partitions[i] && !status; q += n)
@@ -58,8 +59,9 @@ static bus_status list_lanes(bus_shard *shard, const int32_t *partitions, bus_er
     if (status) { /* all or nothing: the next claim must not take half a list for the whole */
         free(shard->lane);
         free(shard->commit_list);
+        free(shard->told_list);
         shard->lane = NULL;
-        shard->commit_list = NULL;
+        shard->commit_list = shard->told_list = NULL;
         shard->lane_count = 0;
     }
     return status;
@@ -82,18 +84,7 @@ static bus_status learn_outputs(bus_shard *shard, bus_error *err)
     return BUS_OK;
 }
 
-/* ---- whose commits are these? Ours carry "<store id> <opens>", and " transacted" once bus_transact has written. */
-
-static bool ours(const char *metadata, char store_id[BUS_ID_TEXT], int64_t *opens)
-{
-    long long number;
-    if (strlen(metadata) < 38 || metadata[36] != ' ' || sscanf(metadata + 37, "%lld", &number) != 1)
-        return false;
-    memcpy(store_id, metadata, 36);
-    store_id[36] = 0;
-    *opens = number;
-    return true;
-}
+/* ---- whose commits are these? See commits.c. */
 
 /* A store that no shard ever claimed holds nothing: one that was just made, or was left by a start that was refused. */
 static bool unclaimed(const bus_shard *shard)
@@ -101,12 +92,30 @@ static bool unclaimed(const bus_shard *shard)
     return !shard->claimed && bus_store_meta(shard->store)->opens == 0;
 }
 
-static bus_status check_identity(bus_shard *shard, const bus_offset *lead, bus_error *err)
+static bool accepts_copy(const bus_shard *shard) { return shard->options.accept == BUS_ACCEPT_COPY && !shard->claimed; }
+
+/* `what`: how it shows. */
+static bus_status older_copy(bus_shard *shard, const char *what, bus_error *err)
+{
+    if (accepts_copy(shard)) {
+        bus_log(BUS_WARN, shard->where, "copy_accepted", "%s is an older copy: %s. --accept=copy: what it has not seen of its topics it handles "
+                "again, and emits again under new numbers; schedules fire again; what bus_transact wrote since is lost",
+                bus_store_path(shard->store), what);
+        return BUS_OK;
+    }
+    return bus_fail(err, BUS_REFUSED,
+                    "%s is an older copy: %s. Restore the newest copy; or `bus rebuild`, which needs the topics whole and a store that "
+                    "bus_transact never wrote to; or, to go on with this one and give up what it does not know, start once with "
+                    "--accept=copy", bus_store_path(shard->store), what);
+}
+
+static bus_status check_identity(bus_shard *shard, const bus_commit_text *last, bus_error *err)
 {
     const bus_meta *meta = bus_store_meta(shard->store);
-    char id[BUS_ID_TEXT];
-    int64_t opens;
-    if (!ours(lead->metadata, id, &opens))
+    const char *id = last->store_id;
+    int64_t opens = last->opens;
+    char what[160];
+    if (!*id)
         return BUS_OK;
     if (strcmp(id, meta->store_id) != 0) {
         if (unclaimed(shard) && shard->options.init)
@@ -117,10 +126,14 @@ static bus_status check_identity(bus_shard *shard, const bus_offset *lead, bus_e
                         bus_store_path(shard->store), shard->where, id, (long long)opens,
                         unclaimed(shard) ? "directory has none" : meta->store_id);
     }
-    if (opens > meta->opens)
-        return bus_fail(err, BUS_REFUSED,
-                        "%s is an older copy: it was opened %lld times, and the group's commits know of %lld. Restore the newest copy, or "
-                        "`bus rebuild`", bus_store_path(shard->store), (long long)meta->opens, (long long)opens);
+    if (opens > meta->opens) {
+        snprintf(what, sizeof what, "it was opened %lld times, and the group's commits know of %lld", (long long)meta->opens, (long long)opens);
+        return older_copy(shard, what, err);
+    }
+    if (opens == meta->opens && last->age > meta->age) {
+        snprintf(what, sizeof what, "its age is %lld, and the group's commits know of %lld", (long long)meta->age, (long long)last->age);
+        return older_copy(shard, what, err);
+    }
     return BUS_OK;
 }
 
@@ -150,20 +163,23 @@ static bus_status take_foreign(bus_shard *shard, bus_shard_lane *lane, const bus
 {
     const bus_meta *meta = bus_store_meta(shard->store);
     bus_position *position = lane->position;
-    char id[BUS_ID_TEXT];
-    int64_t opens;
+    bus_commit_text text;
+    bool counts;
     if (committed->offset < 0)
         return BUS_OK; /* vanished or never made: no reset (KIP-211) */
-    if (ours(committed->metadata, id, &opens)) {
-        if (strcmp(id, meta->store_id) != 0)
+    if (bus_commit_read(committed->metadata, &text)) {
+        char what[400];
+        if (strcmp(text.store_id, meta->store_id) != 0)
             return BUS_OK; /* the former store's, given up by --init */
         if (committed->offset <= position->next)
             return BUS_OK;
-        return bus_fail(err, BUS_REFUSED,
-                        "%s is an older copy: it stands at offset %lld of %s/%d, and the group has committed %lld. Restore the newest copy, "
-                        "or `bus rebuild`", bus_store_path(shard->store), (long long)position->next, committed->topic,
-                        committed->partition, (long long)committed->offset);
+        snprintf(what, sizeof what, "it stands at offset %lld of %s/%d, and the group has committed %lld", (long long)position->next,
+                 committed->topic, committed->partition, (long long)committed->offset);
+        return older_copy(shard, what, err);
     }
+    bus_status asked = bus_commit_counts(shard, committed, position->next, &counts, err);
+    if (asked || !counts)
+        return asked;
     if (committed->offset == position->next) { /* whoever sets it where it stands accepts what his topic is now */
         bool ok = bus_position_set(shard->store, position, position->next, -1, 0);
         return ok ? BUS_OK : bus_fail_nomem(err);
@@ -239,15 +255,36 @@ static bus_status settle_positions(bus_shard *shard, const bus_offset *committed
 
 static void fill_commits(bus_shard *shard)
 {
-    const bus_meta *meta = bus_store_meta(shard->store);
-    snprintf(shard->commit_metadata, sizeof shard->commit_metadata, "%s %lld%s", meta->store_id, (long long)meta->opens,
-             meta->transacted ? " transacted" : "");
-    for (size_t i = 0; i < shard->lane_count; i++) {
-        bus_offset *offset = &shard->commit_list[i];
-        *offset = (bus_offset){ .topic = shard->lane[i].input->declared->topic, .partition = shard->lane[i].partition,
-                                .offset = shard->lane[i].position->next };
-        memcpy(offset->metadata, shard->commit_metadata, sizeof shard->commit_metadata);
-    }
+    for (size_t i = 0; i < shard->lane_count; i++)
+        shard->commit_list[i] = (bus_offset){ .topic = shard->lane[i].input->declared->topic, .partition = shard->lane[i].partition,
+                                              .offset = shard->lane[i].position->next };
+}
+
+/* Sends a list, with what the store is now: it may be older by then than the offsets say, never younger. */
+static const bus_offset *signed_commits(bus_shard *shard, bus_offset *list)
+{
+    char text[BUS_COMMIT_TEXT];
+    bus_commit_write(shard, text);
+    for (size_t i = 0; i < shard->lane_count; i++)
+        memcpy(list[i].metadata, text, sizeof text);
+    if (list != shard->told_list)
+        memcpy(shard->told_list, list, shard->lane_count * sizeof *list);
+    shard->age_moved = false;
+    return list;
+}
+
+static bus_status identify(bus_shard *shard, const bus_offset *committed, bus_error *err)
+{
+    shard->last_commit = (bus_commit_text){ .age = -1 };
+    bus_commit_last(committed, shard->lane_count, &shard->last_commit);
+    return check_identity(shard, &shard->last_commit, err);
+}
+
+/* More than any that the group knows of, also for a copy that is accepted. */
+static int64_t opens_of(const bus_shard *shard)
+{
+    int64_t opens = bus_store_meta(shard->store)->opens;
+    return (accepts_copy(shard) && shard->last_commit.opens > opens ? shard->last_commit.opens : opens) + 1;
 }
 
 bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_error *err)
@@ -271,14 +308,13 @@ bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_erro
                                                 .offset = BUS_OFFSET_NONE };
     if ((status = transport->ops->committed(transport, committed, shard->lane_count, timeout, err)) ||
         (status = transport->ops->watermarks(transport, marks, shard->lane_count, timeout, err)) ||
-        (status = check_identity(shard, &committed[0], err)))
+        (bus_commit_look_around(shard), status = identify(shard, committed, err)))
         goto out;
-    const bus_meta *meta = bus_store_meta(shard->store);
     if (unclaimed(shard) && !shard->options.init && committed[0].offset < 0 &&
         (status = check_traces(shard, marks, err)))
         goto out;
     BUS_FAILPOINT("claim-before-raise");
-    if (!shard->raised && ((status = bus_store_raise(shard->store, NULL, meta->opens + 1, err)) || (status = bus_relay_start(shard, err))))
+    if (!shard->raised && ((status = bus_store_raise(shard->store, NULL, opens_of(shard), err)) || (status = bus_relay_start(shard, err))))
         goto out;
     if (!shard->raised) {
         bus_key_totals keys = bus_key_totals_of(shard->store);
@@ -289,12 +325,14 @@ bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_erro
         goto out;
     BUS_FAILPOINT("claim-before-commit");
     fill_commits(shard);
-    status = transport->ops->commit(transport, shard->commit_list, shard->lane_count, timeout, err);
+    status = transport->ops->commit(transport, signed_commits(shard, shard->commit_list), shard->lane_count, timeout, err);
     BUS_FAILPOINT("claim-after-commit");
     if (status == BUS_OK && !shard->looked)
         bus_relay_look(shard);
     shard->looked |= status == BUS_OK;
     shard->claimed |= status == BUS_OK;
+    if (status == BUS_OK)
+        shard->claimed_in = shard->company.membership;
 out:
     free(committed);
     free(marks);
@@ -330,8 +368,10 @@ void bus_offsets_step(bus_shard *shard)
             return;
         shard->commit_waiting = false;
         BUS_FAILPOINT("after-offset-commit");
-        if (answer < 0)
-            shard->positions_moved = true; /* tried again with the next; SQLite is the truth */
+        if (answer < 0) { /* tried again with the next; SQLite is the truth */
+            shard->positions_moved = shard->age_moved = true;
+            shard->age_at_us = shard->now_us + shard->options.limits.commit_interval_ms * 1000;
+        }
     }
     if (shard->positions_moved && !shard->commit_wanted) {
         shard->commit_wanted = true;
@@ -341,12 +381,15 @@ void bus_offsets_step(bus_shard *shard)
         fill_commits(shard);
     }
     bool due = shard->now_us >= shard->commit_at_us || atomic_load_explicit(&shard->draining, memory_order_relaxed);
-    if (!shard->commit_wanted || !due || bus_relay_lowest(shard) < shard->commit_upto)
+    bool offsets = shard->commit_wanted && due && bus_relay_lowest(shard) >= shard->commit_upto;
+    /* An answered transaction, a schedule: no position shows them, and an older copy of the store would be taken for the newest. Kafka
+     * hears of the store's age at once, without waiting for acknowledgements, beside the offsets that it knows. */
+    if (!offsets && (!shard->age_moved || shard->now_us < shard->age_at_us))
         return;
     BUS_FAILPOINT("before-offset-commit");
-    shard->commit_wanted = false;
+    shard->commit_wanted = shard->commit_wanted && !offsets;
     shard->commit_waiting = true;
-    shard->port->ops->commit(shard->port, shard->commit_list, shard->lane_count);
+    shard->port->ops->commit(shard->port, signed_commits(shard, offsets ? shard->commit_list : shard->told_list), shard->lane_count);
 }
 
 bool bus_offsets_due(const bus_shard *shard)
@@ -358,17 +401,19 @@ bool bus_offsets_due(const bus_shard *shard)
 
 int64_t bus_offsets_wait_us(const bus_shard *shard)
 {
-    if (!shard->attached || !shard->commit_wanted || shard->commit_waiting)
+    if (!shard->attached || shard->commit_waiting)
         return INT64_MAX;
-    int64_t wait = shard->commit_at_us - shard->now_us;
-    if (wait > 0)
-        return wait;
-    return bus_relay_lowest(shard) < shard->commit_upto ? INT64_MAX : 0; /* the acknowledgement will wake us */
+    int64_t age = shard->age_moved ? shard->age_at_us - shard->now_us : INT64_MAX;
+    int64_t offsets = shard->commit_wanted ? shard->commit_at_us - shard->now_us : INT64_MAX;
+    if (offsets <= 0 && bus_relay_lowest(shard) < shard->commit_upto)
+        offsets = INT64_MAX; /* the acknowledgement will wake us */
+    int64_t wait = age < offsets ? age : offsets;
+    return wait > 0 ? wait : 0;
 }
 
 bool bus_offsets_settled(const bus_shard *shard)
 {
-    return !shard->attached || (!shard->commit_waiting && !shard->commit_wanted && !shard->positions_moved);
+    return !shard->attached || (!shard->commit_waiting && !shard->commit_wanted && !shard->positions_moved && !shard->age_moved);
 }
 
 bool bus_commit_waiting(const char *metadata, bus_waiting *out)

@@ -214,8 +214,8 @@ static bus_taken receive_event(bus_shard *shard, bus_shard_lane *lane, const bus
     if (status) {
         if (status != BUS_MISSING)
             return nomem(shard);
-        bus_input_pause(shard, lane->input, err.text, true);
-        return BUS_TAKE_WAIT;
+        if (bus_schema_waits(shard, lane->input, &delivery, &err))
+            return BUS_TAKE_WAIT;
     }
     if (bus_delivery_keep(shard, &delivery, &err)) {
         bus_shard_redo(shard, &err);

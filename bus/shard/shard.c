@@ -56,7 +56,10 @@ static bus_status open_files(bus_shard *shard, bus_lock **want, bus_error *err)
     if (o->ids && (status = bus_answers(shard->store, recall, o->ids, err)))
         return status;
     shard->crash = bus_crash_open(o->directory, o->index, err);
-    return shard->crash ? BUS_OK : err && err->status ? err->status : BUS_IO;
+    if (!shard->crash)
+        return err && err->status ? err->status : BUS_IO;
+    bus_crash_beside(shard->crash, o->transport);
+    return BUS_OK;
 }
 
 static bus_status open_user(bus_shard *shard, bus_error *err)
@@ -118,7 +121,8 @@ bus_status bus_shard_open(const bus_shard_options *options, bus_lock **want, bus
         shard->one_by_one_left = ONE_BY_ONE;
         bus_log(BUS_WARN, shard->where, "died_in_handler", "the last process died inside a handler: the next %d deliveries commit one by one",
                 ONE_BY_ONE);
-    } else if (bus_crash_died_in_step(shard->crash)) {
+    }
+    if (bus_crash_died_in_step(shard->crash)) {
         shard->steps_alone = ONE_BY_ONE;
         bus_log(BUS_WARN, shard->where, "died_in_step", "the last process died while prepare steps ran: the next %d of this shard run one at a time",
                 ONE_BY_ONE);
@@ -160,6 +164,7 @@ void bus_shard_close(bus_shard *shard)
     pthread_mutex_destroy(&shard->trouble.lock);
     free(shard->commit_list);
     free(shard->size);
+    free(shard->told_list);
     free(shard->input);
     free(shard);
 }
@@ -262,6 +267,7 @@ static void publish(bus_shard *shard)
     bus_gauge_set(&m->held_keys, keys.held);
     bus_gauge_set(&m->letters_open, bus_letter_open_count(shard->store));
     bus_gauge_set(&m->assigned, shard->attached);
+    bus_gauge_set(&m->schema_waiting, bus_schema_waiting(shard));
     bus_gauge_set(&m->wal_bytes, bus_store_wal_bytes(shard->store));
     publish_lag(shard);
     bus_metrics_copy(&shard->published, &shard->metrics, sizeof shard->published);
@@ -371,7 +377,7 @@ bool bus_shard_drained(const bus_shard *shard)
     bool stuck = bus_refused_waiting(shard) > 0;
     return !shard->claimed || atomic_load_explicit(&((bus_shard *)(uintptr_t)shard)->failed, memory_order_relaxed) ||
            (!atomic_load(&((bus_shard *)(uintptr_t)shard)->calls_waiting) && bus_relay_lowest_of(shard, false) == INT64_MAX &&
-            shard->relay.acked_count == 0 && (stuck || bus_offsets_settled(shard)));
+            shard->relay.acked_count == 0 && !shard->grow_at_us && (stuck || bus_offsets_settled(shard)));
 }
 
 /* ---- what others ask */

@@ -27,6 +27,7 @@ typedef struct bus_limits {
     int64_t parked_per_key, parked_bytes;
     int64_t retry_grace_ms;     /* past due before a waiting head runs without its record */
     int64_t pause_first_ms, pause_most_ms;
+    int64_t schema_wait_ms;     /* that a topic waits for unknown schemas, in all: see schema_wait.c */
     int64_t wal_bytes;          /* checkpoint above */
     int64_t idle_recheck_ms;    /* a destination idle this long: one row alone (10 s) */
     int64_t linger_us;          /* rows of small transactions leave together where the last left not so long ago */
@@ -55,6 +56,14 @@ struct bus_job { void (*run)(bus_job *job); void (*done)(bus_job *job); bus_job 
 typedef struct bus_pool bus_pool;
 struct bus_pool { void (*submit)(bus_pool *pool, bus_job *job); };
 
+/* What a start accepts, once, because an operator has said so. */
+typedef enum bus_accept {
+    BUS_ACCEPT_NOTHING,
+    BUS_ACCEPT_COPY,            /* an older copy of the store, and the loss of what it has not seen */
+    BUS_ACCEPT_GROUP_OFFSETS,   /* offsets in the group that nobody of this service has committed */
+    BUS_ACCEPT_STORE_OFFSETS    /* the store's positions, whatever the group holds */
+} bus_accept;
+
 typedef struct bus_shard_options {
     const bus_service *service;
     const bus_router *router;
@@ -70,6 +79,7 @@ typedef struct bus_shard_options {
     const char *vfs, *synchronous; /* see store.h */
     bus_fates *fates;           /* of a rebuild; NULL otherwise */
     bool init;                  /* --init: a new store may be made although the group's commits name another */
+    bus_accept accept;          /* --accept: at its first claim */
     /* A type that is written and not declared: others must learn its schema. Does not block. False: ask again. NULL: nobody need know. */
     bool (*announce)(void *opaque, const bus_type *type);
     void *announce_opaque;

@@ -88,6 +88,14 @@ typedef struct bus_look {
 } bus_look;
 typedef bool (*bus_look_each)(const bus_record *record, void *opaque); /* false: stop */
 
+/* Who else is in the group. A member of ours is one whose client.id is its group.instance.id. */
+typedef struct bus_company {
+    int strangers;            /* members that are not of this service, now */
+    bool had_strangers;       /* or at any assignment of this membership */
+    uint64_t membership;      /* a number of its own for each time that the group may have been without this process */
+    char who[160];            /* the first stranger's client.id and host */
+} bus_company;
+
 struct bus_transport_ops {
     /* Joins the group; events then come from `poll`. */
     bus_status (*join)(bus_transport *t, const bus_membership *membership, bus_error *err);
@@ -111,6 +119,8 @@ struct bus_transport_ops {
     bus_status (*committed)(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err);
     /* Commits and waits for the answer at most timeout_ms. */
     bus_status (*commit)(bus_transport *t, const bus_offset *list, size_t count, int timeout_ms, bus_error *err);
+    /* Who is in the group with us, as of the last assignment. What cannot be asked counts as nobody. May be NULL. */
+    void (*company)(bus_transport *t, int timeout_ms, bus_company *out);
     /* Gives `each` the committed records of partitions that are not older than asked for (some that are older, too), at most the last
      * `most` offsets of each, to the ends as they are now. The topic of a record is not the list's pointer. What cannot be read is told
      * by its entry's status and harms no other; an error says that nothing could be read. Blocks at most timeout_ms. NULL: it cannot look. */

@@ -48,6 +48,7 @@ static bus_status take_row(bus_store *store, sqlite3_stmt *row, bus_error *err)
     store->epoch = sqlite3_column_int64(row, 5);
     store->outbox_ids.next = store->outbox_ids.bound = sqlite3_column_int64(row, 8);
     store->serial.next = store->serial.bound = sqlite3_column_int64(row, 9);
+    meta->age = sqlite3_column_int64(row, 10);
     free(store->source);
     store->source = source_text(store, meta->incarnation);
     return store->source ? BUS_OK : bus_fail_nomem(err);
@@ -197,6 +198,22 @@ bus_status bus_store_forget_former(bus_store *store, bus_error *err)
     if (status == BUS_OK)
         return bus_store_commit(store, err);
     bus_store_rollback(store);
+    return status;
+}
+
+bus_status bus_store_grow(bus_store *store, bus_error *err)
+{
+    bus_error local;
+    err = err ? err : &local;
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_META_AGE, err);
+    if (!stmt)
+        return err->status;
+    if (!bus_note(store, &store->meta.age, sizeof store->meta.age))
+        return bus_fail_nomem(err);
+    sqlite3_bind_int64(stmt, 1, store->meta.age + 1);
+    bus_status status = bus_run_statement(store, stmt, "noting the store's age", err);
+    if (status == BUS_OK)
+        store->meta.age++;
     return status;
 }
 

@@ -45,7 +45,7 @@
 static const char tables[] =
     "CREATE TABLE bus_meta(id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, service TEXT NOT NULL,"
     " shard INTEGER NOT NULL, shards INTEGER NOT NULL, store_id TEXT NOT NULL, opens INTEGER NOT NULL, epoch INTEGER NOT NULL,"
-    " transacted INTEGER NOT NULL, next_outbox INTEGER NOT NULL, next_serial INTEGER NOT NULL);"
+    " transacted INTEGER NOT NULL, next_outbox INTEGER NOT NULL, next_serial INTEGER NOT NULL, age INTEGER NOT NULL DEFAULT 0);"
     "CREATE TABLE bus_incarnation(epoch INTEGER PRIMARY KEY, name TEXT NOT NULL);"
     "CREATE TABLE bus_migration(n INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, at INTEGER NOT NULL);"
     "CREATE TABLE bus_destination(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,"
@@ -86,6 +86,7 @@ static const char *const upgrades[BUS_STORE_VERSION] = {
           "ALTER TABLE bus_letter ADD COLUMN partition INTEGER NOT NULL DEFAULT -1;"
           "ALTER TABLE bus_letter ADD COLUMN replay TEXT NOT NULL DEFAULT '';" LETTER_REPLAY,
     [6] = BODY_TABLE DISCARDED_TABLE,
+    [7] = "ALTER TABLE bus_meta ADD COLUMN age INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* One integer, or `absent` if the query has no row. */
@@ -109,7 +110,7 @@ static bus_status insert_meta(bus_store *store, bus_error *err)
     char id[BUS_ID_TEXT], incarnation[17];
     bus_id_random(id);
     bus_token_random(incarnation);
-    char *sql = sqlite3_mprintf("INSERT INTO bus_meta VALUES (1, %d, %Q, %d, %d, %Q, 0, 1, 0, 1, 1);"
+    char *sql = sqlite3_mprintf("INSERT INTO bus_meta VALUES (1, %d, %Q, %d, %d, %Q, 0, 1, 0, 1, 1, 0);"
                                 "INSERT INTO bus_incarnation VALUES (1, %Q)",
                                 BUS_STORE_VERSION, store->service, store->shard, store->shards, id, incarnation);
     if (!sql)

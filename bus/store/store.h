@@ -15,7 +15,7 @@
 #include <sqlite3.h>
 
 #define BUS_RUN_TEXT 64      /* the id of a run of `bus replay`, at most */
-#define BUS_STORE_VERSION 7 /* of the library's own tables */
+#define BUS_STORE_VERSION 8 /* of the library's own tables */
 
 typedef struct bus_store bus_store;
 
@@ -80,6 +80,7 @@ typedef struct bus_meta {
     char incarnation[17];      /* of this open: 16 hex digits */
     bool fresh;                /* the file was made by this bus_store_open */
     bool transacted;           /* bus_transact ever wrote: no rebuild from topics */
+    int64_t age;               /* grows with what it commits, see bus_store_grow */
 } bus_meta;
 const bus_meta *bus_store_meta(const bus_store *store);
 /* Sets opens to `opens` (0: one more than now) and store_id (NULL: keep), and draws a fresh incarnation, so that every destination's
@@ -87,6 +88,8 @@ const bus_meta *bus_store_meta(const bus_store *store);
 bus_status bus_store_raise(bus_store *store, const char *store_id, int64_t opens, bus_error *err);
 /* Forgets how far former incarnations had numbered (see `bus audit`): those of a rebuild sent nothing. In its own transaction. */
 bus_status bus_store_forget_former(bus_store *store, bus_error *err);
+/* Inside a transaction: its age is one more, at the price of a page. Who has told Kafka of an age knows an older copy by it. */
+bus_status bus_store_grow(bus_store *store, bus_error *err);
 bus_status bus_store_set_transacted(bus_store *store, bus_error *err); /* inside a transaction; cheap when already set */
 
 /* ---- destination(topic, partition, next_seq): who gets the next sequence number */

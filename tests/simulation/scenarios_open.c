@@ -128,16 +128,6 @@ static void an_offset_set_forward_by_kafkas_tool_skips(void **state)
     assert_string_equal(scene_effects(s), "a c");
 }
 
-static void an_offset_set_while_it_runs_is_taken_over_at_the_next_assignment(void **state)
-{
-    scene *s = *state;
-    send_three(s);
-    scene_pass(s, 5000);
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 0);
-    scene_rebalance(s);
-    assert_string_equal(scene_effects(s), "a b c a b c");
-}
-
 static void recreate(scene *s)
 {
     bus_memory_topic_delete(s->cluster, "in");
@@ -214,7 +204,6 @@ int main(void)
         TEST(an_offset_set_back_by_kafkas_tool_delivers_again),
         TEST(an_offset_set_back_delivers_foreign_events_again_too),
         TEST(an_offset_set_forward_by_kafkas_tool_skips),
-        TEST(an_offset_set_while_it_runs_is_taken_over_at_the_next_assignment),
         TEST(a_recreated_topic_halts_by_its_anchor),
         TEST(an_offset_set_where_it_stands_accepts_the_recreated_topic),
         TEST(a_position_past_the_end_halts),

@@ -173,6 +173,41 @@ static void an_unknown_schema_waits_until_it_is_announced(void **state)
     assert_string_equal(scene_letters(s), "undecodable:open:1");
 }
 
+static void send_unknown(scene *s, unsigned char which, const char *key)
+{
+    const unsigned char bytes[10] = { 0xC3, 0x01, which, 1, 2, 3, 4, 5, 6, 7 };
+    scene_send_raw(s, "typed", key, "inventory.ReleaseStock", bytes, sizeof bytes);
+}
+
+static void an_unknown_schema_does_not_stop_its_topic_without_end(void **state)
+{
+    scene *s = *state;
+    scene_stop(s);
+    s->options.limits.schema_wait_ms = 60000;
+    scene_start(s);
+    send_unknown(s, 1, "k");
+    scene_send(s, "typed", "k", "after");
+    scene_pass(s, 40000);
+    assert_string_equal(scene_letters(s), "");
+    assert_int_equal(bus_gauge_read(&scene_metrics(s)->schema_waiting), 1); /* /readyz says so */
+    scene_pass(s, 60000);
+    assert_string_equal(scene_letters(s), "undecodable:open:1");
+    assert_string_equal(scene_effects(s), "after");
+    assert_int_equal(bus_gauge_read(&scene_metrics(s)->schema_waiting), 0);
+    /* Whoever sends one after the other does not stop it each time for as long. */
+    for (unsigned char i = 2; i < 12; i++)
+        send_unknown(s, i, "k");
+    scene_send(s, "typed", "k", "last");
+    scene_pass(s, 60000);
+    assert_string_equal(scene_effects(s), "after last");
+    assert_int_equal(COUNTER(s, schemas_missed), 11);
+    /* After a long while it waits again. */
+    scene_pass(s, 3600000);
+    send_unknown(s, 20, "k");
+    scene_pass(s, 30000);
+    assert_int_equal(COUNTER(s, schemas_missed), 11);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
 
 int main(void)
@@ -187,6 +222,7 @@ int main(void)
         TEST(unrouted_tombstone_undecodable_and_unknown),
         TEST(an_undecodable_event_is_a_dead_letter_with_its_bytes),
         TEST(an_unknown_schema_waits_until_it_is_announced),
+        TEST(an_unknown_schema_does_not_stop_its_topic_without_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

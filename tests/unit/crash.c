@@ -151,20 +151,20 @@ static void of_several_steps_none_is_blamed(void **state)
     bus_crash_close(note);
 }
 
-static void a_death_in_a_handler_is_the_handlers_whatever_is_prepared(void **state)
+static void a_death_beside_a_step_proves_nothing(void **state)
 {
     (void)state;
-    for (int i = 0; i < 3; i++) {
-        bus_crash_note *note = opened();
-        bus_delivery handled = at(7), prepared = at(8);
-        bus_crash_enter_step(note, &prepared);
-        bus_crash_enter(note, &handled);
-        bus_crash_close(note);
-    }
     bus_crash_note *note = opened();
-    assert_true(bus_crash_died(note));
-    assert_false(bus_crash_died_in_step(note));
+    bus_delivery handled = at(7), prepared = at(8);
+    bus_crash_enter_step(note, &prepared);
+    bus_crash_enter(note, &handled);
     bus_crash_close(note);
+    note = opened();
+    assert_true(bus_crash_died(note));
+    assert_true(bus_crash_died_in_step(note)); /* so that steps run one at a time, too: one of both it was */
+    bus_crash_close(note);
+    die_handling(7);
+    die_handling(7);
     assert_true(suspect(7));
     assert_false(suspect(8));
 }
@@ -191,6 +191,91 @@ static void a_page_of_another_make_is_begun_anew(void **state)
     bus_crash_close(note);
 }
 
+/* ---- two shards of a process */
+
+static bus_crash_note *opened_of(int shard, const void *process)
+{
+    bus_error err = { 0 };
+    bus_crash_note *note = bus_crash_open(directory, shard, &err);
+    if (!note)
+        fail_msg("%s", err.text);
+    bus_crash_beside(note, process);
+    return note;
+}
+
+static void a_death_beside_anothers_handler_proves_nothing(void **state)
+{
+    (void)state;
+    char other[96];
+    const bus_delivery slow = at(7), poison = at(8);
+    for (int life = 0; life < 3; life++) {
+        int process;
+        bus_crash_note *zero = opened_of(0, &process), *one = opened_of(1, &process);
+        if (life == 0)
+            bus_crash_enter(zero, &slow);
+        bus_crash_enter(one, &poison); /* from the second life on alone: shard 0 would wait */
+        bus_crash_close(zero);
+        bus_crash_close(one);
+    }
+    bus_crash_note *zero = opened_of(0, state), *one = opened_of(1, state);
+    assert_true(bus_crash_suspect(one, &poison));
+    assert_false(bus_crash_suspect(zero, &slow));
+    bus_crash_enter(zero, &slow);
+    bus_crash_leave(zero);
+    bus_crash_close(zero);
+    bus_crash_close(one);
+    snprintf(other, sizeof other, "%s/1.running", directory);
+    unlink(other);
+}
+
+typedef struct alone_run { bus_crash_note *note; bus_delivery delivery; _Atomic bool runs; } alone_run;
+
+static void *run_alone(void *arg)
+{
+    alone_run *run = arg;
+    bus_crash_enter(run->note, &run->delivery);
+    atomic_store(&run->runs, true);
+    return NULL;
+}
+
+static void a_suspect_waits_until_nothing_else_runs(void **state)
+{
+    char other[96];
+    const bus_delivery busy = at(7);
+    pthread_t thread;
+    bus_crash_note *one = opened_of(1, state);
+    alone_run run = { .delivery = at(8) };
+    bus_crash_enter(one, &run.delivery);
+    bus_crash_close(one);
+
+    bus_crash_note *zero = opened_of(0, state);
+    run.note = opened_of(1, state);
+    bus_crash_enter(zero, &busy);
+    size_t step = bus_crash_enter_step(zero, &busy);
+    assert_int_equal(pthread_create(&thread, NULL, run_alone, &run), 0);
+    usleep(5000);
+    assert_false(run.runs);
+    bus_crash_leave(zero);
+    usleep(5000);
+    assert_false(run.runs); /* the step */
+    bus_crash_leave_step(zero, step);
+    pthread_join(thread, NULL);
+    assert_true(run.runs);
+    /* And what would begin meanwhile waits for it. */
+    alone_run next = { .note = zero, .delivery = at(9) };
+    assert_int_equal(pthread_create(&thread, NULL, run_alone, &next), 0);
+    usleep(5000);
+    assert_false(next.runs);
+    bus_crash_leave(run.note);
+    pthread_join(thread, NULL);
+    assert_true(next.runs);
+    bus_crash_leave(zero);
+    bus_crash_close(zero);
+    bus_crash_close(run.note);
+    snprintf(other, sizeof other, "%s/1.running", directory);
+    unlink(other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -200,9 +285,11 @@ int main(void)
         TEST(a_redriven_event_has_three_deaths_more),
         TEST(a_step_that_ran_alone_is_blamed_like_a_handler),
         TEST(of_several_steps_none_is_blamed),
-        TEST(a_death_in_a_handler_is_the_handlers_whatever_is_prepared),
+        TEST(a_death_beside_a_step_proves_nothing),
         TEST(more_steps_than_places_run_unnoted),
         TEST(a_page_of_another_make_is_begun_anew),
+        TEST(a_death_beside_anothers_handler_proves_nothing),
+        TEST(a_suspect_waits_until_nothing_else_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ * Commits: what the metadata of a committed offset says, and whether an offset that is not ours counts.
+ *
+ * Ours say "<store id> <opens> <age> <flags>", and " transacted" once bus_transact has written, which is for a rebuild; older versions wrote
+ * the first two alone. Flags: "f": foreign members were in the group when this was written; "-": none. Who reads skips what he does not know.
+ *
+ * An offset without our metadata was committed by Kafka's own tool, which the broker lets do so only while the group is empty, or by a
+ * stranger who is a member of the group. The tool is obeyed. A stranger is not: he would have events skipped that nobody handled. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <stdio.h>
+#include <string.h>
+
+bool bus_commit_read(const char *metadata, bus_commit_text *out)
+{
+    long long opens, age;
+    char flags[sizeof out->flags];
+    if (strlen(metadata) < 38 || metadata[36] != ' ')
+        return false;
+    int n = sscanf(metadata + 37, "%lld %lld %7s", &opens, &age, flags);
+    if (n < 1)
+        return false;
+    memcpy(out->store_id, metadata, 36);
+    out->store_id[36] = 0;
+    out->opens = opens;
+    out->age = n > 1 ? age : -1;
+    snprintf(out->flags, sizeof out->flags, "%s", n > 2 ? flags : "");
+    return true;
+}
+
+void bus_commit_write(const bus_shard *shard, char out[BUS_COMMIT_TEXT])
+{
+    const bus_meta *meta = bus_store_meta(shard->store);
+    snprintf(out, BUS_COMMIT_TEXT, "%s %lld %lld %s%s", meta->store_id, (long long)meta->opens, (long long)meta->age,
+             shard->company.strangers > 0 ? "f" : "-", meta->transacted ? " transacted" : "");
+}
+
+bool bus_commit_last(const bus_offset *committed, size_t count, bus_commit_text *out)
+{
+    for (size_t i = 0; i < count; i++) /* the lead topic's is first, and all are written together */
+        if (bus_commit_read(committed[i].metadata, out))
+            return true;
+    return false;
+}
+
+void bus_commit_look_around(bus_shard *shard)
+{
+    bus_transport *transport = shard->options.transport;
+    int before = shard->company.strangers;
+    shard->company = (bus_company){ 0 };
+    if (transport->ops->company)
+        transport->ops->company(transport, (int)shard->options.limits.broker_timeout_ms, &shard->company);
+    bus_gauge_set(&shard->metrics.strangers, shard->company.strangers);
+    if (shard->company.strangers && !before)
+        bus_log(BUS_WARN, shard->where, "strangers", "%d member(s) of the group %s are no process of this service, the first is %s: what they "
+                "commit does not count. Have them use a group of their own, or none (kcat -C)", shard->company.strangers, shard->name,
+                shard->company.who);
+}
+
+/* Nobody can tell whose it is: a person decides. */
+static bus_status ask(bus_shard *shard, const bus_offset *committed, int64_t next, bus_error *err)
+{
+    return bus_fail(err, BUS_REFUSED,
+                    "%s/%d: the group holds offset %lld, which %s did not commit; its store stands at %lld. Members that are no process of this "
+                    "service were in the group while it last ran, so it may be theirs. If you have set it, start once with "
+                    "--accept=group-offsets; if not, start once with --accept=store-offsets, and nothing is skipped or repeated",
+                    committed->topic, committed->partition, (long long)committed->offset, shard->name, (long long)next);
+}
+
+bus_status bus_commit_counts(bus_shard *shard, const bus_offset *committed, int64_t next, bool *counts, bus_error *err)
+{
+    bus_accept accept = shard->claimed ? BUS_ACCEPT_NOTHING : shard->options.accept; /* said of the start alone */
+    bool held = shard->claimed && shard->claimed_in == shard->company.membership;    /* the group was never empty since */
+    *counts = accept == BUS_ACCEPT_GROUP_OFFSETS || next < 0;
+    if (*counts)
+        return BUS_OK;
+    if (accept != BUS_ACCEPT_STORE_OFFSETS && !held && !shard->company.had_strangers) {
+        if (strchr(shard->last_commit.flags, 'f') && committed->offset != next)
+            return ask(shard, committed, next, err);
+        *counts = !strchr(shard->last_commit.flags, 'f');
+        return BUS_OK;
+    }
+    if (committed->offset == next)
+        return BUS_OK;
+    bus_count(&shard->metrics.offsets_ignored, 1);
+    bus_log(BUS_WARN, shard->where, "offset_ignored", "%s/%d: someone committed offset %lld, %s: it does not count, going on at %lld. To set "
+            "offsets stop every process of the service, then use Kafka's own tool", committed->topic, committed->partition,
+            (long long)committed->offset, accept == BUS_ACCEPT_STORE_OFFSETS ? "and --accept=store-offsets was given" :
+            "while members of this service were in the group", (long long)next);
+    return BUS_OK;
+}
