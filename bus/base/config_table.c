@@ -103,6 +103,9 @@ static const bus_property table[] = {
         "A shard that has written to so many partitions answers on no further ones: whoever asks names them. Such answers are counted."),
     TIME("idle.recheck.ms", "10s", 0, 7 * DAY,
          "A destination that was idle for longer starts with one row alone, as after the start of a producer."),
+    TIME("log.check.ms", "10s", 0, 7 * DAY,
+         "An input that was not compared with what was read of it for longer is looked at before more of it is delivered, so that a topic "
+         "made again is noticed; 0: before each batch, which costs a round trip."),
     INT("parked.max.per.key", "10000", 1, 100000000,
         "The most events that wait behind a failed one of their key; further ones become dead letters that name it."),
     SIZE("parked.max.bytes", "256m", 64 * K, 1024 * G,

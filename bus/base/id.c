@@ -65,10 +65,12 @@ void bus_id_of(const bus_part *parts, size_t n, char out[BUS_ID_TEXT])
     bus_uuid_print(name.id, out);
 }
 
-void bus_id_of_place(const char *topic, int32_t partition, int64_t offset, char out[BUS_ID_TEXT])
+void bus_id_of_place(const char *topic, int32_t partition, int64_t offset, int64_t life, char out[BUS_ID_TEXT])
 {
-    char place[40];
+    char place[64];
     int n = snprintf(place, sizeof place, "%" PRId32 "/%" PRId64, partition, offset);
+    if (life)
+        n += snprintf(place + n, sizeof place - (size_t)n, "#%" PRId64, life);
     bus_part parts[] = { { topic, strlen(topic) }, { place, (size_t)n } };
     bus_id_of(parts, 2, out);
 }

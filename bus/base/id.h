@@ -16,8 +16,9 @@ void bus_id_random(char out[BUS_ID_TEXT]);
 typedef struct bus_part { const void *bytes; size_t len; } bus_part;
 void bus_id_of(const bus_part *parts, size_t n, char out[BUS_ID_TEXT]);
 
-/* The id of an event whose record brings none: it is named by where it stood first. */
-void bus_id_of_place(const char *topic, int32_t partition, int64_t offset, char out[BUS_ID_TEXT]);
+/* The id of an event whose record brings none: it is named by where it stood first, and, if the topic was made again since and that was
+ * accepted, in which of its lives (0: the first). */
+void bus_id_of_place(const char *topic, int32_t partition, int64_t offset, int64_t life, char out[BUS_ID_TEXT]);
 
 /* 16 hex digits from the system's random source, and 0: an incarnation. */
 void bus_token_random(char out[17]);

@@ -46,6 +46,16 @@ static const setting member[] = {
     { "partition.assignment.strategy", "range" },
     /* Handlers are watched by the shard's own watchdog; the control thread polls whatever they do. */
     { "max.poll.interval.ms", "86400000" },
+    /* After a refused fetch metadata is asked for before the next fetch (fetch.error.backoff.ms): see recheck.c. */
+    { "topic.metadata.refresh.fast.interval.ms", "50" },
+    { NULL, NULL }
+};
+
+/* Reads single records. */
+static const setting looker[] = {
+    { "fetch.message.max.bytes", "1" },
+    { "queued.min.messages", "1" },
+    { "fetch.wait.max.ms", "100" },
     { NULL, NULL }
 };
 
@@ -123,7 +133,7 @@ void bus_kafka_warn(const char *where, const char *name, rd_kafka_event_t *error
 
 static bus_status set_role(rd_kafka_conf_t *conf, const bus_config *config, bus_kafka_role role, bus_error *err)
 {
-    bool consumes = role == BUS_KAFKA_MEMBER || role == BUS_KAFKA_READER;
+    bool consumes = role == BUS_KAFKA_MEMBER || role == BUS_KAFKA_READER || role == BUS_KAFKA_RECHECKER;
     bool produces = role == BUS_KAFKA_OUTBOX || role == BUS_KAFKA_PUBLISHER;
     bus_status status = set_all(conf, common, err);
 
@@ -133,6 +143,8 @@ static bus_status set_role(rd_kafka_conf_t *conf, const bus_config *config, bus_
         status = set_all(conf, member, err);
     if (status == BUS_OK && consumes)
         status = set_int(conf, "queued.max.messages.kbytes", bus_config_int(config, "fetch.queue.bytes") / 1024, err);
+    if (status == BUS_OK && role == BUS_KAFKA_RECHECKER)
+        status = set_all(conf, looker, err);
     if (status == BUS_OK && produces)
         status = set_all(conf, producer, err);
     if (status == BUS_OK && produces) /* room for the batch's own framing */
@@ -181,7 +193,7 @@ out:
 
 bus_status bus_kafka_new(rd_kafka_conf_t *conf, bus_kafka_role role, rd_kafka_t **out, bus_error *err)
 {
-    bool consumes = role == BUS_KAFKA_MEMBER || role == BUS_KAFKA_READER;
+    bool consumes = role == BUS_KAFKA_MEMBER || role == BUS_KAFKA_READER || role == BUS_KAFKA_RECHECKER;
     char text[300] = "";
     rd_kafka_t *rk = rd_kafka_new(consumes ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, text, sizeof text);
 
@@ -216,6 +228,7 @@ bus_status bus_kafka_status(rd_kafka_resp_err_t code)
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR__NO_OFFSET:
+    case -139: /* RD_KAFKA_RESP_ERR__LOG_TRUNCATION, which librdkafka knows since 2.1 */
     case RD_KAFKA_RESP_ERR__BAD_MSG:
     case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
         return BUS_CORRUPT;

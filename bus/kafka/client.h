@@ -11,6 +11,7 @@
 typedef enum bus_kafka_role {
     BUS_KAFKA_MEMBER,    /* consumer in a group: group.id is set later, see bus_kafka_set */
     BUS_KAFKA_READER,    /* consumer by plain assignment */
+    BUS_KAFKA_RECHECKER,    /* the same, of single records */
     BUS_KAFKA_OUTBOX,    /* producer of outbox rows: gapless, without a time-out */
     BUS_KAFKA_PUBLISHER, /* idempotent producer with a time-out */
     BUS_KAFKA_TOOL       /* metadata and administration only */

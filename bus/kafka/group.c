@@ -46,6 +46,7 @@ bus_status kafka_join(bus_transport *base, const bus_membership *membership, bus
     if (t->rk)
         return bus_fail(err, BUS_INVALID, "%s: joined already", t->where);
     conf = rd_kafka_conf_dup(t->member_conf);
+    kafka_watch_signs(conf);
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OFFSET_COMMIT);
     status = bus_kafka_set(conf, "group.id", membership->group, err);
     if (status == BUS_OK && membership->instance)

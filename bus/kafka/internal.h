@@ -48,6 +48,16 @@ typedef struct kafka_producer {
     size_t refused_count, refused_cap;
 } kafka_producer;
 
+/* Who looks at logs, for all ports of a transport. Its thread frees it. */
+typedef struct kafka_rechecker {
+    pthread_t thread;
+    pthread_mutex_t lock;        /* `closing`, `ports`, and what they ask */
+    pthread_cond_t asked;
+    rd_kafka_t *rk;
+    kafka_port *ports;
+    bool closing;
+} kafka_rechecker;
+
 struct kafka_port {
     bus_port port;
     kafka_transport *transport;
@@ -64,12 +74,18 @@ struct kafka_port {
     int64_t commit_deadline;     /* 0: none under way */
     int commit_answer;
     bus_error commit_error;
+    kafka_rechecker *rechecker;        /* NULL: has not asked yet */
+    kafka_port *next_rechecking;
+    bus_recheck *recheck;              /* what is asked, then the answer */
+    size_t recheck_count;
+    uint64_t recheck_number;        /* a newer one supersedes those before */
+    bool recheck_asked, recheck_done;
 };
 
 struct kafka_transport {
     bus_transport transport;
     char where[128];
-    rd_kafka_conf_t *member_conf, *outbox_conf, *reader_conf; /* templates */
+    rd_kafka_conf_t *member_conf, *outbox_conf, *reader_conf, *recheck_conf; /* templates */
     _Atomic int64_t least_bytes;                 /* of the outputs' max.message.bytes, as told last; 0: not told */
     rd_kafka_t *tool;            /* for metadata and watermarks */
     rd_kafka_t *rk;              /* the member; NULL before join */
@@ -77,6 +93,7 @@ struct kafka_transport {
     pthread_mutex_t lock;
     rd_kafka_queue_t *pulse;     /* what `poll` waits on before joining */
     char group[256];
+    kafka_rechecker *rechecker;        /* made by the first look, under the lock */
     bool left;                   /* `leave` was called */
     bus_lane *lanes;
     bool assigning;              /* an ASSIGNED event waits for its answer */
@@ -129,7 +146,16 @@ bus_status kafka_lane_open(kafka_transport *t, kafka_port *port, const char *top
 void kafka_lane_close(bus_lane *lane);
 size_t kafka_fetch(bus_port *p, bus_lane *lane, bus_record *out, size_t max, bus_error *err);
 void kafka_release(bus_port *p, bus_record *records, size_t count);
+void kafka_rewind(bus_port *p, bus_lane *lane, int64_t offset);
 int64_t kafka_end(bus_port *p, bus_lane *lane, int64_t *eof_offset);
+
+/* recheck.c */
+void kafka_watch_signs(rd_kafka_conf_t *conf);
+uint64_t kafka_doubts(bus_port *port);
+bus_status kafka_recheck(bus_port *p, const bus_recheck *list, size_t count, bus_error *err);
+size_t kafka_rechecked(bus_port *p, bus_recheck *out, size_t max);
+void kafka_recheck_forget(kafka_port *port);
+void kafka_recheck_end(kafka_transport *t);
 
 /* producer.c */
 bus_status kafka_produce(bus_port *p, bus_channel channel, const bus_row *row, bus_error *err);

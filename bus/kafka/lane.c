@@ -251,6 +251,21 @@ void kafka_release(bus_port *p, bus_record *records, size_t count)
     }
 }
 
+/* Puts a barrier before what comes: what is in the queue already is not given any more. Waits for nothing. */
+void kafka_rewind(bus_port *p, bus_lane *lane, int64_t offset)
+{
+    kafka_port *port = kafka_port_of(p);
+    rd_kafka_topic_t *topic = port->transport->rk ? rd_kafka_topic_new(port->transport->rk, lane->topic, NULL) : NULL;
+    rd_kafka_resp_err_t code = topic ? rd_kafka_seek(topic, lane->partition, offset, 0) : RD_KAFKA_RESP_ERR__STATE;
+
+    lane->eof = BUS_OFFSET_NONE;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) /* the lane is of no use now: a new membership makes another */
+        bus_fail(&lane->failure, BUS_NOMEM, "%s/%d cannot be read from offset %lld on: %s", lane->topic, (int)lane->partition,
+                 (long long)offset, rd_kafka_err2str(code));
+    if (topic)
+        rd_kafka_topic_destroy(topic);
+}
+
 int64_t kafka_end(bus_port *p, bus_lane *lane, int64_t *eof_offset)
 {
     kafka_port *port = kafka_port_of(p);

@@ -14,7 +14,7 @@ static void port_close(bus_port *p);
 static const struct bus_port_ops port_ops = {
     .fetch = kafka_fetch, .release = kafka_release, .end = kafka_end,
     .produce = kafka_produce, .reports = kafka_reports, .hear = kafka_hear, .push = kafka_push, .fatal = kafka_fatal, .reset = kafka_reset,
-    .commit = kafka_port_commit, .committed = kafka_port_committed,
+    .commit = kafka_port_commit, .committed = kafka_port_committed, .recheck = kafka_recheck, .rechecked = kafka_rechecked, .rewind = kafka_rewind, .doubts = kafka_doubts,
 };
 
 static bus_status port_open(bus_transport *t, const char *name, void (*wake)(void *opaque), void *opaque, bus_port **out,
@@ -40,6 +40,7 @@ static void port_close(bus_port *p)
 
     if (!p)
         return;
+    kafka_recheck_forget(port);
     for (int i = 0; i < BUS_CHANNELS; i++)
         kafka_producer_end(&port->producer[i]);
     if (port->commit_queue) {
@@ -59,6 +60,7 @@ static void transport_free(bus_transport *base)
 
     if (!base)
         return;
+    kafka_recheck_end(t);
     kafka_group_free(t);
     if (t->pulse)
         rd_kafka_queue_destroy(t->pulse);
@@ -70,6 +72,8 @@ static void transport_free(bus_transport *base)
         rd_kafka_conf_destroy(t->outbox_conf);
     if (t->reader_conf)
         rd_kafka_conf_destroy(t->reader_conf);
+    if (t->recheck_conf)
+        rd_kafka_conf_destroy(t->recheck_conf);
     for (size_t i = 0; i < t->name_count; i++)
         free(t->names[i]);
     free(t->names);
@@ -102,6 +106,8 @@ bus_status bus_kafka_transport_open(const bus_config *config, const char *where,
         status = bus_kafka_conf(config, BUS_KAFKA_OUTBOX, where, &t->outbox_conf, err);
     if (status == BUS_OK)
         status = bus_kafka_conf(config, BUS_KAFKA_READER, where, &t->reader_conf, err);
+    if (status == BUS_OK)
+        status = bus_kafka_conf(config, BUS_KAFKA_RECHECKER, where, &t->recheck_conf, err);
     if (status == BUS_OK)
         status = bus_kafka_conf(config, BUS_KAFKA_TOOL, where, &tool, err);
     if (status == BUS_OK)

@@ -328,7 +328,7 @@ bus_status bus_audit_record(bus_audit *audit, const bus_record *record, bus_erro
     const char *sharp = hop->source.at ? memchr(hop->source.at, '#', hop->source.len) : NULL;
     bus_slice shard = { hop->source.at, sharp ? (size_t)(sharp - hop->source.at) : hop->source.len }, id = envelope.id;
     if (!id.len) {
-        bus_id_of_place(record->topic, record->partition, record->offset, place);
+        bus_id_of_place(record->topic, record->partition, record->offset, 0, place);
         id = (bus_slice){ place, BUS_ID_TEXT - 1 };
     }
     uint64_t content = bus_hash(envelope.id.at, envelope.id.len, bus_hash(record->key, record->key ? record->key_len : 0, 1));

@@ -123,7 +123,7 @@ bus_status bus_replay_headers(const bus_record *record, const bus_command *comma
         add_command(&headers, command);
     else if (!bus_record_header(record, "ce_id").at) { /* its place is its id, and a copy has another place */
         char id[BUS_ID_TEXT];
-        bus_id_of_place(record->topic, record->partition, record->offset, id);
+        bus_id_of_place(record->topic, record->partition, record->offset, 0, id);
         add(&headers, "ce_id", id, strlen(id));
     }
     if (hop)

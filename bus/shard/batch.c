@@ -173,7 +173,7 @@ static bus_outcome run_lanes(bus_shard *shard)
     size_t n = shard->lane_count;
     for (size_t k = 0; k < n && shard->attached; k++) {
         bus_shard_lane *lane = &shard->lane[(shard->next_lane + k) % n];
-        if (bus_lane_resting(shard, lane) || !bus_lane_allowed(shard, lane))
+        if (bus_lane_resting(shard, lane) || lane->unsure || !bus_lane_allowed(shard, lane))
             continue;
         bus_outcome outcome = run_lane(shard, lane, shard->options.limits.batch_records);
         if (outcome != BUS_OUT_DONE)
@@ -286,8 +286,10 @@ static void note_anchors(bus_shard *shard)
         if (lane->at == lane->batch_at)
             continue;
         const bus_record *record = &lane->record[lane->at - 1];
-        if (lane->position->anchor == record->offset)
-            lane->position->anchor_hash = bus_record_hash(record);
+        if (lane->position->anchor.offset == record->offset)
+            lane->position->anchor = (bus_place){ record->offset, bus_record_hash(record, BUS_HASH_KIND), BUS_HASH_KIND };
+        if (lane->position->proof.offset < 0 && !lane->position->judging) /* the first of this log that was ever read */
+            lane->position->proof = lane->position->anchor;
     }
 }
 
@@ -446,6 +448,7 @@ int64_t bus_batch_wait_us(bus_shard *shard)
         sooner(&wait, key_wait_ms(shard, key) * 1000 + 1000);
     if (bus_key_totals_of(shard->store).draining)
         sooner(&wait, shard->draining_at_us - shard->now_us);
+    sooner(&wait, bus_rechecks_wait_us(shard));
     for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
         const bus_shard_lane *lane = &shard->lane[i];
         int64_t until = lane->blocked_until_us > lane->input->paused_until_us ? lane->blocked_until_us : lane->input->paused_until_us;

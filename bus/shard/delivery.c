@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include <bus/type.h>
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,10 +14,20 @@ const void *bus_event_body(const bus_event *event, const bus_type *type)
     return event->type == type ? event->body : NULL;
 }
 
-uint64_t bus_record_hash(const bus_record *record)
+uint64_t bus_record_hash(const bus_record *record, int kind)
 {
     uint64_t hash = bus_hash(record->key, record->key ? record->key_len : 0, 1);
-    return bus_hash(record->value, record->value ? record->value_len : 0, hash);
+    hash = bus_hash(record->value, record->value ? record->value_len : 0, hash);
+    if (kind == 0)
+        return hash;
+    int64_t time = (int64_t)htole64((uint64_t)record->timestamp);
+    hash = bus_hash(&time, sizeof time, hash);
+    for (size_t i = 0; i < record->header_count; i++) {
+        const bus_header *header = &record->headers[i];
+        hash = bus_hash(header->name, strlen(header->name), hash);
+        hash = bus_hash(header->value, header->value ? header->len : 0, hash);
+    }
+    return hash;
 }
 
 static const char *text_of(bus_arena *arena, bus_slice slice)
@@ -24,11 +35,12 @@ static const char *text_of(bus_arena *arena, bus_slice slice)
     return slice.at && slice.len ? bus_arena_copy(arena, slice.at, slice.len) : "";
 }
 
-static char *id_of_position(bus_arena *arena, const bus_event *event)
+/* Another log in the topic's place has other events at the same places: its life tells them apart. */
+static char *id_of_position(bus_shard *shard, bus_arena *arena, const bus_event *event)
 {
     char *id = bus_arena_alloc(arena, BUS_ID_TEXT);
     if (id)
-        bus_id_of_place(event->topic, event->partition, event->offset, id);
+        bus_id_of_place(event->topic, event->partition, event->offset, bus_position_life(shard->store, event->topic, event->partition), id);
     return id;
 }
 
@@ -217,7 +229,7 @@ bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, int com
     event->headers = record->headers;
     event->header_count = record->header_count;
     event->attempt = 1;
-    event->id = envelope->id.len ? text_of(arena, envelope->id) : id_of_position(arena, event);
+    event->id = envelope->id.len ? text_of(arena, envelope->id) : id_of_position(shard, arena, event);
     event->source = text_of(arena, envelope->source);
     event->correlation = text_of(arena, envelope->correlation);
     event->causation = text_of(arena, envelope->causation);

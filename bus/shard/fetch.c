@@ -98,6 +98,8 @@ static void lane_fetch(bus_shard *shard, bus_shard_lane *lane)
         return;
     }
     lane->count += n;
+    if (n)
+        lane->fetched = ++shard->fetch_serial;
     if (lane->failed) {
         lane->failed = false;
         bus_log(BUS_INFO, shard->where, "lane_well", "%s/%d is read again", lane->input->declared->topic, lane->partition);
@@ -107,8 +109,19 @@ static void lane_fetch(bus_shard *shard, bus_shard_lane *lane)
         n = lane->count;
     }
     bus_count(&shard->metrics.consumed, n);
-    if (lane->job && n)
-        bus_prepare_fetched(shard, lane, from);
+    lane->unprepared += n;
+}
+
+/* Records of a log that may be another one wait, and so do their prepare steps. */
+static bool lane_ready(bus_shard *shard, bus_shard_lane *lane)
+{
+    if (lane->at == lane->count || !bus_lane_sure(shard, lane))
+        return false;
+    if (lane->job && lane->unprepared)
+        bus_prepare_fetched(shard, lane, lane->count - lane->unprepared);
+    lane->unprepared = 0;
+    const bus_job_slot *job = lane->job ? lane->job[lane->at] : NULL;
+    return !(job && (job->state != BUS_JOB_DONE || bus_prepare_gathers(shard)));
 }
 
 /* A transactional producer leaves offsets without records: at the end of the log the position goes past them. */
@@ -116,8 +129,8 @@ void bus_lane_at_end(bus_shard *shard, bus_shard_lane *lane)
 {
     int64_t eof;
     shard->port->ops->end(shard->port, lane->handle, &eof);
-    if (lane->at == lane->count && eof > lane->position->next && !lane->check_anchor &&
-        bus_position_set(shard->store, lane->position, eof, lane->position->anchor, lane->position->anchor_hash)) {
+    if (lane->at == lane->count && eof > lane->position->next && !lane->check_anchor && bus_lane_sure(shard, lane) &&
+        bus_position_set(shard->store, lane->position, eof, lane->position->anchor)) {
         shard->did = true;
         shard->positions_moved = true;
     }
@@ -151,6 +164,9 @@ bool bus_lane_allowed(bus_shard *shard, const bus_shard_lane *lane)
 bool bus_fetch_all(bus_shard *shard)
 {
     bool any = false;
+    bus_rechecks_step(shard);
+    if (atomic_load_explicit(&shard->failed, memory_order_relaxed))
+        return false;
     for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
         bus_shard_lane *lane = &shard->lane[i];
         bus_shard_input *input = lane->input;
@@ -163,8 +179,11 @@ bool bus_fetch_all(bus_shard *shard)
         lane_fetch(shard, lane);
         if (atomic_load_explicit(&shard->failed, memory_order_relaxed))
             return false;
-        const bus_job_slot *job = lane->job && lane->at < lane->count ? lane->job[lane->at] : NULL;
-        any |= lane->at < lane->count && !(job && (job->state != BUS_JOB_DONE || bus_prepare_gathers(shard)));
+        any |= lane_ready(shard, lane);
     }
-    return any;
+    if (!bus_rechecks_step(shard)) /* what they want to know they get at once where no network is asked */
+        return any;
+    for (size_t i = 0; i < shard->lane_count && shard->attached; i++)
+        any |= !bus_lane_resting(shard, &shard->lane[i]) && bus_lane_allowed(shard, &shard->lane[i]) && lane_ready(shard, &shard->lane[i]);
+    return any && !atomic_load_explicit(&shard->failed, memory_order_relaxed);
 }

@@ -52,6 +52,14 @@ typedef struct bus_shard_lane {
     bool check_anchor;
     bool failed;                   /* said so already; looked at again and again */
     bus_job_slot **job;            /* prepare steps by record, parallel to `record`; NULL if the topic has none */
+    size_t unprepared;             /* of the records, the last so many: no step was begun for them yet */
+    /* is it still the same log? see recheck.c */
+    bool unsure;                   /* its records wait for a look */
+    uint64_t fetched, sure_serial; /* which fetch brought its last records; which was the last before that look began */
+    uint64_t doubts;               /* the port's, when the last look that found it the same began */
+    int64_t sure_us;               /* and when that was; 0: not since the lane came */
+    int64_t high;                  /* the highest end of the log that was seen */
+    bool wants_recheck;
 } bus_shard_lane;
 
 /* What the metadata of our commits says, see commits.c. */
@@ -266,6 +274,16 @@ struct bus_shard {
     bus_relay relay;
     bus_crash_note *crash;
 
+    /* a look at logs that is out */
+    bus_recheck *recheck;                 /* room for all lanes, twice: what was asked, and the answer */
+    size_t *rechecked_lane;            /* whose each is */
+    bus_place *rechecked_anchor;       /* the anchor it asked for */
+    size_t recheck_count;              /* 0: none is out */
+    int64_t recheck_began_us, recheck_again_us;
+    uint64_t recheck_serial, recheck_doubts;
+    uint64_t fetch_serial;          /* counts fetches that brought records */
+    uint64_t doubts_seen;
+
     /* offsets for Kafka */
     bus_offset *commit_list;        /* for the next commit of offsets */
     bus_offset *told_list;          /* what Kafka was last told, or is being told */
@@ -320,12 +338,27 @@ bus_outcome bus_shard_redo(bus_shard *shard, const bus_error *why);
 /* trouble.c */
 void bus_trouble_look(bus_shard *shard); /* at the end of an iteration */
 
+void bus_shard_drop_fetched(bus_shard *shard, bus_shard_lane *lane); /* unsettled records are given back */
+
 /* fetch.c: the lanes */
 bool bus_fetch_all(bus_shard *shard);                                     /* true: something can be delivered */
 bool bus_lane_resting(const bus_shard *shard, const bus_shard_lane *lane);
 bool bus_lane_allowed(bus_shard *shard, const bus_shard_lane *lane);      /* there is room for what it causes */
 void bus_lane_compact(bus_shard *shard, bus_shard_lane *lane);            /* gives settled records back */
 void bus_lane_at_end(bus_shard *shard, bus_shard_lane *lane);
+
+/* recheck.c: do lanes still read the logs that they read before? */
+bool bus_rechecks_step(bus_shard *shard);                                    /* takes an answer, asks for what is wanted; true: lanes may be sure now */
+bool bus_lane_sure(bus_shard *shard, bus_shard_lane *lane);               /* false: its records wait, and a look is wanted */
+int64_t bus_rechecks_wait_us(const bus_shard *shard);
+bus_status bus_rechecks_room(bus_shard *shard, bus_error *err);              /* once the lanes are listed */
+void bus_rechecks_attached(bus_shard *shard);
+void bus_lane_began_at_anchor(bus_shard *shard, bus_shard_lane *lane);    /* its first record was the anchor: as good as a look */
+void bus_lane_ends(bus_shard_lane *lane, int64_t end);                    /* where its log ends, as last heard */
+void bus_rechecks_free(bus_shard *shard);
+/* The log is not the one that was read before: says so with the ways out, and halts; one of retry records, which only trigger, is taken as it
+ * is: false. */
+bool bus_lane_replaced(bus_shard *shard, bus_shard_lane *lane, const char *what);
 
 /* batch.c: one transaction */
 bool bus_batch_run(bus_shard *shard); /* false: nothing was to be done */
@@ -345,7 +378,6 @@ bus_taken bus_receive(bus_shard *shard, bus_shard_lane *lane, size_t index);
 bool bus_receive_anchor_ok(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bool *skip);
 #define BUS_SEEN_SOURCE 512
 size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const bus_identity *event);
-uint64_t bus_record_hash(const bus_record *record);
 /* Builds what a handler sees, from a record; the strings are in the arena. `command` is the kind of command that it came by, as the
  * topic or the store says it: only with one do its own headers say that it is a copy. BUS_CORRUPT: undecodable, delivery usable for
  * a dead letter all the same; BUS_MISSING: unknown schema; BUS_NOMEM. `decode` false: envelope and route only. */

@@ -456,6 +456,8 @@ static bus_outcome head_ready(bus_shard *shard, bus_key *key, bus_delivery *deli
         return no_memory(shard);
     if (bus_delivery_read(shard, &record, parked.command, &shard->arena, false, delivery, &err))
         return no_memory(shard);
+    if (!delivery->envelope.id.len) /* named by its place, in the life that its topic had then */
+        delivery->event.id = parked.event_id;
     delivery->event.attempt = key->attempt + 1;
     delivery->first_failed = key->first_failed;
     if (name_letter(shard, key, delivery, &err))

@@ -20,6 +20,7 @@ void bus_limits_of(const bus_config *config, bus_limits *out)
         .schema_wait_ms = bus_config_int(config, "schema.wait.ms"),
         .wal_bytes = bus_config_int(config, "wal.max.bytes"),
         .idle_recheck_ms = bus_config_int(config, "idle.recheck.ms"),
+        .log_check_ms = bus_config_int(config, "log.check.ms"),
         .linger_us = bus_config_int(config, "outbox.linger.ms") * 1000,
         .look_ms = bus_config_int(config, "outbox.look.timeout.ms"),
         .in_flight = (int)bus_config_int(config, "in.flight.rows"),

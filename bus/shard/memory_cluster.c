@@ -138,8 +138,10 @@ void bus_memory_topic_delete(bus_memory_cluster *cluster, const char *name)
         return;
     topic_empty(topic);
     topic->gone = true;
-    for (int32_t p = 0; p < topic->partitions; p++)
+    for (int32_t p = 0; p < topic->partitions; p++) {
+        memory_lanes_doubt(cluster, topic, p);
         memory_lanes_hear(cluster, topic, p, INT64_MIN);
+    }
 }
 
 const char *bus_memory_topic_at(const bus_memory_cluster *cluster, size_t i, int32_t *partitions)
@@ -251,6 +253,7 @@ void bus_memory_truncate_after(bus_memory_cluster *cluster, const char *name, in
     if (!log || high < log->low || high >= memory_log_end(log))
         return;
     log_cut(log, (size_t)(high - log->low), log->count);
+    memory_lanes_doubt(cluster, topic, partition);
     memory_lanes_hear(cluster, topic, partition, INT64_MIN);
 }
 
@@ -323,6 +326,11 @@ void bus_memory_meter_by(bus_memory_cluster *cluster, bus_memory_meter meter, vo
 void bus_memory_queue_most(bus_memory_cluster *cluster, size_t rows)
 {
     cluster->queue_most = rows;
+}
+
+void bus_memory_no_signs(bus_memory_cluster *cluster, bool none)
+{
+    cluster->no_signs = none;
 }
 
 void bus_memory_commits_fail(bus_memory_cluster *cluster, bool fail)

@@ -45,7 +45,7 @@ struct bus_memory_cluster {
     memory_client *clients;
     memory_send *zombies;      /* rows of producers that are gone, still on their way */
     bool keep_zombies;
-    bool down, commits_fail, looks_fail;
+    bool down, commits_fail, looks_fail, no_signs, rechecks_wait;
     int strangers;             /* in each group */
     size_t queue_most;
     uint64_t serial;
@@ -67,6 +67,8 @@ memory_commit *memory_commit_find(const bus_memory_cluster *cluster, const char 
 bus_status memory_commit_put(bus_memory_cluster *cluster, const char *group, const bus_offset *offset);
 
 /* Something about a partition's log has changed: wakes the ports whose lanes stand at or past `from`. */
+/* The lanes of a partition's log have a sign that it may be another one now. */
+void memory_lanes_doubt(bus_memory_cluster *cluster, const memory_topic *topic, int32_t partition);
 void memory_lanes_hear(bus_memory_cluster *cluster, const memory_topic *topic, int32_t partition, int64_t from);
 /* How one producer of a port stands with one partition. */
 typedef struct memory_target {
@@ -96,7 +98,8 @@ typedef struct memory_told { bus_report report; memory_target *target; } memory_
 struct bus_lane {
     bus_lane *next;
     memory_port *port;
-    memory_topic *topic;
+    memory_topic *topic;       /* if that has gone: the one of its name, once there is one, at the same offset */
+    const char *name;          /* of the first */
     int32_t partition;
     int64_t at;                /* the offset to give next */
     int64_t end, eof;          /* as last known */
@@ -120,6 +123,10 @@ struct memory_port {
     size_t commit_count;
     int answer;
     bus_error answer_err;
+    bus_recheck *recheck;            /* a look that is out, with its answer */
+    size_t recheck_count;
+    bool recheck_waits;           /* for the broker */
+    uint64_t doubts;
 };
 
 typedef struct memory_event {
@@ -158,6 +165,7 @@ bus_status memory_port_open(bus_transport *t, const char *name, void (*wake)(voi
 void memory_port_close(bus_port *port);
 /* The broker is back: rows and a commit that waited for it go. */
 void memory_port_resume(memory_port *port);
+void memory_port_recheck_answer(memory_port *port);
 void memory_clients_resume(bus_memory_cluster *cluster);
 void memory_zombies_free(bus_memory_cluster *cluster);
 bus_status memory_commit_now(memory_client *client, const bus_offset *list, size_t count, bus_error *err);

@@ -8,12 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A topic made again goes on for its readers at the offset where they stand. */
+static const memory_log *log_now(bus_lane *lane)
+{
+    memory_topic *topic = lane->topic->gone ? memory_topic_find(lane->port->client->cluster, lane->name) : NULL;
+    if (topic)
+        lane->topic = topic;
+    return memory_log_of(lane->topic, lane->partition);
+}
+
 static size_t fetch(bus_port *p, bus_lane *lane, bus_record *out, size_t max, bus_error *err)
 {
     const bus_memory_cluster *cluster = port_of(p)->client->cluster;
     if (away(port_of(p)->client))
         return 0;
-    const memory_log *log = memory_log_of(lane->topic, lane->partition);
+    const memory_log *log = log_now(lane);
     if (!log) {
         bus_fail(err, BUS_MISSING, "topic %s is gone", lane->topic->name);
         return 0;
@@ -34,8 +43,10 @@ static size_t fetch(bus_port *p, bus_lane *lane, bus_record *out, size_t max, bu
             break;
         }
         lane->at++;
-        if (copy)
+        if (copy) {
+            copy->record.topic = lane->name;
             out[count++] = copy->record;
+        }
     }
     lane->eof = lane->at == lane->end ? lane->end : lane->eof;
     return count;
@@ -50,7 +61,7 @@ static void release(bus_port *p, bus_record *records, size_t count)
 
 static int64_t lane_end(bus_port *p, bus_lane *lane, int64_t *eof_offset)
 {
-    const memory_log *log = memory_log_of(lane->topic, lane->partition);
+    const memory_log *log = log_now(lane);
     if (log && !away(port_of(p)->client))
         lane->end = memory_log_end(log);
     *eof_offset = lane->eof;
@@ -93,6 +104,72 @@ static int port_committed(bus_port *p, bus_error *err)
         *err = port->answer_err;
     port->answer = 0;
     return answer;
+}
+
+/* ---- looks */
+
+static void look_at(const bus_memory_cluster *cluster, bus_recheck *look)
+{
+    const memory_log *log = memory_log_of(memory_topic_find(cluster, look->topic), look->partition);
+    look->status = log ? BUS_OK : BUS_MISSING;
+    if (!log)
+        return;
+    look->low = log->low;
+    look->high = memory_log_end(log);
+    for (int i = 0; i < BUS_RECHECK_PLACES; i++) {
+        bus_record record;
+        struct bus_recheck_place *place = &look->place[i];
+        place->there = bus_memory_read(cluster, look->topic, look->partition, place->offset, &record);
+        place->hash = place->there ? bus_record_hash(&record, place->kind) : 0;
+    }
+}
+
+void memory_port_recheck_answer(memory_port *port)
+{
+    for (size_t i = 0; i < port->recheck_count; i++)
+        look_at(port->client->cluster, &port->recheck[i]);
+    port->recheck_waits = false;
+    port_wake(port);
+}
+
+static bus_status recheck(bus_port *p, const bus_recheck *list, size_t count, bus_error *err)
+{
+    memory_port *port = port_of(p);
+    bus_recheck *copy = malloc(count * sizeof *list + 1);
+    if (!copy)
+        return bus_fail_nomem(err);
+    memcpy(copy, list, count * sizeof *list);
+    free(port->recheck);
+    port->recheck = copy;
+    port->recheck_count = count;
+    port->recheck_waits = true;
+    if (!away(port->client) && !port->client->cluster->rechecks_wait)
+        memory_port_recheck_answer(port);
+    return BUS_OK;
+}
+
+static size_t rechecked(bus_port *p, bus_recheck *out, size_t max)
+{
+    memory_port *port = port_of(p);
+    size_t count = port->recheck && !port->recheck_waits ? port->recheck_count : 0;
+    if (!count || count > max)
+        return 0;
+    memcpy(out, port->recheck, count * sizeof *out);
+    free(port->recheck);
+    port->recheck = NULL;
+    return count;
+}
+
+static void rewind_lane(bus_port *p, bus_lane *lane, int64_t offset)
+{
+    lane->at = offset;
+    lane->eof = BUS_OFFSET_NONE;
+    port_wake(port_of(p));
+}
+
+static uint64_t doubts(bus_port *p)
+{
+    return port_of(p)->doubts;
 }
 
 /* ---- sending */
@@ -322,6 +399,9 @@ void memory_port_resume(memory_port *port)
     deliver(port, SIZE_MAX, BUS_FATE_HOLD);
     if (port->commit)
         port_commit_settle(port);
+    port->doubts++; /* a connection made again */
+    if (port->recheck && !port->client->cluster->rechecks_wait)
+        memory_port_recheck_answer(port);
 }
 
 static size_t reports(bus_port *p, bus_report *out, size_t max)
@@ -453,13 +533,15 @@ void memory_port_close(bus_port *p)
     }
     free(port->told);
     free(port->commit);
+    free(port->recheck);
     free(port);
 }
 
 bus_status memory_port_open(bus_transport *t, const char *name, void (*wake)(void *opaque), void *opaque, bus_port **out,
                             bus_error *err)
 {
-    static const struct bus_port_ops ops = { fetch, release, lane_end, produce, reports, hear, NULL, fatal, reset, port_commit, port_committed };
+    static const struct bus_port_ops ops = { fetch, release, lane_end, produce, reports, hear, NULL, fatal, reset, port_commit, port_committed,
+                                             recheck, rechecked, rewind_lane, doubts };
     memory_port *port = calloc(1, sizeof *port);
     if (!port)
         return bus_fail_nomem(err);

@@ -229,7 +229,7 @@ static bus_status assign(bus_transport *t, bus_lane_spec *specs, size_t count, b
         }
         int64_t end = memory_log_end(log);
         int64_t at = specs[i].offset == BUS_OFFSET_START ? log->low : specs[i].offset == BUS_OFFSET_END ? end : specs[i].offset;
-        *lane = (bus_lane){ client->lanes, port_of(specs[i].port), topic, specs[i].partition, at, end, BUS_OFFSET_NONE };
+        *lane = (bus_lane){ client->lanes, port_of(specs[i].port), topic, topic->name, specs[i].partition, at, end, BUS_OFFSET_NONE };
         client->lanes = lane;
         specs[i].lane = lane;
     }
@@ -239,11 +239,23 @@ static bus_status assign(bus_transport *t, bus_lane_spec *specs, size_t count, b
     return BUS_OK;
 }
 
+static bool reads(bus_lane *lane, const memory_topic *topic)
+{
+    return lane->topic == topic || (lane->topic->gone && strcmp(lane->name, topic->name) == 0);
+}
+
+void memory_lanes_doubt(bus_memory_cluster *cluster, const memory_topic *topic, int32_t partition)
+{
+    for (memory_client *client = cluster->no_signs ? NULL : cluster->clients; client; client = client->next)
+        for (bus_lane *lane = client->lanes; lane; lane = lane->next)
+            lane->port->doubts += reads(lane, topic) && lane->partition == partition;
+}
+
 void memory_lanes_hear(bus_memory_cluster *cluster, const memory_topic *topic, int32_t partition, int64_t from)
 {
     for (memory_client *client = cluster->clients; client; client = client->next)
         for (bus_lane *lane = away(client) ? NULL : client->lanes; lane; lane = lane->next)
-            if (lane->topic == topic && lane->partition == partition && lane->at >= from)
+            if (reads(lane, topic) && lane->partition == partition && lane->at >= from)
                 port_wake(lane->port);
 }
 
@@ -257,6 +269,15 @@ void memory_clients_resume(bus_memory_cluster *cluster)
         for (bus_lane *lane = client->lanes; lane; lane = lane->next)
             port_wake(lane->port);
     }
+}
+
+void bus_memory_rechecks_wait(bus_memory_cluster *cluster, bool wait)
+{
+    cluster->rechecks_wait = wait;
+    for (memory_client *client = wait ? NULL : cluster->clients; client; client = client->next)
+        for (memory_port *port = away(client) ? NULL : client->ports; port; port = port->next)
+            if (port->recheck && port->recheck_waits)
+                memory_port_recheck_answer(port);
 }
 
 void bus_memory_cut(bus_transport *t)

@@ -15,7 +15,7 @@ void bus_memory_cluster_free(bus_memory_cluster *cluster);
 bus_status bus_memory_topic(bus_memory_cluster *cluster, const char *topic, int32_t partitions);
 /* Its max.message.bytes, BUS_TOPIC_BYTES at first: a row of a client that counts more, as brokers count, is refused (RECORD). */
 void bus_memory_topic_limit(bus_memory_cluster *cluster, const char *topic, int64_t most);
-/* Gone with its records: lanes answer BUS_MISSING, sends TOPIC. It may be made again, empty. */
+/* Gone with its records: lanes answer BUS_MISSING, sends TOPIC. It may be made again, empty: lanes go on in it at their offsets. */
 void bus_memory_topic_delete(bus_memory_cluster *cluster, const char *topic);
 /* The i-th topic in order of creation; NULL past the end. */
 const char *bus_memory_topic_at(const bus_memory_cluster *cluster, size_t i, int32_t *partitions);
@@ -33,6 +33,10 @@ int64_t bus_memory_start(const bus_memory_cluster *cluster, const char *topic, i
 int64_t bus_memory_end(const bus_memory_cluster *cluster, const char *topic, int32_t partition);
 void bus_memory_truncate_before(bus_memory_cluster *cluster, const char *topic, int32_t partition, int64_t low);
 void bus_memory_truncate_after(bus_memory_cluster *cluster, const char *topic, int32_t partition, int64_t high);
+/* From now on clients see no sign (see bus_port_ops.doubts) of a log that is deleted or loses its end: it happens between two fetches. */
+void bus_memory_no_signs(bus_memory_cluster *cluster, bool none);
+/* Looks at logs (bus_port_ops.look) are answered no more, until this is taken back: then all that wait are. */
+void bus_memory_rechecks_wait(bus_memory_cluster *cluster, bool wait);
 /* Group: what the client's next polls give, in this order. While a client is lost its commits fail, until it is assigned
  * something (be it nothing) again. */
 void bus_memory_assign(bus_transport *client, const int32_t *shards, size_t count);

@@ -47,6 +47,8 @@ const bus_metric bus_shard_metric_table[] = {
     COUNTER(checkpoints, "bus_checkpoints_total", "WAL checkpoints."),
     COUNTER(schemas_missed, "bus_schemas_missed_total", "Events given up on because their schema was not known after schema.wait.ms."),
     COUNTER(offsets_ignored, "bus_offsets_ignored_total", "Offsets that a stranger in the group committed: they do not count."),
+    COUNTER(log_looks, "bus_log_looks_total", "Times logs were compared with what was read of them."),
+    COUNTER(logs_replaced, "bus_logs_replaced_total", "Logs found to be another than before and gone on with: retry topics, and offsets that somebody has set."),
     GAUGE(outbox_rows, "bus_outbox_rows", "Rows not yet acknowledged by Kafka.", 1),
     GAUGE(outbox_bytes, "bus_outbox_bytes", "Their bytes.", 1),
     GAUGE(outbox_oldest_ms, "bus_outbox_oldest_timestamp_seconds", "When the oldest of them was committed; 0: none.", 0.001),

@@ -64,7 +64,7 @@ static bus_status list_lanes(bus_shard *shard, const int32_t *partitions, bus_er
         shard->commit_list = shard->told_list = NULL;
         shard->lane_count = 0;
     }
-    return status;
+    return status ? status : bus_rechecks_room(shard, err);
 }
 
 static bus_status learn_outputs(bus_shard *shard, bus_error *err)
@@ -180,10 +180,8 @@ static bus_status take_foreign(bus_shard *shard, bus_shard_lane *lane, const bus
     bus_status asked = bus_commit_counts(shard, committed, position->next, &counts, err);
     if (asked || !counts)
         return asked;
-    if (committed->offset == position->next) { /* whoever sets it where it stands accepts what his topic is now */
-        bool ok = bus_position_set(shard->store, position, position->next, -1, 0);
-        return ok ? BUS_OK : bus_fail_nomem(err);
-    }
+    if (committed->offset == position->next) /* whoever sets it where it stands accepts what his topic is now */
+        return bus_position_reset(shard->store, position, position->next) ? BUS_OK : bus_fail_nomem(err);
     bus_log(BUS_WARN, shard->where, "offset_reset", "%s/%d: someone committed offset %lld, the store stood at %lld: going on from there",
             committed->topic, committed->partition, (long long)committed->offset, (long long)position->next);
     bus_status status = BUS_OK;
@@ -193,7 +191,7 @@ static bus_status take_foreign(bus_shard *shard, bus_shard_lane *lane, const bus
         bus_seen_source(source, &(bus_identity){ position->topic, position->partition, "", NULL });
         status = bus_seen_forget(shard->store, source, err);
     }
-    if (!status && !bus_position_set(shard->store, position, committed->offset, -1, 0))
+    if (!status && !bus_position_reset(shard->store, position, committed->offset))
         status = bus_fail_nomem(err);
     return status;
 }
@@ -205,6 +203,8 @@ static bus_status check_log(bus_shard *shard, bus_shard_lane *lane, const bus_of
     int64_t next = position->next;
     if (next < 0)
         next = declared->start == BUS_FROM_END ? mark->high : mark->low;
+    else if (next > mark->high && declared->retry_tier) /* made again: they only trigger, and what they carried is in the store */
+        next = mark->low;
     else if (next > mark->high)
         return bus_fail(err, BUS_REFUSED,
                         "%s/%d ends at offset %lld, and %s stands at %lld: the topic was recreated or lost records. Restore it, or accept "
@@ -217,8 +217,8 @@ static bus_status check_log(bus_shard *shard, bus_shard_lane *lane, const bus_of
                         "%s/%d begins at offset %lld, and %s stands at %lld: records were deleted before they were read. Raise "
                         "retention; to accept the loss reset the group's offset of this partition with Kafka's own tool", mark->topic,
                         mark->partition, (long long)mark->low, shard->where, (long long)next);
-    int64_t anchor = next == position->next ? position->anchor : -1;
-    if (next != position->next && !bus_position_set(shard->store, position, next, -1, 0))
+    int64_t anchor = next == position->next && !position->judging ? position->anchor.offset : -1;
+    if (next != position->next && !bus_position_set(shard->store, position, next, position->judging ? position->anchor : BUS_NO_PLACE))
         return bus_fail_nomem(err);
     lane->claimed_next = next;
     lane->start = anchor >= mark->low && anchor >= 0 ? anchor : next;

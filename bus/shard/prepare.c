@@ -377,6 +377,10 @@ static bus_job_slot *head_slot(bus_shard *shard, const bus_key *key, const bus_d
     bool read = (record.headers || !record.header_count) && copy_record(&slot->arena, &record, &slot->record) &&
                 bus_delivery_read(shard, &slot->record, parked->command, &slot->arena, true, &slot->delivery, NULL) == BUS_OK;
     if (read && !slot->delivery.undecodable && slot->delivery.route) {
+        if (!slot->delivery.envelope.id.len && !(slot->delivery.event.id = bus_arena_copy(&slot->arena, parked->event_id, strlen(parked->event_id)))) {
+            slot_give(shard, slot);
+            return NULL;
+        }
         slot->delivery.event.attempt = delivery->event.attempt;
         slot->delivery.letter_round = delivery->letter_round;
         slot->key_id = key->id;

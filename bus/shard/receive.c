@@ -13,19 +13,21 @@
 bool bus_receive_anchor_ok(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bool *skip)
 {
     const bus_position *position = lane->position;
+    bool first = lane->check_anchor;
     *skip = record->offset < position->next;
-    lane->check_anchor = record->offset < position->anchor;
+    lane->check_anchor = record->offset < position->anchor.offset;
     if (!lane->check_anchor)
         lane->start = position->next; /* it may expire: a lane that is assigned once more does not ask for it again */
-    if (record->offset != position->anchor || bus_record_hash(record) == position->anchor_hash)
+    if (record->offset != position->anchor.offset)
         return true;
-    bus_error err = { 0 };
-    bus_fail(&err, BUS_REFUSED,
-             "%s/%d offset %lld holds other bytes than those delivered: the topic was recreated or is another cluster's. Point "
-             "bootstrap.servers at the right cluster, or reset the group's offset of this partition with Kafka's own tool to accept it",
-             record->topic, record->partition, (long long)record->offset);
-    bus_shard_halt(shard, &err);
-    return false;
+    if (bus_record_hash(record, position->anchor.kind) == position->anchor.hash) {
+        bus_lane_began_at_anchor(shard, lane);
+        return true;
+    }
+    *skip = false; /* of a retry topic made again: it is as good as any */
+    char what[160];
+    snprintf(what, sizeof what, "offset %lld holds another record than was read there", (long long)record->offset);
+    return !first || !bus_lane_replaced(shard, lane, what);
 }
 
 /* A foreign producer's repeats land on the same partition, and a reset of that partition must be able to forget them. */
@@ -97,7 +99,7 @@ static bus_receipt settle(bus_shard *shard, const bus_shard_lane *lane, const bu
 static bool advance(bus_shard *shard, bus_shard_lane *lane, const bus_record *record)
 {
     shard->positions_moved = true;
-    return bus_position_set(shard->store, lane->position, record->offset + 1, record->offset, 0);
+    return bus_position_set(shard->store, lane->position, record->offset + 1, (bus_place){ .offset = record->offset });
 }
 
 /* The key says another partition: a producer with another partitioner. The record's partition decides. */

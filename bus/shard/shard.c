@@ -147,6 +147,7 @@ void bus_shard_close(bus_shard *shard)
         shard->options.transport->ops->port_close(shard->port);
     bus_crash_close(shard->crash);
     bus_relay_free(shard);
+    bus_rechecks_free(shard);
     bus_batch_free(shard);
     /* A store at rest is one file: an operator who copies only that copies all. */
     if (shard->store && !bus_store_active(shard->store) && shard->claimed && !atomic_load(&shard->failed))
@@ -179,20 +180,25 @@ void bus_shard_attach(bus_shard *shard, const bus_lane_spec *lanes)
         shard->lane[i].blocked_until_us = 0;
     }
     shard->attached = true;
+    bus_rechecks_attached(shard);
     BUS_FAILPOINT("attached");
     bus_gauge_set(&shard->published.assigned, 1);
+}
+
+void bus_shard_drop_fetched(bus_shard *shard, bus_shard_lane *lane)
+{
+    bus_prepare_drop_lane(shard, lane);
+    if (lane->count)
+        shard->port->ops->release(shard->port, lane->record, lane->count);
+    lane->count = lane->at = lane->batch_at = lane->unprepared = 0;
 }
 
 void bus_shard_detach(bus_shard *shard)
 {
     shard->attached = false; /* first: what is given up must start nothing more */
     for (size_t i = 0; i < shard->lane_count; i++) {
-        bus_shard_lane *lane = &shard->lane[i];
-        bus_prepare_drop_lane(shard, lane);
-        if (lane->count)
-            shard->port->ops->release(shard->port, lane->record, lane->count);
-        lane->count = lane->at = lane->batch_at = 0;
-        lane->handle = NULL;
+        bus_shard_drop_fetched(shard, &shard->lane[i]);
+        shard->lane[i].handle = NULL;
     }
     shard->commit_waiting = false;
     bus_gauge_set(&shard->published.assigned, 0);
@@ -234,8 +240,9 @@ static void publish_lag(bus_shard *shard)
 {
     int64_t messages = 0, oldest = 0, paused = 0;
     for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
-        const bus_shard_lane *lane = &shard->lane[i];
+        bus_shard_lane *lane = &shard->lane[i];
         int64_t eof, end = lane->handle ? shard->port->ops->end(shard->port, lane->handle, &eof) : 0;
+        bus_lane_ends(lane, end);
         if (lane->input->declared->retry_tier)
             continue;
         if (end > lane->position->next && lane->position->next >= 0)

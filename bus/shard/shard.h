@@ -30,6 +30,7 @@ typedef struct bus_limits {
     int64_t schema_wait_ms;     /* that a topic waits for unknown schemas, in all: see schema_wait.c */
     int64_t wal_bytes;          /* checkpoint above */
     int64_t idle_recheck_ms;    /* a destination idle this long: one row alone (10 s) */
+    int64_t log_check_ms;       /* a log not compared with what was read of it for this long is looked at before more is delivered */
     int64_t linger_us;          /* rows of small transactions leave together where the last left not so long ago */
     int64_t look_ms;            /* for finding out, at open, which rows are in Kafka; 0: not at all */
     int in_flight;              /* rows out per destination */

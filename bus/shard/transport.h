@@ -37,6 +37,26 @@ typedef struct bus_record {
     void *handle;              /* the transport's */
 } bus_record;
 
+/* A record's hash: of what no other record has at this place, unless it is a copy. Kind 1: of key, value, timestamp and headers; kind 0, of
+ * key and value, is in stores made before. In delivery.c. */
+#define BUS_HASH_KIND 1
+uint64_t bus_record_hash(const bus_record *record, int kind);
+
+/* A look at one partition's log: where it begins and ends now, and what stands at two places. */
+#define BUS_RECHECK_PLACES 2
+typedef struct bus_recheck {
+    const char *topic;
+    int32_t partition;
+    struct bus_recheck_place {
+        int64_t offset;        /* -1: none */
+        int kind;              /* of the hash that is wanted */
+        bool there;            /* the answer: a record stands there, with this hash; not: it was compacted away, or none was there */
+        uint64_t hash;
+    } place[BUS_RECHECK_PLACES];
+    int64_t low, high;         /* the answer */
+    bus_status status;         /* other than BUS_OK: no answer about this one */
+} bus_recheck;
+
 /* A partition with an offset and, for commits, metadata. */
 typedef struct bus_offset {
     const char *topic;
@@ -192,6 +212,15 @@ struct bus_port_ops {
      * is taken by `committed`: 0 none yet, 1 ok, -1 failed (err). Failure is not grave: SQLite is the truth. */
     void (*commit)(bus_port *port, const bus_offset *list, size_t count);
     int (*committed)(bus_port *port, bus_error *err);
+    /* Starts a look at logs; NULL: they are never another. The answer wakes the shard and is taken by `looked`: as many as were asked for, in the
+     * same order, without their topics' names; 0: none yet. A newer look supersedes an unanswered one. */
+    bus_status (*recheck)(bus_port *port, const bus_recheck *list, size_t count, bus_error *err);
+    size_t (*rechecked)(bus_port *port, bus_recheck *out, size_t max);
+    /* Has a lane go on at this offset: what was fetched before and not taken is dropped. NULL: cannot. */
+    void (*rewind)(bus_port *port, bus_lane *lane, int64_t offset);
+    /* Grows with each sign that a log read by this port may not be the one it was: a leader that changed or was away, a connection made
+     * again, metadata asked for. Before any record that came after the sign. */
+    uint64_t (*doubts)(bus_port *port);
 };
 
 struct bus_transport { const struct bus_transport_ops *ops; };

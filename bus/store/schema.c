@@ -33,6 +33,11 @@
     " key BLOB, value BLOB, headers BLOB, error TEXT);"
 #define OUTBOX_VIEW "CREATE VIEW bus_outbox AS SELECT * FROM bus_outbox_0 UNION ALL SELECT * FROM bus_outbox_1;"
 
+/* Hashes of kind 0 are those of version 6 and before: of key and value alone. */
+#define POSITION_MORE(then) \
+    "anchor_kind INTEGER NOT NULL DEFAULT 0" then " proof INTEGER NOT NULL DEFAULT -1" then " proof_hash INTEGER NOT NULL DEFAULT 0" then \
+    " proof_kind INTEGER NOT NULL DEFAULT 0" then " life INTEGER NOT NULL DEFAULT 0" then " judging INTEGER NOT NULL DEFAULT 0"
+
 /* The next number of each destination: its own row is brought up to date when rows of the outbox are deleted, until then they tell. */
 #define NUMBERED_VIEW \
     "CREATE VIEW bus_numbered AS SELECT d.id, d.topic, d.partition, max(d.next_seq, 1 + ifnull(o.seq, 0)) AS next_seq" \
@@ -53,7 +58,7 @@ static const char tables[] =
     FORMER
     OUTBOX("0") OUTBOX("1") OUTBOX_VIEW NUMBERED_VIEW
     "CREATE TABLE bus_position(topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL, anchor INTEGER NOT NULL,"
-    " anchor_hash INTEGER NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID;"
+    " anchor_hash INTEGER NOT NULL, " POSITION_MORE(",") ", PRIMARY KEY (topic, partition)) WITHOUT ROWID;"
     "CREATE TABLE bus_mark(id INTEGER PRIMARY KEY, source TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,"
     " high INTEGER NOT NULL, at INTEGER NOT NULL, UNIQUE (source, topic, partition));"
     "CREATE TABLE bus_hole(mark INTEGER NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL, PRIMARY KEY (mark, lo)) WITHOUT ROWID;"
@@ -87,6 +92,7 @@ static const char *const upgrades[BUS_STORE_VERSION] = {
           "ALTER TABLE bus_letter ADD COLUMN replay TEXT NOT NULL DEFAULT '';" LETTER_REPLAY,
     [6] = BODY_TABLE DISCARDED_TABLE,
     [7] = "ALTER TABLE bus_meta ADD COLUMN age INTEGER NOT NULL DEFAULT 0;",
+    [8] = "ALTER TABLE bus_position ADD COLUMN " POSITION_MORE("; ALTER TABLE bus_position ADD COLUMN") ";",
 };
 
 /* One integer, or `absent` if the query has no row. */

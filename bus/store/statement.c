@@ -62,10 +62,14 @@ static const char *const texts[BUS_STATEMENTS] = {
                                 " WHERE id >= ?1 AND state = 0 AND destination = ?3 ORDER BY id LIMIT ?2",
     [BUS_SQL_OUTBOX_OLDEST] = "SELECT made FROM bus_outbox_0 WHERE state = 0 ORDER BY id LIMIT 1",
     [BUS_SQL_OUTBOX_OLDEST_1] = "SELECT made FROM bus_outbox_1 WHERE state = 0 ORDER BY id LIMIT 1",
-    [BUS_SQL_POSITION_LOAD] = "SELECT topic, partition, next, anchor, anchor_hash FROM bus_position",
-    [BUS_SQL_POSITION_PUT] = "INSERT INTO bus_position(topic, partition, next, anchor, anchor_hash) VALUES (?1, ?2, ?3, ?4, ?5)"
+    [BUS_SQL_POSITION_LOAD] = "SELECT topic, partition, next, anchor, anchor_hash, anchor_kind, proof, proof_hash, proof_kind, life, judging"
+                              " FROM bus_position",
+    [BUS_SQL_POSITION_PUT] = "INSERT INTO bus_position(topic, partition, next, anchor, anchor_hash, anchor_kind, proof, proof_hash, proof_kind,"
+                             " life, judging) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
                              " ON CONFLICT(topic, partition) DO UPDATE SET next = excluded.next, anchor = excluded.anchor,"
-                             " anchor_hash = excluded.anchor_hash",
+                             " anchor_hash = excluded.anchor_hash, anchor_kind = excluded.anchor_kind, proof = excluded.proof,"
+                             " proof_hash = excluded.proof_hash, proof_kind = excluded.proof_kind, life = excluded.life,"
+                             " judging = excluded.judging",
     [BUS_SQL_MARK_LOAD] = "SELECT id, source, topic, partition, high, at FROM bus_mark",
     [BUS_SQL_MARK_PUT] = "INSERT INTO bus_mark(id, source, topic, partition, high, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
                          " ON CONFLICT(id) DO UPDATE SET high = excluded.high, at = excluded.at",

@@ -15,7 +15,7 @@
 #include <sqlite3.h>
 
 #define BUS_RUN_TEXT 64      /* the id of a run of `bus replay`, at most */
-#define BUS_STORE_VERSION 8 /* of the library's own tables */
+#define BUS_STORE_VERSION 9 /* of the library's own tables */
 
 typedef struct bus_store bus_store;
 
@@ -151,19 +151,34 @@ typedef struct bus_outbox_depth { int64_t rows, bytes, rejected; int64_t oldest_
 bus_outbox_depth bus_outbox_depth_of(const bus_store *store);
 int64_t bus_outbox_next_id(const bus_store *store); /* the id that the next add gets */
 
-/* ---- position(topic, partition, next, anchor): where this shard goes on */
+/* ---- position(topic, partition, next, anchor, proof, life): where this shard goes on, and in which log */
+typedef struct bus_place {
+    int64_t offset;             /* -1: none */
+    uint64_t hash;
+    int kind;                   /* of the hash, see bus_record_hash */
+} bus_place;
 typedef struct bus_position {
     const char *topic;
     int32_t partition;
     int64_t next;               /* offset to read next; -1: none yet */
-    int64_t anchor;             /* offset of the last delivered record; -1: none */
-    uint64_t anchor_hash;
+    bus_place anchor;           /* the last delivered record */
+    bus_place proof;            /* the last one that was found in the log again later: what stands there tells one log from another */
+    int64_t life;               /* how many times somebody has accepted another log in this topic's place */
+    bool judging;               /* somebody has set the offset; whether the log is another one is not known yet */
     bool dirty;
 } bus_position;
 /* Finds or makes it in memory (next -1); NULL: no memory. Stable address. */
 bus_position *bus_position_of(bus_store *store, const char *topic, int32_t partition);
-bool bus_position_set(bus_store *store, bus_position *position, int64_t next, int64_t anchor, uint64_t anchor_hash); /* staged; false: no memory */
-/* Forgets the anchor, holes and marks of one input partition (its offset was reset backwards). Inside a transaction. */
+bool bus_position_set(bus_store *store, bus_position *position, int64_t next, bus_place anchor); /* staged; false: no memory */
+/* Somebody has set the offset: goes on there. Anchor and proof stay until bus_position_judge says whether the log is another. Staged. */
+bool bus_position_reset(bus_store *store, bus_position *position, int64_t next);
+bool bus_position_judge(bus_store *store, bus_position *position, bool other);
+/* What was found in the log again. Not staged: the next write of the position takes it along, and an older proof is as true. */
+void bus_position_prove(bus_position *position, bus_place proof);
+/* The life of a partition's log; 0 also where it is not known. */
+int64_t bus_position_life(bus_store *store, const char *topic, int32_t partition);
+#define BUS_NO_PLACE ((bus_place){ .offset = -1 })
+/* Forgets holes and marks of one input partition (its offset was reset backwards). Inside a transaction. */
 bus_status bus_position_forget(bus_store *store, const char *topic, int32_t partition, bus_error *err);
 size_t bus_position_count(const bus_store *store);
 const bus_position *bus_position_at(const bus_store *store, size_t i);

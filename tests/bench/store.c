@@ -49,7 +49,7 @@ static void event(bus_store *store, bus_destination *to, bus_position *position,
     if (bus_outbox_add(store, &row, err) != BUS_OK)
         die(err->text);
     bus_store_cage(store, false);
-    if (bus_store_standing(store, err) != BUS_OK || !bus_position_set(store, position, i + 1, i, (uint64_t)i) ||
+    if (bus_store_standing(store, err) != BUS_OK || !bus_position_set(store, position, i + 1, (bus_place){ i, (uint64_t)i, 1 }) ||
         (levels && bus_store_release(store, err) != BUS_OK))
         die("standing");
 }

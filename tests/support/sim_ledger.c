@@ -186,7 +186,7 @@ static bool read_again(const sim *s, const sim_damage *damage, const sim_record 
 static bool passed_over(const sim *s, const sim_damage *damage, const sim_record *event)
 {
     for (size_t i = 0; i < s->records; i++)
-        if (same_event(&s->record[i], event) && s->record[i].offset >= damage->from && s->record[i].offset < damage->to)
+        if (same_event(&s->record[i], event) && s->record[i].at < damage->at && s->record[i].offset >= damage->from && s->record[i].offset < damage->to)
             return true;
     return false;
 }

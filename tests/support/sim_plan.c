@@ -14,6 +14,7 @@ static const char *const names[SIM_COUNTS] = {
     [SIM_FEW_REPLICAS] = "few-replicas", [SIM_NOT_APPENDED] = "few-replicas-before-append",
     [SIM_APPENDED] = "few-replicas-after-append", [SIM_EXPIRED] = "expired", [SIM_UNCLEAN] = "unclean-election",
     [SIM_RECREATED] = "recreated", [SIM_RESET_BACK] = "reset-back", [SIM_RESET_FORWARD] = "reset-forward",
+    [SIM_NO_SIGN] = "no-sign", [SIM_REFILLED] = "refilled", [SIM_LOOK_WAITS] = "look-waits",
     [SIM_MARKERS] = "transaction-markers", [SIM_NOISE] = "foreign-noise", [SIM_CLOCK_FORWARD] = "clock-forward", [SIM_CLOCK_BACK] = "clock-back", [SIM_DEATH] = "death", [SIM_DEATH_INSIDE] = "death-inside",
     [SIM_STOP] = "stop", [SIM_REPEAT] = "foreign-repeat", [SIM_REDRIVE] = "redrive", [SIM_DISCARD] = "discard",
     [SIM_COMMAND_TWICE] = "command-twice", [SIM_CALL] = "transaction", [SIM_VISIT] = "transaction-by-its-caller", [SIM_REPLAY] = "replay",

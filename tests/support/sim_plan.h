@@ -14,7 +14,7 @@ typedef enum sim_fault {
     SIM_HELD, SIM_LOST_ACK, SIM_DUPLICATE, SIM_FALSE_ACK, SIM_UNSURE, SIM_FAILED, SIM_TOPIC, SIM_RECORD, SIM_FATAL, /* rows */
     SIM_SHORT_FETCH, SIM_AWAY, SIM_COMMIT_REFUSED, SIM_LOOK_FAILS, SIM_ZOMBIE, SIM_REBALANCE, SIM_LOST,        /* cluster, group */
     SIM_LEADER_MOVES, SIM_NOT_LEADER, SIM_TIMED_OUT, SIM_FEW_REPLICAS, SIM_NOT_APPENDED, SIM_APPENDED,           /* a partition */
-    SIM_EXPIRED, SIM_UNCLEAN, SIM_RECREATED, SIM_RESET_BACK, SIM_RESET_FORWARD, SIM_MARKERS, SIM_NOISE,        /* logs, positions */
+    SIM_EXPIRED, SIM_UNCLEAN, SIM_RECREATED, SIM_RESET_BACK, SIM_RESET_FORWARD, SIM_NO_SIGN, SIM_REFILLED, SIM_LOOK_WAITS, SIM_MARKERS, SIM_NOISE,        /* logs, positions */
     SIM_CLOCK_FORWARD, SIM_CLOCK_BACK,
     SIM_FORGED_HOP, SIM_COPIED, SIM_FORGED_COMMAND,                                                            /* forgers */
     SIM_DEATH, SIM_DEATH_INSIDE, SIM_STOP,                                                                     /* processes */

@@ -26,6 +26,7 @@ static void choose_limits(sim *s)
     s->limits.retry_grace_ms = 300;
     s->limits.outbox_bytes = sim_chance(s, 200) ? 3000 : s->limits.outbox_bytes;
     s->limits.idle_recheck_ms = sim_chance(s, 300) ? 500 : 2000;
+    s->limits.log_check_ms = (int[]){ 0, 300, 10000 }[sim_below(s, 3)];
     s->limits.wal_bytes = sim_chance(s, 500) ? 20000 : s->limits.wal_bytes;
     s->storm = sim_below(s, 3) * 15;
     s->rough = sim_chance(s, 300);

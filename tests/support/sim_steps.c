@@ -189,6 +189,14 @@ static void set_commits(sim *s)
     bus_memory_commits_fail(s->cluster, fail);
 }
 
+static void set_looks(sim *s)
+{
+    bool wait = sim_chance(s, 300);
+    if (wait && !sim_strikes(s, SIM_LOOK_WAITS))
+        return;
+    bus_memory_rechecks_wait(s->cluster, wait);
+}
+
 static void zombie(sim *s)
 {
     bool lands = sim_chance(s, 700);
@@ -241,6 +249,7 @@ void sim_step(sim *s)
         set_clock(s);
     } else if ((dice -= 2) < 0) {
         set_commits(s);
+        set_looks(s);
     } else if ((dice -= 3) < 0) {
         sim_letters(s, service, operate, &left);
         sim_rows(s);
@@ -301,6 +310,7 @@ void sim_heal(sim *s)
     bus_memory_down(s->cluster, false);
     bus_memory_commits_fail(s->cluster, false);
     sim_limits_raise(s);
+    bus_memory_rechecks_wait(s->cluster, false);
     for (int i = 0; i < SIM_SERVICES * SIM_PROCESSES; i++) {
         sim_process *process = &s->process[0][0] + i;
         if (process->host)

@@ -131,6 +131,15 @@ static void expire(sim *s, int topic, int32_t partition)
         s->broken[t->reader] = true;
 }
 
+static void copy_log(const bus_memory_cluster *from, bus_memory_cluster *to, const char *topic, int32_t partition, int less)
+{
+    bus_record record;
+    for (int64_t at = bus_memory_start(from, topic, partition); at < bus_memory_end(from, topic, partition) - less; at++)
+        if (bus_memory_read(from, topic, partition, at, &record))
+            bus_memory_append(to, topic, partition, &(bus_row){ .key = record.key, .key_len = record.key_len, .value = record.value,
+                              .value_len = record.value_len, .headers = record.headers, .header_count = record.header_count });
+}
+
 static void lose(sim *s, int topic, int32_t partition, int64_t from)
 {
     sim_log_lost(s, topic, partition, from);
@@ -146,12 +155,15 @@ static void truncate(sim *s, int topic, int32_t partition)
     const struct sim_topic *t = &sim_topics[topic];
     int64_t low = bus_memory_start(s->cluster, t->name, partition), end = bus_memory_end(s->cluster, t->name, partition);
     int64_t from = end - 1 - sim_below(s, 3);
+    bool silent = sim_chance(s, 300);
     if (from < low || !sim_strikes(s, SIM_UNCLEAN))
         return;
     sim_note(s, "%s/%d loses what it had from %lld on", t->name, (int)partition, (long long)from);
     sim_read_logs(s);
     lose(s, topic, partition, from);
+    bus_memory_no_signs(s->cluster, silent && sim_strikes(s, SIM_NO_SIGN));
     bus_memory_truncate_after(s->cluster, t->name, partition, from);
+    bus_memory_no_signs(s->cluster, false);
 }
 
 static bool rows_are_out(const sim *s)
@@ -161,6 +173,33 @@ static bool rows_are_out(const sim *s)
             if (s->process[service][p].host && bus_memory_held(bus_host_transport(s->process[service][p].host)))
                 return true;
     return false;
+}
+
+/* Deleted and made again between two fetches, and some of what it held sent again at once: the same bytes at the same places, but for the
+ * last. Only where foreign producers write: nothing of ours is on its way. */
+static void refill(sim *s, int topic)
+{
+    const struct sim_topic *t = &sim_topics[topic];
+    bus_memory_cluster *former = bus_memory_cluster_new(&s->clock.clock);
+    bool silent = sim_chance(s, 300);
+    int less = sim_below(s, 3);
+    if (!former || !sim_strikes(s, SIM_REFILLED))
+        goto out;
+    sim_note(s, "%s is deleted, created anew and filled again", t->name);
+    sim_read_logs(s);
+    for (int32_t p = 0; p < t->partitions; p++)
+        lose(s, topic, p, 0);
+    bus_memory_topic(former, t->name, t->partitions);
+    for (int32_t p = 0; p < t->partitions; p++)
+        copy_log(s->cluster, former, t->name, p, 0);
+    bus_memory_no_signs(s->cluster, silent && sim_strikes(s, SIM_NO_SIGN));
+    bus_memory_topic_delete(s->cluster, t->name);
+    bus_memory_topic(s->cluster, t->name, t->partitions);
+    bus_memory_no_signs(s->cluster, false);
+    for (int32_t p = 0; p < t->partitions; p++)
+        copy_log(former, s->cluster, t->name, p, less);
+out:
+    bus_memory_cluster_free(former);
 }
 
 /* Not within a round trip of a row, and not at once: before it is there again those who find it gone have long been answered, and
@@ -194,6 +233,8 @@ void sim_trouble_step(sim *s)
         expire(s, topic, partition);
     else if (sim_topics[topic].loses && kind < 97)
         truncate(s, topic, partition);
+    else if (sim_topics[topic].loses && sim_topics[topic].input == IN_SHOP)
+        refill(s, topic);
     else if (sim_topics[topic].loses)
         recreate(s, topic);
 }

@@ -106,7 +106,7 @@ static void a_copy_is_named_as_the_event_was_by_its_place(void **state)
     bus_arena arena;
     bus_header *out;
     size_t count;
-    bus_id_of_place("order.events", 2, 5, id);
+    bus_id_of_place("order.events", 2, 5, 0, id);
     bus_arena_init(&arena, 0);
     assert_int_equal(bus_replay_headers(&record, NULL, NULL, true, &arena, &out, &count, NULL), BUS_OK);
     assert_string_equal(value(out, count, "ce_id"), id);

@@ -65,7 +65,7 @@ static bus_status delivery(bus_store *store, int64_t seq, bus_error *err)
     if ((status = bus_letter_put(store, &letter, err)) != BUS_OK)
         return status;
     bus_position *position = bus_position_of(store, "order.events", 1);
-    return position && bus_position_set(store, position, seq + 1, seq, (uint64_t)seq) ? BUS_OK : BUS_NOMEM;
+    return position && bus_position_set(store, position, seq + 1, (bus_place){ seq, (uint64_t)seq, 1 }) ? BUS_OK : BUS_NOMEM;
 }
 
 static bus_status transaction(bus_store *store, int64_t from, int64_t to, bus_error *err)

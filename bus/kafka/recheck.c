@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT
+ * Look: reads single records of logs again, beside the lanes, on a thread and a consumer of its own that exist from the first look on; and
+ * counts the signs that a log may be another one now. librdkafka goes on silently in a topic that was made again; but a fetch that was
+ * refused, a leader that went and a connection that broke make it ask for metadata or for the broker's versions. */
+#include "base/error.h"
+#include "kafka/internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define ANSWER_MS 2000 /* for each of the three questions of a look */
+#define JOIN_MS 1000
+
+/* ---- signs */
+
+/* One for the process: a handle may outlive its transport. A sign too many costs a look. */
+static _Atomic uint64_t signs;
+
+static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker, int32_t id, int16_t api, int16_t version, int32_t number,
+                                      size_t size, void *opaque)
+{
+    enum { METADATA = 3, API_VERSIONS = 18, LEADER_EPOCH = 23 };
+
+    (void)rk, (void)fd, (void)broker, (void)id, (void)version, (void)number, (void)size, (void)opaque;
+    if (api == METADATA || api == API_VERSIONS || api == LEADER_EPOCH)
+        atomic_fetch_add(&signs, 1);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *opaque, char *text, size_t cap)
+{
+    (void)conf, (void)text, (void)cap;
+    return rd_kafka_interceptor_add_on_request_sent(rk, "bus", on_request, opaque);
+}
+
+void kafka_watch_signs(rd_kafka_conf_t *conf)
+{
+    rd_kafka_conf_interceptor_add_on_new(conf, "bus", on_new, NULL);
+}
+
+uint64_t kafka_doubts(bus_port *port)
+{
+    (void)port;
+    return atomic_load(&signs);
+}
+
+/* ---- one look */
+
+typedef struct job {
+    kafka_port *port;
+    uint64_t number;
+    bus_recheck *look;
+    size_t count;
+} job;
+
+/* All low ends, or all high ones. */
+static void ask_ends(rd_kafka_t *rk, job *j, int64_t which)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)j->count);
+    bus_status status;
+
+    for (size_t i = 0; i < j->count; i++)
+        rd_kafka_topic_partition_list_add(list, j->look[i].topic, j->look[i].partition)->offset = which;
+    status = bus_kafka_list_offsets(rk, list, ANSWER_MS, NULL);
+    for (size_t i = 0; i < j->count; i++) {
+        const rd_kafka_topic_partition_t *at = &list->elems[i];
+
+        if (at->err || at->offset < 0)
+            j->look[i].status = at->err ? bus_kafka_status(at->err) : status != BUS_OK ? status : BUS_BROKER;
+        *(which == RD_KAFKA_OFFSET_BEGINNING ? &j->look[i].low : &j->look[i].high) = at->offset;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+static bool hash_message(const rd_kafka_message_t *message, const char *topic, struct bus_recheck_place *place)
+{
+    rd_kafka_timestamp_type_t kind;
+    rd_kafka_headers_t *list = NULL;
+    bus_record record = { .topic = topic, .partition = message->partition, .offset = message->offset,
+                          .timestamp = rd_kafka_message_timestamp(message, &kind), .key = message->key, .key_len = message->key_len,
+                          .value = message->payload, .value_len = message->len };
+    size_t count = rd_kafka_message_headers(message, &list) == RD_KAFKA_RESP_ERR_NO_ERROR ? rd_kafka_header_cnt(list) : 0;
+    bus_header *headers = calloc(count + 1, sizeof *headers);
+
+    if (!headers)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        rd_kafka_header_get_all(list, i, &headers[i].name, &headers[i].value, &headers[i].len);
+    record.headers = headers;
+    record.header_count = count;
+    place->there = true;
+    place->hash = bus_record_hash(&record, place->kind);
+    free(headers);
+    return true;
+}
+
+static bool same_place(const bus_recheck *look)
+{
+    return look->place[0].offset == look->place[1].offset && look->place[0].kind == look->place[1].kind;
+}
+
+static bool wanted(const bus_recheck *look, int which)
+{
+    const struct bus_recheck_place *place = &look->place[which];
+
+    if (which == 1 && same_place(look))
+        return false;
+    return look->status == BUS_OK && place->offset >= look->low && place->offset < look->high;
+}
+
+/* What the message says of the place that it was fetched for; true: the place is answered. */
+static bool answer(const rd_kafka_message_t *message, bus_recheck *look, int which)
+{
+    struct bus_recheck_place *place = &look->place[which];
+
+    if (message->err && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
+        look->status = bus_kafka_status(message->err) == BUS_CORRUPT ? BUS_BROKER : bus_kafka_status(message->err);
+    else if (!message->err && message->offset < place->offset)
+        return false;
+    else if (!message->err && message->offset == place->offset && !hash_message(message, look->topic, place))
+        look->status = BUS_NOMEM;
+    return true;
+}
+
+/* Reads one place of each log. */
+static void ask_places(rd_kafka_t *rk, job *j, int which)
+{
+    rd_kafka_topic_t **topic = calloc(j->count + 1, sizeof *topic);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    int64_t deadline = bus_kafka_now() + ANSWER_MS;
+    rd_kafka_message_t *message;
+    size_t out = 0;
+
+    for (size_t i = 0; i < j->count; i++) {
+        bus_recheck *look = &j->look[i];
+
+        if (!wanted(look, which))
+            continue;
+        if (topic)
+            topic[i] = rd_kafka_topic_new(rk, look->topic, NULL);
+        if (topic && topic[i] && rd_kafka_consume_start_queue(topic[i], look->partition, look->place[which].offset, queue) == 0) {
+            out++;
+            continue;
+        }
+        look->status = BUS_BROKER;
+        if (topic && topic[i])
+            rd_kafka_topic_destroy(topic[i]);
+        if (topic)
+            topic[i] = NULL;
+    }
+    while (out && bus_kafka_left(deadline) > 0) {
+        if (rd_kafka_consume_batch_queue(queue, bus_kafka_left(deadline), &message, 1) != 1)
+            continue;
+        for (size_t i = 0; i < j->count; i++)
+            if (topic[i] && message->rkt && strcmp(rd_kafka_topic_name(message->rkt), j->look[i].topic) == 0 &&
+                message->partition == j->look[i].partition &&
+                answer(message, &j->look[i], which)) {
+                rd_kafka_consume_stop(topic[i], j->look[i].partition);
+                rd_kafka_topic_destroy(topic[i]);
+                topic[i] = NULL;
+                out--;
+                break;
+            }
+        rd_kafka_message_destroy(message);
+    }
+    for (size_t i = 0; topic && i < j->count; i++)
+        if (topic[i]) {
+            j->look[i].status = BUS_TIMEOUT;
+            rd_kafka_consume_stop(topic[i], j->look[i].partition);
+            rd_kafka_topic_destroy(topic[i]);
+        }
+    rd_kafka_queue_destroy(queue);
+    free(topic);
+}
+
+static void do_look(rd_kafka_t *rk, job *j)
+{
+    for (size_t i = 0; i < j->count; i++)
+        j->look[i].status = BUS_OK;
+    ask_ends(rk, j, RD_KAFKA_OFFSET_BEGINNING);
+    ask_ends(rk, j, RD_KAFKA_OFFSET_END);
+    ask_places(rk, j, 0);
+    for (size_t i = 0; i < j->count; i++)
+        if (same_place(&j->look[i]))
+            j->look[i].place[1] = j->look[i].place[0];
+    ask_places(rk, j, 1);
+}
+
+/* ---- the thread */
+
+static bool take_job(kafka_rechecker *l, job *out)
+{
+    for (kafka_port *port = l->ports; port; port = port->next_rechecking) {
+        if (!port->recheck_asked)
+            continue;
+        *out = (job){ .port = port, .number = port->recheck_number, .look = port->recheck, .count = port->recheck_count };
+        port->recheck = NULL;
+        port->recheck_asked = false;
+        return true;
+    }
+    return false;
+}
+
+/* The port may be gone, or have asked for something else meanwhile. */
+static void give_answer(kafka_rechecker *l, job *j)
+{
+    for (kafka_port *port = l->ports; port; port = port->next_rechecking) {
+        if (port != j->port || port->recheck_number != j->number)
+            continue;
+        free(port->recheck);
+        port->recheck = j->look;
+        port->recheck_count = j->count;
+        port->recheck_done = true;
+        port->wake(port->opaque);
+        return;
+    }
+    free(j->look);
+}
+
+static void *look_main(void *opaque)
+{
+    kafka_rechecker *l = opaque;
+    job j;
+
+    pthread_mutex_lock(&l->lock);
+    while (!l->closing) {
+        if (!take_job(l, &j)) {
+            pthread_cond_wait(&l->asked, &l->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&l->lock);
+        do_look(l->rk, &j);
+        pthread_mutex_lock(&l->lock);
+        give_answer(l, &j);
+    }
+    pthread_mutex_unlock(&l->lock);
+    rd_kafka_destroy(l->rk);
+    pthread_cond_destroy(&l->asked);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+    return NULL;
+}
+
+static kafka_rechecker *looker_new(kafka_transport *t, bus_error *err)
+{
+    kafka_rechecker *l = calloc(1, sizeof *l);
+    rd_kafka_conf_t *conf = rd_kafka_conf_dup(t->recheck_conf);
+
+    if (!l) {
+        rd_kafka_conf_destroy(conf);
+        bus_fail_nomem(err);
+        return NULL;
+    }
+    if (bus_kafka_new(conf, BUS_KAFKA_RECHECKER, &l->rk, err) != BUS_OK) {
+        free(l);
+        return NULL;
+    }
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->asked, NULL);
+    if (pthread_create(&l->thread, NULL, look_main, l) == 0)
+        return l;
+    bus_fail(err, BUS_NOMEM, "%s: no thread to look at logs with", t->where);
+    rd_kafka_destroy(l->rk);
+    free(l);
+    return NULL;
+}
+
+void kafka_recheck_end(kafka_transport *t)
+{
+    kafka_rechecker *l = t->rechecker;
+    struct timespec until;
+
+    if (!l)
+        return;
+    t->rechecker = NULL;
+    pthread_t thread = l->thread;
+    pthread_mutex_lock(&l->lock);
+    l->closing = true;
+    pthread_cond_signal(&l->asked);
+    pthread_mutex_unlock(&l->lock);
+    /* A look that waits for a broker ends by itself; nothing of ours is in it any more. */
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += JOIN_MS / 1000;
+    if (pthread_timedjoin_np(thread, NULL, &until) != 0)
+        pthread_detach(thread);
+}
+
+/* ---- the port's side */
+
+static bus_status looker_of(kafka_transport *t, kafka_rechecker **out, bus_error *err)
+{
+    pthread_mutex_lock(&t->lock);
+    if (!t->rechecker)
+        t->rechecker = looker_new(t, err);
+    *out = t->rechecker;
+    pthread_mutex_unlock(&t->lock);
+    return *out ? BUS_OK : err->status;
+}
+
+/* One block, the topics' names at its end: a look may outlive whoever asked for it. */
+static bus_recheck *copy_looks(const bus_recheck *list, size_t count)
+{
+    size_t size = count * sizeof *list + 1;
+
+    for (size_t i = 0; i < count; i++)
+        size += strlen(list[i].topic) + 1;
+    bus_recheck *copy = malloc(size);
+    char *at = (char *)(copy + count);
+
+    for (size_t i = 0; copy && i < count; i++) {
+        size_t len = strlen(list[i].topic) + 1;
+
+        copy[i] = list[i];
+        copy[i].topic = memcpy(at, list[i].topic, len);
+        at += len;
+    }
+    return copy;
+}
+
+bus_status kafka_recheck(bus_port *p, const bus_recheck *list, size_t count, bus_error *err)
+{
+    kafka_port *port = kafka_port_of(p);
+    bus_recheck *copy = copy_looks(list, count);
+    kafka_rechecker *l;
+    bus_status status = copy ? looker_of(port->transport, &l, err) : bus_fail_nomem(err);
+
+    if (status != BUS_OK) {
+        free(copy);
+        return status;
+    }
+    pthread_mutex_lock(&l->lock);
+    if (!port->rechecker) {
+        port->rechecker = l;
+        port->next_rechecking = l->ports;
+        l->ports = port;
+    }
+    free(port->recheck);
+    port->recheck = copy;
+    port->recheck_count = count;
+    port->recheck_number++;
+    port->recheck_asked = true;
+    port->recheck_done = false;
+    pthread_cond_signal(&l->asked);
+    pthread_mutex_unlock(&l->lock);
+    return BUS_OK;
+}
+
+size_t kafka_rechecked(bus_port *p, bus_recheck *out, size_t max)
+{
+    kafka_port *port = kafka_port_of(p);
+    size_t count = 0;
+
+    if (!port->rechecker)
+        return 0;
+    pthread_mutex_lock(&port->rechecker->lock);
+    if (port->recheck_done && port->recheck_count <= max) {
+        count = port->recheck_count;
+        memcpy(out, port->recheck, count * sizeof *out);
+        for (size_t i = 0; i < count; i++)
+            out[i].topic = NULL;
+        free(port->recheck);
+        port->recheck = NULL;
+        port->recheck_done = false;
+    }
+    pthread_mutex_unlock(&port->rechecker->lock);
+    return count;
+}
+
+void kafka_recheck_forget(kafka_port *port)
+{
+    kafka_rechecker *l = port->rechecker;
+    kafka_port **at;
+
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->lock);
+    for (at = &l->ports; *at != port;)
+        at = &(*at)->next_rechecking;
+    *at = port->next_rechecking;
+    free(port->recheck);
+    port->recheck = NULL;
+    port->rechecker = NULL;
+    pthread_mutex_unlock(&l->lock);
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT
+ * Look: does a lane still read the log that it read before? A topic that is deleted and made again, or a log that was cut and filled
+ * again, goes on under the same name and, once it has grown, under the same offsets: the client says nothing. What tells are records
+ * that were read before: the anchor, delivered last, and the proof, the last that a look has found. Once either has other bytes, or the
+ * log ends before it, this is another log.
+ *
+ * A look reads both again. Records wait for one that began after their fetch if there was a sign since the last (a leader that changed
+ * or was away, a connection made again, an end that went back), if the lane's last look is older than log.check.ms, or if somebody has
+ * set the offset; else they do not wait, and looks follow a lane that is busy. The proof is kept in the store: what was delivered
+ * since is not believed by what it left there. After a sign the lane begins again at its anchor: what was fetched before may have been
+ * cut off since, and what comes next would not follow it. */
+#include "shard/internal.h"
+
+#include "base/error.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define AGAIN_US (INT64_C(500) * 1000) /* after a look that failed */
+
+typedef enum finding { SAME, OTHER, UNKNOWN } finding;
+
+bus_status bus_rechecks_room(bus_shard *shard, bus_error *err)
+{
+    size_t n = shard->lane_count;
+    if (shard->recheck)
+        return BUS_OK;
+    shard->recheck = calloc(2 * n + 1, sizeof *shard->recheck);
+    shard->rechecked_lane = calloc(n + 1, sizeof *shard->rechecked_lane);
+    shard->rechecked_anchor = calloc(n + 1, sizeof *shard->rechecked_anchor);
+    if (shard->recheck && shard->rechecked_lane && shard->rechecked_anchor)
+        return BUS_OK;
+    bus_rechecks_free(shard);
+    return bus_fail_nomem(err);
+}
+
+void bus_rechecks_free(bus_shard *shard)
+{
+    free(shard->recheck);
+    free(shard->rechecked_lane);
+    free(shard->rechecked_anchor);
+    shard->recheck = NULL;
+    shard->rechecked_lane = NULL;
+    shard->rechecked_anchor = NULL;
+}
+
+static uint64_t doubts(const bus_shard *shard)
+{
+    return shard->port->ops->doubts ? shard->port->ops->doubts(shard->port) : 0;
+}
+
+static bool has_evidence(const bus_position *position)
+{
+    return position->anchor.offset >= 0 || position->proof.offset >= 0;
+}
+
+static void found_same(bus_shard_lane *lane, int64_t at_us, uint64_t serial, uint64_t seen)
+{
+    lane->sure_us = at_us;
+    lane->sure_serial = serial;
+    lane->doubts = seen;
+    lane->wants_recheck = lane->unsure = false;
+}
+
+void bus_rechecks_attached(bus_shard *shard)
+{
+    shard->recheck_count = 0;
+    shard->recheck_again_us = 0;
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        bus_shard_lane *lane = &shard->lane[i];
+        const bus_position *position = lane->position;
+        bool itself = lane->check_anchor && !position->judging &&
+                      (position->proof.offset < 0 || position->proof.offset == position->anchor.offset);
+        lane->doubts = doubts(shard);
+        lane->sure_us = 0;
+        lane->high = 0;
+        lane->unsure = false;
+        lane->wants_recheck = has_evidence(position) && !itself && shard->port->ops->recheck;
+    }
+}
+
+void bus_lane_began_at_anchor(bus_shard *shard, bus_shard_lane *lane)
+{
+    bus_position *position = lane->position;
+    if (lane->sure_us || (position->proof.offset >= 0 && position->proof.offset != position->anchor.offset))
+        return;
+    found_same(lane, shard->now_us, lane->fetched, lane->doubts);
+    bus_position_prove(position, position->anchor);
+}
+
+void bus_lane_ends(bus_shard_lane *lane, int64_t end)
+{
+    if (end < 0)
+        return;
+    if (end < lane->high && has_evidence(lane->position)) {
+        lane->sure_us = 0;
+        lane->wants_recheck = true;
+    }
+    lane->high = end;
+}
+
+bool bus_lane_sure(bus_shard *shard, bus_shard_lane *lane)
+{
+    uint64_t seen = doubts(shard);
+    if (!shard->port->ops->recheck)
+        return true;
+    if (!has_evidence(lane->position)) { /* nothing was read yet: there is nothing to compare with */
+        if (!lane->sure_us || seen != lane->doubts || lane->sure_serial != lane->fetched)
+            found_same(lane, shard->now_us, lane->fetched, seen);
+        return true;
+    }
+    int64_t limit = shard->options.limits.log_check_ms * 1000, age = shard->now_us - lane->sure_us;
+    bool current = lane->sure_us && seen == lane->doubts && !lane->position->judging;
+    lane->unsure = !current || (age >= limit && lane->sure_serial < lane->fetched);
+    lane->wants_recheck |= lane->unsure || age >= limit / 2;
+    return !lane->unsure;
+}
+
+/* ---- asking */
+
+static bool ask(bus_shard *shard)
+{
+    size_t n = 0;
+    if (shard->recheck_count || shard->recheck_again_us > shard->now_us)
+        return false;
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        const bus_shard_lane *lane = &shard->lane[i];
+        const bus_position *position = lane->position;
+        if (!lane->wants_recheck || !lane->handle)
+            continue;
+        shard->rechecked_lane[n] = i;
+        shard->rechecked_anchor[n] = position->anchor;
+        shard->recheck[n++] = (bus_recheck){ .topic = lane->input->declared->topic, .partition = lane->partition,
+                                       .place = { { .offset = position->anchor.offset, .kind = position->anchor.kind },
+                                                  { .offset = position->proof.offset, .kind = position->proof.kind } } };
+    }
+    if (!n)
+        return false;
+    bus_error err = { 0 };
+    shard->recheck_began_us = shard->now_us;
+    shard->recheck_serial = shard->fetch_serial;
+    shard->recheck_doubts = doubts(shard);
+    if (shard->port->ops->recheck(shard->port, shard->recheck, n, &err)) {
+        shard->recheck_again_us = shard->now_us + AGAIN_US;
+        return false;
+    }
+    shard->recheck_count = n;
+    bus_count(&shard->metrics.log_looks, 1);
+    return true;
+}
+
+/* ---- what was found */
+
+static finding find(const bus_recheck *look, size_t which, const bus_place *place)
+{
+    if (place->offset < 0 || place->offset < look->low) /* none, or expired */
+        return UNKNOWN;
+    if (place->offset >= look->high)
+        return OTHER;
+    if (!look->place[which].there) /* compacted away */
+        return UNKNOWN;
+    return look->place[which].hash == place->hash ? SAME : OTHER;
+}
+
+static void in_words(const bus_recheck *look, const bus_place *place, char *out, size_t cap)
+{
+    if (place->offset >= look->high)
+        snprintf(out, cap, "it ends at offset %" PRId64 ", and offset %" PRId64 " was read", look->high, place->offset);
+    else
+        snprintf(out, cap, "offset %" PRId64 " holds another record than was read there", place->offset);
+}
+
+bool bus_lane_replaced(bus_shard *shard, bus_shard_lane *lane, const char *what)
+{
+    const char *topic = lane->input->declared->topic;
+    if (lane->input->declared->retry_tier) {
+        bus_count(&shard->metrics.logs_replaced, 1);
+        bus_log(BUS_WARN, shard->where, "retry_log_replaced", "%s/%d is another log than before (%s): going on, for what waits is in the "
+                "store and runs by its timer", topic, lane->partition, what);
+        return false;
+    }
+    bus_error err = { 0 };
+    bus_fail(&err, BUS_REFUSED,
+             "%s/%d is another log than %s has read: %s. The topic was recreated, lost records, or is another cluster's: point "
+             "bootstrap.servers at the right one; or stop %s and accept it, with kafka-consumer-groups --group %s --topic %s:%d "
+             "--reset-offsets --execute and --to-earliest (all of it is handled) or --to-offset %" PRId64 " (what is before is not)",
+             topic, lane->partition, shard->where, what, shard->name, shard->name, topic, lane->partition, lane->position->next);
+    bus_shard_halt(shard, &err);
+    return true;
+}
+
+/* In a transaction of its own: what is delivered next has ids of the life that begins. */
+static bool judge(bus_shard *shard, bus_shard_lane *lane, bool other)
+{
+    bus_error err = { 0 };
+    bus_status status = bus_store_begin(shard->store, &err);
+    if (!status && !bus_position_judge(shard->store, lane->position, other))
+        status = bus_fail_nomem(&err);
+    if (!status)
+        status = bus_store_commit(shard->store, &err);
+    if (status) {
+        bus_store_rollback(shard->store);
+        bus_log(BUS_ERROR, shard->where, "store_failed", "%s; looked at again in %lld ms", err.text, (long long)(AGAIN_US / 1000));
+        shard->recheck_again_us = shard->now_us + AGAIN_US;
+    }
+    return status == BUS_OK;
+}
+
+static bool accept(bus_shard *shard, bus_shard_lane *lane, bool other)
+{
+    if (!judge(shard, lane, other))
+        return false;
+    if (!other)
+        return true;
+    bus_count(&shard->metrics.logs_replaced, 1);
+    bus_log(BUS_WARN, shard->where, "log_accepted", "%s/%d is another log than before, and its offset was set: going on at %lld. Its events "
+            "without ce_id have other ids than those at the same places before", lane->input->declared->topic, lane->partition,
+            (long long)lane->position->next);
+    return true;
+}
+
+static void begin_again(bus_shard *shard, bus_shard_lane *lane, bool at_anchor)
+{
+    int64_t eof, end = shard->port->ops->end(shard->port, lane->handle, &eof);
+    if (!shard->port->ops->rewind || (lane->at == lane->count && end <= lane->position->next))
+        return; /* nothing was fetched that waits */
+    bus_shard_drop_fetched(shard, lane);
+    lane->start = at_anchor ? lane->position->anchor.offset : lane->position->next;
+    lane->check_anchor = at_anchor;
+    shard->port->ops->rewind(shard->port, lane->handle, lane->start);
+}
+
+static void take(bus_shard *shard, bus_shard_lane *lane, const bus_recheck *look, const bus_place *anchor)
+{
+    bus_position *position = lane->position;
+    char what[160] = "";
+    finding last = find(look, 0, anchor), proof = find(look, 1, &position->proof);
+    if (look->status != BUS_OK) {
+        shard->recheck_again_us = shard->now_us + AGAIN_US;
+        return;
+    }
+    bool other = last == OTHER || proof == OTHER;
+    if (position->judging) {
+        if (!accept(shard, lane, other))
+            return;
+    } else if (other) {
+        in_words(look, proof == OTHER ? &position->proof : anchor, what, sizeof what);
+        if (bus_lane_replaced(shard, lane, what) || !judge(shard, lane, true))
+            return;
+    } else if (last == SAME) {
+        bus_position_prove(position, *anchor);
+    } else if (proof == UNKNOWN) {
+        bus_position_prove(position, BUS_NO_PLACE);
+    }
+    if (lane->doubts != shard->recheck_doubts)
+        begin_again(shard, lane, last == SAME && anchor->offset == position->anchor.offset);
+    found_same(lane, shard->recheck_began_us, shard->recheck_serial, shard->recheck_doubts);
+}
+
+static bool answered(bus_shard *shard)
+{
+    bus_recheck *answer = shard->recheck + shard->lane_count;
+    size_t n = shard->recheck_count ? shard->port->ops->rechecked(shard->port, answer, shard->recheck_count) : 0;
+    if (!n)
+        return false;
+    shard->recheck_count = 0;
+    for (size_t i = 0; i < n && !atomic_load_explicit(&shard->failed, memory_order_relaxed); i++)
+        take(shard, &shard->lane[shard->rechecked_lane[i]], &answer[i], &shard->rechecked_anchor[i]);
+    return true;
+}
+
+/* What was delivered since the last look is looked for again, too; when. */
+static int64_t looks_later_us(const bus_shard *shard, const bus_shard_lane *lane)
+{
+    if (lane->sure_serial >= lane->fetched || !lane->sure_us || !has_evidence(lane->position))
+        return INT64_MAX;
+    return lane->sure_us + shard->options.limits.log_check_ms * 1000 - shard->now_us;
+}
+
+bool bus_rechecks_step(bus_shard *shard)
+{
+    if (!shard->attached || !shard->recheck || !shard->port->ops->recheck)
+        return false;
+    bool any = answered(shard);
+    if (atomic_load_explicit(&shard->failed, memory_order_relaxed))
+        return false;
+    uint64_t seen = doubts(shard);
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        bus_shard_lane *lane = &shard->lane[i];
+        if (lane->handle && has_evidence(lane->position))
+            lane->wants_recheck |= seen != shard->doubts_seen || looks_later_us(shard, lane) <= 0;
+    }
+    shard->doubts_seen = seen;
+    return (ask(shard) && answered(shard)) || any;
+}
+
+int64_t bus_rechecks_wait_us(const bus_shard *shard)
+{
+    int64_t wait = INT64_MAX, least = shard->recheck_again_us - shard->now_us;
+    for (size_t i = 0; i < shard->lane_count && shard->attached && shard->port->ops->recheck && !shard->recheck_count; i++) {
+        const bus_shard_lane *lane = &shard->lane[i];
+        int64_t later = lane->wants_recheck ? 0 : looks_later_us(shard, lane);
+        wait = lane->handle && later < wait ? later : wait;
+    }
+    return wait == INT64_MAX || wait > least ? wait : least > 0 ? least : 0;
+}

@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Logs that are not what they were: topics made again, logs that lost their tail, dead-letter topics that are compacted. Nothing of a new
+log is passed over in silence: the service halts, says so at each start, and goes on when the loss is accepted."""
+import glob
+import os
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
+import lab  # noqa: E402
+from fleet import bus, bus_json, group_tool, refused, reset  # noqa: E402
+from lab import check, equal, eventually, test  # noqa: E402
+
+
+def send(service, numbers, word=""):
+    service.kafka.produce(service.topic("commands"), [("a", f"{number}{word}") for number in numbers], partition=0)
+
+
+def make_again(service, kind="commands"):
+    service.kafka.tool("kafka-topics", "--delete", "--topic", service.topic(kind))
+    service.make_topics()
+
+
+def halted(service, *patterns):
+    equal(service.ended(60), 5, f"exit code; {service.last_words()}")
+    said = [line["msg"] for line in service.lines() if line.get("level") == "error"][-1]
+    for pattern in patterns:
+        check(pattern in said, f"the message says {pattern!r}:", said)
+    return said
+
+
+def single(lab, name, **properties):
+    return lab.service(name, topics__partitions=1, **properties).make_topics()
+
+
+@test
+def recreated_while_it_runs(lab):
+    """It goes on at the same offset of the new topic, for all the client can see: but nothing of it is taken."""
+    s = single(lab, "remade").start()
+    send(s, range(1, 11))
+    s.done(10)
+    s.idle()
+    make_again(s)
+    send(s, range(11, 41))
+    halted(s, "remade.commands/0", "was read", "--to-earliest")
+    equal(s.effects(), 10, "effects of the new topic's events")
+    code, said = refused(s)
+    equal(code, 5, "exit code of another start")
+    check("was read" in said or "stands at" in said, "it says so again:", said)
+    equal(s.effects(), 10, "effects after the refusal")
+    group_tool(s, "--reset-offsets", "--topic", s.topic("commands"), "--to-earliest", "--execute")
+    s.start()
+    s.done(40)
+    s.idle()
+    s.check_exactly_once({"a": list(range(1, 41))})
+
+
+@test
+def recreated_while_it_stands(lab):
+    """With the same keys and values at the same places: their time tells."""
+    s = single(lab, "stood").start()
+    send(s, range(1, 8))
+    s.done(7)
+    s.idle()
+    s.stop()
+    make_again(s)
+    send(s, range(1, 13))
+    code, said = refused(s)
+    equal(code, 5, f"exit code; {s.last_words()}")
+    check("stood.commands/0" in said and "another record" in said, "the message names the place:", said)
+    equal(s.effects(), 7, "effects after the refusal")
+
+
+@test
+def ids_of_places_have_a_life(lab):
+    """An event without ce_id is named by its place: in a topic made again it is none of the old letters."""
+    s = single(lab, "placed").start()
+    send(s, ["1 reject:1", "2"])
+    eventually("a letter, and an effect", 20, lambda: len(s.letters()) == 1 and s.effects() == 1)
+    s.idle()
+    s.stop()
+    make_again(s)
+    send(s, [3, 4, 5])
+    equal(refused(s)[0], 5, "exit code")
+    reset(s, s.topic("commands"), 0)
+    s.start()
+    s.done(4)
+    s.says("log_accepted", "placed.commands/0")
+    letter = bus_json(s, "dlq", "list", s.name, "--letters")[0]["id"]
+    bus(s, "dlq", "discard", letter, "--reason", "its topic is gone", "--yes")
+    s.idle()
+    equal(sorted(row[0] for row in s.sql("SELECT number FROM effect")), [2, 3, 4, 5], "numbers that took effect")
+    s.stop()
+
+
+@test
+def recreated_retry_topic(lab):
+    """Its records only trigger: it goes on, and what waits runs by its timer."""
+    s = single(lab, "retried", retry__grace__ms=500).start()
+    send(s, ["1 retry:1", "2 retry:1"])
+    s.done(2)
+    s.idle()
+    s.stop()
+    for kind in ("retry.100ms", "retry.300ms"):
+        make_again(s, kind)
+    s.start()
+    send(s, ["3 retry:2"])
+    s.done(3)
+    s.idle()
+    make_again(s, "retry.100ms")
+    send(s, ["4 retry:1", "5 retry:1"])
+    s.done(5, 60)
+    s.idle(40)
+    s.check_exactly_once({"a": [1, 2, 3, 4, 5]})
+    s.stop()
+
+
+def cut_log(directory, offset):
+    """Takes the batches from an offset on out of a partition's only segment, as an unclean election would."""
+    path = glob.glob(os.path.join(directory, "*.log"))[0]
+    with open(path, "r+b") as log:
+        while True:
+            at = log.tell()
+            head = log.read(12)
+            if len(head) < 12:
+                break
+            base, length = struct.unpack(">qi", head)
+            if base >= offset:
+                log.truncate(at)
+                break
+            log.seek(length, os.SEEK_CUR)
+    for index in glob.glob(os.path.join(directory, "*index")):
+        os.unlink(index)
+
+
+@test
+def lost_its_tail_while_it_runs(lab):
+    """Twenty records cut to ten, and filled again beyond where the service stands."""
+    own = lab.broker()
+    s = lab.service("tail", kafka=own, topics__partitions=1).make_topics().start()
+    for first in (1, 11):
+        send(s, range(first, first + 10))
+    s.done(20)
+    s.idle()
+    own.node("stop")
+    directory, = glob.glob(os.path.join(own.directory, "**", "tail.commands-0"), recursive=True)
+    cut_log(directory, 10)
+    for marker in glob.glob(os.path.join(os.path.dirname(directory), ".kafka_cleanshutdown")):
+        os.unlink(marker)
+    own.node("start")
+    send(s, range(21, 46))
+    halted(s, "tail.commands/0")
+    equal(s.effects(), 20, "effects")
+    equal(refused(s)[0], 5, "exit code of another start")
+    reset(s, s.topic("commands"), 10)
+    s.start()
+    s.done(45)
+    s.idle()
+    s.check_exactly_once({"a": list(range(1, 46))})
+    s.stop()
+
+
+lab.main("logs")
