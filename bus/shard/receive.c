@@ -261,7 +261,7 @@ static bus_taken receive_forged(bus_shard *shard, bus_shard_lane *lane, const bu
     delivery.undecodable = true;
     delivery.foreign = true;
     char id[BUS_ID_TEXT];
-    bus_id_of_place(record->topic, record->partition, record->offset, id);
+    bus_id_of_place(record->topic, record->partition, record->offset, bus_position_life(shard->store, record->topic, record->partition), id);
     delivery.event.id = id;
     delivery.event.source = "";
     delivery.event.topic = record->topic;

@@ -56,7 +56,7 @@ static void upgrades_a_store_of_version_1(void **state)
     temp_store_init(&temp);
     temp_store_open(&temp);
     temp_store_close(&temp);
-    temp_store_meddle(&temp, TEMP_STORE_BACK_TO_4 "DROP TABLE bus_answer");
+    temp_store_meddle(&temp, TEMP_STORE_BEFORE_7 TEMP_STORE_BACK_TO_4 "DROP TABLE bus_answer");
     temp_store_meddle(&temp, "DROP VIEW bus_numbered; DROP VIEW bus_outbox; DROP TABLE bus_outbox_1; ALTER TABLE bus_outbox_0 RENAME TO bus_outbox");
     temp_store_meddle(&temp, "UPDATE bus_meta SET version = 1");
     bus_store *store = temp_store_open(&temp);

@@ -284,7 +284,7 @@ static void upgrades_a_store_of_version_2(void **state)
     int64_t last = add_many(&temp, bus_destination_of(store, "a", 0, &temp.err), 20);
     commit(&temp);
     temp_store_close(&temp);
-    temp_store_meddle(&temp, TEMP_STORE_BACK_TO_4 "DROP VIEW bus_numbered; DROP VIEW bus_outbox; DROP TABLE bus_outbox_1; ALTER TABLE bus_outbox_0 RENAME TO bus_outbox;"
+    temp_store_meddle(&temp, TEMP_STORE_BEFORE_7 TEMP_STORE_BACK_TO_4 "DROP VIEW bus_numbered; DROP VIEW bus_outbox; DROP TABLE bus_outbox_1; ALTER TABLE bus_outbox_0 RENAME TO bus_outbox;"
                              "UPDATE bus_meta SET version = 2");
     store = temp_store_open(&temp);
     assert_int_equal(temp_store_number(&temp, "SELECT version FROM bus_meta"), BUS_STORE_VERSION);
