@@ -232,6 +232,19 @@ bus_status bus_kafka_largest(rd_kafka_t *rk, const char *const *names, size_t co
     return status;
 }
 
+bus_status bus_kafka_cleanup(rd_kafka_t *rk, const char *topic, int timeout_ms, char *out, size_t cap, bus_error *err)
+{
+    bus_kafka_topic asked = { 0 };
+    bus_kafka_admin admin = { rk, rd_kafka_queue_new(rk) };
+    bus_status status;
+
+    snprintf(asked.name, sizeof asked.name, "%s", topic);
+    status = describe(&admin, &asked, 1, timeout_ms, err);
+    rd_kafka_queue_destroy(admin.queue);
+    snprintf(out, cap, "%s", status == BUS_OK ? asked.cleanup : "");
+    return status;
+}
+
 bus_status bus_kafka_admin_topics(bus_kafka_admin *admin, const char *const *names, size_t count, bool configuration,
                                   int timeout_ms, bus_kafka_topic **out, size_t *out_count, bus_error *err)
 {

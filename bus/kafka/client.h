@@ -34,6 +34,8 @@ void bus_kafka_warn(const char *where, const char *name, rd_kafka_event_t *error
 
 /* Fills max.message.bytes of each topic, 0 where the cluster does not tell (the embedded broker does not). */
 bus_status bus_kafka_largest(rd_kafka_t *rk, const char *const *names, size_t count, int timeout_ms, int64_t *out, bus_error *err);
+/* Fills a topic's cleanup.policy, "" where the cluster does not tell (the embedded broker does not). */
+bus_status bus_kafka_cleanup(rd_kafka_t *rk, const char *topic, int timeout_ms, char *out, size_t cap, bus_error *err);
 
 /* Partition count by metadata. BUS_MISSING, BUS_DENIED, BUS_BROKER. */
 bus_status bus_kafka_partitions(rd_kafka_t *rk, const char *topic, int timeout_ms, int32_t *out, bus_error *err);

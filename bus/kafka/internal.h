@@ -123,6 +123,7 @@ bus_status kafka_assign(bus_transport *t, bus_lane_spec *lanes, size_t count, bu
 /* offsets.c */
 bus_status kafka_partitions(bus_transport *t, const char *topic, int timeout_ms, int32_t *out, bus_error *err);
 bus_status kafka_largest(bus_transport *t, const char *const *topics, size_t count, int timeout_ms, int64_t *out, bus_error *err);
+bus_status kafka_cleanup(bus_transport *t, const char *topic, int timeout_ms, char *out, size_t cap, bus_error *err);
 bus_status kafka_watermarks(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err);
 bus_status kafka_committed(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err);
 

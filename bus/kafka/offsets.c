@@ -27,6 +27,11 @@ bus_status kafka_largest(bus_transport *base, const char *const *topics, size_t 
     return status;
 }
 
+bus_status kafka_cleanup(bus_transport *base, const char *topic, int timeout_ms, char *out, size_t cap, bus_error *err)
+{
+    return bus_kafka_cleanup(kafka_of(base)->tool, topic, timeout_ms, out, cap, err);
+}
+
 static rd_kafka_topic_partition_list_t *list_of(const bus_offset *list, size_t count, int64_t offset)
 {
     rd_kafka_topic_partition_list_t *out = rd_kafka_topic_partition_list_new((int)count);

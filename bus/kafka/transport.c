@@ -84,7 +84,8 @@ static void transport_free(bus_transport *base)
 
 static const struct bus_transport_ops transport_ops = {
     .join = kafka_join, .leave = kafka_leave, .poll = kafka_poll, .wake = kafka_wake, .assign = kafka_assign,
-    .partitions = kafka_partitions, .largest = kafka_largest, .watermarks = kafka_watermarks, .committed = kafka_committed, .commit = kafka_commit,
+    .partitions = kafka_partitions, .cleanup = kafka_cleanup, .largest = kafka_largest,
+    .watermarks = kafka_watermarks, .committed = kafka_committed, .commit = kafka_commit,
     .company = kafka_company, .look = kafka_look,
     .port_open = port_open, .port_close = port_close, .free = transport_free,
 };

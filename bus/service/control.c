@@ -17,6 +17,7 @@
 #define POLL_DETACHED_MS 50  /* how late another process's wish for a shard may be noticed */
 #define RETRY_US (200 * 1000)
 #define SAY_AGAIN_US (30 * SECOND_US)
+#define LETTERS_EVERY_US (30 * SECOND_US)
 #define LEAVE_MS 500
 #define SIZES_AGAIN_US SECOND_US
 #define SIZES_TIMEOUT_MS 1000
@@ -306,9 +307,28 @@ static bus_status look_at_growth(bus *self, bus_watch *watch, bus_error *err)
     return status;
 }
 
+/* Compaction takes letters that share a key, and has the broker refuse those without one. */
+static void look_at_letters(bus *self, bus_watch *watch)
+{
+    bus_error why = { 0 };
+    if (now_us(self) < watch->letters_us)
+        return;
+    watch->letters_us = now_us(self) + LETTERS_EVERY_US;
+    bus_status status = bus_letters_kept(self, 1000, &why);
+    bool lost = status == BUS_REFUSED;
+    if (lost)
+        bus_log(BUS_ERROR, self->name, "dlq_compacted", "%s", why.text);
+    else if (status != BUS_OK)
+        bus_log(BUS_DEBUG, self->name, "dlq_unknown", "%s", why.text);
+    else if (bus_gauge_read(&self->metrics.dlq_compacted))
+        bus_log(BUS_INFO, self->name, "dlq_kept", "%s is not compacted any more", bus_router_dlq(self->router));
+    if (lost || status == BUS_OK)
+        bus_gauge_set(&self->metrics.dlq_compacted, lost);
+}
+
 static bus_status serve(bus *self, bus_error *err)
 {
-    bus_watch watch = { .next_us = now_us(self) + SAY_AGAIN_US };
+    bus_watch watch = { .next_us = now_us(self) + SAY_AGAIN_US, .letters_us = now_us(self) + LETTERS_EVERY_US };
     bus_status status = BUS_OK;
     while (status == BUS_OK && !bus_stopping(self)) {
         bool waiting = false;
@@ -333,6 +353,7 @@ static bus_status serve(bus *self, bus_error *err)
         look_at_sizes(self, &watch);
         if (status == BUS_OK)
             status = look_at_growth(self, &watch, err);
+        look_at_letters(self, &watch);
     }
     return status;
 }

@@ -14,10 +14,13 @@ typedef struct bus_watch {
     int64_t told_us;    /* that the broker is away */
     int64_t sizes_us;        /* topics' limits are not asked for before */
     int sizes_at;            /* the shard that was asked for last */
+    int64_t letters_us; /* when the dead-letter topic's policy is looked at next */
 } bus_watch;
 
 /* Waits for the broker and for every topic, with messages; finds N, fills bus->partitions and makes the seats. BUS_CANCELLED:
  * bus_stop interrupted it. BUS_REFUSED: a topic does not fit. */
 bus_status bus_control_prepare(bus *bus, bus_error *err);
+/* Does the dead-letter topic keep every letter? BUS_REFUSED with what to do if it is compacted. */
+bus_status bus_letters_kept(bus *bus, int timeout_ms, bus_error *err);
 
 #endif

@@ -115,6 +115,18 @@ static bus_status check_topics(bus *self, const bus_topic_need *needs, size_t co
     return BUS_OK;
 }
 
+bus_status bus_letters_kept(bus *self, int timeout_ms, bus_error *err)
+{
+    char cleanup[32] = "";
+    const char *topic = bus_router_dlq(self->router);
+    bus_status status = self->transport->ops->cleanup ? self->transport->ops->cleanup(self->transport, topic, timeout_ms, cleanup, sizeof cleanup, err) : BUS_OK;
+    if (status == BUS_OK && strstr(cleanup, "compact"))
+        return bus_fail(err, BUS_REFUSED, "topic %s has cleanup.policy %s: compaction deletes dead letters that share a key, and the broker "
+                        "refuses those without one. Give it cleanup.policy=delete and retention.ms=-1 (kafka-configs --alter --entity-type "
+                        "topics --entity-name %s --add-config cleanup.policy=delete)", topic, cleanup, topic);
+    return status;
+}
+
 bus_status bus_control_prepare(bus *self, bus_error *err)
 {
     bus_topic_need *needs = NULL;
@@ -130,5 +142,12 @@ bus_status bus_control_prepare(bus *self, bus_error *err)
     if (status == BUS_OK)
         status = check_topics(self, needs, count, &wait, err);
     free(needs);
+    bus_error why = { 0 };
+    if (status == BUS_OK && (status = bus_letters_kept(self, ASK_MS, &why)) == BUS_REFUSED)
+        *err = why;
+    else if (status != BUS_OK && why.status) { /* no right to ask, or no answer: looked at again while it runs */
+        bus_log(BUS_DEBUG, self->name, "dlq_unknown", "%s", why.text);
+        status = BUS_OK;
+    }
     return status;
 }

@@ -105,6 +105,10 @@ bool bus_ready(bus *self, char *why, size_t cap)
         snprintf(why, cap, "a handler is stuck, see the log");
         return false;
     }
+    if (bus_gauge_read(&self->metrics.dlq_compacted)) {
+        snprintf(why, cap, "topic %s is compacted: it loses dead letters", bus_router_dlq(self->router));
+        return false;
+    }
     int assigned = 0, flowing = 0;
     bool well = true;
     pthread_rwlock_rdlock(&self->seats_lock);

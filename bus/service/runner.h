@@ -42,7 +42,7 @@ const char *bus_phase_name(bus_phase phase);
 
 typedef struct bus_process_metrics {
     bus_counter assignments, lost, rejoins, heartbeats, announced, schemas_refused, handlers_stuck, status_cut;
-    bus_gauge ready, shards_open, handlers_stuck_now, started_ms;
+    bus_gauge dlq_compacted, ready, shards_open, handlers_stuck_now, started_ms;
 } bus_process_metrics;
 extern const bus_metric bus_process_metric_table[];
 

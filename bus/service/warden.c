@@ -25,6 +25,8 @@ const bus_metric bus_process_metric_table[] = {
       offsetof(bus_process_metrics, handlers_stuck_now), 0 },
     { "bus_process_handlers_stuck_total", "Handlers that ran longer than handler.stuck.timeout.ms.", BUS_METRIC_COUNTER,
       offsetof(bus_process_metrics, handlers_stuck), 0 },
+    { "bus_process_dlq_compacted", "1 while the dead-letter topic is compacted, which loses letters: alarm.", BUS_METRIC_GAUGE,
+      offsetof(bus_process_metrics, dlq_compacted), 0 },
     { "bus_process_start_time_seconds", "When the process opened the bus, since the epoch.", BUS_METRIC_GAUGE,
       offsetof(bus_process_metrics, started_ms), 0.001 },
     { "bus_process_assignments_total", "Assignments by the group.", BUS_METRIC_COUNTER,

@@ -311,7 +311,7 @@ static void client_free(bus_transport *t)
 
 bus_transport *bus_memory_client(bus_memory_cluster *cluster)
 {
-    static const struct bus_transport_ops ops = { join, leave, poll_events, wake_poll, assign, partitions, largest, watermarks, committed,
+    static const struct bus_transport_ops ops = { join, leave, poll_events, wake_poll, assign, partitions, NULL, largest, watermarks, committed,
                                                   commit, company, look, memory_port_open, memory_port_close, client_free };
     memory_client *client = calloc(1, sizeof *client);
     if (!client)

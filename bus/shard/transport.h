@@ -131,6 +131,8 @@ struct bus_transport_ops {
     bus_status (*assign)(bus_transport *t, bus_lane_spec *lanes, size_t count, bus_error *err);
     /* Number of partitions: BUS_OK, BUS_MISSING if the topic is not there, BUS_BROKER, BUS_DENIED. */
     bus_status (*partitions)(bus_transport *t, const char *topic, int timeout_ms, int32_t *out, bus_error *err);
+    /* Fills a topic's cleanup.policy, "" where it is not told. NULL: nothing is told. */
+    bus_status (*cleanup)(bus_transport *t, const char *topic, int timeout_ms, char *out, size_t cap, bus_error *err);
     /* Fills max.message.bytes of each topic, 0 where it is not told (no such topic, no right to ask). NULL: nothing is told. */
     bus_status (*largest)(bus_transport *t, const char *const *topics, size_t count, int timeout_ms, int64_t *out, bus_error *err);
     /* Fills low and high of each. */

@@ -161,4 +161,24 @@ def lost_its_tail_while_it_runs(lab):
     s.stop()
 
 
+@test
+def compacted_letters(lab):
+    """A dead-letter topic that is compacted loses letters: told while the service runs, refused at its start."""
+    s = single(lab, "packed").start()
+    send(s, ["1 reject:1", "2"])
+    eventually("a letter", 20, lambda: len(s.letters()) == 1)
+    change = ("kafka-configs", "--alter", "--entity-type", "topics", "--entity-name", "packed.dlq", "--add-config")
+    s.kafka.tool(*change, "cleanup.policy=compact")
+    s.says("dlq_compacted", "packed.dlq has cleanup.policy compact.*cleanup.policy=delete", 60)
+    eventually("not ready", 10, lambda: s.get("/readyz") is None)
+    s.stop()
+    code, said = refused(s)
+    equal(code, 5, "exit code")
+    check("packed.dlq has cleanup.policy compact" in said, "the message names topic and policy:", said)
+    s.kafka.tool(*change, "cleanup.policy=delete")
+    s.start()
+    s.idle()
+    s.stop()
+
+
 lab.main("logs")
