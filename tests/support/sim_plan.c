@@ -77,7 +77,7 @@ void sim_plan_print(const sim_plan *plan, FILE *out)
         fprintf(out, " --processes %d", plan->processes);
     const char *before = " --without ";
     for (int i = 0; i < SIM_FAULTS; i++)
-        if (plan->without >> i & 1) {
+        if (!sim_plan_allows(plan, i)) {
             fprintf(out, "%s%s", before, names[i]);
             before = ",";
         }
@@ -112,7 +112,7 @@ static bool take_faults(sim_plan *plan, const char *text)
             i++;
         if (i == SIM_FAULTS)
             return false;
-        plan->without |= UINT64_C(1) << i;
+        sim_plan_forbid(plan, i);
     }
     return true;
 }

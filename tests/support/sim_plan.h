@@ -31,7 +31,7 @@ const char *sim_fault_name(sim_fault fault);
 typedef struct sim_plan {
     uint64_t seed;
     uint64_t left_out[SIM_STEPS / 64 + 1]; /* a bit a step */
-    uint64_t without;                      /* a bit a fault */
+    uint64_t without[SIM_FAULTS / 64 + 1]; /* a bit a fault */
     int processes;                         /* of each service */
 } sim_plan;
 
@@ -53,6 +53,8 @@ typedef struct sim_result {
 void sim_plan_init(sim_plan *plan, uint64_t seed);
 static inline bool sim_plan_has(const sim_plan *plan, int step) { return !(plan->left_out[step / 64] >> (step % 64) & 1); }
 static inline void sim_plan_leave_out(sim_plan *plan, int step) { plan->left_out[step / 64] |= UINT64_C(1) << (step % 64); }
+static inline bool sim_plan_allows(const sim_plan *plan, int fault) { return !(plan->without[fault / 64] >> (fault % 64) & 1); }
+static inline void sim_plan_forbid(sim_plan *plan, int fault) { plan->without[fault / 64] |= UINT64_C(1) << (fault % 64); }
 /* The plan as options of `simulate`; what they give back is the same plan. `options` takes one; false: it is none. */
 void sim_plan_print(const sim_plan *plan, FILE *out);
 bool sim_plan_option(sim_plan *plan, const char *name, const char *value);

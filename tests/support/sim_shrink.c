@@ -34,7 +34,7 @@ static void without_faults(search *at)
 {
     for (int fault = 0; fault < SIM_FAULTS && at->out.in_time; fault++) {
         sim_plan smaller = *at->plan;
-        smaller.without |= UINT64_C(1) << fault;
+        sim_plan_forbid(&smaller, fault);
         if (at->result->count[fault])
             try(at, &smaller);
     }

@@ -38,7 +38,7 @@ bool sim_chance(sim *s, int per_mille)
 
 bool sim_strikes(sim *s, sim_fault fault)
 {
-    if (s->plan->without >> fault & 1)
+    if (!sim_plan_allows(s->plan, (int)fault))
         return false;
     s->result->count[fault]++;
     return true;

@@ -163,7 +163,7 @@ static void positions_and_what_waits(void **state)
     desk *d = *state;
     read_store(d); /* nothing yet: the second look is of another audit */
     bus_audit_free(d->audit);
-    temp_store_meddle(&d->temp, "INSERT INTO bus_position VALUES ('out', 0, 9, 8, 0); INSERT INTO bus_parked VALUES (1, 1, 1, 'e', 'out', 0, 9, 0, NULL,"
+    temp_store_meddle(&d->temp, "INSERT INTO bus_position (topic, partition, next, anchor, anchor_hash) VALUES ('out', 0, 9, 8, 0); INSERT INTO bus_parked VALUES (1, 1, 1, 'e', 'out', 0, 9, 0, NULL,"
                                 " NULL, NULL, 0)");
     OK_(bus_audit_new(NULL, &d->audit, &d->temp.err), d->temp.err);
     read_store(d);
