@@ -171,7 +171,8 @@ static bus_status take_foreign(bus_shard *shard, bus_shard_lane *lane, const bus
         char what[400];
         if (strcmp(text.store_id, meta->store_id) != 0)
             return BUS_OK; /* the former store's, given up by --init */
-        if (committed->offset <= position->next)
+        /* A retry topic made again is read from its start, and what was committed of the former one says nothing of the store's age. */
+        if (committed->offset <= position->next || lane->input->declared->retry_tier)
             return BUS_OK;
         snprintf(what, sizeof what, "it stands at offset %lld of %s/%d, and the group has committed %lld", (long long)position->next,
                  committed->topic, committed->partition, (long long)committed->offset);

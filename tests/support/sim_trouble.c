@@ -102,9 +102,13 @@ void sim_repair(sim *s, int service)
     for (int t = 0; t < SIM_TOPICS; t++)
         for (int32_t p = 0; sim_topics[t].reader == service && p < sim_topics[t].partitions; p++) {
             int64_t next = goes_on_at(s, t, p), low = bus_memory_start(s->cluster, sim_topics[t].name, p);
-            if (next > s->lost_from[t][p])
+            if (next > s->lost_from[t][p]) {
+                /* What the new log held below its start has gone unread, wherever the reader of the old one stood. */
+                sim_read_logs(s);
+                if (low > s->lost_from[t][p])
+                    sim_damaged(s, t, p, s->lost_from[t][p], low);
                 set_offset(s, t, p, s->lost_from[t][p] > low ? s->lost_from[t][p] : low);
-            else if (next >= 0 && next < low)
+            } else if (next >= 0 && next < low)
                 set_offset(s, t, p, low);
             s->lost_from[t][p] = INT64_MAX;
         }
