@@ -193,7 +193,7 @@ def locked_by_a_foreigner(lab):
 def small_disk(path, size):
     os.makedirs(path, exist_ok=True)
     sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    run(*sudo, "mount", "-t", "tmpfs", "-o", f"size={size},mode=777", "none", path)
+    run(*sudo, "mount", "-t", "tmpfs", "-o", f"size={size},mode=700,uid={os.geteuid()}", "none", path)
     try:
         yield
     finally:
@@ -268,7 +268,9 @@ def wrong_permissions(lab):
     os.makedirs(s.data)
     os.chmod(s.data, 0o555)
     refused(s, 1, s.data, "Permission denied", "data.dir")
-    os.chmod(s.data, 0o777)
+    os.chmod(s.data, 0o700)
+    if os.geteuid() == 0:
+        os.chown(s.data, NOBODY, NOBODY)
     commands(s, [("a", "1")])
     s.start()
     s.done(1)

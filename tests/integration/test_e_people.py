@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 import lab
-from fleet import bus, bus_json, bus_says
+from fleet import bus, bus_json, bus_says, make_topics
 from lab import check, equal, eventually, run, test
 
 OK, PARTIAL, NOTHING, USAGE = 0, 3, 4, 2
@@ -50,7 +50,7 @@ def within(service, most, status):
 @test
 def lag_counts_to_the_end_of_the_log(lab):
     """Behind a transaction that nobody has ended, and on partitions that were added, records wait."""
-    s = lab.service("ends").make_topics().start()
+    s = make_topics(lab.service("ends"), 1).start()
     lab.kafka.produce("ends.commands", [("k", "1")])
     s.done(1)
     s.idle()
