@@ -91,6 +91,9 @@ static bus_status field_text(const json_t *event, const char *field, const char 
         value = json_object_iter_value(json_object_iter(value));
     if (!field || text_of(value, out))
         return BUS_OK;
+    if (json_is_string(value))
+        return bus_fail(err, BUS_INVALID, "the text in field \"%s\" holds U+0000, which a %s given by this command cannot hold: use another field, or "
+                        "publish it from a program (bus_publish takes bytes)", field, what);
     return bus_fail(err, BUS_INVALID, "no text or number in field \"%s\", which is to be the %s", field, what);
 }
 

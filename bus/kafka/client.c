@@ -284,6 +284,20 @@ bus_status bus_kafka_fail(bus_error *err, rd_kafka_resp_err_t code, const char *
     return bus_fail(err, status, "%s: %s%s", text, rd_kafka_err2str(code), advice(status));
 }
 
+/* The embedded broker makes a topic when it is asked for by its name. So it is asked for all. */
+static bool absent_from_mock(rd_kafka_t *rk, const char *topic, int timeout_ms)
+{
+    const struct rd_kafka_metadata *all;
+    bool there = false;
+
+    if (!bus_kafka_is_mock(rk, timeout_ms) || rd_kafka_metadata(rk, 1, NULL, &all, timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return false;
+    for (int i = 0; i < all->topic_cnt && !there; i++)
+        there = strcmp(all->topics[i].topic, topic) == 0;
+    rd_kafka_metadata_destroy(all);
+    return !there;
+}
+
 bus_status bus_kafka_partitions(rd_kafka_t *rk, const char *topic, int timeout_ms, int32_t *out, bus_error *err)
 {
     const struct rd_kafka_metadata *metadata = NULL;
@@ -293,7 +307,8 @@ bus_status bus_kafka_partitions(rd_kafka_t *rk, const char *topic, int timeout_m
 
     if (!handle)
         return bus_fail(err, BUS_INVALID, "'%s' is no topic name: use 1 to 249 of a-z A-Z 0-9 . _ -", topic);
-    code = rd_kafka_metadata(rk, 0, handle, &metadata, timeout_ms);
+    code = absent_from_mock(rk, topic, timeout_ms) ? RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+                                                   : rd_kafka_metadata(rk, 0, handle, &metadata, timeout_ms);
     /* Partitions without a leader count as well: they exist. */
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         code = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;

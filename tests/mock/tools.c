@@ -138,7 +138,7 @@ static void reads_ranges(void **state)
 
     fill(f, "u", 0, 100, 1700000000000, 1000);
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
-        bus_range range = { "u", 0, want[i].from, want[i].to };
+        bus_range range = { .topic = "u", .partition = 0, .from = want[i].from, .to = want[i].to };
         bus_kafka_reader *r;
         int64_t first = -1, last = -1;
 
@@ -185,7 +185,7 @@ static void looks_back_from_the_ends(void **state)
 static void merges_by_time(void **state)
 {
     fixture *f = *state;
-    bus_range ranges[2] = { { "t", -1, { 0 }, { 0 } }, { "u", 0, { 0 }, { 0 } } };
+    bus_range ranges[2] = { { .topic = "t", .partition = -1 }, { .topic = "u" } };
     bus_read_progress progress;
     const bus_record *record;
     bus_kafka_reader *r;
@@ -216,7 +216,7 @@ static void merges_by_time(void **state)
 static void follows(void **state)
 {
     fixture *f = *state;
-    bus_range range = { "t", -1, { BUS_EDGE_END, 0 }, { BUS_EDGE_NEVER, 0 } };
+    bus_range range = { .topic = "t", .partition = -1, .from = { BUS_EDGE_END, 0 }, .to = { BUS_EDGE_NEVER, 0 } };
     const bus_record *record;
     bus_kafka_reader *r;
     bus_error err;
@@ -234,7 +234,7 @@ static void follows(void **state)
 static void reader_says_what_is_missing(void **state)
 {
     fixture *f = *state;
-    bus_range range = { "u", 3, { 0 }, { 0 } };
+    bus_range range = { .topic = "u", .partition = 3, .from = { 0 }, .to = { 0 } };
     bus_kafka_reader *r = NULL;
     bus_error err = { 0 };
     int64_t before;
