@@ -70,7 +70,7 @@ int cli_exit_of(bus_status status)
 }
 
 /* Messages name what others wrote: topics, headers, types. */
-static void say(const char *format, va_list args)
+BUS_PRINTF(1, 0) static void say(const char *format, va_list args)
 {
     char *text = NULL;
     int len = vasprintf(&text, format, args);

@@ -19,7 +19,7 @@
 #define BUS_MOST_HEADERS 64   /* of an event that a handler sends; of records of others all are kept */
 #define BUS_ORIG_TEXT 1024
 #define BUS_REASON 256        /* of retry and dead-letter texts */
-#define BUS_COMMIT_TEXT 100   /* the metadata of a committed offset, see commits.c */
+#define BUS_COMMIT_TEXT 120   /* the metadata of a committed offset, see commits.c */
 
 /* ---- lanes: one assigned partition */
 

@@ -416,13 +416,3 @@ bool bus_offsets_settled(const bus_shard *shard)
 {
     return !shard->attached || (!shard->commit_waiting && !shard->commit_wanted && !shard->positions_moved && !shard->age_moved);
 }
-
-bool bus_commit_waiting(const char *metadata, bus_waiting *out)
-{
-    long long parked, held, delayed;
-    const char *at = strstr(metadata, " waiting=");
-    if (!at || sscanf(at, " waiting=%lld/%lld/%lld", &parked, &held, &delayed) != 3)
-        return false;
-    *out = (bus_waiting){ parked, held, delayed };
-    return true;
-}

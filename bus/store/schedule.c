@@ -20,6 +20,15 @@ static bus_status find_next(bus_store *store, bus_error *err)
     return status;
 }
 
+int64_t bus_schedule_count(bus_store *store)
+{
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_SCHEDULE_COUNT, &(bus_error){ 0 });
+    int64_t count = stmt && bus_step(store, stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
+    if (stmt)
+        sqlite3_reset(stmt);
+    return count;
+}
+
 static bus_status drop(bus_store *store, const char *name, bool *there, bus_error *err)
 {
     sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_SCHEDULE_DROP, err);

@@ -114,6 +114,7 @@ static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_BODY_ADD] = "INSERT INTO bus_body(letter, size, key, headers, value) VALUES (?1, ?2, ?3, ?4, ?5)",
     [BUS_SQL_BODY_GET] = "SELECT key, headers, value FROM bus_body WHERE letter = ?1",
     [BUS_SQL_BODY_DELETE] = "DELETE FROM bus_body WHERE letter = ?1 RETURNING size",
+    [BUS_SQL_SCHEDULE_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM bus_schedule LIMIT 100000)",
     [BUS_SQL_SCHEDULE_PUT] = "INSERT INTO bus_schedule(id, name, due, event_id, topic, partition, key, headers, value)"
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     [BUS_SQL_SCHEDULE_DROP] = "DELETE FROM bus_schedule WHERE name = ?1",

@@ -311,6 +311,7 @@ typedef struct bus_scheduled {
 } bus_scheduled;
 bus_status bus_schedule_put(bus_store *store, bus_scheduled *event, bus_error *err);   /* replaces the same name */
 bool bus_schedule_drop(bus_store *store, const char *name);                            /* true: it was there; staged */
+int64_t bus_schedule_count(bus_store *store);                                          /* for people: 0 too if it cannot be read; 100,000 at most */
 int64_t bus_schedule_next_due(const bus_store *store);                                 /* INT64_MAX: none */
 /* Copies it into the arena; BUS_MISSING. */
 bus_status bus_schedule_find(bus_store *store, const char *name, bus_arena *arena, bus_scheduled *out, bus_error *err);

@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 import lab
-from fleet import bus, bus_json, bus_says, make_topics
+from fleet import bus, bus_json, bus_says
 from lab import check, equal, eventually, run, test
 
 OK, PARTIAL, NOTHING, USAGE = 0, 3, 4, 2
@@ -48,9 +48,28 @@ def within(service, most, status):
 
 
 @test
+def lag_counts_what_is_parked(lab):
+    """Events behind a held key are read and not done: a script that waits for 0 goes on waiting."""
+    s = lab.service("keeper", env={"ECHO_HOLD": "1"}).make_topics().start()
+    lab.kafka.produce("keeper.commands", [("k", "1 reject"), ("k", "2"), ("k", "3"), ("other", "4"), ("other", "5 schedule:3600000")])
+    s.done(2)
+    rows = eventually("everything is read, and told", 20, lambda: (r := lag(s)) and r["keeper.commands"]["lag"] == 0 and r["keeper.redrive"]["parked"] == 3 and r)
+    equal({k: rows["keeper.redrive"][k] for k in ("lag", "parked", "held", "delayed")}, {"lag": 0, "parked": 3, "held": 1, "delayed": 1}, "what waits")
+    equal(rows["keeper.commands"]["parked"], None, "a topic that is not the lead tells none")
+    within(s, 2, PARTIAL)
+    within(s, 3, OK)
+    equal(bus(s, "lag", "keeper", "--max", "0", "-q", status=PARTIAL), "", "what -q prints")
+    bus(s, "dlq", "discard", "--all", "--service", "keeper", "--reason", "test", "--yes")
+    s.done(4)
+    eventually("all is done", 20, lambda: lag(s)["keeper.redrive"]["parked"] == 0)
+    within(s, 0, OK)
+    s.stop()
+
+
+@test
 def lag_counts_to_the_end_of_the_log(lab):
     """Behind a transaction that nobody has ended, and on partitions that were added, records wait."""
-    s = make_topics(lab.service("ends"), 1).start()
+    s = lab.service("ends").make_topics().start()
     lab.kafka.produce("ends.commands", [("k", "1")])
     s.done(1)
     s.idle()
@@ -63,10 +82,10 @@ def lag_counts_to_the_end_of_the_log(lab):
     eventually("records of an open transaction wait", 40, lambda: lag(s)["ends.commands"]["lag"] >= 4)
     os.killpg(producer.pid, 9)
     waiting = lag(s)["ends.commands"]["lag"]
-    lab.kafka.tool("kafka-topics", "--alter", "--topic", "ends.commands", "--partitions", "2")
-    lab.kafka.produce("ends.commands", [("k", str(n)) for n in range(20)], partition=1)
+    lab.kafka.tool("kafka-topics", "--alter", "--topic", "ends.commands", "--partitions", "8")
+    lab.kafka.produce("ends.commands", [("k", str(n)) for n in range(20)], partition=7)
     equal(lag(s)["ends.commands"]["lag"] - waiting, 20, "records on the partition that was added")
-    equal(lag(s)["ends.commands"]["partitions"], 2, "partitions")
+    equal(lag(s)["ends.commands"]["partitions"], 8, "partitions")
 
 
 @test

@@ -168,6 +168,8 @@ def commands_for_nobody(lab):
     eventually("letters", 20, lambda: len(service.letters()) == 2)
     first, second = (letter["id"] for letter in bus_json(service, "dlq", "list", "former", "--letters"))
     service.stop()
+    # A static member is one until its session ends.
+    eventually("the group has no member", 30, lambda: "Empty" in group_tool(service, "--describe", "--state"))
     said = bus_whole(service, "dlq", "redrive", first, "--wait", "1s", status=PARTIAL)
     check("no process of former runs" in said, "a service that is stopped is told", said)
     group_tool(service, "--delete")

@@ -44,7 +44,7 @@ static int set_up(void **state)
     assert_int_equal(bus_config_set(config, "status.port", number, &err), BUS_OK);
     assert_int_equal(bus_open(NULL, config, &self, &err), BUS_OK);
     bus_config_free(config);
-    return bus_status_open(self, &port, &err);
+    return bus_status_open(self, &port, &err) != BUS_OK;
 }
 
 static int tear_down(void **state)
