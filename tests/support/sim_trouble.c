@@ -110,6 +110,8 @@ void sim_repair(sim *s, int service)
                 set_offset(s, t, p, s->lost_from[t][p] > low ? s->lost_from[t][p] : low);
             } else if (next >= 0 && next < low)
                 set_offset(s, t, p, low);
+            else if (next >= 0 && s->lost_from[t][p] < INT64_MAX) /* read before, set back, and lost since: accepted where it stands */
+                set_offset(s, t, p, next);
             s->lost_from[t][p] = INT64_MAX;
         }
     s->broken[service] = false;
