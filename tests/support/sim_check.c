@@ -278,6 +278,10 @@ void sim_check(sim *s)
     /* alpha passes on in the order of its effects, so beta may be held to it, but for letters it let others overtake */
     for (int i = 0; i < SIM_NUMBERS; i++)
         c->spared[i] = c->spared[i] || c->bounds.again[IN_ALPHA][i] || c->bounds.missed[IN_ALPHA][i] || c->beta_dead[i];
+    /* a row that was discarded lets later ones overtake, and may have been sent before by a producer that is gone: it can land yet */
+    for (int i = 0; i < s->given_up_count; i++)
+        if (s->given_up[i].number >= 0)
+            c->spared[s->given_up[i].number] = true;
     read_effects(s, BETA, "effect", c->beta, c->spared);
     read_effects(s, BETA, "echo", c->echo, NULL);
     check_copies(s, ALPHA, c->alpha_discarded, &c->bounds);
