@@ -381,7 +381,7 @@ help:
 	@sed -n '/^#:/s/^#: \{0,1\}//p' Makefile
 
 #: make                 the library, the bus command and the services, in build/release
-#: make test            everything that CI does, about 20 minutes; the last line counts
+#: make test            everything that CI does, about an hour; the last line counts
 #: make unit mock       the tests of parts, and against an embedded broker   (T="buf map": only these)
 #: make integration     on a real Kafka, started and stopped by the tests    (T=test_a_paths)
 #: make simulate        whole histories on the in-memory transport            (SEEDS=1:2400)
