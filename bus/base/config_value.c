@@ -180,7 +180,7 @@ bus_status bus_value_read(const bus_property *property, const char *text, int64_
     case BUS_PROP_SIZE:     ok = bus_size_parse(text, &n); break;
     case BUS_PROP_BOOL:     ok = read_bool(text, &n); break;
     case BUS_PROP_CHOICE:   ok = read_choice(property->choices, text, &n); break;
-    case BUS_PROP_LIST:     ok = ok && read_list(property, text); break;
+    case BUS_PROP_LIST:     ok = ok && ((!*text && !*property->value) || read_list(property, text)); break; /* empty where that is the default */
     case BUS_PROP_TEXT:
     default:                break;
     }
