@@ -95,11 +95,8 @@ static bus_status show(consumer *k, const bus_record *record, bus_buf *out, bus_
 static void note_range(const consumer *k, const bus_kafka_reader *reader)
 {
     bus_read_progress progress;
-    int cut = 0;
     bus_kafka_reader_progress(reader, &progress);
-    for (size_t i = 0; i < bus_kafka_reader_span_count(reader); i++)
-        cut += bus_kafka_reader_span(reader, i).cut;
-    cli_range_notes(k->c, &k->range, cut, progress.outside);
+    cli_range_notes(k->c, &k->range, progress.cut, progress.outside);
 }
 
 static bus_status walk(consumer *k, bus_error *err)

@@ -493,8 +493,11 @@ void bus_kafka_reader_progress(const bus_kafka_reader *r, bus_read_progress *out
 {
     *out = r->progress;
     out->passed = 0;
-    for (size_t i = 0; i < r->part_count; i++)
+    out->cut = 0;
+    for (size_t i = 0; i < r->part_count; i++) {
         out->passed += r->parts[i].span.next - r->parts[i].span.from;
+        out->cut += r->parts[i].span.cut;
+    }
 }
 
 size_t bus_kafka_reader_span_count(const bus_kafka_reader *r)

@@ -55,6 +55,7 @@ typedef struct bus_read_progress {
     int64_t passed;       /* offsets behind us, over all partitions */
     int64_t total;        /* offsets in all ranges; INT64_MAX when following */
     int64_t outside;      /* records looked at whose own time is outside */
+    int cut;              /* spans that are cut, see bus_span */
 } bus_read_progress;
 void bus_kafka_reader_progress(const bus_kafka_reader *reader, bus_read_progress *out);
 

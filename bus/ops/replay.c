@@ -196,8 +196,7 @@ static void note_range(player *p)
         return;
     bus_kafka_reader_progress(p->reader, &progress);
     p->result->outside = progress.outside;
-    for (size_t i = 0; i < bus_kafka_reader_span_count(p->reader); i++)
-        p->result->cut += bus_kafka_reader_span(p->reader, i).cut;
+    p->result->cut = progress.cut;
 }
 
 static bus_status open_reader(player *p, const bus_config *config, bus_error *err)
