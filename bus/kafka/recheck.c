@@ -298,7 +298,7 @@ static bus_status looker_of(kafka_transport *t, kafka_rechecker **out, bus_error
     return *out ? BUS_OK : err->status;
 }
 
-/* One block, the topics' names at its end: a look may outlive whoever asked for it. */
+/* One block, the topics' names at its end: a look may outlive its caller. */
 static bus_recheck *copy_looks(const bus_recheck *list, size_t count)
 {
     size_t size = count * sizeof *list + 1;

@@ -90,7 +90,7 @@ bus_status bus_fleet_add(bus_fleet *fleet, const bus_record *record, bus_error *
             fleet->list[i] = process;
             return BUS_OK;
         }
-    if (fleet->count == FLEET_MOST) { /* whoever may write heartbeats must not fill the memory of those who look */
+    if (fleet->count == FLEET_MOST) { /* writers of heartbeats must not fill the memory of readers */
         free(process.declarations);
         fleet->unreadable++;
         return BUS_OK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Admit: whoever may write to bus.schemas must not decide what an event means, nor fill what is kept. A name space has a quota, a
+ * Admit: a writer to bus.schemas must not decide what an event means, nor fill what is kept. A name space has a quota, a
  * fingerprint one text, and with keys a speaker: the first word of the name space. */
 #include "service/admit.h"
 

@@ -211,7 +211,7 @@ static bus_status publish_row(bus *self, bus_outlet *outlet, const bus_row *row,
     return status;
 }
 
-/* ---- whoever reads an event must be able to learn its schema */
+/* ---- every reader of an event must be able to learn its schema */
 
 static void not_announced(void *opaque, bus_status status, int32_t partition, int64_t offset, const bus_error *err)
 {

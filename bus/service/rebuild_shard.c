@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define SETTLE_MS 1000 /* after the end: what is to be done now is looked for again a few times */
-#define STANDSTILL_US (INT64_C(24) * 3600 * 1000 * 1000) /* of virtual time without a record taken: it waits for ever */
+#define STANDSTILL_US (INT64_C(24) * 3600 * 1000 * 1000) /* of virtual time without a record taken: it waits without end */
 
 /* ---- replaying */
 

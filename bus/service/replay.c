@@ -133,7 +133,7 @@ static int64_t end(bus_port *port, bus_lane *lane, int64_t *eof_offset)
 
 /* ---- sends */
 
-/* Out for ever: what of the rows was sent is told by their destinations, later. */
+/* Never answered: what of the rows was sent is told by their destinations, later. */
 static bus_status produce(bus_port *port, bus_channel channel, const bus_row *row, bus_error *err)
 {
     (void)port;

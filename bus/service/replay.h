@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Replay: the transport of a rebuild. What its one shard reads comes from a reader, in the order of record time over all
- * topics, none before its time; what it sends is held for ever. Single-threaded. */
+ * topics, none before its time; what it sends is held and never leaves. Single-threaded. */
 #ifndef BUS_SERVICE_REPLAY_H
 #define BUS_SERVICE_REPLAY_H
 
