@@ -261,7 +261,7 @@ static bus_status find_schema(publication *p, bus_error *err)
     if (!type && !file)
         return bus_fail(err, BUS_INVALID, "say what the events are: --type NAME, --schema FILE, or both");
     bus_catalog *catalog = bus_translator_catalog(p->translator);
-    bus_status status = file ? bus_schemas_file(file, NULL, 0, catalog, &p->schema, err) : bus_schemas_load(c->config, c->timeout_ms, catalog, NULL, NULL, err);
+    bus_status status = file ? bus_schemas_file(file, NULL, 0, catalog, &p->schema, err) : cli_schemas_load(c, catalog, NULL, err);
     if (status == BUS_OK && !file)
         p->schema = bus_catalog_named(catalog, type);
     /* With a registry's id before it an event needs no announcement. */

@@ -131,7 +131,7 @@ static int print(const cli *c, const bus_replay *replay, const bus_replay_result
 {
     static const cli_column columns[] = { { "RUN", "run", false }, { "READ", "read", true }, { "MATCHED", "matched", true }, { "SENT", "sent", true },
         { "ACKNOWLEDGED", "acknowledged", true }, { "FAILED", "failed", true }, { "SKIPPED", "skipped", true },
-        { "EARLY", "early", true }, { "REFUSED", "refused", true }, { "LETTERS", "letters", true }, { "FIRST", "first", false },
+        { "EARLY", "early", true }, { "REFUSED", "refused", true }, { "FORGED", "forged", true }, { "LETTERS", "letters", true }, { "FIRST", "first", false },
         { "LAST", "last", false }, { NULL, "dry_run", false } };
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
     if (table) {
@@ -147,6 +147,8 @@ static int print(const cli *c, const bus_replay *replay, const bus_replay_result
         cli_cell_int(table, result->early);
         cli_cell_int(table, result->refused);
         cli_paint(table, result->refused ? CLI_RED : CLI_PLAIN);
+        cli_cell_int(table, result->forged);
+        cli_paint(table, result->forged ? CLI_RED : CLI_PLAIN);
         cli_cell_int(table, after->letters);
         cli_paint(table, after->letters ? CLI_RED : CLI_PLAIN);
         cli_cell_time(table, result->first);
@@ -185,7 +187,7 @@ static int run(cli *c)
     cli_watch_end(&watch);
     if (status == BUS_OK || result.read) {
         bool whole = result.acknowledged == result.matched - result.early && !after.letters && (after.through || !waits);
-        whole = whole || (replay.dry_run && !result.refused);
+        whole = whole || (replay.dry_run && !result.refused && !result.forged);
         code = !result.matched ? CLI_NOTHING : whole ? CLI_OK : CLI_PARTIAL;
         code = print(c, &replay, &result, &after, status == BUS_REFUSED ? CLI_REFUSED : code);
     }
@@ -193,6 +195,9 @@ static int run(cli *c)
         return cli_fail(c, &err);
     if (result.failed)
         cli_failf(c, CLI_PARTIAL, "%" PRId64 " events could not be stored, the first because: %s", result.failed, result.failure.text);
+    if (result.forged)
+        cli_failf(c, CLI_PARTIAL, "%" PRId64 " records are not signed as hop.verify demands, and no copies of those were sent: this tool would sign them. "
+                  "What a service refused as forged is among its letters (bus dlq list). The first: %s", result.forged, result.forgery.text);
     cli_range_notes(c, &replay.source, result.cut, result.outside);
     if (result.early)
         cli_note(c, "%" PRId64 " events are still before the service, which will handle them itself: no copies of those were sent", result.early);
@@ -213,8 +218,9 @@ const cli_command cli_replay = {
             "their route says so (.replay), and what they would emit is dropped unless it asks for that. What the service has\n"
             "not handled yet is not sent. A copy that fails is a letter of its own at once and holds up no event; the run ends\n"
             "in that shard (--max-failures). First it is shown what the copies will meet. To a topic: everyone who reads\n"
-            "it sees the copies, with their ids, keys and times, and bus-orig telling where they came from. Each run has an\n"
-            "id, printed at the end and carried by its copies. Ctrl-C stops cleanly and tells how far it got.",
+            "it sees the copies, with their ids, keys and times, and bus-orig telling where they came from. Copies are signed\n"
+            "with hop.key.file, so what hop.verify wants signed and is not is not copied, but counted. Each run has an id,\n"
+            "printed at the end and carried by its copies. Ctrl-C stops cleanly and tells how far it got.",
     .options = options,
     .examples = "  bus replay order.events @-1h:end --to-service inventory --dry-run\n"
                 "  bus replay order.events @-1h:end --to-service inventory --rate 500/s --reason \"count fixed\"\n"

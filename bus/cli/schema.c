@@ -2,6 +2,7 @@
  * bus schema list, show, diff: the schemas on bus.schemas, in files and in the registry. */
 #include "cli/cli.h"
 #include "base/error.h"
+#include "cli/translate.h"
 #include "codec/compatibility.h"
 #include "ops/schemas.h"
 #include "service/registry.h"
@@ -21,7 +22,7 @@ static bus_status open_shelf(cli *c, shelf *s, bool topic, bus_error *err)
     *s = (shelf){ c, bus_catalog_new(), bus_catalog_new() };
     if (!s->topic || !s->files)
         return bus_fail_nomem(err);
-    return topic ? bus_schemas_load(c->config, c->timeout_ms, s->topic, NULL, NULL, err) : BUS_OK;
+    return topic ? cli_schemas_load(c, s->topic, NULL, err) : BUS_OK;
 }
 
 static void close_shelf(shelf *s)

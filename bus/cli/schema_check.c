@@ -2,6 +2,7 @@
  * bus schema check, register: whether a schema may follow those before it, by the bus's rules and by the registry's. */
 #include "cli/cli.h"
 #include "base/error.h"
+#include "cli/translate.h"
 #include "codec/compatibility.h"
 #include "ops/schemas.h"
 #include "service/registry.h"
@@ -160,7 +161,7 @@ static bus_status weigh_all(weighing *w, bus_error *err)
     if (w->put)
         status = bus_schemas_ready(c->config, c->timeout_ms, err);
     if (status == BUS_OK && !w->against)
-        status = bus_schemas_load(c->config, c->timeout_ms, w->topic, NULL, NULL, err);
+        status = cli_schemas_load(c, w->topic, NULL, err);
     for (int i = 0; status == BUS_OK && i < c->operands; i++)
         status = weigh_file(w, c->operand[i], err);
     return status;

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "ops/schemas.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static bool interrupted(void *opaque)
@@ -14,6 +15,16 @@ static bool interrupted(void *opaque)
 }
 
 static const bus_watch watch = { .stop = interrupted };
+
+bus_status cli_schemas_load(const cli *c, bus_catalog *catalog, const bus_watch *stop, bus_error *err)
+{
+    bus_refusals refused;
+    bus_status status = bus_schemas_load(c->config, c->timeout_ms, catalog, &refused, stop, err);
+    if (status == BUS_OK && refused.count)
+        cli_note(c, "%" PRIu64 " announcements on bus.schemas are not taken here, as a service would not take them. The first: %s", refused.count,
+                 refused.first.text);
+    return status;
+}
 
 bus_status cli_translator_open(const cli *c, bus_translator **out, bus_error *err)
 {
@@ -36,7 +47,7 @@ bus_status cli_translator_load(const cli *c, bus_translator **out, bus_error *er
         translator = NULL;
     }
     if (status == BUS_OK && translator)
-        status = bus_schemas_load(c->config, c->timeout_ms, bus_translator_catalog(translator), NULL, &watch, err);
+        status = cli_schemas_load(c, bus_translator_catalog(translator), &watch, err);
     while (count < CLI_GIVEN_MAX && (path = cli_nth(c, "schema", (int)count)))
         paths[count++] = path;
     for (size_t i = 0; status == BUS_OK && translator && i < count; i++)

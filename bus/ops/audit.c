@@ -5,6 +5,7 @@
 #include "base/id.h"
 #include "codec/envelope.h"
 #include "ops/audit_sheet.h"
+#include "shard/shard.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -254,6 +255,16 @@ bus_status bus_audit_store_again(bus_audit *audit, const char *path, bus_error *
 
 /* ---- topics */
 
+void bus_audit_trust(bus_audit *audit, const bus_keys *keys)
+{
+    audit->keys = keys;
+}
+
+int64_t bus_audit_forged(const bus_audit *audit)
+{
+    return audit->forged;
+}
+
 bus_status bus_audit_topics(bus_audit *audit, bus_audit_topic_fn each, void *opaque, bus_error *err)
 {
     sqlite3_stmt *stmt = NULL;
@@ -322,7 +333,9 @@ bus_status bus_audit_record(bus_audit *audit, const bus_record *record, bus_erro
     bus_envelope envelope = { 0 };
     char place[BUS_ID_TEXT];
     sqlite3_stmt *stmt = audit->record;
-    if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK)
+    bool authentic = bus_record_authentic(audit->keys, record, NULL, NULL);
+    audit->forged += !authentic;
+    if (!authentic || bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK)
         envelope = (bus_envelope){ 0 }; /* a foreign record, then */
     const bus_hop *hop = &envelope.hop;
     const char *sharp = hop->source.at ? memchr(hop->source.at, '#', hop->source.len) : NULL;

@@ -13,6 +13,7 @@
 #define BUS_OPS_AUDIT_H
 
 #include "base/buf.h"
+#include "codec/mac.h"
 #include "ops/watch.h"
 #include "shard/transport.h"
 #include <bus/service.h>
@@ -23,6 +24,11 @@ typedef struct bus_audit bus_audit;
  * temporary database). */
 bus_status bus_audit_new(const bus_watch *watch, bus_audit **out, bus_error *err);
 void bus_audit_free(bus_audit *audit); /* NULL is a no-op */
+
+/* From now on a record that hop.verify wants signed counts as what it says only if it is; else it is a foreign one. The keys are borrowed. How
+ * many were not: */
+void bus_audit_trust(bus_audit *audit, const bus_keys *keys);
+int64_t bus_audit_forged(const bus_audit *audit);
 
 /* Copies one shard's store, in one read transaction; with `tables` also the service's own tables, all shards together, into a
  * schema of the service's name with a column "shard" before the others ("shard:1" is then the service's own of that name); their

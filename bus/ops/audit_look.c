@@ -86,13 +86,21 @@ static bus_status read_topics(look *l, const bus_config *config, int timeout_ms,
 bus_status bus_audit_look(const bus_config *config, const bus_audit_sources *sources, const bus_watch *watch, bus_audit **out, bus_error *err)
 {
     look l = { 0 };
+    bus_keys *keys = NULL;
     bus_status status = bus_audit_new(watch, &l.audit, err);
+    if (status == BUS_OK)
+        status = bus_keys_of(config, &keys, err);
+    if (status == BUS_OK)
+        bus_audit_trust(l.audit, keys);
     for (size_t i = 0; status == BUS_OK && i < sources->count; i++)
         status = bus_audit_store(l.audit, sources->paths[i], sources->tables, err);
     if (status == BUS_OK)
         status = read_topics(&l, config, sources->timeout_ms, watch, err);
     for (size_t i = 0; status == BUS_OK && i < sources->count; i++)
         status = bus_audit_store_again(l.audit, sources->paths[i], err);
+    if (l.audit)
+        bus_audit_trust(l.audit, NULL);
+    bus_keys_free(keys);
     if (status == BUS_OK)
         *out = l.audit;
     else

@@ -11,6 +11,8 @@ struct bus_audit {
     bus_watch watch;       /* asked now and then whether to stop */
     sqlite3_stmt *record;  /* the insert */
     sqlite3_stmt *letter;
+    const bus_keys *keys;
+    int64_t forged;        /* records that are not signed as they demand */
 };
 
 /* What SQLite said, as an error; `what` is what was being done. */

@@ -12,7 +12,7 @@ typedef struct bus_original {
 } bus_original;
 
 /* Reads the letter's event. BUS_MISSING, saying why: retention has removed it, or another event is there (the topic was made anew);
- * BUS_BROKER, BUS_DENIED ... Close it in any case. */
+ * BUS_DENIED, too: what is there is not signed as hop.verify demands; BUS_BROKER ... Close it in any case. */
 bus_status bus_original_read(const bus_config *config, const bus_dead *dead, int timeout_ms, bus_original *out, bus_error *err);
 void bus_original_close(bus_original *original);
 

@@ -8,6 +8,7 @@
 #include "kafka/admin.h"
 #include "kafka/publisher.h"
 #include "ops/commands.h"
+#include "shard/shard.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ typedef struct player {
     int32_t partitions;
     int64_t *seq;             /* by destination partition */
     bus_replay_plan *plan;    /* to a service */
+    bus_keys *keys;
     bool counting;            /* a first walk, before anything is sent */
     int64_t began_us;
     const bus_clock *clock;
@@ -145,11 +147,24 @@ static bus_status copy(player *p, const bus_record *record, bus_error *err)
     return BUS_OK;
 }
 
-/* One that matches: counted or sent, unless the service would refuse it. */
+/* A copy bears our signature, whatever the record had: one that nobody vouches for must not borrow it. */
+static bool is_forged(player *p, const bus_record *record)
+{
+    bus_error why = { 0 };
+    if (bus_record_authentic(p->keys, record, NULL, &why))
+        return false;
+    if (!p->result->forged++)
+        bus_fail(&p->result->forgery, BUS_DENIED, "%.200s/%d offset %lld: %.200s", record->topic, record->partition, (long long)record->offset,
+                 why.text);
+    return true;
+}
+
+/* One that matches: counted or sent, unless it is forged or the service would refuse it. */
 static bus_status take(player *p, const bus_record *record, bus_error *err)
 {
     bus_replay_result *result = p->result;
-    bus_meets meets = p->plan ? bus_replay_plan_meets(p->plan, record, p->counting) : BUS_MEETS_RUN;
+    bool forged = is_forged(p, record);
+    bus_meets meets = p->plan ? bus_replay_plan_meets(p->plan, record, forged, p->counting) : forged ? BUS_MEETS_FORGED : BUS_MEETS_RUN;
     result->matched++;
     result->early += meets == BUS_MEETS_EARLY;
     result->refused += meets == BUS_MEETS_REFUSE || meets == BUS_MEETS_NO_ROUTE;
@@ -224,8 +239,10 @@ static bus_status look(player *p, const bus_config *config, bus_error *err)
     p->counting = false;
     if (status == BUS_OK && p->plan && replay->show)
         replay->show(replay->opaque, p->plan);
-    if (status == BUS_OK && result->matched && result->early + result->refused == result->matched)
-        status = bus_fail(err, BUS_REFUSED, "%s would run none of the copies; nothing was sent", replay->service);
+    if (status == BUS_OK && replay->service && result->matched && result->early + result->refused + result->forged == result->matched)
+        status = result->forged == result->matched
+            ? bus_fail(err, BUS_REFUSED, "none of them is signed as hop.verify demands; nothing was sent. The first: %s", result->forgery.text)
+            : bus_fail(err, BUS_REFUSED, "%s would run none of the copies; nothing was sent", replay->service);
     if (status == BUS_OK && !replay->dry_run)
         *result = (bus_replay_result){ .partitions = result->partitions };
     return status;
@@ -241,6 +258,8 @@ bus_status bus_replay_run(const bus_config *config, const bus_replay *replay, bu
              replay->service ? ".redrive" : "");
     bus_arena_init(&p.arena, 0);
     bus_status status = check(replay, p.destination, err);
+    if (status == BUS_OK)
+        status = bus_keys_of(config, &p.keys, err);
     if (status == BUS_OK)
         status = find_destination(&p, config, err);
     if (status == BUS_OK)
@@ -261,6 +280,7 @@ bus_status bus_replay_run(const bus_config *config, const bus_replay *replay, bu
     note_range(&p);
     bus_kafka_reader_close(p.reader);
     bus_replay_plan_close(p.plan);
+    bus_keys_free(p.keys);
     bus_arena_free(&p.arena);
     free(p.seq);
     return status;

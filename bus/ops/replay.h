@@ -29,14 +29,17 @@ typedef struct bus_replay {
 typedef struct bus_replay_result {
     int64_t read, matched, sent, acknowledged, failed;
     int64_t early, refused;   /* of the matched, not sent to the service: not handled there yet; no route that would run them */
+    int64_t forged;           /* of the matched, not sent to anybody: not signed as hop.verify demands */
     int64_t first, last;      /* timestamps of the matched, ms; 0: none */
     int32_t partitions;       /* of the destination */
     int64_t outside;          /* looked at, and outside the range by their own time */
     int cut;                  /* partitions of the source that begin after the range does, the rest being deleted */
     bus_error failure;        /* the first one's reason */
+    bus_error forgery;        /* the first one's place and reason */
 } bus_replay_result;
 
-/* Runs it. *result is filled also on failure: what had been sent stays sent. To a service, the copy of partition q goes to redrive
+/* Runs it. *result is filled also on failure: what had been sent stays sent. The copies are signed with the operator's key; so what
+ * hop.verify wants signed, and is not, is not copied. To a service, the copy of partition q goes to redrive
  * partition q mod N, where the shard that owns q reads it; to a topic, by key, keyless ones to q mod N. BUS_REFUSED: source and
  * destination are one, the source is a machinery topic of a service, the service does not read it, or would run none of the copies;
  * BUS_MISSING: a topic is not there; BUS_CANCELLED; BUS_BROKER,

@@ -10,35 +10,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-bus_status bus_schemas_load(const bus_config *config, int timeout_ms, bus_catalog *catalog, size_t *count,
+bus_status bus_schemas_load(const bus_config *config, int timeout_ms, bus_catalog *catalog, bus_refusals *refused,
                             const bus_watch *watch, bus_error *err)
 {
     const bus_range range = { .topic = BUS_SCHEMAS_TOPIC, .partition = -1, .from = { BUS_EDGE_START, 0 }, .to = { BUS_EDGE_END, 0 } };
     bus_kafka_reader *reader = NULL;
     const bus_record *record;
-    size_t known = 0;
     bus_error why = { 0 };
-    bus_status status = bus_kafka_reader_open(config, "bus-schemas", &range, 1, BUS_READ_BY_TIME, timeout_ms, &reader, &why);
-
+    bus_keys *keys = NULL;
+    bus_admission admission;
+    bus_status status = bus_keys_of(config, &keys, err);
+    if (status != BUS_OK)
+        return status;
+    bus_admission_init(&admission, config, catalog, keys);
+    admission.closed = false;
+    *refused = (bus_refusals){ 0 };
+    status = bus_kafka_reader_open(config, "bus-schemas", &range, 1, BUS_READ_BY_TIME, timeout_ms, &reader, &why);
     if (status == BUS_MISSING)
         status = BUS_CLOSED;
     while (status == BUS_OK) {
         status = bus_kafka_reader_next(reader, 500, &record, &why);
-        if (status == BUS_OK && record->value)
-            known += bus_catalog_add(catalog, record->value, record->value_len, NULL) == BUS_OK;
+        bus_error unlearnt = { 0 };
+        if (status == BUS_OK && record->value && bus_admission_take(&admission, record, &unlearnt) != BUS_OK)
+            bus_refusals_add(refused, record, &unlearnt);
         else if (status == BUS_TIMEOUT)
             status = BUS_OK;
         if (status == BUS_OK && bus_watch_stop(watch))
             status = bus_fail(&why, BUS_CANCELLED, "interrupted while reading the schemas");
     }
     bus_kafka_reader_close(reader);
+    bus_admission_free(&admission);
+    bus_keys_free(keys);
     if (status != BUS_CLOSED) {
         if (err)
             *err = why;
         return bus_fail_in(err, "reading %s", BUS_SCHEMAS_TOPIC);
     }
-    if (count)
-        *count = known;
     return BUS_OK;
 }
 

@@ -8,10 +8,11 @@
 #include "codec/catalog.h"
 #include "kafka/publisher.h"
 #include "ops/watch.h"
+#include "service/admit.h"
 
-/* Reads `bus.schemas` to its end into the catalog; *count (may be NULL) is how many it held. A cluster without that topic has
- * none: BUS_OK. Texts that are no schemas are skipped. BUS_BROKER, BUS_TIMEOUT, BUS_DENIED, BUS_CANCELLED, BUS_NOMEM. */
-bus_status bus_schemas_load(const bus_config *config, int timeout_ms, bus_catalog *catalog, size_t *count,
+/* Reads `bus.schemas` to its end into the catalog, by the rules of services (keys, quotas; but for schemas.closed, for nothing is compiled
+ * in here); *refused: what was not learnt. A cluster without that topic has none: BUS_OK. BUS_BROKER, BUS_TIMEOUT, BUS_DENIED, BUS_CANCELLED, BUS_NOMEM. */
+bus_status bus_schemas_load(const bus_config *config, int timeout_ms, bus_catalog *catalog, bus_refusals *refused,
                             const bus_watch *watch, bus_error *err);
 
 /* Adds a schema from an .avsc file to the catalog, whole, in the words in which a service would announce it; *out borrows from it. Types that

@@ -7,9 +7,9 @@
 #include "base/log.h"
 #include <string.h>
 
-void bus_admission_init(bus_admission *admission)
+void bus_admission_init(bus_admission *admission, const bus_config *config, bus_catalog *catalog, const bus_keys *keys)
 {
-    *admission = (bus_admission){ 0 };
+    *admission = (bus_admission){ .config = config, .catalog = catalog, .keys = keys, .closed = bus_config_int(config, "schemas.closed") };
     bus_map_init(&admission->spaces);
 }
 
@@ -25,9 +25,9 @@ static size_t space_of(const char *name)
     return dot ? (size_t)(dot - name) : strlen(name);
 }
 
-static bus_status in_quota(bus_admission *admission, bus *self, const char *name, bus_error *err)
+static bus_status in_quota(bus_admission *admission, const char *name, bus_error *err)
 {
-    int64_t most = bus_config_int(self->config, "schemas.per.namespace");
+    int64_t most = bus_config_int(admission->config, "schemas.per.namespace");
     size_t len = space_of(name);
     intptr_t count = (intptr_t)bus_map_get(&admission->spaces, name, len);
     if (count >= most)
@@ -46,26 +46,26 @@ static bool spoken_for(const bus_keys *keys, const bus_record *record, const cha
     return bus_record_authentic(keys, record, speaker, err);
 }
 
-static bus_status learn(bus_admission *admission, bus *self, const bus_record *record, bus_error *err)
+bus_status bus_admission_take(bus_admission *admission, const bus_record *record, bus_error *err)
 {
     /* Known: nothing is to be learnt, but only what its speaker has said is on the topic for others too. */
-    const bus_schema *known = bus_catalog_text(self->catalog, record->value, record->value_len);
+    const bus_schema *known = bus_catalog_text(admission->catalog, record->value, record->value_len);
     if (known)
-        return spoken_for(self->keys, record, bus_schema_name(known), err) ? BUS_OK : BUS_DENIED;
-    if (bus_config_int(self->config, "schemas.closed"))
+        return spoken_for(admission->keys, record, bus_schema_name(known), err) ? BUS_OK : BUS_DENIED;
+    if (admission->closed)
         return bus_fail(err, BUS_REFUSED, "schemas.closed: only compiled-in schemas and the registry's are taken");
-    bus_status status = bus_catalog_room(self->catalog, record->value_len, err); /* what is not kept need not be parsed */
+    bus_status status = bus_catalog_room(admission->catalog, record->value_len, err); /* what is not kept need not be parsed */
     bus_schema *schema = NULL;
     if (status == BUS_OK)
         status = bus_schema_parse(record->value, record->value_len, &schema, err);
     if (status != BUS_OK)
         return status;
-    if (!spoken_for(self->keys, record, bus_schema_name(schema), err))
+    if (!spoken_for(admission->keys, record, bus_schema_name(schema), err))
         status = BUS_DENIED;
     else
-        status = in_quota(admission, self, bus_schema_name(schema), err);
+        status = in_quota(admission, bus_schema_name(schema), err);
     bus_schema_free(schema);
-    return status == BUS_OK ? bus_catalog_add(self->catalog, record->value, record->value_len, err) : status;
+    return status == BUS_OK ? bus_catalog_add(admission->catalog, record->value, record->value_len, err) : status;
 }
 
 bus_status bus_admit(bus_admission *admission, bus *self, const bus_record *record)
@@ -73,18 +73,24 @@ bus_status bus_admit(bus_admission *admission, bus *self, const bus_record *reco
     char more[BUS_THROTTLE_TEXT];
     uint64_t hidden;
     bus_error err = { 0 };
-    bus_status status = learn(admission, self, record, &err);
+    bus_status status = bus_admission_take(admission, record, &err);
     if (status == BUS_OK || status == BUS_NOMEM)
         return status;
     bus_count(&self->metrics.schemas_refused, 1);
     bool full = status == BUS_FULL;
-    bool closed = bus_config_int(self->config, "schemas.closed"); /* as it is meant */
     if ((full && admission->full) || !bus_throttle_pass(&admission->lines, self->clock->mono_us(self->clock), &hidden))
         return status;
     admission->full |= full;
-    bus_log(closed ? BUS_DEBUG : full || status == BUS_REFUSED || status == BUS_DENIED ? BUS_ERROR : BUS_WARN, self->name,
+    bus_log(admission->closed ? BUS_DEBUG : /* as it is meant */ full || status == BUS_REFUSED || status == BUS_DENIED ? BUS_ERROR : BUS_WARN, self->name,
             full ? "schemas_full" : status == BUS_DENIED ? "forged" : "schema_refused", "%s/%d offset %lld is not learnt%s: %s%s",
             BUS_SCHEMAS_TOPIC, record->partition, (long long)record->offset, full ? ", nor what follows it" : "", err.text,
             bus_throttle_text(hidden, more));
     return status;
+}
+
+void bus_refusals_add(bus_refusals *refusals, const bus_record *record, const bus_error *why)
+{
+    if (!refusals->count++)
+        bus_fail(&refusals->first, why->status, "%s/%d offset %lld is not learnt: %.200s", record->topic, record->partition,
+                 (long long)record->offset, why->text);
 }

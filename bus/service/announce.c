@@ -268,7 +268,7 @@ bus_status bus_follower_open(bus *self, bus_follower **out, bus_error *err)
         return bus_fail_nomem(err);
     follower->self = self;
     bus_map_init(&follower->known);
-    bus_admission_init(&follower->admission);
+    bus_admission_init(&follower->admission, self->config, self->catalog, self->keys);
     pthread_mutex_init(&follower->lock, NULL);
     while (self->service && bus_catalog_at(self->catalog, follower->own))
         follower->own++;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "codec/envelope.h"
+#include "shard/shard.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -156,10 +157,18 @@ static bus_status read_topics(bus_history *history, const bus_history_options *o
             bus_log(BUS_WARN, "rebuild", "failures_unknown", "%s/%" PRId32 " begins at offset %" PRId64 ": which events failed before is told by "
                     "their handlers alone", span.topic, span.partition, span.low);
     }
-    while (status == BUS_OK && (status = options->logs->next(reader, &record, err)) == BUS_OK)
-        if (!take(history, options->router, record))
+    uint64_t forged = 0;
+    bus_error why = { 0 };
+    while (status == BUS_OK && (status = options->logs->next(reader, &record, err)) == BUS_OK) {
+        bool ours = bus_record_authentic(options->keys, record, options->service, forged ? NULL : &why);
+        forged += !ours;
+        if (ours && !take(history, options->router, record))
             status = bus_fail_nomem(err);
+    }
     options->logs->close(reader);
+    if (forged)
+        bus_log(BUS_ERROR, "rebuild", "forged", "shard %d: %" PRIu64 " records of its retry and dead-letter topics tell nothing; of the first: %s",
+                options->shard, forged, why.text);
     return status == BUS_CLOSED ? BUS_OK : status;
 }
 

@@ -4,6 +4,7 @@
 #ifndef BUS_SERVICE_HISTORY_H
 #define BUS_SERVICE_HISTORY_H
 
+#include "codec/mac.h"
 #include "service/logs.h"
 #include "service/sent.h"
 #include "shard/fates.h"
@@ -16,6 +17,8 @@ typedef struct bus_history_options {
     bus_logs *logs;
     const bus_router *router;
     int shard;
+    const bus_keys *keys; /* NULL: none. What is not signed by the service where that is demanded tells nothing */
+    const char *service;
     bus_sent *sent;
     const char *old;      /* path of the old store; it may be absent or damaged: then it tells nothing */
 } bus_history_options;

@@ -4,8 +4,10 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "kafka/reader.h"
 #include "kafka/transport.h"
+#include "service/admit.h"
 #include "service/rebuild_internal.h"
 #include "service/runner.h"
 #include "service/slot.h"
@@ -34,10 +36,19 @@ static bus_status learn_schemas(rebuild *r, bus_error *err)
     if (status != BUS_OK)
         return status;
     const bus_record *record;
-    while ((status = bus_kafka_reader_next(reader, r->timeout_ms, &record, err)) == BUS_OK)
-        if (record->value)
-            bus_catalog_add(r->catalog, record->value, record->value_len, NULL); /* what is no schema helps nobody here either */
+    bus_admission admission;
+    bus_refusals refused = { 0 };
+    bus_admission_init(&admission, r->config, r->catalog, r->keys);
+    while ((status = bus_kafka_reader_next(reader, r->timeout_ms, &record, err)) == BUS_OK) {
+        bus_error why = { 0 };
+        if (record->value && bus_admission_take(&admission, record, &why) != BUS_OK)
+            bus_refusals_add(&refused, record, &why);
+    }
+    bus_admission_free(&admission);
     bus_kafka_reader_close(reader);
+    if (refused.count)
+        bus_log(admission.closed ? BUS_DEBUG : BUS_ERROR, "rebuild", "schemas_refused", "%" PRIu64 " announcements are not taken, as the service would not "
+                "take them. The first: %s", refused.count, refused.first.text);
     return status == BUS_CLOSED ? BUS_OK : status;
 }
 
@@ -81,12 +92,12 @@ static bus_status prepare(rebuild *r, bus_error *err)
     if (status == BUS_OK && !(r->catalog = bus_catalog_new()))
         status = bus_fail_nomem(err);
     if (status == BUS_OK)
+        status = bus_keys_of(r->config, &r->keys, err);
+    if (status == BUS_OK)
         status = learn_schemas(r, err);
     bus_asker_options registry = { .config = r->config, .where = "rebuild", .catalog = r->catalog, .patient = true };
     if (status == BUS_OK)
         status = bus_asker_open(&registry, &r->asker, err);
-    if (status == BUS_OK)
-        status = bus_keys_of(r->config, &r->keys, err);
     if (status == BUS_OK && mkdir(r->build, 0700) != 0 && (errno != EEXIST || r->in_place))
         status = bus_fail(err, BUS_IO, "cannot make %s: %s", r->build, strerror(errno));
     if (status == BUS_OK && !(r->report->shard = calloc((size_t)r->shards, sizeof(bus_rebuilt))))
@@ -116,7 +127,7 @@ bus_status bus_rebuild(const bus_rebuild_options *options, bus_rebuild_report *o
     r.logs = &logs.logs;
     snprintf(path, sizeof path, "%s/sent.db", r.build);
     if (status == BUS_OK)
-        status = bus_sent_open(r.logs, r.service->name, path, &r.sent, err);
+        status = bus_sent_open(r.logs, r.service->name, r.keys, path, &r.sent, err);
     for (int p = 0; p < r.shards && status == BUS_OK; p++, report.count++)
         status = bus_rebuild_shard(&r, p, err);
     for (int p = 0; p < r.shards && status == BUS_OK && r.in_place; p++)

@@ -244,7 +244,7 @@ bus_status bus_rebuild_shard(rebuild *r, int p, bus_error *err)
     }
     bus_history *history = NULL;
     int64_t turn = INT64_MAX;
-    bus_history_options told = { .logs = r->logs, .router = r->router, .shard = p, .sent = r->sent,
+    bus_history_options told = { .logs = r->logs, .router = r->router, .shard = p, .sent = r->sent, .keys = r->keys, .service = r->service->name,
                                  .old = status == BUS_OK && is_last(r, p, out->place, marks, count) ? out->place : NULL };
     if (status == BUS_OK)
         status = read_sent(r, err);

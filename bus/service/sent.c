@@ -4,7 +4,9 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "base/map.h"
+#include "base/log.h"
 #include "codec/envelope.h"
+#include "shard/shard.h"
 
 #include <inttypes.h>
 #include <sqlite3.h>
@@ -19,6 +21,9 @@
 struct bus_sent {
     bus_logs *logs;
     char *service, *path;
+    const bus_keys *keys;
+    uint64_t forged;      /* of the log at hand */
+    bus_error why;        /* of the first of them */
     sqlite3 *db;
     sqlite3_stmt *add, *ask, *add_key, *ask_key;
     bus_map places;       /* "topic/partition" -> bus_sent_place */
@@ -106,7 +111,7 @@ static bus_sent_place *place(bus_sent *sent, const char *topic, int32_t partitio
     return known;
 }
 
-static bool of_service(const bus_sent *sent, const bus_record *record)
+static bool claims_service(const bus_sent *sent, const bus_record *record)
 {
     size_t len = strlen(sent->service);
     for (size_t i = 0; i < record->header_count; i++) {
@@ -115,6 +120,16 @@ static bool of_service(const bus_sent *sent, const bus_record *record)
             return header->len > len && memcmp(header->value, sent->service, len) == 0 && ((const char *)header->value)[len] == '/';
     }
     return false;
+}
+
+/* Whoever writes there could else have a row taken for sent that is not. */
+static bool of_service(bus_sent *sent, const bus_record *record)
+{
+    if (!claims_service(sent, record))
+        return false;
+    bool ours = bus_record_authentic(sent->keys, record, sent->service, sent->forged ? NULL : &sent->why);
+    sent->forged += !ours;
+    return ours;
 }
 
 static bool note_key(bus_sent *sent, const bus_record *record)
@@ -185,6 +200,7 @@ static bus_status read_log(bus_sent *sent, const char *topic, int32_t partition,
     if (status != BUS_OK)
         return status == BUS_MISSING ? BUS_OK : status;
     int64_t *seen = calloc(sent->logs->span_count(reader) + 1, sizeof *seen);
+    sent->forged = 0;
     if (!seen)
         status = bus_fail_nomem(err);
     else if (sqlite3_exec(sent->db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK && !fail(sent, "beginning"))
@@ -194,6 +210,9 @@ static bus_status read_log(bus_sent *sent, const char *topic, int32_t partition,
         if (!note(sent, record))
             status = bus_sent_failure(sent, err);
     }
+    if (sent->forged)
+        bus_log(BUS_ERROR, "rebuild", "forged", "%s: %" PRIu64 " records in the name of %s are not taken for sent by it; of the first: %s", topic,
+                sent->forged, sent->service, sent->why.text);
     if (status == BUS_CLOSED && (status = judge(sent, reader, seen)) != BUS_OK)
         bus_sent_failure(sent, err);
     if (sqlite3_exec(sent->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK && status == BUS_OK && !fail(sent, "committing"))
@@ -259,12 +278,13 @@ const bus_sent_place *bus_sent_place_of(bus_sent *sent, const char *topic, int32
 
 /* ---- open and close */
 
-bus_status bus_sent_open(bus_logs *logs, const char *service, const char *path, bus_sent **out, bus_error *err)
+bus_status bus_sent_open(bus_logs *logs, const char *service, const bus_keys *keys, const char *path, bus_sent **out, bus_error *err)
 {
     bus_sent *sent = calloc(1, sizeof *sent);
     if (!sent)
         return bus_fail_nomem(err);
     sent->logs = logs;
+    sent->keys = keys;
     bus_map_init(&sent->places);
     bus_map_init(&sent->topics);
     sent->service = strdup(service);

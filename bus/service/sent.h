@@ -5,6 +5,7 @@
 #ifndef BUS_SERVICE_SENT_H
 #define BUS_SERVICE_SENT_H
 
+#include "codec/mac.h"
 #include "service/logs.h"
 
 typedef struct bus_sent bus_sent;
@@ -16,8 +17,9 @@ typedef struct bus_sent_place {
     int64_t first_ms;     /* time of the first record that is left; INT64_MAX: none is */
 } bus_sent_place;
 
-/* `path`: of a file that is made, and deleted when closed. */
-bus_status bus_sent_open(bus_logs *logs, const char *service, const char *path, bus_sent **out, bus_error *err);
+/* `path`: of a file that is made, and deleted when closed. `keys` (NULL: none) are borrowed: what is not signed by the service where that is
+ * demanded was not sent by it. */
+bus_status bus_sent_open(bus_logs *logs, const char *service, const bus_keys *keys, const char *path, bus_sent **out, bus_error *err);
 void bus_sent_close(bus_sent *sent); /* NULL is a no-op */
 
 /* Reads a partition to its end, or all of a topic's (-1); one that was read is not read again. A topic that is not there holds nothing. */

@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "sup
 from lab import check, equal, eventually, main, run, test
 from fleet import bus, bus_json, bus_says, make_topics, records
 
-OK, REFUSED = 0, 5
+OK, PARTIAL, REFUSED = 0, 3, 5
 KEY, OTHER = "0123456789abcdef" * 4, "f123456789abcdef" * 4
 
 
@@ -153,6 +153,32 @@ def only_what_is_signed_is_run(lab):
     rows = bus_json(service, "dlq", "redrive", "--wait", "30s", broken, *signing)
     equal([row["outcome"] for row in rows], ["resolved"], "a signed redrive")
     equal(numbers(service), [1, 2, 3], "what was run in the end")
+
+
+@test
+def tools_lend_no_signature(lab):
+    keys = key_file(lab, "lend.keys", f"k1 {KEY} write\n")
+    signing = ("--set", f"hop.key.file={keys}", "--set", "hop.verify=*")
+    service = make_topics(lab.service("lend", reject__ratio__percent=0, hop__key__file=keys, hop__verify="*"))
+    lab.kafka.create("lend.copies", 1)
+    service.start()
+    send(service, "lend.commands", "k", "1", sign("lend.commands", "k", "1", [("ce_id", "1"), ("ce_source", "test")]))
+    send(service, "lend.commands", "k", "2", [("ce_id", "2"), ("ce_source", "test")])
+    eventually("its letter", 20, lambda: letters(service, *signing))
+    service.idle()
+    # A copy would be signed by the tool, and run.
+    for to in (("--to-service", "lend"), ("--to-topic", "lend.copies")):
+        ran = bus_json(service, "replay", "lend.commands", *to, *signing, status=PARTIAL)[0]
+        equal((ran["matched"], ran["sent"], ran["forged"]), (2, 1, 1), f"copies {to[0]}")
+    told = bus_says(service, "replay", "lend.commands", "--from", "1", "--to-service", "lend", *signing, status=REFUSED)
+    check("lend.commands/0 offset 1: it is not signed" in told, "what it says of a range that nobody has signed", told)
+    eventually("the copy of what is signed has run", 20, lambda: service.sql("SELECT number, times FROM effect") == [(1, 2)])
+    # Nor does it take a schema that a service would not take.
+    junk = json.dumps({"type": "record", "name": "lend.Junk", "fields": []})
+    send(service, "bus.schemas", "x", junk)
+    check("announcements on bus.schemas are not taken" in bus_says(service, "schema", "list", *signing, status=OK), "it says so")
+    check(not any("Junk" in json.dumps(row) for row in bus_json(service, "schema", "list", *signing, status=None)), "no such schema")
+    service.stop()
 
 
 @test

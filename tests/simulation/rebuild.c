@@ -192,6 +192,85 @@ static void a_cancel_that_came_too_late_comes_too_late_again(void **state)
     assert_string_equal(scene_topic(s, "svc.events"), "a");
 }
 
+/* ---- with keys: what others write in the service's name decides nothing */
+
+static const char signing[] = "k 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef write";
+
+static bus_keys *begin_signing(scene *s)
+{
+    bus_keys *keys = NULL;
+    assert_int_equal(bus_keys_new(signing, sizeof signing - 1, "keys", "*", &keys, NULL), BUS_OK);
+    scene_stop(s);
+    s->options.limits.keys = s->signs = keys;
+    scene_start(s);
+    return keys;
+}
+
+static void end_signing(scene *s, bus_keys *keys)
+{
+    scene_stop(s);
+    s->options.limits.keys = s->signs = NULL;
+    scene_start(s);
+    bus_keys_free(keys);
+}
+
+static void forged_letters_and_retries_fail_nothing_again(void **state)
+{
+    scene *s = *state;
+    bus_keys *keys = begin_signing(s);
+    scene_send(s, "in", "k", "a emit");
+    scene_send(s, "in", "k", "b emit");
+    scene_send(s, "in", "l", "c reject emit");
+    scene_pass(s, 1000);
+    static const char letter[] = "11111111-2222-4333-8444-555555555555 1 open", first[] = "in/0/0/0", second[] = "in/0/1/0";
+    const bus_header as_letter[] = { { "bus-letter", letter, sizeof letter - 1 }, { "bus-orig", first, sizeof first - 1 },
+                                     { "__dlq.errors.delivery.count", "1", 1 }, { "__dlq.errors.class", "handler", 7 } };
+    static const char again[] = "svc/0#0123456789abcdef svc.retry.1s/0/1 a=2 n=4102444800000 t=1";
+    const bus_header as_retry[] = { { "bus-orig", second, sizeof second - 1 }, { "bus-hop", again, sizeof again - 1 } };
+    scene_send_with(s, "svc.dlq", "k", "x", as_letter, 4);
+    scene_send_with(s, "svc.retry.1s", "k", "x", as_retry, 2);
+    scene_pass(s, 1000);
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    go_on(s, &rebuilt);
+    assert_string_equal(scene_effects(s), "a b");
+    end_signing(s, keys);
+}
+
+/* The id of the row in the stopped service's outbox. */
+static void id_in_outbox(scene *s, char out[64])
+{
+    char path[200];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *ask = NULL;
+    snprintf(path, sizeof path, "%s/svc/0.db", s->data);
+    assert_int_equal(bus_store_reader(path, &db, NULL), BUS_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT event_id FROM bus_outbox", -1, &ask, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(ask), SQLITE_ROW);
+    snprintf(out, 64, "%s", (const char *)sqlite3_column_text(ask, 0));
+    sqlite3_finalize(ask);
+    sqlite3_close(db);
+}
+
+static void a_forged_output_is_not_taken_for_sent(void **state)
+{
+    scene *s = *state;
+    bus_keys *keys = begin_signing(s);
+    char id[64];
+    s->fate = scene_hold_all;
+    scene_send(s, "in", "k", "a emit");
+    scene_run(s);
+    scene_stop(s);
+    id_in_outbox(s, id);
+    const bus_header forged[] = { { "ce_id", id, strlen(id) }, { "bus-hop", "svc/0#0123456789abcdef svc.events/0/1", 37 } };
+    scene_send_headers(s, "svc.events", "k", forged, 2, "x");
+    bus_rebuilt rebuilt = scene_rebuild(s);
+    assert_int_equal(rebuilt.dropped, 0);
+    assert_int_equal(rebuilt.kept, 1);
+    s->fate = NULL;
+    go_on(s, &rebuilt);
+    end_signing(s, keys);
+}
+
 /* An older copy in the store's place knows of plans and waits that are over since. */
 static void an_older_copy_is_no_witness(void **state)
 {
@@ -576,6 +655,7 @@ int main(void)
         TEST(what_was_done_is_done_again), TEST(what_waits_goes_on_waiting), TEST(what_waited_in_a_lost_store_is_sent),
         TEST(a_letter_stays_open_though_its_handler_is_repaired), TEST(letters_of_copies_stay), TEST(letters_of_each_round_and_state),
         TEST(schedules_fire_are_cancelled_and_pend_as_they_did), TEST(a_cancel_that_came_too_late_comes_too_late_again),
+        TEST(forged_letters_and_retries_fail_nothing_again), TEST(a_forged_output_is_not_taken_for_sent),
         TEST(an_older_copy_is_no_witness), TEST(outputs_that_expired_are_not_sent_again), TEST(outputs_that_were_compacted_are_not_sent_again), TEST(answers_and_what_has_no_key), TEST(what_was_under_way_is_sent_once), TEST(steps_and_deaths_are_as_they_were),
         TEST(random_histories), TEST(random_histories_with_losses),
     };

@@ -130,7 +130,7 @@ bus_status memory_rebuild_shard(const memory_rebuild *how, int shard, bus_rebuil
                          .cluster = how->cluster, .gone = how->gone };
     bus_rebuild_report report = { .shard = calloc((size_t)how->shards, sizeof *report.shard) };
     rebuild r = { .service = how->service, .config = bus_config_new(), .report = &report, .at_ms = how->now_ms, .timeout_ms = 1000,
-                  .catalog = how->catalog, .shards = how->shards, .logs = &logs.logs };
+                  .catalog = how->catalog, .shards = how->shards, .logs = &logs.logs, .keys = (bus_keys *)(uintptr_t)how->keys };
     char path[512];
     snprintf(r.home, sizeof r.home, "%s/%s", how->data, how->service->name);
     snprintf(r.build, sizeof r.build, "%s/rebuilt", how->data);
@@ -140,7 +140,7 @@ bus_status memory_rebuild_shard(const memory_rebuild *how, int shard, bus_rebuil
     if (status == BUS_OK) {
         find_marks(&r, how);
         r.metadata = bus_memory_client(how->cluster);
-        status = bus_sent_open(r.logs, how->service->name, path, &r.sent, err);
+        status = bus_sent_open(r.logs, how->service->name, r.keys, path, &r.sent, err);
     }
     if (status == BUS_OK)
         status = bus_rebuild_shard(&r, shard, err);
@@ -162,7 +162,7 @@ bus_rebuilt scene_rebuild_without(scene *s, bool (*gone)(const bus_record *recor
 {
     memory_rebuild how = { .service = &s->service, .cluster = s->cluster, .catalog = s->catalog, .data = s->data, .shards = 1,
                            .retry_tiers = s->options.retry_tiers, .attempts = s->options.attempts,
-                           .gone = gone, .now_ms = s->clock.clock.wall_ms(&s->clock.clock) };
+                           .gone = gone, .keys = s->options.limits.keys, .now_ms = s->clock.clock.wall_ms(&s->clock.clock) };
     bus_rebuilt out;
     bus_error err = { 0 };
     scene_stop(s);

@@ -16,6 +16,7 @@ typedef struct memory_rebuild {
     const char *retry_tiers;
     int attempts, shards;
     int64_t now_ms;
+    const bus_keys *keys;            /* to verify with; NULL: none */
     bool (*gone)(const bus_record *record); /* compaction has taken it; NULL: none */
 } memory_rebuild;
 

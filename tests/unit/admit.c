@@ -24,7 +24,7 @@ static int set_up(void **state)
     p->self.clock = bus_clock_real();
     p->self.config = bus_config_new();
     p->self.catalog = bus_catalog_new();
-    bus_admission_init(&p->admission);
+    bus_admission_init(&p->admission, p->self.config, p->self.catalog, NULL);
     *state = p;
     return 0;
 }
@@ -150,7 +150,9 @@ static void closed_learns_nothing(void **state)
 {
     process *p = *state;
     char text[200];
+    bus_admission_free(&p->admission);
     assert_int_equal(bus_config_set(p->self.config, "schemas.closed", "true", NULL), BUS_OK);
+    bus_admission_init(&p->admission, p->self.config, p->self.catalog, NULL);
     record_named("own.Known", text);
     assert_int_equal(bus_catalog_add(p->self.catalog, text, strlen(text), NULL), BUS_OK);
     assert_int_equal(announce(p, text, NULL), BUS_OK);
@@ -166,6 +168,7 @@ static void a_key_announces_for_its_name_spaces(void **state)
     bus_error err = { 0 };
     if (bus_keys_new(file, sizeof file - 1, "keys", BUS_SCHEMAS_TOPIC, &p->self.keys, &err))
         fail_msg("%s", err.text);
+    p->admission.keys = p->self.keys;
     assert_int_equal(announce(p, record_named("order.v1.Paid", text), NULL), BUS_DENIED);
     assert_int_equal(announce(p, text, p->self.keys), BUS_OK);
     assert_int_equal(announce(p, text, NULL), BUS_DENIED); /* known, but not for others: it will be announced, and signed */

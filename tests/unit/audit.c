@@ -319,6 +319,22 @@ static void a_tombstone_that_says_so_is_well(void **state)
     assert_string_equal(judge(d, 0, 0), "");
 }
 
+static void what_is_not_signed_is_nobodys_record(void **state)
+{
+    desk *d = *state;
+    static const char file[] = "k 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef write\n";
+    bus_keys *keys = NULL;
+    OK_(bus_keys_new(file, sizeof file - 1, "keys", "out", &keys, &d->temp.err), d->temp.err);
+    emit(d, 1, true);
+    read_store(d);
+    bus_audit_trust(d->audit, keys);
+    record(d, d->first, 1, 0, "forged"); /* fills no place of what was lost */
+    assert_int_equal(bus_audit_forged(d->audit), 1);
+    assert_string_equal(judge(d, 0, 1), "lost out/0 seq 1\n");
+    bus_audit_trust(d->audit, NULL);
+    bus_keys_free(keys);
+}
+
 static void what_is_no_store_is_refused(void **state)
 {
     desk *d = *state;
@@ -372,6 +388,7 @@ int main(void)
         TEST(a_body_that_is_nowhere_is_found),
         TEST(what_says_where_its_event_is_is_well),
         TEST(a_tombstone_that_says_so_is_well),
+        TEST(what_is_not_signed_is_nobodys_record),
         TEST(what_is_no_store_is_refused),
         TEST(a_query_without_end_ends_when_asked_to),
     };
