@@ -83,6 +83,7 @@ int cli_flush(const cli *c, bus_buf *buf, int code);
 /* True once SIGINT or SIGTERM came; a second one kills. cli_interrupted_by tells which (0: none). */
 bool cli_interrupted(void);
 int cli_interrupted_by(void);
+void cli_catch_signals(void); /* from now on */
 
 /* Progress on stderr, and Ctrl-C, for the operations. `what` is borrowed. */
 typedef struct cli_watch { cli_progress progress; bus_watch watch; } cli_watch;
@@ -94,7 +95,7 @@ void cli_operator(char *out);
 int64_t cli_now(void); /* wall clock, ms */
 
 /* Every subcommand, ending with NULL; in the order of the help. */
-extern const cli_command *const cli_commands[];
+extern const cli_command *const cli_commands[]; /* main.c */
 extern const cli_command cli_publish, cli_consume, cli_lag, cli_services, cli_dlq_list, cli_dlq_show, cli_dlq_redrive,
     cli_dlq_discard, cli_outbox_list, cli_outbox_show, cli_outbox_retry, cli_outbox_discard, cli_replay, cli_rebuild, cli_topics_plan, cli_topics_apply, cli_topics_list, cli_audit, cli_broker, cli_config,
     cli_schema_list, cli_schema_show, cli_schema_diff, cli_schema_check, cli_schema_register;
@@ -104,6 +105,5 @@ extern const cli_option cli_global_options[];
 /* argv[0] is the command's name. CLI_OK: go on; CLI_USAGE: it has been said what is wrong; -1: help was asked for and given. */
 int cli_parse(cli *c, int argc, char **argv);
 void cli_help(const cli_command *command);
-void cli_overview(FILE *to);
 
 #endif

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * The `bus` command: finds the subcommand, reads configuration, runs it. */
 #include "cli/cli.h"
-#include "base/clock.h"
 #include "base/stdio.h"
 #include "base/error.h"
 #include "base/log.h"
 
-#include <errno.h>
 #include <jansson.h>
-#include <pwd.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,155 +22,6 @@ const cli_command *const cli_commands[] = {
     &cli_schema_list, &cli_schema_show, &cli_schema_diff,
     &cli_schema_check, &cli_schema_register, &cli_broker, &cli_config, NULL
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-    interrupted = number;
-}
-
-bool cli_interrupted(void)
-{
-    return interrupted != 0;
-}
-
-int cli_interrupted_by(void)
-{
-    return interrupted;
-}
-
-static void catch_signals(void)
-{
-    /* SA_RESETHAND: whoever presses Ctrl-C twice means it. No SA_RESTART, so that a read from a terminal ends too. */
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
-int cli_exit_of(bus_status status)
-{
-    switch (status) {
-    case BUS_OK: return CLI_OK;
-    case BUS_CONFIG:
-    case BUS_INVALID: return CLI_USAGE;
-    case BUS_REFUSED:
-    case BUS_LOCKED: return CLI_REFUSED;
-    case BUS_BROKER:
-    case BUS_TIMEOUT: return CLI_UNREACHABLE;
-    case BUS_CANCELLED: return CLI_INTERRUPTED;
-    default: return CLI_ERROR;
-    }
-}
-
-/* Messages name what others wrote: topics, headers, types. */
-BUS_PRINTF(1, 0) static void say(const char *format, va_list args)
-{
-    char *text = NULL;
-    int len = vasprintf(&text, format, args);
-    bus_buf clean;
-    bus_buf_init(&clean, 0);
-    if (len >= 0)
-        bus_buf_clean(&clean, text, (size_t)len, true);
-    if (len >= 0 && bus_buf_ok(&clean))
-        fwrite(clean.data, 1, clean.len, stderr);
-    fputc('\n', stderr);
-    bus_buf_free(&clean);
-    free(text);
-}
-
-int cli_fail(const cli *c, const bus_error *err)
-{
-    int code = cli_exit_of(err->status);
-    if (code == CLI_UNREACHABLE && c->config)
-        return cli_failf(c, code, "%s (bootstrap.servers=%s)", err->text, bus_config_text(c->config, "bootstrap.servers"));
-    return cli_failf(c, code, "%s", err->text);
-}
-
-int cli_failf(const cli *c, int code, const char *format, ...)
-{
-    va_list args;
-    fprintf(stderr, "bus%s%s: ", c->command ? " " : "", c->command ? c->command->name : "");
-    va_start(args, format);
-    say(format, args);
-    va_end(args);
-    return code;
-}
-
-void cli_note(const cli *c, const char *format, ...)
-{
-    va_list args;
-    if (c->quiet)
-        return;
-    va_start(args, format);
-    say(format, args);
-    va_end(args);
-}
-
-int cli_flush(const cli *c, bus_buf *buf, int code)
-{
-    bool written = bus_buf_ok(buf) && (!buf->len || fwrite(buf->data, 1, buf->len, stdout) == buf->len) && fflush(stdout) == 0;
-    if (!written)
-        code = cli_failf(c, CLI_ERROR, "%s", bus_buf_ok(buf) ? strerror(errno) : "no memory for the answer");
-    bus_buf_free(buf);
-    return code;
-}
-
-int cli_print(const cli *c, cli_table *table, int code)
-{
-    bus_buf out;
-    bus_buf_init(&out, 0);
-    if (!table)
-        out.failed = true;
-    else if (c->json)
-        cli_table_json(table, &out);
-    else
-        cli_table_text(table, c->colour, &out);
-    if (c->json)
-        bus_buf_byte(&out, '\n');
-    cli_table_free(table);
-    return cli_flush(c, &out, code);
-}
-
-static bool watch_stop(void *opaque)
-{
-    (void)opaque;
-    return cli_interrupted();
-}
-
-static void watch_step(void *opaque, int64_t done, int64_t passed, int64_t total)
-{
-    cli_progress_step(opaque, done, passed, total);
-}
-
-void cli_watch_begin(const cli *c, cli_watch *watch, const char *what)
-{
-    cli_progress_begin(&watch->progress, what, c->progress, c->quiet);
-    watch->watch = (bus_watch){ .stop = watch_stop, .step = watch_step, .opaque = &watch->progress };
-}
-
-void cli_watch_end(cli_watch *watch)
-{
-    cli_progress_end(&watch->progress);
-}
-
-void cli_operator(char *out)
-{
-    char host[128] = "localhost";
-    const struct passwd *user = getpwuid(getuid());
-    gethostname(host, sizeof host - 1);
-    if (user)
-        snprintf(out, 256, "%.100s@%.127s", user->pw_name, host);
-    else
-        snprintf(out, 256, "%ld@%.127s", (long)getuid(), host);
-}
-
-int64_t cli_now(void)
-{
-    const bus_clock *clock = bus_clock_real();
-    return clock->wall_ms(clock);
-}
 
 /* What is noticed while properties are read; the rest of the library's log is for services. */
 static void warn(void *opaque, bus_level level, const char *line, size_t len)
@@ -241,7 +87,7 @@ static int run(cli *c)
         code = cli_fail(c, &err);
     } else {
         c->timeout_ms = timeout ? (int)timeout : (int)bus_config_int(c->config, "broker.timeout.ms");
-        catch_signals();
+        cli_catch_signals();
         code = c->command->run(c);
     }
     bus_config_free(c->config);
@@ -266,6 +112,17 @@ static const cli_command *find(int argc, char **argv, int *words)
         }
     }
     return NULL;
+}
+
+static void overview(FILE *to)
+{
+    fputs("bus: events over Kafka, seen and steered from a terminal\n\nCommands:\n", to);
+    for (const cli_command *const *at = cli_commands; *at; at++)
+        fprintf(to, "  %-14s %s\n", (*at)->name, (*at)->summary);
+    fputs("\nbus COMMAND --help tells the options of each, with examples.\n"
+          "The brokers are named by --bootstrap, by BUS_BOOTSTRAP_SERVERS or in a file (--config).\n\n"
+          "Exit codes: 0 ok, 1 error, 2 usage, 3 partial or mismatch, 4 nothing matched, 5 refused,\n"
+          "6 no broker answers, 130 interrupted.\n", to);
 }
 
 /* `bus dlq`, `bus dlq lsit`: say which words may follow. */
@@ -293,7 +150,7 @@ int main(int argc, char **argv)
 
     bus_stdio_hold();
     if (argc < 2) {
-        cli_overview(stderr);
+        overview(stderr);
         return CLI_USAGE;
     }
     if (!strcmp(argv[1], "--version")) {
@@ -305,7 +162,7 @@ int main(int argc, char **argv)
         if (c.command)
             cli_help(c.command);
         else
-            cli_overview(stdout);
+            overview(stdout);
         return CLI_OK;
     }
     c.command = find(argc - 1, argv + 1, &words);

@@ -4,7 +4,6 @@
 
 #include "codec/json_reader.h"
 #include "codec/json_value.h"
-#include "codec/reader.h"
 #include "codec/utf8.h"
 #include "codec/wire.h"
 
@@ -12,110 +11,6 @@
 
 #define STEPS_MAX 4000000         /* values looked at for one body: trying union branches may look several times */
 #define PRESET_STEPS_MAX 100000   /* the same for all defaults of one schema */
-
-bool bus_json_enter(bus_json_reader *r)
-{
-    if (++r->depth > BUS_DEPTH_MAX)
-        return bus_fault_set(&r->fault, BUS_INVALID, "nested deeper than %d", BUS_DEPTH_MAX);
-    return true;
-}
-
-/* Says which member of the object the schema does not know. */
-static bool unknown_member(bus_json_reader *r, const bus_node *node, const json_t *json)
-{
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)json, name, value) {
-        bool known = false;
-        for (size_t i = 0; i < node->count && !known; i++)
-            known = strcmp(node->fields[i].name, name) == 0;
-        if (!known)
-            return bus_fault_set(&r->fault, BUS_INVALID, "%s has no field \"%.60s\"", node->name, name);
-    }
-    return true;
-}
-
-static bool read_field(bus_json_reader *r, const bus_node_field *field, const json_t *value)
-{
-    bool preset = r->preset;
-    if (!value && !field->preset)
-        return bus_fault_set(&r->fault, BUS_INVALID, "the field is missing and has no default");
-    r->preset = preset || !value;
-    if (!bus_json_reader_value(r, field->type, value ? value : field->preset))
-        return false;
-    r->preset = preset;
-    return true;
-}
-
-static bool read_record(bus_json_reader *r, const bus_node *node, const json_t *json)
-{
-    size_t given = 0;
-    if (!json_is_object(json))
-        return bus_json_unfit(r, node, json);
-    if (!bus_json_enter(r))
-        return false;
-    for (size_t i = 0; i < node->count; i++) {
-        const json_t *value = json_object_get(json, node->fields[i].name);
-        given += value != NULL;
-        if (!read_field(r, &node->fields[i], value))
-            return bus_fault_field(&r->fault, node->fields[i].name);
-    }
-    r->depth--;
-    return given == json_object_size(json) || unknown_member(r, node, json);
-}
-
-static bool read_array(bus_json_reader *r, const bus_node *node, const json_t *json)
-{
-    size_t count = json_array_size(json);
-    if (!json_is_array(json))
-        return bus_json_unfit(r, node, json);
-    if (node->item->least == 0 && count > BUS_NOTHING_MAX - r->nothing)
-        return bus_fault_set(&r->fault, BUS_INVALID, "%zu items that take no bytes; a message may hold %d", count, BUS_NOTHING_MAX);
-    r->nothing += node->item->least == 0 ? count : 0;
-    if (!bus_json_enter(r) || (count > 0 && !bus_json_put_long(r, (int64_t)count)))
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (!bus_json_reader_value(r, node->item, json_array_get(json, i)))
-            return bus_fault_index(&r->fault, i);
-    r->depth--;
-    return bus_json_put_long(r, 0);
-}
-
-static bool read_map(bus_json_reader *r, const bus_node *node, const json_t *json)
-{
-    size_t count = json_object_size(json), i = 0;
-    if (!json_is_object(json))
-        return bus_json_unfit(r, node, json);
-    if (!bus_json_enter(r) || (count > 0 && !bus_json_put_long(r, (int64_t)count)))
-        return false;
-    /* jansson keeps the order in which the members were written. */
-    json_t *object = (json_t *)(uintptr_t)json;
-    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at), i++) {
-        const char *key = json_object_iter_key(at);
-        size_t len = json_object_iter_key_len(at);
-        if (!bus_json_put_long(r, (int64_t)len) || !bus_json_put(r, key, len) || !bus_json_reader_value(r, node->item, json_object_iter_value(at)))
-            return bus_fault_index(&r->fault, i);
-    }
-    r->depth--;
-    return bus_json_put_long(r, 0);
-}
-
-/* ---- any value */
-
-bool bus_json_reader_value(bus_json_reader *r, const bus_node *node, const json_t *json)
-{
-    if (++r->steps > r->steps_max)
-        return bus_fault_set(&r->fault, BUS_TOO_BIG, "more than %zu values", r->steps_max);
-    switch (node->kind) {
-    case BUS_KIND_RECORD: return read_record(r, node, json);
-    case BUS_KIND_ARRAY: return read_array(r, node, json);
-    case BUS_KIND_MAP: return read_map(r, node, json);
-    case BUS_KIND_UNION: return bus_json_reader_union(r, node, json);
-    default: return bus_json_reader_scalar(r, node, json);
-    }
-}
-
-/* ---- entry points */
 
 static void begin(bus_json_reader *r, bus_map *fits, bus_buf *out, size_t steps, size_t steps_max)
 {

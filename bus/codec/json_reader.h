@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * JSON reader: what reading JSON values into Avro bytes consists of, between json_read.c (records, containers, the whole),
- * json_scalar.c and json_union.c. Each function notes what is wrong and returns false. */
+ * JSON reader: what reading JSON values into Avro bytes consists of, between json_read.c (the whole), json_reader.c (records,
+ * containers, unions) and json_scalar.c. Each function notes what is wrong and returns false. */
 #ifndef BUS_CODEC_JSON_READER_H
 #define BUS_CODEC_JSON_READER_H
 
@@ -33,7 +33,6 @@ bool bus_json_near(const bus_node *node, const json_t *json); /* may be meant as
 
 bool bus_json_reader_value(bus_json_reader *r, const bus_node *node, const json_t *json);
 bool bus_json_reader_scalar(bus_json_reader *r, const bus_node *node, const json_t *json);
-bool bus_json_reader_union(bus_json_reader *r, const bus_node *node, const json_t *json);
 
 /* How well a plain value fits a branch by its looks: 0 not at all, 1 after conversion, 2 as a logical type's base type, 3 as it is. */
 int bus_json_fitness(const bus_json_reader *r, const bus_node *node, const json_t *json);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Schema parser: what reading an Avro schema consists of, between schema.c (the whole), schema_type.c (types), schema_name.c (names
- * and what they refer to), and schema_logical.c. The text may come from the network: every name, size and nesting is checked
- * before it is believed. */
+ * Schema parser: what reading an Avro schema consists of, between schema_parse.c (the whole), schema_type.c (types), schema_name.c
+ * (names and what they refer to), schema_logical.c and schema_parser.c (complaints, memory). The text may come from the network: every
+ * name, size and nesting is checked before it is believed. */
 #ifndef BUS_CODEC_SCHEMA_PARSER_H
 #define BUS_CODEC_SCHEMA_PARSER_H
 

@@ -147,7 +147,8 @@ void bus_crash_close(bus_crash_note *note)
 
 void bus_crash_beside(bus_crash_note *note, const void *process) { note->turn = bus_turn_join(process, note); }
 
-bool bus_crash_busy(const bus_crash_note *note)
+/* Any thread. */
+static bool runs(const bus_crash_note *note)
 {
     bool busy = atomic_load(&note->page->running) != 0;
     for (size_t i = 0; i < STEPS && !busy; i++)
@@ -159,7 +160,7 @@ bool bus_crash_busy(const bus_crash_note *note)
 static bool take_turn(bus_crash_note *note, uint64_t hash)
 {
     const struct suspect *suspect = atomic_load_explicit(&note->any, memory_order_relaxed) ? suspect_of(note->page, hash) : NULL;
-    if (!suspect || !suspect->deaths || !bus_turn_take(note->turn, note))
+    if (!suspect || !suspect->deaths || !bus_turn_take(note->turn, note, runs))
         return false;
     atomic_store(&note->page->alone, hash);
     return true;

@@ -247,3 +247,51 @@ bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, int com
     out->scope = out->route ? bus_router_scope(shard->options.router, out->route) : event->topic;
     return decode ? bus_delivery_decode(shard, out, arena, err) : BUS_OK;
 }
+
+/* A foreign producer's repeats land on the same partition, and a reset of that partition must be able to forget them. */
+size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const bus_identity *event)
+{
+    int n = snprintf(out, BUS_SEEN_SOURCE, "%s/%d %s", event->topic, event->partition, event->source ? event->source : "");
+    return n < BUS_SEEN_SOURCE ? (size_t)n : BUS_SEEN_SOURCE - 1;
+}
+
+bool bus_record_authentic(const bus_keys *keys, const bus_record *record, const char *speaker, bus_error *why)
+{
+    const bus_sealed sealed = { .topic = record->topic, .partition = record->partition, .key = record->key, .key_len = record->key_len,
+                                .value = record->value, .value_len = record->value_len, .headers = record->headers,
+                                .header_count = record->header_count };
+    return !bus_keys_require(keys, record->topic) || bus_mac_check(keys, &sealed, speaker, why) == BUS_OK;
+}
+
+/* ---- copies of it */
+
+/* A letter must be one that everybody can read, also that of an event whose own headers nobody can. */
+static bool readable(const bus_header *header)
+{
+    bus_envelope envelope;
+    return bus_envelope_read(header, 1, &envelope, NULL) == BUS_OK;
+}
+
+bus_header *bus_copy_headers(const bus_delivery *delivery, size_t more, bus_arena *arena, size_t *out_count, char orig_text[BUS_ORIG_TEXT])
+{
+    const bus_event *event = &delivery->event;
+    bus_header *out = bus_arena_alloc(arena, (event->header_count + 1 + more) * sizeof *out);
+    size_t count = 0;
+    if (!out)
+        return NULL;
+    for (size_t i = 0; i < event->header_count; i++)
+        if (bus_header_travels(event->headers[i].name) && (!delivery->undecodable || readable(&event->headers[i])))
+            out[count++] = event->headers[i];
+    bus_orig orig = { .topic = { event->topic, strlen(event->topic) }, .partition = event->partition, .offset = event->offset,
+                      .timestamp = delivery->timestamp };
+    bus_slice hop = delivery->envelope.orig.topic.at ? delivery->envelope.orig.hop : (bus_slice){ 0 };
+    for (size_t i = 0; i < event->header_count && !hop.at && !delivery->foreign; i++)
+        if (strcmp(event->headers[i].name, "bus-hop") == 0)
+            hop = (bus_slice){ event->headers[i].value, event->headers[i].len };
+    orig.hop = hop;
+    size_t n = bus_orig_write(&orig, orig_text, BUS_ORIG_TEXT);
+    if (n)
+        out[count++] = (bus_header){ "bus-orig", orig_text, n };
+    *out_count = count;
+    return out;
+}

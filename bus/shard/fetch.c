@@ -11,11 +11,6 @@
 #define NO_MEMORY_US (INT64_C(100) * 1000)
 #define LANE_LEAST 16       /* records fetched at once, at least */
 
-bool bus_lane_resting(const bus_shard *shard, const bus_shard_lane *lane)
-{
-    return lane->blocked_until_us > shard->now_us || lane->input->paused_until_us > shard->now_us;
-}
-
 static void lane_failed(bus_shard *shard, bus_shard_lane *lane, const bus_error *err)
 {
     bus_error why = *err;
@@ -51,22 +46,6 @@ static bool lane_room(bus_shard *shard, bus_shard_lane *lane)
     free(lane->record);
     lane->record = NULL;
     return false;
-}
-
-/* Gives settled records back and moves the rest to the front. */
-void bus_lane_compact(bus_shard *shard, bus_shard_lane *lane)
-{
-    if (!lane->at)
-        return;
-    shard->port->ops->release(shard->port, lane->record, lane->at);
-    size_t left = lane->count - lane->at;
-    memmove(lane->record, lane->record + lane->at, left * sizeof *lane->record);
-    if (lane->job) {
-        memmove(lane->job, lane->job + lane->at, left * sizeof *lane->job);
-        memset(lane->job + left, 0, (lane->cap - left) * sizeof *lane->job);
-    }
-    lane->count = left;
-    lane->at = 0;
 }
 
 /* What was delivered before the lane began: the anchor is looked at, and dropped. */

@@ -88,29 +88,6 @@ int bus_tx_shard(const bus_tx *tx, int *count)
     return tx->shard->options.index;
 }
 
-/* ---- pausing a topic */
-
-bus_shard_input *bus_shard_input_of(bus_shard *shard, const char *topic)
-{
-    for (size_t i = 0; i < shard->input_count; i++)
-        if (strcmp(shard->input[i].declared->topic, topic) == 0)
-            return &shard->input[i];
-    return NULL;
-}
-
-void bus_input_pause(bus_shard *shard, bus_shard_input *input, const char *why, bool schema)
-{
-    if (!input || input->paused_until_us > shard->now_us)
-        return;
-    int64_t wait = bus_backoff_next(&input->pause);
-    input->paused_until_us = shard->now_us + wait * 1000;
-    input->catalog_version = schema ? bus_catalog_version(shard->options.catalog) : 0;
-    bus_count(&shard->metrics.pauses, 1);
-    snprintf(input->why, sizeof input->why, "%s", why);
-    bus_log(BUS_WARN, shard->where, "paused", "%s waits %lld ms: %s; nothing is lost, no attempt is spent", input->declared->topic,
-            (long long)wait, why);
-}
-
 /* ---- running */
 
 /* Is the failure the host's or the store's rather than the event's? Then waiting helps and no attempt is spent. */
@@ -143,47 +120,6 @@ static bus_outcome outcome_of(bus_tx *tx, bus_verdict verdict)
     }
     snprintf(tx->reason, sizeof tx->reason, "the handler returned %d, which is no verdict", (int)verdict);
     return BUS_OUT_DEAD;
-}
-
-bool bus_delivery_save(bus_shard *shard)
-{
-    bus_error err;
-    bus_error_clear(&err);
-    if (bus_store_save(shard->store, shard->savepoints, &err)) {
-        bus_shard_redo(shard, &err);
-        return false;
-    }
-    shard->saved = true;
-    return true;
-}
-
-bool bus_delivery_release(bus_shard *shard)
-{
-    bus_error err;
-    bus_error_clear(&err);
-    shard->saved = false;
-    if (bus_store_release(shard->store, &err) == BUS_OK) {
-        BUS_FAILPOINT("released");
-        return true;
-    }
-    bus_shard_redo(shard, &err);
-    return false;
-}
-
-bool bus_delivery_back(bus_shard *shard)
-{
-    bus_error err = { 0 };
-    shard->saved = false;
-    if (!shard->savepoints && bus_store_changed(shard->store)) {
-        bus_shard_redo(shard, NULL); /* rows were changed and there is no savepoint to go back to */
-        return false;
-    }
-    if (bus_store_back(shard->store, &err) == BUS_OK) {
-        BUS_FAILPOINT("undone");
-        return true;
-    }
-    bus_shard_redo(shard, &err);
-    return false;
 }
 
 /* Runs fn inside a save: after any outcome but DONE nothing of it is left. */

@@ -327,24 +327,40 @@ struct bus_shard {
     bus_error failure;
 };
 
-/* shard.c */
-#define BUS_SAY_AGAIN_US 10000000
-/* May what writers can cause at will be logged now? Once in ten seconds; the metrics count all. */
-bool bus_shard_may_say(const bus_shard *shard, int64_t *last_us);
+/* The files call each other in one direction: shard, batch, fetch, receive, commands, replays, keys, letters, emit, relay, reports; below
+ * them handle, prepare, recheck, and what all use: delivery, lane, input, undo, notice. scripts/check-layers refuses a circle. */
+
+/* undo.c: giving up what cannot stand */
 void bus_shard_halt(bus_shard *shard, const bus_error *why);
 /* Marks the batch for rollback: status other than BUS_OK ends it, BUS_OK asks for savepoints. Returns BUS_OUT_REDO. */
 bus_outcome bus_shard_redo(bus_shard *shard, const bus_error *why);
+/* A save around a delivery. */
+bool bus_delivery_save(bus_shard *shard);     /* false: redo */
+bool bus_delivery_release(bus_shard *shard);
+bool bus_delivery_back(bus_shard *shard);
+
+/* notice.c: what writers can cause at will */
+#define BUS_SAY_AGAIN_US 10000000
+/* May it be logged now? Once in ten seconds; the metrics count all. */
+bool bus_shard_may_say(const bus_shard *shard, int64_t *last_us);
+/* Counts and tells a record that is no `what`, and is passed over. */
+void bus_ignored(bus_shard *shard, const bus_record *record, const char *event, const char *what);
 
 /* trouble.c */
 void bus_trouble_look(bus_shard *shard); /* at the end of an iteration */
 
-void bus_shard_drop_fetched(bus_shard *shard, bus_shard_lane *lane); /* unsettled records are given back */
+/* input.c */
+bus_shard_input *bus_shard_input_of(bus_shard *shard, const char *topic);
+void bus_input_pause(bus_shard *shard, bus_shard_input *input, const char *why, bool schema);
 
-/* fetch.c: the lanes */
-bool bus_fetch_all(bus_shard *shard);                                     /* true: something can be delivered */
+/* lane.c: what a lane holds */
 bool bus_lane_resting(const bus_shard *shard, const bus_shard_lane *lane);
-bool bus_lane_allowed(bus_shard *shard, const bus_shard_lane *lane);      /* there is room for what it causes */
 void bus_lane_compact(bus_shard *shard, bus_shard_lane *lane);            /* gives settled records back */
+void bus_shard_drop_fetched(bus_shard *shard, bus_shard_lane *lane);      /* gives unsettled records back */
+
+/* fetch.c: what the lanes bring */
+bool bus_fetch_all(bus_shard *shard);                                     /* true: something can be delivered */
+bool bus_lane_allowed(bus_shard *shard, const bus_shard_lane *lane);      /* there is room for what it causes */
 void bus_lane_at_end(bus_shard *shard, bus_shard_lane *lane);
 
 /* recheck.c: do lanes still read the logs that they read before? */
@@ -376,9 +392,9 @@ void bus_calls_fail(bus_shard *shard, bus_status status, const char *text); /* a
 typedef enum bus_taken { BUS_TAKEN, BUS_TAKE_WAIT, BUS_TAKE_REDO } bus_taken;
 bus_taken bus_receive(bus_shard *shard, bus_shard_lane *lane, size_t index);
 bool bus_receive_anchor_ok(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bool *skip);
-#define BUS_SEEN_SOURCE 512
-size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const bus_identity *event);
-/* Builds what a handler sees, from a record; the strings are in the arena. `command` is the kind of command that it came by, as the
+
+/* delivery.c
+ * Builds what a handler sees, from a record; the strings are in the arena. `command` is the kind of command that it came by, as the
  * topic or the store says it: only with one do its own headers say that it is a copy. BUS_CORRUPT: undecodable, delivery usable for
  * a dead letter all the same; BUS_MISSING: unknown schema; BUS_NOMEM. `decode` false: envelope and route only. */
 bus_status bus_delivery_read(bus_shard *shard, const bus_record *record, int command, bus_arena *arena, bool decode, bus_delivery *out,
@@ -389,17 +405,17 @@ bool bus_delivery_is_copy(bus_delivery *delivery, bus_arena *arena, const char *
 bus_status bus_delivery_decode(bus_shard *shard, bus_delivery *delivery, bus_arena *arena, bus_error *err);
 /* Keeps in the store what the registry said of its schema, so that a restart need not ask. Inside the transaction. */
 bus_status bus_delivery_keep(bus_shard *shard, const bus_delivery *delivery, bus_error *err);
+#define BUS_SEEN_SOURCE 512
+size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const bus_identity *event);
+/* Headers for a copy of the event, in the arena with room for `more`: its own, less those of one hop, and bus-orig (its text goes to
+ * orig_text). NULL: no memory. */
+bus_header *bus_copy_headers(const bus_delivery *delivery, size_t more, bus_arena *arena, size_t *count, char orig_text[BUS_ORIG_TEXT]);
 
 /* handle.c: runs a delivery's handler in the cage. With shard->saved the caller holds a save and releases it after DONE;
  * else the handler gets its own. After any other outcome all since the save is undone and `saved` is false. */
-bool bus_delivery_save(bus_shard *shard);     /* false: redo */
-bool bus_delivery_release(bus_shard *shard);
-bool bus_delivery_back(bus_shard *shard);
 bus_outcome bus_handle(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job, bus_tx *tx);
 bus_outcome bus_handle_call(bus_shard *shard, bus_call *call, bus_tx *tx);
 void bus_tx_init(bus_tx *tx, bus_shard *shard, const bus_delivery *delivery);
-void bus_input_pause(bus_shard *shard, bus_shard_input *input, const char *why, bool schema);
-bus_shard_input *bus_shard_input_of(bus_shard *shard, const char *topic);
 
 /* schema_wait.c: true: its topic pauses until the schema is known. False: it has waited long enough, the delivery is undecodable now. */
 bool bus_schema_waits(bus_shard *shard, bus_shard_input *input, bus_delivery *delivery, const bus_error *why);
@@ -440,12 +456,10 @@ bus_outcome bus_key_drain(bus_shard *shard, bus_key *key, int most);
 bus_outcome bus_key_discard_head(bus_shard *shard, bus_key *key);
 /* After an open: heads that had no route go on if this version has one. So many keys a batch; held_at says how far it came. */
 bus_outcome bus_keys_look_again(bus_shard *shard, int most);
-/* Headers for a copy of the event, in the arena with room for `more`: its own, less those of one hop, and bus-orig (its text goes to
- * orig_text). NULL: no memory. */
-bus_header *bus_copy_headers(const bus_delivery *delivery, size_t more, bus_arena *arena, size_t *count, char orig_text[BUS_ORIG_TEXT]);
 const bus_key *bus_key_of_token(bus_shard *shard, const bus_slice *token);
 
-/* letters.c: dead letters and the commands about them. */
+/* letters.c: dead letters. */
+bus_status bus_letter_fetch(bus_shard *shard, const char *id, bus_letter *out, bool *found, bus_error *err);
 bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const bus_tx *why, int attempts, bus_key *holding, bus_error *err);
 /* The open letter of a head that had no route, and now has: it waits again, due at once. */
 bus_status bus_letter_take_up(bus_shard *shard, bus_key *key, const bus_delivery *delivery, bus_error *err);
@@ -454,9 +468,15 @@ bus_status bus_letter_settle(bus_shard *shard, const char *id, bus_letter_state 
 bus_status bus_letter_is_open(bus_shard *shard, const bus_delivery *delivery, bool *open, bus_error *err);
 /* Names in a delivery the letter that it is redriven from: its id if it came by command (len > 0), else the one of its event. */
 bus_status bus_letter_name(bus_shard *shard, bus_delivery *delivery, bus_slice id, int round, bus_error *err);
+/* Changes an open or redriven letter's state and tells the topic. */
+bus_status bus_letter_change(bus_shard *shard, bus_letter *letter, bus_letter_state state, const bus_header *more, size_t more_count,
+                             bus_error *err);
+/* A redriven letter whose event is nowhere: open again, and saying so. What the command had of it goes along. */
+bus_status bus_letter_open_again(bus_shard *shard, bus_letter *letter, const bus_record *command, const char *why, bus_error *err);
+bus_status bus_letter_head_waits(bus_shard *shard, bus_key *key, bus_error *err); /* a held head waits, due at once */
+
+/* commands.c: what comes by `<service>.redrive`. */
 bus_outcome bus_command_run(bus_shard *shard, const bus_record *record);
-/* Counts and tells a record that is no `what`, and is passed over. */
-void bus_ignored(bus_shard *shard, const bus_record *record, const char *event, const char *what);
 
 /* replays.c: copies sent by `bus replay`. */
 bus_outcome bus_replay_receive(bus_shard *shard, const bus_record *record, const bus_envelope *envelope);
@@ -482,7 +502,8 @@ void bus_relay_pump(bus_shard *shard);             /* rows that are behind, prob
 bus_status bus_relay_delete_acked(bus_shard *shard, bool lazily, bus_error *err);
 void bus_relay_deleted(bus_shard *shard);          /* that transaction committed */
 bool bus_relay_wants_delete(const bus_shard *shard, bool idle);
-bool bus_relay_listen(bus_shard *shard); /* before sleeping; true: do not, there are reports */
+/* Before sleeping; true: do not, there are reports. `due`: does something else wait for them? */
+bool bus_relay_listen(bus_shard *shard, bool (*due)(const bus_shard *));
 int64_t bus_relay_wait_us(const bus_shard *shard);
 int64_t bus_relay_lowest(const bus_shard *shard);  /* least id not acknowledged; INT64_MAX: none */
 int64_t bus_relay_lowest_of(const bus_shard *shard, bool refused); /* refused: also of destinations that wait for an operator */
@@ -535,7 +556,6 @@ bus_crash_note *bus_crash_open(const char *directory, int shard, bus_error *err)
 void bus_crash_close(bus_crash_note *note);
 /* From now on it takes turns with the other notes of `process`: see turn.h. */
 void bus_crash_beside(bus_crash_note *note, const void *process);
-bool bus_crash_busy(const bus_crash_note *note); /* something of it runs now. Any thread */
 void bus_crash_enter(bus_crash_note *note, const bus_delivery *delivery);
 void bus_crash_leave(bus_crash_note *note);
 /* The same around a prepare step, on any thread; `place` is what enter gave. */

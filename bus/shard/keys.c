@@ -60,37 +60,6 @@ static bool may_die(bus_shard *shard, bus_shard_input *input)
 
 /* ---- waiting */
 
-/* A letter must be one that everybody can read, also that of an event whose own headers nobody can. */
-static bool readable(const bus_header *header)
-{
-    bus_envelope envelope;
-    return bus_envelope_read(header, 1, &envelope, NULL) == BUS_OK;
-}
-
-bus_header *bus_copy_headers(const bus_delivery *delivery, size_t more, bus_arena *arena, size_t *out_count, char orig_text[BUS_ORIG_TEXT])
-{
-    const bus_event *event = &delivery->event;
-    bus_header *out = bus_arena_alloc(arena, (event->header_count + 1 + more) * sizeof *out);
-    size_t count = 0;
-    if (!out)
-        return NULL;
-    for (size_t i = 0; i < event->header_count; i++)
-        if (bus_header_travels(event->headers[i].name) && (!delivery->undecodable || readable(&event->headers[i])))
-            out[count++] = event->headers[i];
-    bus_orig orig = { .topic = { event->topic, strlen(event->topic) }, .partition = event->partition, .offset = event->offset,
-                      .timestamp = delivery->timestamp };
-    bus_slice hop = delivery->envelope.orig.topic.at ? delivery->envelope.orig.hop : (bus_slice){ 0 };
-    for (size_t i = 0; i < event->header_count && !hop.at && !delivery->foreign; i++)
-        if (strcmp(event->headers[i].name, "bus-hop") == 0)
-            hop = (bus_slice){ event->headers[i].value, event->headers[i].len };
-    orig.hop = hop;
-    size_t n = bus_orig_write(&orig, orig_text, BUS_ORIG_TEXT);
-    if (n)
-        out[count++] = (bus_header){ "bus-orig", orig_text, n };
-    *out_count = count;
-    return out;
-}
-
 static bus_status send_retry(bus_shard *shard, const bus_delivery *delivery, const bus_key *key, const bus_input *tier,
                              const char *reason, bus_error *err)
 {

@@ -74,7 +74,8 @@ void bus_memory_cluster_free(bus_memory_cluster *cluster)
 {
     if (!cluster)
         return;
-    memory_zombies_free(cluster);
+    while (cluster->zombies)
+        bus_memory_zombie_next(cluster, false);
     for (memory_topic *topic = cluster->topics, *next; topic; topic = next) {
         next = topic->next;
         topic_empty(topic);
@@ -87,6 +88,30 @@ void bus_memory_cluster_free(bus_memory_cluster *cluster)
         free(commit);
     }
     free(cluster);
+}
+
+/* ---- lanes hear of it */
+
+static bool reads(bus_lane *lane, const memory_topic *topic)
+{
+    return lane->topic == topic || (lane->topic->gone && strcmp(lane->name, topic->name) == 0);
+}
+
+/* They have a sign that the log may be another one now. */
+static void lanes_doubt(bus_memory_cluster *cluster, const memory_topic *topic, int32_t partition)
+{
+    for (memory_client *client = cluster->no_signs ? NULL : cluster->clients; client; client = client->next)
+        for (bus_lane *lane = client->lanes; lane; lane = lane->next)
+            lane->port->doubts += reads(lane, topic) && lane->partition == partition;
+}
+
+/* Something of it has changed: wakes the ports whose lanes stand at or past `from`. */
+static void lanes_hear(bus_memory_cluster *cluster, const memory_topic *topic, int32_t partition, int64_t from)
+{
+    for (memory_client *client = cluster->clients; client; client = client->next)
+        for (bus_lane *lane = away(client) ? NULL : client->lanes; lane; lane = lane->next)
+            if (reads(lane, topic) && lane->partition == partition && lane->at >= from)
+                port_wake(lane->port);
 }
 
 /* ---- topics */
@@ -139,8 +164,8 @@ void bus_memory_topic_delete(bus_memory_cluster *cluster, const char *name)
     topic_empty(topic);
     topic->gone = true;
     for (int32_t p = 0; p < topic->partitions; p++) {
-        memory_lanes_doubt(cluster, topic, p);
-        memory_lanes_hear(cluster, topic, p, INT64_MIN);
+        lanes_doubt(cluster, topic, p);
+        lanes_hear(cluster, topic, p, INT64_MIN);
     }
 }
 
@@ -173,7 +198,7 @@ int64_t memory_log_store(bus_memory_cluster *cluster, memory_topic *topic, int32
     record->record.offset = offset;
     record->serial = ++cluster->serial;
     log->at[log->count++] = record;
-    memory_lanes_hear(cluster, topic, partition, offset);
+    lanes_hear(cluster, topic, partition, offset);
     return offset;
 }
 
@@ -243,7 +268,7 @@ void bus_memory_truncate_before(bus_memory_cluster *cluster, const char *name, i
     if (log->count)
         log_cut(log, 0, (size_t)(low - log->low));
     log->low = low;
-    memory_lanes_hear(cluster, topic, partition, INT64_MIN);
+    lanes_hear(cluster, topic, partition, INT64_MIN);
 }
 
 void bus_memory_truncate_after(bus_memory_cluster *cluster, const char *name, int32_t partition, int64_t high)
@@ -253,55 +278,55 @@ void bus_memory_truncate_after(bus_memory_cluster *cluster, const char *name, in
     if (!log || high < log->low || high >= memory_log_end(log))
         return;
     log_cut(log, (size_t)(high - log->low), log->count);
-    memory_lanes_doubt(cluster, topic, partition);
-    memory_lanes_hear(cluster, topic, partition, INT64_MIN);
+    lanes_doubt(cluster, topic, partition);
+    lanes_hear(cluster, topic, partition, INT64_MIN);
 }
 
-/* ---- what groups have committed */
+/* ---- rows on their way */
 
-memory_commit *memory_commit_find(const bus_memory_cluster *cluster, const char *group, const char *topic, int32_t partition)
+void memory_send_free(memory_send *send)
 {
-    for (memory_commit *commit = cluster->commits; commit; commit = commit->next)
-        if (commit->offset.partition == partition && strcmp(commit->offset.topic, topic) == 0 &&
-            strcmp(commit->group, group) == 0)
-            return commit;
-    return NULL;
+    if (send)
+        free(send->record);
+    free(send);
 }
 
-bus_status memory_commit_put(bus_memory_cluster *cluster, const char *group, const bus_offset *offset)
+/* Stores a copy, so that the row can be stored again; its offset or -1. */
+int64_t memory_send_store(bus_memory_cluster *cluster, const memory_send *send)
 {
-    memory_topic *topic = memory_topic_find(cluster, offset->topic);
-    if (!memory_log_of(topic, offset->partition))
-        return BUS_MISSING;
-    memory_commit *commit = memory_commit_find(cluster, group, offset->topic, offset->partition);
-    if (!commit) {
-        commit = calloc(1, sizeof *commit);
-        if (!commit || !(commit->group = strdup(group))) {
-            free(commit);
-            return BUS_NOMEM;
+    memory_record *record = memory_record_copy(&send->record->record);
+    return record ? memory_log_store(cluster, send->topic, send->partition, record) : -1;
+}
+
+size_t bus_memory_zombies(const bus_memory_cluster *cluster)
+{
+    size_t count = 0;
+    for (const memory_send *send = cluster->zombies; send; send = send->next)
+        count++;
+    return count;
+}
+
+size_t bus_memory_zombie_next(bus_memory_cluster *cluster, bool lands)
+{
+    memory_send *first = cluster->zombies;
+    if (!first)
+        return 0;
+    cluster->zombies = first->next;
+    if (lands && memory_log_of(first->topic, first->partition))
+        memory_send_store(cluster, first);
+    size_t left = 0;
+    for (memory_send **at = &cluster->zombies; *at;) {
+        memory_send *send = *at;
+        if (!lands && send->producer == first->producer && send->topic == first->topic && send->partition == first->partition) {
+            *at = send->next;
+            memory_send_free(send);
+        } else {
+            at = &send->next;
+            left++;
         }
-        commit->next = cluster->commits;
-        cluster->commits = commit;
     }
-    commit->offset = *offset;
-    commit->offset.topic = topic->name;
-    commit->offset.low = commit->offset.high = 0;
-    commit->offset.status = BUS_OK;
-    return BUS_OK;
-}
-
-bool bus_memory_committed(const bus_memory_cluster *cluster, const char *group, const char *topic, int32_t partition, bus_offset *out)
-{
-    const memory_commit *commit = memory_commit_find(cluster, group, topic, partition);
-    if (!commit)
-        return false;
-    *out = commit->offset;
-    return true;
-}
-
-void bus_memory_commit_foreign(bus_memory_cluster *cluster, const char *group, const char *topic, int32_t partition, int64_t offset)
-{
-    memory_commit_put(cluster, group, &(bus_offset){ .topic = topic, .partition = partition, .offset = offset });
+    memory_send_free(first);
+    return left;
 }
 
 /* ---- faults of the whole cluster */
@@ -346,12 +371,4 @@ void bus_memory_looks_fail(bus_memory_cluster *cluster, bool fail)
 void bus_memory_zombies_keep(bus_memory_cluster *cluster, bool keep)
 {
     cluster->keep_zombies = keep;
-}
-
-void bus_memory_down(bus_memory_cluster *cluster, bool down)
-{
-    bool back = cluster->down && !down;
-    cluster->down = down;
-    if (back)
-        memory_clients_resume(cluster);
 }

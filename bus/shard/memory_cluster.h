@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the parts of the memory transport share: the logs of a cluster (memory_cluster.c), its clients with their lanes
- * (memory_transport.c), and their ports (memory_port.c). Nobody else includes this. */
+ * What the parts of the memory transport share: its clients with their lanes (memory_transport.c), their ports (memory_port.c), what
+ * groups have committed (memory_commit.c), and the logs of a cluster (memory_cluster.c). Nobody else includes this. */
 #ifndef BUS_SHARD_MEMORY_CLUSTER_H
 #define BUS_SHARD_MEMORY_CLUSTER_H
 
@@ -65,11 +65,8 @@ int64_t memory_log_store(bus_memory_cluster *cluster, memory_topic *topic, int32
 
 memory_commit *memory_commit_find(const bus_memory_cluster *cluster, const char *group, const char *topic, int32_t partition);
 bus_status memory_commit_put(bus_memory_cluster *cluster, const char *group, const bus_offset *offset);
+bus_status memory_commit_now(memory_client *client, const bus_offset *list, size_t count, bus_error *err);
 
-/* Something about a partition's log has changed: wakes the ports whose lanes stand at or past `from`. */
-/* The lanes of a partition's log have a sign that it may be another one now. */
-void memory_lanes_doubt(bus_memory_cluster *cluster, const memory_topic *topic, int32_t partition);
-void memory_lanes_hear(bus_memory_cluster *cluster, const memory_topic *topic, int32_t partition, int64_t from);
 /* How one producer of a port stands with one partition. */
 typedef struct memory_target {
     struct memory_target *next;
@@ -166,8 +163,8 @@ void memory_port_close(bus_port *port);
 /* The broker is back: rows and a commit that waited for it go. */
 void memory_port_resume(memory_port *port);
 void memory_port_recheck_answer(memory_port *port);
-void memory_clients_resume(bus_memory_cluster *cluster);
-void memory_zombies_free(bus_memory_cluster *cluster);
-bus_status memory_commit_now(memory_client *client, const bus_offset *list, size_t count, bus_error *err);
+
+void memory_send_free(memory_send *send);                                               /* NULL: a no-op */
+int64_t memory_send_store(bus_memory_cluster *cluster, const memory_send *send);        /* a copy of its record; the offset, or -1 */
 
 #endif

@@ -214,27 +214,13 @@ static memory_send *held_take(memory_port *port, const memory_target *which, int
     return NULL;
 }
 
-static void send_free(memory_send *send)
-{
-    if (send)
-        free(send->record);
-    free(send);
-}
-
 /* What is behind a row that was not stored is not stored either. */
 static void fail_held(memory_port *port, const memory_target *which, int channel)
 {
-    for (memory_send *send; (send = held_take(port, which, channel)); send_free(send)) {
+    for (memory_send *send; (send = held_take(port, which, channel)); memory_send_free(send)) {
         send->target->broken = true;
         tell(port, send->target, send->id, BUS_REPORT_FAILED, BUS_OFFSET_NONE, "an earlier row of the destination failed");
     }
-}
-
-/* Stores a copy, so that the row can be stored again; its offset or -1. */
-static int64_t send_store(bus_memory_cluster *cluster, const memory_send *send)
-{
-    memory_record *record = memory_record_copy(&send->record->record);
-    return record ? memory_log_store(cluster, send->topic, send->partition, record) : -1;
 }
 
 /* Decides about a row that is out of the held list, and frees it. */
@@ -258,11 +244,11 @@ static void decide(memory_port *port, memory_send *send, bus_memory_fate fate)
     else if (ends[fate].stores && bus_record_size(record->key, record->key_len, record->value, record->value_len, record->headers,
                                                   record->header_count) > send->topic->most)
         fate = BUS_FATE_RECORD;
-    int64_t offset = ends[fate].stores ? send_store(port->client->cluster, send) : -1;
+    int64_t offset = ends[fate].stores ? memory_send_store(port->client->cluster, send) : -1;
     if (ends[fate].stores && offset < 0)
         fate = BUS_FATE_FAILED;
     if (fate == BUS_FATE_DUPLICATE)
-        send_store(port->client->cluster, send);
+        memory_send_store(port->client->cluster, send);
     bool acked = ends[fate].kind == BUS_REPORT_ACKED;
     target->established = target->established || acked;
     target->broken = target->broken || !(ends[fate].stores || fate == BUS_FATE_FALSE_ACK);
@@ -273,7 +259,7 @@ static void decide(memory_port *port, memory_send *send, bus_memory_fate fate)
     } else if (target->broken) {
         fail_held(port, target, -1);
     }
-    send_free(send);
+    memory_send_free(send);
 }
 
 static bus_memory_fate ask(memory_port *port, const memory_send *send)
@@ -336,7 +322,7 @@ static bus_status produce(bus_port *p, bus_channel channel, const bus_row *row, 
     port->out[channel]++;
     if (target->broken) {
         tell(port, target, send->id, BUS_REPORT_FAILED, BUS_OFFSET_NONE, "an earlier row of the destination failed");
-        send_free(send);
+        memory_send_free(send);
         return BUS_OK;
     }
     bus_memory_fate fate = away(port->client) ? BUS_FATE_HOLD : ask(port, send);
@@ -449,7 +435,7 @@ static void channel_clear(memory_port *port, bus_channel channel)
             *last = send;
             last = &send->next;
         } else {
-            send_free(send);
+            memory_send_free(send);
         }
     }
     size_t kept = 0;
@@ -478,43 +464,6 @@ static bus_status reset(bus_port *p, bus_channel channel, bus_error *err)
     (void)err;
     channel_clear(port_of(p), channel);
     return BUS_OK;
-}
-
-size_t bus_memory_zombies(const bus_memory_cluster *cluster)
-{
-    size_t count = 0;
-    for (const memory_send *send = cluster->zombies; send; send = send->next)
-        count++;
-    return count;
-}
-
-size_t bus_memory_zombie_next(bus_memory_cluster *cluster, bool lands)
-{
-    memory_send *first = cluster->zombies;
-    if (!first)
-        return 0;
-    cluster->zombies = first->next;
-    if (lands && memory_log_of(first->topic, first->partition))
-        send_store(cluster, first);
-    size_t left = 0;
-    for (memory_send **at = &cluster->zombies; *at;) {
-        memory_send *send = *at;
-        if (!lands && send->producer == first->producer && send->topic == first->topic && send->partition == first->partition) {
-            *at = send->next;
-            send_free(send);
-        } else {
-            at = &send->next;
-            left++;
-        }
-    }
-    send_free(first);
-    return left;
-}
-
-void memory_zombies_free(bus_memory_cluster *cluster)
-{
-    while (cluster->zombies)
-        bus_memory_zombie_next(cluster, false);
 }
 
 /* ---- life */

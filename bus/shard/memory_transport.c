@@ -152,19 +152,6 @@ static bus_status committed(bus_transport *t, bus_offset *list, size_t count, in
     return status;
 }
 
-bus_status memory_commit_now(memory_client *client, const bus_offset *list, size_t count, bus_error *err)
-{
-    if (!client->group)
-        return bus_fail(err, BUS_INVALID, "offsets are committed for a group: join one first");
-    if (client->lost || client->cluster->commits_fail)
-        return bus_fail(err, BUS_BROKER, "the coordinator of group %s refuses the commit%s", client->group,
-                        client->lost ? ": this member is no longer known" : "");
-    bus_status status = BUS_OK;
-    for (size_t i = 0; !status && i < count; i++)
-        status = memory_commit_put(client->cluster, client->group, &list[i]);
-    return status ? bus_fail(err, status, "committing offsets of group %s failed", client->group) : BUS_OK;
-}
-
 static bus_status commit(bus_transport *t, const bus_offset *list, size_t count, int timeout_ms, bus_error *err)
 {
     (void)timeout_ms;
@@ -239,27 +226,7 @@ static bus_status assign(bus_transport *t, bus_lane_spec *specs, size_t count, b
     return BUS_OK;
 }
 
-static bool reads(bus_lane *lane, const memory_topic *topic)
-{
-    return lane->topic == topic || (lane->topic->gone && strcmp(lane->name, topic->name) == 0);
-}
-
-void memory_lanes_doubt(bus_memory_cluster *cluster, const memory_topic *topic, int32_t partition)
-{
-    for (memory_client *client = cluster->no_signs ? NULL : cluster->clients; client; client = client->next)
-        for (bus_lane *lane = client->lanes; lane; lane = lane->next)
-            lane->port->doubts += reads(lane, topic) && lane->partition == partition;
-}
-
-void memory_lanes_hear(bus_memory_cluster *cluster, const memory_topic *topic, int32_t partition, int64_t from)
-{
-    for (memory_client *client = cluster->clients; client; client = client->next)
-        for (bus_lane *lane = away(client) ? NULL : client->lanes; lane; lane = lane->next)
-            if (reads(lane, topic) && lane->partition == partition && lane->at >= from)
-                port_wake(lane->port);
-}
-
-void memory_clients_resume(bus_memory_cluster *cluster)
+static void clients_resume(bus_memory_cluster *cluster)
 {
     for (memory_client *client = cluster->clients; client; client = client->next) {
         if (client->cut)
@@ -269,6 +236,14 @@ void memory_clients_resume(bus_memory_cluster *cluster)
         for (bus_lane *lane = client->lanes; lane; lane = lane->next)
             port_wake(lane->port);
     }
+}
+
+void bus_memory_down(bus_memory_cluster *cluster, bool down)
+{
+    bool back = cluster->down && !down;
+    cluster->down = down;
+    if (back)
+        clients_resume(cluster);
 }
 
 void bus_memory_rechecks_wait(bus_memory_cluster *cluster, bool wait)

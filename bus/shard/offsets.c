@@ -315,7 +315,8 @@ bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_erro
         (status = check_traces(shard, marks, err)))
         goto out;
     BUS_FAILPOINT("claim-before-raise");
-    if (!shard->raised && ((status = bus_store_raise(shard->store, NULL, opens_of(shard), err)) || (status = bus_relay_start(shard, err))))
+    if (!shard->raised && ((status = bus_store_raise(shard->store, NULL, opens_of(shard), err)) ||
+                           (status = bus_refused_start(shard, err)) || (status = bus_relay_start(shard, err))))
         goto out;
     if (!shard->raised) {
         bus_key_totals keys = bus_key_totals_of(shard->store);

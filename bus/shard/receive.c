@@ -30,13 +30,6 @@ bool bus_receive_anchor_ok(bus_shard *shard, bus_shard_lane *lane, const bus_rec
     return !first || !bus_lane_replaced(shard, lane, what);
 }
 
-/* A foreign producer's repeats land on the same partition, and a reset of that partition must be able to forget them. */
-size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const bus_identity *event)
-{
-    int n = snprintf(out, BUS_SEEN_SOURCE, "%s/%d %s", event->topic, event->partition, event->source ? event->source : "");
-    return n < BUS_SEEN_SOURCE ? (size_t)n : BUS_SEEN_SOURCE - 1;
-}
-
 static void tell_gap(bus_shard *shard, const bus_envelope *envelope, const bus_record *record, int64_t gap)
 {
     char more[BUS_THROTTLE_TEXT];
@@ -224,14 +217,6 @@ static bus_taken receive_event(bus_shard *shard, bus_shard_lane *lane, const bus
         return BUS_TAKE_REDO;
     }
     return receive_unsettled(shard, lane, record, &delivery, job);
-}
-
-bool bus_record_authentic(const bus_keys *keys, const bus_record *record, const char *speaker, bus_error *why)
-{
-    const bus_sealed sealed = { .topic = record->topic, .partition = record->partition, .key = record->key, .key_len = record->key_len,
-                                .value = record->value, .value_len = record->value_len, .headers = record->headers,
-                                .header_count = record->header_count };
-    return !bus_keys_require(keys, record->topic) || bus_mac_check(keys, &sealed, speaker, why) == BUS_OK;
 }
 
 static void tell_forged(bus_shard *shard, const bus_record *record, const bus_error *why, const char *made)

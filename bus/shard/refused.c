@@ -9,39 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whoever asks names the topic of an answer, and a retry record only triggers: neither may hold up others. */
-static bool holds(const bus_shard *shard, const char *topic)
-{
-    size_t count;
-    const bus_input *input = bus_router_inputs(shard->options.router, &count);
-    if (!shard->options.limits.refused_waits || bus_topic_takes_replies(topic))
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (input[i].retry_tier && strcmp(input[i].topic, topic) == 0)
-            return false;
-    return true;
-}
-
-void bus_refused_mark(bus_shard *shard, route *r, const bus_report *report)
-{
-    bus_error err = { 0 };
-    bool waits = holds(shard, r->destination->topic);
-    bus_outbox_state as = waits ? BUS_OUTBOX_HOLDS : BUS_OUTBOX_REJECTED;
-    if (bus_store_begin(shard->store, &err) || bus_outbox_reject(shard->store, report->id, as, report->text, &err) ||
-        bus_store_commit(shard->store, &err)) {
-        bus_store_rollback(shard->store);
-        bus_log(BUS_ERROR, shard->where, "relay", "marking row %lld as rejected: %s", (long long)report->id, err.text);
-        return; /* it will be sent, refused and marked again */
-    }
-    if (waits)
-        r->refused = report->id;
-    bus_count(&shard->metrics.rejected_rows, 1);
-    bus_sizes_look_again(shard);
-    bus_log(BUS_ERROR, shard->where, "rejected_row", "Kafka refuses outbox row %lld for %s/%d: %s. It is kept, and later rows %s. `bus outbox "
-            "list` shows it; mend the cause and `bus outbox retry`, or `bus outbox discard`", (long long)report->id, r->destination->topic,
-            r->destination->partition, report->text, waits ? "wait behind it" : "pass it by: their receivers will report a gap");
-}
-
 static bool note_refused(const bus_outbox_row *row, void *opaque)
 {
     bus_shard *shard = opaque;

@@ -38,6 +38,5 @@ static inline void fall_behind(bus_relay *relay, route *r, int64_t from)
 
 void bus_relay_replace(bus_shard *shard, bus_channel channel);
 void bus_relay_rewind(bus_shard *shard, route *r);      /* all reports of a stopped destination are in */
-void bus_refused_mark(bus_shard *shard, route *r, const bus_report *report); /* Kafka refuses this row, which went alone */
 
 #endif

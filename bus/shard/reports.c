@@ -72,6 +72,39 @@ static bool nobody_hears(const bus_shard *shard, const route *r, const bus_repor
            !bus_map_get(&shard->output_partitions, topic, strlen(topic)) && shard->now_us - r->failing_since_us > REPLY_PATIENCE_US;
 }
 
+/* Whoever asks names the topic of an answer, and a retry record only triggers: neither may hold up others. */
+static bool holds(const bus_shard *shard, const char *topic)
+{
+    size_t count;
+    const bus_input *input = bus_router_inputs(shard->options.router, &count);
+    if (!shard->options.limits.refused_waits || bus_topic_takes_replies(topic))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (input[i].retry_tier && strcmp(input[i].topic, topic) == 0)
+            return false;
+    return true;
+}
+
+static void refuse(bus_shard *shard, route *r, const bus_report *report)
+{
+    bus_error err = { 0 };
+    bool waits = holds(shard, r->destination->topic);
+    bus_outbox_state as = waits ? BUS_OUTBOX_HOLDS : BUS_OUTBOX_REJECTED;
+    if (bus_store_begin(shard->store, &err) || bus_outbox_reject(shard->store, report->id, as, report->text, &err) ||
+        bus_store_commit(shard->store, &err)) {
+        bus_store_rollback(shard->store);
+        bus_log(BUS_ERROR, shard->where, "relay", "marking row %lld as rejected: %s", (long long)report->id, err.text);
+        return; /* it will be sent, refused and marked again */
+    }
+    if (waits)
+        r->refused = report->id;
+    bus_count(&shard->metrics.rejected_rows, 1);
+    bus_sizes_look_again(shard);
+    bus_log(BUS_ERROR, shard->where, "rejected_row", "Kafka refuses outbox row %lld for %s/%d: %s. It is kept, and later rows %s. `bus outbox "
+            "list` shows it; mend the cause and `bus outbox retry`, or `bus outbox discard`", (long long)report->id, r->destination->topic,
+            r->destination->partition, report->text, waits ? "wait behind it" : "pass it by: their receivers will report a gap");
+}
+
 static void failed(bus_shard *shard, route *r, const bus_report *report)
 {
     bus_count(&shard->metrics.relay_failures, 1);
@@ -83,7 +116,7 @@ static void failed(bus_shard *shard, route *r, const bus_report *report)
         r->warned = true;
     }
     if (r->flow == BUS_PROBING && (report->kind == BUS_REPORT_RECORD || nobody_hears(shard, r, report)))
-        bus_refused_mark(shard, r, report);
+        refuse(shard, r, report);
     if (r->flow == BUS_PROBING || report->kind == BUS_REPORT_TOPIC || report->kind == BUS_REPORT_RECORD)
         r->to_probe = true;
     r->flow = BUS_STOPPING;
@@ -198,10 +231,10 @@ void bus_relay_replace(bus_shard *shard, bus_channel channel)
 /* ---- whether they wake us */
 
 /* Is nothing waiting for a report but its own row's deletion? */
-static bool reports_may_wait(const bus_shard *shard)
+static bool reports_may_wait(const bus_shard *shard, bool (*due)(const bus_shard *))
 {
     const bus_relay *relay = &shard->relay;
-    if (!relay->waiting || relay->quiet_until_us <= shard->now_us || relay->resetting || bus_offsets_due(shard))
+    if (!relay->waiting || relay->quiet_until_us <= shard->now_us || relay->resetting || due(shard))
         return false;
     for (size_t i = 0; i < relay->count; i++)
         if (relay->all[i]->flow != BUS_FLOWING || (relay->all[i]->count && (relay->all[i]->behind || relay->all[i]->lone)))
@@ -211,10 +244,10 @@ static bool reports_may_wait(const bus_shard *shard)
 
 /* A switch of threads for each acknowledgement is dearer than the acknowledgement: while they come and nothing waits for them, they
  * are taken with whatever comes next, or after a while. A broker that answers no more is not polled: then they wake us again. */
-bool bus_relay_listen(bus_shard *shard)
+bool bus_relay_listen(bus_shard *shard, bool (*due)(const bus_shard *))
 {
     bus_relay *relay = &shard->relay;
-    bool deaf = reports_may_wait(shard);
+    bool deaf = reports_may_wait(shard, due);
     if (deaf == relay->deaf)
         return false;
     relay->deaf = deaf;

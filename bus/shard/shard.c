@@ -185,14 +185,6 @@ void bus_shard_attach(bus_shard *shard, const bus_lane_spec *lanes)
     bus_gauge_set(&shard->published.assigned, 1);
 }
 
-void bus_shard_drop_fetched(bus_shard *shard, bus_shard_lane *lane)
-{
-    bus_prepare_drop_lane(shard, lane);
-    if (lane->count)
-        shard->port->ops->release(shard->port, lane->record, lane->count);
-    lane->count = lane->at = lane->batch_at = lane->unprepared = 0;
-}
-
 void bus_shard_detach(bus_shard *shard)
 {
     shard->attached = false; /* first: what is given up must start nothing more */
@@ -207,34 +199,6 @@ void bus_shard_detach(bus_shard *shard)
 bool bus_shard_attached(const bus_shard *shard) { return shard->attached; }
 
 /* ---- the loop */
-
-bus_outcome bus_shard_redo(bus_shard *shard, const bus_error *why)
-{
-    shard->saved = false;
-    if (why)
-        shard->batch_error = *why;
-    if (why && !why->status)
-        bus_fail(&shard->batch_error, BUS_BUG, "a batch failed without saying why");
-    return BUS_OUT_REDO;
-}
-
-bool bus_shard_may_say(const bus_shard *shard, int64_t *last_us)
-{
-    if (*last_us && shard->now_us - *last_us < BUS_SAY_AGAIN_US)
-        return false;
-    *last_us = shard->now_us ? shard->now_us : 1;
-    return true;
-}
-
-void bus_shard_halt(bus_shard *shard, const bus_error *why)
-{
-    if (atomic_load(&shard->failed))
-        return;
-    shard->failure = *why;
-    shard->failure.fatal = true;
-    bus_log(BUS_ERROR, shard->where, "halted", "%s", why->text);
-    atomic_store(&shard->failed, (int)why->status);
-}
 
 static void publish_lag(bus_shard *shard)
 {
@@ -303,7 +267,7 @@ static void begin_turn(bus_shard *shard)
 
 static int64_t next_turn_us(bus_shard *shard)
 {
-    if (bus_relay_listen(shard))
+    if (bus_relay_listen(shard, bus_offsets_due))
         return 0;
     int64_t wait = bus_batch_wait_us(shard), other = bus_relay_wait_us(shard);
     if (other < wait)

@@ -81,17 +81,17 @@ void bus_turn_leave(bus_turn *turn, bus_crash_note *note)
     pthread_mutex_unlock(&lock);
 }
 
-static bool quiet(const bus_turn *turn)
+static bool quiet(const bus_turn *turn, bool (*runs)(const bus_crash_note *))
 {
     bool busy = false;
     pthread_mutex_lock(&lock);
     for (size_t i = 0; i < turn->count && !busy; i++)
-        busy = bus_crash_busy(turn->notes[i]);
+        busy = runs(turn->notes[i]);
     pthread_mutex_unlock(&lock);
     return !busy;
 }
 
-bool bus_turn_take(bus_turn *turn, bus_crash_note *note)
+bool bus_turn_take(bus_turn *turn, bus_crash_note *note, bool (*runs)(const bus_crash_note *))
 {
     bool mine = false;
     if (!turn)
@@ -101,7 +101,7 @@ bool bus_turn_take(bus_turn *turn, bus_crash_note *note)
         mine = mine || atomic_compare_exchange_strong(&turn->alone, &nobody, note);
         if (mine) {
             fence_all();
-            if (quiet(turn))
+            if (quiet(turn, runs))
                 return true;
         }
         nap();

@@ -13,8 +13,9 @@ struct bus_crash_note;
 bus_turn *bus_turn_join(const void *process, struct bus_crash_note *note);
 void bus_turn_leave(bus_turn *turn, struct bus_crash_note *note); /* NULL: a no-op */
 
-/* Waits until nothing else runs, and lets nothing else begin. False: it took too long, run beside the others. Any thread. */
-bool bus_turn_take(bus_turn *turn, struct bus_crash_note *note);
+/* Waits until nothing else runs, and lets nothing else begin. False: it took too long, run beside the others. Any thread. `runs`: does
+ * something of that note? */
+bool bus_turn_take(bus_turn *turn, struct bus_crash_note *note, bool (*runs)(const struct bus_crash_note *note));
 void bus_turn_give(bus_turn *turn, struct bus_crash_note *note);
 /* Is nobody alone, or about to be? Asked after one's own note says what runs: of two who begin at a time one sees the other. */
 bool bus_turn_free(const bus_turn *turn);

@@ -200,7 +200,7 @@ const char *bus_column_text(sqlite3_stmt *stmt, int at); /* "" for NULL */
 /* Copies a column into the arena; false: no memory. */
 bool bus_column_copy(sqlite3_stmt *stmt, int at, bus_arena *arena, const void **out, size_t *len);
 
-/* ---- store.c */
+/* ---- list.c */
 const char *bus_store_intern(bus_store *store, const char *name); /* a copy that lives as long as the store; NULL: no memory */
 /* Joins name, 0, name ..., number into store->scratch as a map's key; false: no memory. */
 bool bus_store_compose(bus_store *store, const char *a, size_t a_len, const char *b, int32_t number);
@@ -214,7 +214,8 @@ bus_status bus_migrate(bus_store *store, const bus_migration *migrations, bus_er
 bus_status bus_cage_install(bus_store *store, bus_error *err);
 void bus_cage_free(bus_store *store);
 bool bus_lease_take(bus_store *store, bus_lease *lease, int64_t *id); /* staged; false: no memory */
-/* "<service>/<shard>#<incarnation of that epoch>"; NULL: see err. */
+char *bus_source_text(const bus_store *store, const char *incarnation); /* "<service>/<shard>#<incarnation>", free(); NULL: no memory */
+/* The same of that epoch; NULL: see err. */
 const char *bus_source_of(bus_store *store, int64_t epoch, bus_error *err);
 
 #endif

@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMER_KEPT 1000 /* incarnations whose last numbers are kept */
 #define LEASE 65536 /* ids recorded ahead, so that one batch in many pays for it; the rest is skipped at the next open */
 
-static char *source_text(const bus_store *store, const char *incarnation)
+char *bus_source_text(const bus_store *store, const char *incarnation)
 {
     size_t cap = strlen(store->service) + strlen(incarnation) + 16;
     char *text = malloc(cap);
@@ -50,7 +49,7 @@ static bus_status take_row(bus_store *store, sqlite3_stmt *row, bus_error *err)
     store->serial.next = store->serial.bound = sqlite3_column_int64(row, 9);
     meta->age = sqlite3_column_int64(row, 10);
     free(store->source);
-    store->source = source_text(store, meta->incarnation);
+    store->source = bus_source_text(store, meta->incarnation);
     return store->source ? BUS_OK : bus_fail_nomem(err);
 }
 
@@ -102,105 +101,6 @@ static bus_status flush(bus_store *store, bus_error *err)
     return bus_run_statement(store, stmt, "reserving ids", err);
 }
 
-static bus_status raise_rows(bus_store *store, const char *store_id, int64_t opens, int64_t epoch, const char *incarnation, bus_error *err)
-{
-    bus_status status;
-    sqlite3_stmt *add = bus_statement_of(store, BUS_SQL_INCARNATION_ADD, err), *raise = bus_statement_of(store, BUS_SQL_META_RAISE, err);
-    sqlite3_stmt *restart = bus_statement_of(store, BUS_SQL_DESTINATION_RESTART, err);
-    sqlite3_stmt *prune = bus_statement_of(store, BUS_SQL_INCARNATION_PRUNE, err);
-    sqlite3_stmt *keep = bus_statement_of(store, BUS_SQL_FORMER_ADD, err), *forget = bus_statement_of(store, BUS_SQL_FORMER_PRUNE, err);
-    if (!add || !raise || !restart || !prune || !keep || !forget)
-        return err->status;
-    sqlite3_bind_int64(keep, 1, store->epoch);
-    bus_bind_text(keep, 2, store->source);
-    sqlite3_bind_int64(forget, 1, epoch - FORMER_KEPT);
-    sqlite3_bind_int64(add, 1, epoch);
-    bus_bind_text(add, 2, incarnation);
-    bus_bind_text(raise, 1, store_id);
-    sqlite3_bind_int64(raise, 2, opens);
-    sqlite3_bind_int64(raise, 3, epoch);
-    sqlite3_bind_int64(prune, 1, epoch);
-    /* How far it had numbered is kept while it is still the one that runs. */
-    if ((status = bus_run_statement(store, keep, "raising the count of opens", err)) != BUS_OK ||
-        (status = bus_run_statement(store, add, "raising the count of opens", err)) != BUS_OK ||
-        (status = bus_run_statement(store, raise, "raising the count of opens", err)) != BUS_OK ||
-        (status = bus_run_statement(store, forget, "raising the count of opens", err)) != BUS_OK ||
-        (status = bus_run_statement(store, restart, "raising the count of opens", err)) != BUS_OK)
-        return status;
-    return bus_run_statement(store, prune, "raising the count of opens", err);
-}
-
-/* Outbox rows of the incarnation that ends keep its source. It is right for its epoch whether or not the commit succeeds. */
-static bool keep_source(bus_store *store, char **former)
-{
-    if (bus_map_get(&store->sources, &store->epoch, sizeof store->epoch))
-        return true;
-    if (!bus_map_put(&store->sources, &store->epoch, sizeof store->epoch, *former))
-        return false;
-    *former = NULL;
-    return true;
-}
-
-bus_status bus_store_raise(bus_store *store, const char *store_id, int64_t opens, bus_error *err)
-{
-    bus_error local;
-    err = err ? err : &local;
-    char id[sizeof store->meta.store_id], incarnation[17];
-    if (store_id && strlen(store_id) >= sizeof id)
-        return bus_fail(err, BUS_INVALID, "'%.60s' is no store id: it has over 36 characters", store_id);
-    snprintf(id, sizeof id, "%s", store_id ? store_id : store->meta.store_id);
-    opens = opens > 0 ? opens : store->meta.opens + 1;
-    bus_token_random(incarnation);
-    /* All memory first: after the commit nothing may fail. */
-    char *source = source_text(store, incarnation);
-    char *former = source ? strdup(store->source) : NULL;
-    bus_status status = former ? bus_store_begin(store, err) : bus_fail_nomem(err);
-    if (status == BUS_OK && (status = raise_rows(store, id, opens, store->epoch + 1, incarnation, err)) != BUS_OK)
-        bus_store_rollback(store);
-    else if (status == BUS_OK && !keep_source(store, &former)) {
-        bus_store_rollback(store);
-        status = bus_fail_nomem(err);
-    } else if (status == BUS_OK) {
-        status = bus_store_commit(store, err);
-    }
-    free(former);
-    if (status != BUS_OK) {
-        free(source);
-        return status;
-    }
-    memcpy(store->meta.store_id, id, sizeof id);
-    memcpy(store->meta.incarnation, incarnation, sizeof incarnation);
-    store->meta.opens = opens;
-    store->epoch++;
-    char *old = store->source;
-    store->source = source;
-    for (size_t i = 0; i < store->destinations.all.count; i++) {
-        bus_destination *destination = store->destinations.all.at[i];
-        destination->next_seq = 1;
-        destination->source = source;
-    }
-    free(old);
-    return BUS_OK;
-}
-
-bus_status bus_store_forget_former(bus_store *store, bus_error *err)
-{
-    bus_error local;
-    err = err ? err : &local;
-    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_FORMER_PRUNE, err);
-    if (!stmt)
-        return err->status;
-    bus_status status = bus_store_begin(store, err);
-    if (status != BUS_OK)
-        return status;
-    sqlite3_bind_int64(stmt, 1, INT64_MAX);
-    status = bus_run_statement(store, stmt, "forgetting former incarnations", err);
-    if (status == BUS_OK)
-        return bus_store_commit(store, err);
-    bus_store_rollback(store);
-    return status;
-}
-
 bus_status bus_store_grow(bus_store *store, bus_error *err)
 {
     bus_error local;
@@ -248,7 +148,7 @@ const char *bus_source_of(bus_store *store, int64_t epoch, bus_error *err)
     int rc = bus_step(store, stmt);
     char *text = NULL;
     if (rc == SQLITE_ROW) {
-        text = source_text(store, bus_column_text(stmt, 0));
+        text = bus_source_text(store, bus_column_text(stmt, 0));
         if (!text || !bus_map_put(&store->sources, &epoch, sizeof epoch, text)) {
             free(text);
             text = NULL;

@@ -7,6 +7,7 @@ int bus_main(int argc, char **argv);
 #include "cli/options.c"
 #include "cli/output.c"
 #include "cli/progress.c"
+#include "cli/terminal.c"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -65,15 +65,13 @@ typedef struct compiler {
     bus_error *err;
 } compiler;
 
-/* main.c */
-void compiler_begin(compiler *c, bus_error *err);
-void compiler_end(compiler *c);
-
 /* check.c: whether the files may follow the released ones in `directory`; says on stderr which may not. The exit code. */
 int compiler_check(const char *directory, const char *level, const char *const *paths, size_t count);
 
 /* load.c: reads, checks and sorts the files; fills units. Texts name the file. */
 bus_status compiler_load(compiler *c, const char *const *paths, size_t count);
+void compiler_begin(compiler *c, bus_error *err);
+void compiler_end(compiler *c);
 
 /* use.c: gives each named type its use. */
 bus_status compiler_uses(compiler *c);

@@ -119,3 +119,27 @@ bus_status compiler_load(compiler *c, const char *const *paths, size_t count)
     bus_map_free(&seen, NULL);
     return status;
 }
+
+void compiler_begin(compiler *c, bus_error *err)
+{
+    *c = (compiler){ .err = err };
+    bus_arena_init(&c->arena, 0);
+    bus_schema_set_init(&c->set, false); /* what is not given would get no C */
+    bus_map_init(&c->units);
+    bus_map_init(&c->identifiers);
+}
+
+void compiler_end(compiler *c)
+{
+    bus_schema_set_free(&c->set);
+    for (size_t i = 0; i < c->unit_count; i++) {
+        bus_map_free(&c->order[i]->uses, NULL);
+        bus_map_free(&c->order[i]->made, NULL);
+        bus_map_free(&c->order[i]->written, NULL);
+        free(c->order[i]->types);
+    }
+    free(c->order);
+    bus_map_free(&c->units, NULL);
+    bus_map_free(&c->identifiers, NULL);
+    bus_arena_free(&c->arena);
+}

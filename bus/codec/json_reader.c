@@ -1,9 +1,101 @@
 /* SPDX-License-Identifier: MIT
- * JSON union: which branch of a union a JSON value is, wrapped as {"branch": value} or not. */
+ * JSON reader: a JSON value into Avro bytes: records, containers, and which branch of a union it is, wrapped as {"branch": value} or
+ * not. */
 #include "codec/json_reader.h"
+
+#include "codec/reader.h"
 
 #include <stdio.h>
 #include <string.h>
+
+bool bus_json_enter(bus_json_reader *r)
+{
+    if (++r->depth > BUS_DEPTH_MAX)
+        return bus_fault_set(&r->fault, BUS_INVALID, "nested deeper than %d", BUS_DEPTH_MAX);
+    return true;
+}
+
+/* Says which member of the object the schema does not know. */
+static bool unknown_member(bus_json_reader *r, const bus_node *node, const json_t *json)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)json, name, value) {
+        bool known = false;
+        for (size_t i = 0; i < node->count && !known; i++)
+            known = strcmp(node->fields[i].name, name) == 0;
+        if (!known)
+            return bus_fault_set(&r->fault, BUS_INVALID, "%s has no field \"%.60s\"", node->name, name);
+    }
+    return true;
+}
+
+static bool read_field(bus_json_reader *r, const bus_node_field *field, const json_t *value)
+{
+    bool preset = r->preset;
+    if (!value && !field->preset)
+        return bus_fault_set(&r->fault, BUS_INVALID, "the field is missing and has no default");
+    r->preset = preset || !value;
+    if (!bus_json_reader_value(r, field->type, value ? value : field->preset))
+        return false;
+    r->preset = preset;
+    return true;
+}
+
+static bool read_record(bus_json_reader *r, const bus_node *node, const json_t *json)
+{
+    size_t given = 0;
+    if (!json_is_object(json))
+        return bus_json_unfit(r, node, json);
+    if (!bus_json_enter(r))
+        return false;
+    for (size_t i = 0; i < node->count; i++) {
+        const json_t *value = json_object_get(json, node->fields[i].name);
+        given += value != NULL;
+        if (!read_field(r, &node->fields[i], value))
+            return bus_fault_field(&r->fault, node->fields[i].name);
+    }
+    r->depth--;
+    return given == json_object_size(json) || unknown_member(r, node, json);
+}
+
+static bool read_array(bus_json_reader *r, const bus_node *node, const json_t *json)
+{
+    size_t count = json_array_size(json);
+    if (!json_is_array(json))
+        return bus_json_unfit(r, node, json);
+    if (node->item->least == 0 && count > BUS_NOTHING_MAX - r->nothing)
+        return bus_fault_set(&r->fault, BUS_INVALID, "%zu items that take no bytes; a message may hold %d", count, BUS_NOTHING_MAX);
+    r->nothing += node->item->least == 0 ? count : 0;
+    if (!bus_json_enter(r) || (count > 0 && !bus_json_put_long(r, (int64_t)count)))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!bus_json_reader_value(r, node->item, json_array_get(json, i)))
+            return bus_fault_index(&r->fault, i);
+    r->depth--;
+    return bus_json_put_long(r, 0);
+}
+
+static bool read_map(bus_json_reader *r, const bus_node *node, const json_t *json)
+{
+    size_t count = json_object_size(json), i = 0;
+    if (!json_is_object(json))
+        return bus_json_unfit(r, node, json);
+    if (!bus_json_enter(r) || (count > 0 && !bus_json_put_long(r, (int64_t)count)))
+        return false;
+    /* jansson keeps the order in which the members were written. */
+    json_t *object = (json_t *)(uintptr_t)json;
+    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at), i++) {
+        const char *key = json_object_iter_key(at);
+        size_t len = json_object_iter_key_len(at);
+        if (!bus_json_put_long(r, (int64_t)len) || !bus_json_put(r, key, len) || !bus_json_reader_value(r, node->item, json_object_iter_value(at)))
+            return bus_fault_index(&r->fault, i);
+    }
+    r->depth--;
+    return bus_json_put_long(r, 0);
+}
+
+/* ---- unions */
 
 /* Whether the value can be read as this branch; leaves no trace but the steps and what it has learnt. */
 static bool would_fit(bus_json_reader *r, const bus_node *node, const json_t *json)
@@ -67,7 +159,7 @@ static int wrapped_branch(bus_json_reader *r, const bus_node *node, const json_t
     return found;
 }
 
-/* ---- what was wrong */
+/* ---- what was wrong with a union */
 
 /* Why it is no value of that branch, with the way there; false: it is one. Its steps count: reasons may hold reasons. */
 static bool reason(bus_json_reader *r, const bus_node *branch, const json_t *json, bus_fault *why)
@@ -108,7 +200,7 @@ static bool refuse(bus_json_reader *r, const bus_node *node, const json_t *json)
     return bus_fault_set(&r->fault, BUS_INVALID, "%s that fits none of the union's %zu branches%s", bus_json_kind(json), node->count, all);
 }
 
-bool bus_json_reader_union(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool read_union(bus_json_reader *r, const bus_node *node, const json_t *json)
 {
     const json_t *inner = NULL;
     int named = -1, branch = wrapped_branch(r, node, json, &inner, &named), plain = branch < 0 ? plain_branch(r, node, json) : branch;
@@ -123,4 +215,19 @@ bool bus_json_reader_union(bus_json_reader *r, const bus_node *node, const json_
     if (branch < 0)
         return refuse(r, node, json);
     return bus_json_put_long(r, branch) && bus_json_reader_value(r, node->fields[branch].type, inner);
+}
+
+/* ---- any value */
+
+bool bus_json_reader_value(bus_json_reader *r, const bus_node *node, const json_t *json)
+{
+    if (++r->steps > r->steps_max)
+        return bus_fault_set(&r->fault, BUS_TOO_BIG, "more than %zu values", r->steps_max);
+    switch (node->kind) {
+    case BUS_KIND_RECORD: return read_record(r, node, json);
+    case BUS_KIND_ARRAY: return read_array(r, node, json);
+    case BUS_KIND_MAP: return read_map(r, node, json);
+    case BUS_KIND_UNION: return read_union(r, node, json);
+    default: return bus_json_reader_scalar(r, node, json);
+    }
 }

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ * List: lists of pointers, and names that live as long as the store. */
+#include "store/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool bus_list_reserve(bus_list *list, size_t count)
+{
+    if (count <= list->cap)
+        return true;
+    size_t cap = list->cap ? list->cap : 16;
+    while (cap < count)
+        cap *= 2;
+    void **at = realloc(list->at, cap * sizeof *at);
+    if (!at)
+        return false;
+    list->at = at;
+    list->cap = cap;
+    return true;
+}
+
+void bus_list_free(bus_list *list)
+{
+    free(list->at);
+    memset(list, 0, sizeof *list);
+}
+
+const char *bus_store_intern(bus_store *store, const char *name)
+{
+    size_t len = strlen(name);
+    char *known = bus_map_get(&store->names, name, len);
+    if (known)
+        return known;
+    char *copy = strdup(name);
+    if (copy && !bus_map_put(&store->names, name, len, copy)) {
+        free(copy);
+        copy = NULL;
+    }
+    return copy;
+}
+
+bool bus_store_compose(bus_store *store, const char *a, size_t a_len, const char *b, int32_t number)
+{
+    size_t b_len = strlen(b);
+    bus_buf_clear(&store->scratch);
+    uint8_t *at = bus_buf_grow(&store->scratch, a_len + 1 + b_len + 1 + sizeof number);
+    if (!at)
+        return false;
+    memcpy(at, a, a_len);
+    at[a_len] = 0;
+    memcpy(at + a_len + 1, b, b_len + 1);
+    memcpy(at + a_len + 1 + b_len + 1, &number, sizeof number);
+    return true;
+}
