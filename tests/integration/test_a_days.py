@@ -34,7 +34,7 @@ def refused(service, code, *patterns, **more):
 def missing_topic(lab):
     """Waited for, with its name and the command that makes it."""
     s = lab.service("missing").make_topics()
-    lab.kafka.tool("kafka-topics", "--delete", "--topic", "missing.commands")
+    lab.kafka.delete("missing.commands")
     s.start(ready=False)
     s.says("topic_missing", "topic missing.commands .input of missing. is missing.*bus topics apply")
     equal(s.get("/readyz"), None, "ready without its input")
@@ -54,7 +54,7 @@ def topic_deleted_meanwhile(lab):
     commands(s, [("a", "1")])
     s.done(1)
     s.idle()
-    lab.kafka.tool("kafka-topics", "--delete", "--topic", "vanish.events")
+    lab.kafka.delete("vanish.events")
     events, numbers = keyed(KEYS, 60, first=2)
     commands(s, events)
     s.done(61)
@@ -74,7 +74,7 @@ def wrong_partition_counts(lab):
         lab.kafka.create(tier, 2)
     refused(s, 5, "topic odd.commands has 3 partitions, which is no multiple of the 2 shards of odd", "bus topics plan")
     commands(s, [("a", "1"), ("a", "2")])
-    lab.kafka.tool("kafka-topics", "--alter", "--topic", "odd.commands", "--partitions", "4")
+    lab.kafka.add_partitions("odd.commands", 4)
     s.start()
     s.done(2)
     s.stop()
@@ -90,7 +90,7 @@ def grown_topic(lab):
     s = lab.service("grown").make_topics().start()
     commands(s, [("a", "1")])
     s.done(1)
-    lab.kafka.tool("kafka-topics", "--alter", "--topic", "grown.commands", "--partitions", "8")
+    lab.kafka.add_partitions("grown.commands", 8)
     said = s.says("topic_grew", "topic grown.commands had 4 partitions and has 8 now", 100)
     check("Restart every process of grown" in said, "the message says what to do:", said)
     commands(s, [("a", "2")])
@@ -111,7 +111,7 @@ def recreated_topic(lab):
     s.done(3)
     s.idle()
     s.stop()
-    lab.kafka.tool("kafka-topics", "--delete", "--topic", "again.commands")
+    lab.kafka.delete("again.commands")
     s.make_topics()
     commands(s, [("a", "4")])
     refused(s, 5, "again.commands/", "ends at offset 1", "stands at 3", "recreated")
@@ -135,10 +135,10 @@ def shards_of_the_store_changed(lab):
     s.idle()
     s.stop()
     for topic in ("resized.redrive", "resized.dlq"):
-        lab.kafka.tool("kafka-topics", "--delete", "--topic", topic)
+        lab.kafka.delete(topic)
         lab.kafka.create(topic, 2)
     for topic in ("resized.retry.100ms", "resized.retry.300ms"):
-        lab.kafka.tool("kafka-topics", "--alter", "--topic", topic, "--partitions", "2")
+        lab.kafka.add_partitions(topic, 2)
     refused(s, 5, "0.db", "shard", shards=2)
     equal(s.effects(), 1, "effects in the refused store")
 

@@ -229,7 +229,7 @@ def truncate(lab, topic, before):
 
 
 def remake(lab, topic):
-    lab.kafka.tool("kafka-topics", "--delete", "--topic", topic)
+    lab.kafka.delete(topic)
 
     def made():
         return "Created" in run(lab.kafka.script, "tool", "kafka-topics", "--bootstrap-server", lab.kafka.servers, "--create", "--topic",

@@ -18,7 +18,7 @@ def send(service, numbers, word=""):
 
 
 def make_again(service, kind="commands"):
-    service.kafka.tool("kafka-topics", "--delete", "--topic", service.topic(kind))
+    service.kafka.delete(service.topic(kind))
     service.make_topics()
 
 

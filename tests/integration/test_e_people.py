@@ -82,7 +82,7 @@ def lag_counts_to_the_end_of_the_log(lab):
     eventually("records of an open transaction wait", 40, lambda: lag(s)["ends.commands"]["lag"] >= 4)
     os.killpg(producer.pid, 9)
     waiting = lag(s)["ends.commands"]["lag"]
-    lab.kafka.tool("kafka-topics", "--alter", "--topic", "ends.commands", "--partitions", "8")
+    lab.kafka.add_partitions("ends.commands", 8)
     lab.kafka.produce("ends.commands", [("k", str(n)) for n in range(20)], partition=7)
     equal(lag(s)["ends.commands"]["lag"] - waiting, 20, "records on the partition that was added")
     equal(lag(s)["ends.commands"]["partitions"], 8, "partitions")
@@ -92,7 +92,7 @@ def lag_counts_to_the_end_of_the_log(lab):
 def ranges_by_time_find_what_is_inside(lab):
     """Producers write what times they like: an event in the range stands behind one that is past it."""
     s = lab.service("hours")
-    lab.kafka.create("hours.events")
+    lab.kafka.create("hours.events", retention_ms=-1)  # its records are old: the broker would delete them
     lab.kafka.create("hours.copies")
     start = 1795000000000
     for minutes in (0, 10, 5, 20, 15, 7, 30):
@@ -109,10 +109,7 @@ def ranges_by_time_find_what_is_inside(lab):
     equal(said["acknowledged"], 3, "copies of what is inside")
 
     lab.kafka.delete_below("hours.events", 0, 2)
-    def begins_before():
-        done = subprocess.run([lab_bus, "consume", "hours.events", "1:", "--raw", "--bootstrap", lab.kafka.servers], capture_output=True, text=True)
-        return done.returncode == OK and done.stderr
-    told = eventually("what is left is read", 20, begins_before)  # once in some runs it is empty just after the deletion
+    told = bus_says(s, "consume", "hours.events", "1:", "--raw", status=OK)
     check("begins before the log does" in told, "a range that begins in what is deleted says so:", told)
     told = bus_says(s, "consume", "hours.events", "2:", "--raw", status=OK)
     check("begins before" not in told, "one that does not says nothing:", told)

@@ -110,6 +110,23 @@ class Kafka:
     def create(self, topic, partitions=1, **settings):
         more = [word for name, value in settings.items() for word in ("--config", f"{name.replace('_', '.')}={value}")]
         self.tool("kafka-topics", "--create", "--topic", topic, "--partitions", str(partitions), *more)
+        self.known(topic, partitions)
+
+    def delete(self, topic):
+        self.tool("kafka-topics", "--delete", "--topic", topic)
+        self.known(topic, 0)
+
+    def add_partitions(self, topic, partitions):
+        self.tool("kafka-topics", "--alter", "--topic", topic, "--partitions", str(partitions))
+        self.known(topic, partitions)
+
+    def known(self, topic, partitions):
+        """Waits until clients see so many partitions, each with a leader: Kafka's tools come back before that."""
+        def seen():
+            told = json.loads(run("kcat", "-b", self.servers, "-L", "-J", "-t", topic))
+            leaders = [p["leader"] for t in told["topics"] if t["topic"] == topic for p in t["partitions"]]
+            return len(leaders) == partitions and all(leader >= 0 for leader in leaders)
+        eventually(f"clients see {partitions} partitions of {topic}", 30, seen)
 
     def produce(self, topic, events, headers=(), partition=None):
         """events: (key, value) pairs of text without tabs or line ends."""
