@@ -5,7 +5,7 @@
 #include "codec/schema_set.h"
 #include "kafka/admin.h"
 #include "kafka/reader.h"
-#include "service/announce.h"
+#include "codec/schema_key.h"
 
 #include <stdlib.h>
 #include <string.h>

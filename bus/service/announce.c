@@ -6,10 +6,10 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "codec/compatibility.h"
+#include "codec/schema_key.h"
 #include "kafka/reader.h"
 #include "service/admit.h"
 #include "service/outlet.h"
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,13 +30,6 @@ struct bus_follower {
     bool checked;      /* what is compiled in may follow what was there at the start */
     bus_admission admission;
 };
-
-void bus_schema_key(const char *json, size_t len, char out[BUS_SCHEMA_KEY])
-{
-    unsigned char hash[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256(hash, (const unsigned char *)json, len);
-    sodium_bin2hex(out, BUS_SCHEMA_KEY, hash, sizeof hash);
-}
 
 /* Known by its text: the record's own key, which was another hash before, says nothing. */
 static void learn(bus_follower *follower, const bus_record *record)

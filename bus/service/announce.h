@@ -8,10 +8,6 @@
 #include "codec/schema.h"
 #include "service/runner.h"
 
-/* The record key of a schema: SHA-256 of its exact text, in hex. (Before, the version 5 id of it; those are read as well.) */
-#define BUS_SCHEMA_KEY 65
-void bus_schema_key(const char *json, size_t len, char out[BUS_SCHEMA_KEY]);
-
 /* Starts the thread that reads the topic into bus->catalog, announces what is missing there, and follows it. */
 bus_status bus_follower_open(bus *bus, bus_follower **out, bus_error *err);
 /* Announces one more, which is in the catalog already: soon, and again while the topic does not hold it. Any thread. */

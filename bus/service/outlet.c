@@ -9,8 +9,8 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/waker.h"
+#include "codec/schema_key.h"
 #include "codec/wire.h"
-#include "service/announce.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Runner: opening, stopping and closing a bus handle, and what its threads say to each other about its state. */
+ * Runner: opening, running and closing a bus handle. */
 #include "service/runner.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -10,121 +10,11 @@
 #include "service/seat.h"
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-/* ---- state */
-
-const char *bus_phase_name(bus_phase phase)
-{
-    static const char *const names[] = { "waiting", "joining", "serving", "detached", "paused", "stopping", "ended" };
-    return names[phase];
-}
-
-void bus_set_phase(bus *self, bus_phase phase, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    pthread_mutex_lock(&self->state_lock);
-    if (self->phase != BUS_PHASE_ENDED) {
-        self->phase = phase;
-        vsnprintf(self->phase_text, sizeof self->phase_text, format, args);
-        pthread_cond_broadcast(&self->state_changed);
-    }
-    pthread_mutex_unlock(&self->state_lock);
-    va_end(args);
-}
-
-bus_phase bus_phase_of(bus *self, char text[400])
-{
-    pthread_mutex_lock(&self->state_lock);
-    bus_phase phase = self->phase;
-    if (text)
-        memcpy(text, self->phase_text, sizeof self->phase_text);
-    pthread_mutex_unlock(&self->state_lock);
-    return phase;
-}
-
-static void raise_fd(int fd)
-{
-    ssize_t written = write(fd, &(uint64_t){ 1 }, sizeof(uint64_t));
-    (void)written; /* only a full counter fails, and that is readable too */
-}
-
-void bus_end(bus *self, bus_status status, const bus_error *err)
-{
-    bus_set_phase(self, BUS_PHASE_ENDED, "%s", err ? err->text : "");
-    pthread_mutex_lock(&self->state_lock);
-    if (status != BUS_OK && self->failure == BUS_OK) {
-        self->failure = status;
-        self->failure_err = *err;
-        self->failure_err.fatal = true;
-    }
-    pthread_mutex_unlock(&self->state_lock);
-    raise_fd(self->ended_fd);
-}
-
-bool bus_stopping(const bus *self)
-{
-    return atomic_load_explicit(&((struct bus *)(uintptr_t)self)->stopping, memory_order_acquire);
-}
-
-bool bus_out_of_time(bus *self, int64_t extra_us)
-{
-    if (!bus_stopping(self))
-        return false;
-    int64_t now = self->clock->mono_us(self->clock), since = 0;
-    if (atomic_compare_exchange_strong(&self->stop_us, &since, now))
-        since = now;
-    return now - since > self->drain_us + extra_us;
-}
-
-bool bus_nap(bus *self, int64_t ms)
-{
-    struct pollfd stop = { .fd = self->stop_fd, .events = POLLIN };
-    while (!bus_stopping(self) && poll(&stop, 1, (int)ms) < 0 && errno == EINTR)
-        continue;
-    return bus_stopping(self);
-}
-
-bool bus_ready(bus *self, char *why, size_t cap)
-{
-    char text[400];
-    bus_phase phase = bus_phase_of(self, text);
-    if (!self->service)
-        return true;
-    if (phase != BUS_PHASE_SERVING) {
-        snprintf(why, cap, "%s%s%s", bus_phase_name(phase), *text ? ": " : "", text);
-        return false;
-    }
-    if (bus_gauge_read(&self->metrics.handlers_stuck_now) > 0) {
-        snprintf(why, cap, "a handler is stuck, see the log");
-        return false;
-    }
-    if (bus_gauge_read(&self->metrics.dlq_compacted)) {
-        snprintf(why, cap, "topic %s is compacted: it loses dead letters", bus_router_dlq(self->router));
-        return false;
-    }
-    int assigned = 0, flowing = 0;
-    bool well = true;
-    pthread_rwlock_rdlock(&self->seats_lock);
-    for (int i = 0; i < self->shards; i++) {
-        bus_seat *seat = &self->seats[i];
-        bool mine = atomic_load(&seat->assigned), claimed = atomic_load(&seat->claimed);
-        assigned += mine;
-        flowing += mine && claimed;
-        if (well && mine && claimed && seat->shard)
-            well = bus_shard_well(seat->shard, why, cap);
-    }
-    pthread_rwlock_unlock(&self->seats_lock);
-    if (flowing < assigned)
-        snprintf(why, cap, "%d of %d assigned shards cannot be taken yet, see the log", assigned - flowing, assigned);
-    return flowing == assigned && well;
-}
 
 /* ---- open */
 
@@ -285,7 +175,7 @@ bus_status bus_open(const bus_service *service, const bus_config *config, bus **
     return bus_open_with(service, config, false, BUS_ACCEPT_NOTHING, out, err);
 }
 
-/* ---- run, stop, close */
+/* ---- run, close */
 
 bus_status bus_run(bus *self, bus_error *err)
 {
@@ -299,15 +189,6 @@ bus_status bus_run(bus *self, bus_error *err)
         *err = self->failure_err;
     pthread_mutex_unlock(&self->state_lock);
     return status;
-}
-
-/* Async-signal-safe: an atomic store and a write. */
-void bus_stop(bus *self)
-{
-    int saved = errno;
-    atomic_store_explicit(&self->stopping, true, memory_order_release);
-    raise_fd(self->stop_fd);
-    errno = saved;
 }
 
 void bus_close(bus *self)

@@ -103,7 +103,7 @@ struct bus {
 /* As bus_open; `init` lets a new store be made although the group's commits name another (--init); `accept`: --accept. */
 bus_status bus_open_with(const bus_service *service, const bus_config *config, bool init, bus_accept accept, bus **out, bus_error *err);
 
-/* runner.c */
+/* state.c */
 void bus_set_phase(bus *bus, bus_phase phase, const char *format, ...) BUS_PRINTF(3, 4);
 bus_phase bus_phase_of(bus *bus, char text[400]);    /* text may be NULL */
 void bus_end(bus *bus, bus_status status, const bus_error *err); /* ends bus_run; the first failure is kept */
