@@ -19,7 +19,7 @@ say      = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$@')
 
 # A folder is a layer; each may include itself and those before it (scripts/check-layers). To work on some of them alone:
 # make LAYERS="base codec" T="buf map" unit
-LAYERS   ?= base codec store shard kafka service ops
+LAYERS   ?= base codec store shard kafka registry ops rebuild testing service
 # `make schemas= ...` leaves the generated code out. Only these stems of the tests that a target runs; default all.
 T        ?=
 

@@ -5,7 +5,7 @@
 #include "cli/translate.h"
 #include "codec/compatibility.h"
 #include "ops/schemas.h"
-#include "service/registry.h"
+#include "registry/client.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

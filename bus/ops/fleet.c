@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "kafka/reader.h"
-#include "service/runner.h"
+#include "shard/topics.h"
 
 #include <inttypes.h>
 #include <jansson.h>

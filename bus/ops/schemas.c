@@ -2,10 +2,11 @@
  * Schemas: from the topic, from files, and back. */
 #include "ops/schemas.h"
 #include "base/error.h"
+#include "codec/schema_key.h"
 #include "codec/schema_set.h"
 #include "kafka/admin.h"
 #include "kafka/reader.h"
-#include "codec/schema_key.h"
+#include "shard/topics.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 #include "codec/catalog.h"
 #include "kafka/publisher.h"
 #include "ops/watch.h"
-#include "service/admit.h"
+#include "shard/admit.h"
 
 /* Reads `bus.schemas` to its end into the catalog, by the rules of services (keys, quotas; but for schemas.closed, for nothing is compiled
  * in here); *refused: what was not learnt. A cluster without that topic has none: BUS_OK. BUS_BROKER, BUS_TIMEOUT, BUS_DENIED, BUS_CANCELLED, BUS_NOMEM. */

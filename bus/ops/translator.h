@@ -7,7 +7,7 @@
 #include "codec/catalog.h"
 #include "codec/json.h"
 #include "ops/watch.h"
-#include "service/registry.h"
+#include "registry/client.h"
 #include "shard/transport.h"
 
 typedef struct bus_translator bus_translator;

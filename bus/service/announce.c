@@ -8,7 +8,6 @@
 #include "codec/compatibility.h"
 #include "codec/schema_key.h"
 #include "kafka/reader.h"
-#include "service/admit.h"
 #include "service/outlet.h"
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +29,26 @@ struct bus_follower {
     bool checked;      /* what is compiled in may follow what was there at the start */
     bus_admission admission;
 };
+
+bus_status bus_admit(bus_admission *admission, bus *self, const bus_record *record)
+{
+    char more[BUS_THROTTLE_TEXT];
+    uint64_t hidden;
+    bus_error err = { 0 };
+    bus_status status = bus_admission_take(admission, record, &err);
+    if (status == BUS_OK || status == BUS_NOMEM)
+        return status;
+    bus_count(&self->metrics.schemas_refused, 1);
+    bool full = status == BUS_FULL;
+    if ((full && admission->full) || !bus_throttle_pass(&admission->lines, self->clock->mono_us(self->clock), &hidden))
+        return status;
+    admission->full |= full;
+    bus_log(admission->closed ? BUS_DEBUG : /* as it is meant */ full || status == BUS_REFUSED || status == BUS_DENIED ? BUS_ERROR : BUS_WARN, self->name,
+            full ? "schemas_full" : status == BUS_DENIED ? "forged" : "schema_refused", "%s/%d offset %lld is not learnt%s: %s%s",
+            BUS_SCHEMAS_TOPIC, record->partition, (long long)record->offset, full ? ", nor what follows it" : "", err.text,
+            bus_throttle_text(hidden, more));
+    return status;
+}
 
 /* Known by its text: the record's own key, which was another hash before, says nothing. */
 static void learn(bus_follower *follower, const bus_record *record)

@@ -7,6 +7,10 @@
 #include "base/id.h"
 #include "codec/schema.h"
 #include "service/runner.h"
+#include "shard/admit.h"
+
+/* bus_admission_take; what is refused is counted and logged, a few lines a minute. */
+bus_status bus_admit(bus_admission *admission, bus *self, const bus_record *record);
 
 /* Starts the thread that reads the topic into bus->catalog, announces what is missing there, and follows it. */
 bus_status bus_follower_open(bus *bus, bus_follower **out, bus_error *err);

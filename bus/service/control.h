@@ -4,7 +4,7 @@
 #define BUS_SERVICE_CONTROL_H
 
 #include "service/seat.h"
-#include "service/topics.h"
+#include "shard/topics.h"
 
 /* What one membership looks at between events: the inputs' partition counts, and what it has said already. */
 typedef struct bus_watch {

@@ -3,7 +3,7 @@
 #ifndef BUS_SERVICE_HEARTBEAT_H
 #define BUS_SERVICE_HEARTBEAT_H
 
-#include "service/topics.h"
+#include "shard/topics.h"
 
 typedef struct bus_heartbeat {
     const char *service, *instance, *host, *state, *why; /* state: a bus_phase's name; why: "" or what it waits for */

@@ -6,10 +6,10 @@
 #include "base/log.h"
 #include "kafka/transport.h"
 #include "service/args.h"
-#include "service/rebuild.h"
+#include "rebuild/rebuild.h"
 #include "service/runner.h"
 #include "service/status.h"
-#include "service/topics.h"
+#include "shard/topics.h"
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>

@@ -13,15 +13,13 @@
 
 #include "base/clock.h"
 #include "base/config.h"
-#include "service/asker.h"
+#include "registry/cache.h"
 #include "service/completion.h"
-#include "service/slot.h"
 #include "shard/shard.h"
+#include "shard/topics.h"
+#include "store/slot.h"
 #include <pthread.h>
 #include <stdatomic.h>
-
-#define BUS_SCHEMAS_TOPIC "bus.schemas"
-#define BUS_SERVICES_TOPIC "bus.services"
 
 typedef struct bus_seat bus_seat;
 typedef struct bus_outlet bus_outlet;

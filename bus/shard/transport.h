@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Transport: all that a shard knows of Kafka. Two implementations: bus/kafka (librdkafka) and
- * bus/shard/memory_transport.c (in memory, for simulation and tests).
+ * bus/testing/memory_transport.c (in memory, for simulation and tests).
  *
  * A transport is one process's client: membership in the service's consumer group, metadata, committed offsets.
  * Its functions are called by one control thread, except where noted. A port is one shard's share of it: its lanes

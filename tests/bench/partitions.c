@@ -3,8 +3,8 @@
  * several, and does nothing but settle. Processor time an event at full load, an event when they come one by one, and a second
  * without any; and how long the start takes. */
 #include "base/config.h"
-#include "service/test_host.h"
-#include "shard/virtual_clock.h"
+#include "base/virtual_clock.h"
+#include "testing/test_host.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Fuzz: what a schema registry answers. The first line's first letter is what is asked; each further line is an answer, a status of
- * three digits and the body: "200 {...}". This file stands in for service/http.c, which lets libcurl read HTTP.
- * About: bus/service/registry.c bus/service/inline.c */
+ * three digits and the body: "200 {...}". This file stands in for registry/http.c, which lets libcurl read HTTP.
+ * About: bus/registry/client.c bus/registry/inline.c */
 #include "codec/catalog.h"
 #include "codec/framing.h"
 #include "fuzz/fuzz.h"
-#include "service/http.h"
-#include "service/registry.h"
+#include "registry/client.h"
+#include "registry/http.h"
 
 #include "base/error.h"
 #include <jansson.h>
@@ -27,7 +27,7 @@ void bus_http_close(bus_http *http)
     (void)http;
 }
 
-/* As service/http.c takes a body. */
+/* As registry/http.c takes a body. */
 bus_status bus_http_ask(bus_http *http, const char *path, const char *body, json_t **answer, long *code, bus_error *err)
 {
     const char *line;

@@ -6,7 +6,7 @@
 #include "kafka/broker.h"
 #include "service/runner.h"
 #include "service/status.h"
-#include "service/topics.h"
+#include "shard/topics.h"
 #include "codec/schema.h"
 #include <avro.h>
 #include <bus/bus.h>

@@ -11,9 +11,9 @@
 #ifndef TESTS_SUPPORT_SCENE_H
 #define TESTS_SUPPORT_SCENE_H
 
-#include "service/test_host.h"
-#include "shard/virtual_clock.h"
+#include "testing/clock.h"
 #include "support/snapshot.h"
+#include "testing/test_host.h"
 
 typedef struct scene {
     bus_virtual_clock clock;

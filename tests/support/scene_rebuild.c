@@ -4,7 +4,7 @@
 
 #include "base/config.h"
 #include "base/error.h"
-#include "service/rebuild_internal.h"
+#include "rebuild/rebuild_internal.h"
 #include "store/swap.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,9 +4,9 @@
 #define TESTS_SUPPORT_SCENE_REBUILD_H
 
 #include "ops/compare.h"
-#include "service/rebuild.h"
-#include "shard/memory_transport.h"
+#include "rebuild/rebuild.h"
 #include "support/scene.h"
+#include "testing/memory_transport.h"
 
 typedef struct memory_rebuild {
     const bus_service *service;

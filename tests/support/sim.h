@@ -13,12 +13,12 @@
 #define TESTS_SUPPORT_SIM_H
 
 #include "base/map.h"
-#include "service/test_host.h"
-#include "shard/virtual_clock.h"
+#include "testing/clock.h"
 #include "support/disk.h"
 #include "support/seeded.h"
 #include "support/sim_plan.h"
 #include "support/snapshot.h"
+#include "testing/test_host.h"
 #include <stdio.h>
 
 #define SIM_SHARDS 2

@@ -7,8 +7,9 @@
 #include <cmocka.h>
 
 #include "base/error.h"
-#include "service/admit.h"
+#include "codec/schema_key.h"
 #include "service/announce.h"
+#include "shard/admit.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "codec/envelope.h"
-#include "service/leftover.h"
+#include "rebuild/leftover.h"
 #include "support/temp_store.h"
 #include <stdio.h>
 #include <stdlib.h>

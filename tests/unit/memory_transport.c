@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "shard/memory_transport.h"
-#include "shard/virtual_clock.h"
+#include "testing/clock.h"
+#include "testing/memory_transport.h"
 
 typedef struct world {
     bus_virtual_clock clock;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Registry client against a server that behaves and misbehaves: what each bad day says, and that nothing is asked twice. */
-#include "service/asker.h"
+#include "registry/cache.h"
 #include "support/registry_server.h"
 
 #include <jansson.h>

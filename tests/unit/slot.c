@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Slots: the first free one, back after its holder is gone, one identity a slot. */
-#include "service/slot.h"
+#include "store/slot.h"
 #include <limits.h>
 #include <setjmp.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Topics: what a service declares, how it is printed, and what is refused. */
 #include "service/heartbeat.h"
-#include "service/topics.h"
+#include "shard/topics.h"
 #include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>

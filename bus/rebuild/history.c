@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT
+ * History: a list of failures for each event that ever failed. A record on a retry topic tells a run and when the next was due, a letter
+ * the last run of a round; the order of their times tells which runs belong to which round. */
+#include "rebuild/history.h"
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "codec/envelope.h"
+#include "shard/shard.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PLACE_MOST 400
+
+typedef struct failure {
+    struct failure *next;   /* of the event; by time */
+    int64_t at;             /* when, ms */
+    int round, run;
+    bus_fate fate;
+} failure;
+
+struct bus_history {
+    bus_fates fates;        /* first */
+    bus_sent *sent;
+    bus_arena arena;
+    bus_map failures;       /* place of an event -> its first */
+    bus_map waiting;        /* "<place> <round> <run>" of heads that wait in the old store */
+    bus_map planned;        /* ids of events that are scheduled there */
+    bus_map unsent;         /* "topic/partition id" of rows in its outbox */
+    bool old;
+};
+
+/* Of an event, or of a copy of it: then with its run. */
+static size_t place_text(const char *topic, int topic_len, int32_t partition, int64_t offset, const char *copy, char out[PLACE_MOST])
+{
+    return (size_t)snprintf(out, PLACE_MOST, "%.*s/%" PRId32 "/%" PRId64 "%s%.100s", topic_len < 250 ? topic_len : 250, topic, partition, offset,
+                            *copy ? " " : "", copy);
+}
+
+/* ---- what the topics tell */
+
+static int64_t number_of(const bus_record *record, const char *name)
+{
+    for (size_t i = 0; i < record->header_count; i++)
+        if (strcmp(record->headers[i].name, name) == 0 && record->headers[i].value && record->headers[i].len < 20) {
+            char text[24] = "";
+            memcpy(text, record->headers[i].value, record->headers[i].len);
+            return strtoll(text, NULL, 10);
+        }
+    return 0;
+}
+
+static void text_of(const bus_record *record, const char *name, char *out, size_t cap)
+{
+    for (size_t i = 0; i < record->header_count; i++)
+        if (strcmp(record->headers[i].name, name) == 0 && record->headers[i].value)
+            snprintf(out, cap, "%.*s", (int)record->headers[i].len, (const char *)record->headers[i].value);
+}
+
+/* In the order of time; of the same time, in the order of reading. */
+static bool add(bus_history *history, const bus_envelope *envelope, const char *copy, const failure *what)
+{
+    char text[PLACE_MOST];
+    size_t len = place_text(envelope->orig.topic.at, (int)envelope->orig.topic.len, envelope->orig.partition, envelope->orig.offset, copy,
+                            text);
+    failure *mine = bus_arena_alloc(&history->arena, sizeof *mine), *first = bus_map_get(&history->failures, text, len), **at = &first;
+    if (!mine)
+        return false;
+    *mine = *what;
+    while (*at && (*at)->at <= mine->at)
+        at = &(*at)->next;
+    mine->next = *at;
+    *at = mine;
+    return bus_map_put(&history->failures, text, len, first);
+}
+
+static bool take(bus_history *history, const bus_router *router, const bus_record *record)
+{
+    bus_envelope envelope;
+    failure what = { 0 };
+    if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK || !envelope.orig.topic.at)
+        return true;
+    if (strcmp(record->topic, bus_router_dlq(router)) == 0) {
+        if (envelope.letter != BUS_LETTER_OPEN)
+            return true;
+        what.fate.dead = true;
+        what.round = envelope.letter_round - 1;
+        what.run = (int)number_of(record, "__dlq.errors.delivery.count");
+        what.at = number_of(record, "__dlq.errors.last");
+        text_of(record, BUS_HEADER_ERROR_CLASS, what.fate.error_class, sizeof what.fate.error_class);
+        text_of(record, BUS_HEADER_ERROR_MESSAGE, what.fate.reason, sizeof what.fate.reason);
+        char copy[BUS_RUN_TEXT] = "";
+        text_of(record, BUS_HEADER_REPLAY, copy, sizeof copy);
+        return add(history, &envelope, copy, &what);
+    }
+    size_t count;
+    const bus_input *inputs = bus_router_inputs(router, &count);
+    if (!envelope.hop.token.at || envelope.hop.attempt < 2)
+        return true;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(inputs[i].topic, record->topic) == 0)
+            what.at = envelope.hop.not_before - inputs[i].delay_ms;
+    what.run = envelope.hop.attempt - 1;
+    what.fate.due = envelope.hop.not_before;
+    text_of(record, "bus-reason", what.fate.reason, sizeof what.fate.reason);
+    return add(history, &envelope, "", &what); /* copies are not retried */
+}
+
+/* Retry records do not tell their round: it is that of the letter before them. A letter, its redrive and the next failure may have one
+ * time; then a run that the round has had already tells that it is another round's. One that was sent twice is the same. */
+static void number_rounds(bus_history *history)
+{
+    size_t at = 0, len;
+    const void *key;
+    void *value;
+    while (bus_map_next(&history->failures, &at, &key, &len, &value)) {
+        int round = 0;
+        const failure *last = NULL; /* retry of the round */
+        for (failure *each = value; each; each = each->next) {
+            bool next = each->fate.dead ? each->round >= round : last && each->run <= last->run && each->fate.due != last->fate.due;
+            if (next) {
+                round = each->fate.dead ? each->round + 1 : round + 1;
+                last = NULL;
+            }
+            if (each->fate.dead)
+                continue;
+            each->round = round;
+            last = each;
+        }
+    }
+}
+
+static bus_status read_topics(bus_history *history, const bus_history_options *options, bus_error *err)
+{
+    size_t count, ranges = 0;
+    const bus_input *inputs = bus_router_inputs(options->router, &count);
+    bus_range *range = calloc(count + 1, sizeof *range);
+    if (!range)
+        return bus_fail_nomem(err);
+    for (size_t i = 0; i < count; i++)
+        if (inputs[i].retry_tier)
+            range[ranges++] = (bus_range){ .topic = inputs[i].topic, .partition = options->shard };
+    range[ranges++] = (bus_range){ .topic = bus_router_dlq(options->router), .partition = options->shard };
+    void *reader;
+    const bus_record *record;
+    bus_status status = options->logs->open(options->logs, range, ranges, BUS_READ_BY_TIME, &reader, err);
+    free(range);
+    if (status != BUS_OK)
+        return status;
+    for (size_t i = 0; i < options->logs->span_count(reader); i++) {
+        bus_span span = options->logs->span(reader, i);
+        if (span.low > 0)
+            bus_log(BUS_WARN, "rebuild", "failures_unknown", "%s/%" PRId32 " begins at offset %" PRId64 ": which events failed before is told by "
+                    "their handlers alone", span.topic, span.partition, span.low);
+    }
+    uint64_t forged = 0;
+    bus_error why = { 0 };
+    while (status == BUS_OK && (status = options->logs->next(reader, &record, err)) == BUS_OK) {
+        bool ours = bus_record_authentic(options->keys, record, options->service, forged ? NULL : &why);
+        forged += !ours;
+        if (ours && !take(history, options->router, record))
+            status = bus_fail_nomem(err);
+    }
+    options->logs->close(reader);
+    if (forged)
+        bus_log(BUS_ERROR, "rebuild", "forged", "shard %d: %" PRIu64 " records of its retry and dead-letter topics tell nothing; of the first: %s",
+                options->shard, forged, why.text);
+    return status == BUS_CLOSED ? BUS_OK : status;
+}
+
+/* ---- what the old store tells */
+
+static bool note_all(sqlite3 *db, const char *sql, bus_map *into, void *self)
+{
+    sqlite3_stmt *ask = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &ask, NULL);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(ask)) == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(ask, 0);
+        rc = text && bus_map_put(into, text, strlen(text), self) ? SQLITE_OK : SQLITE_NOMEM;
+    }
+    sqlite3_finalize(ask);
+    return rc == SQLITE_DONE;
+}
+
+/* Retry and letter records that had not left: their failures are in no topic yet. */
+static bool take_unsent(bus_history *history, const bus_router *router, sqlite3 *db)
+{
+    sqlite3_stmt *ask = NULL;
+    bool ok = true;
+    int rc = sqlite3_prepare_v2(db, "SELECT d.topic, o.headers FROM bus_outbox o JOIN bus_destination d ON d.id = o.destination ORDER BY o.id", -1, &ask,
+                                NULL);
+    while (rc == SQLITE_OK && ok && (rc = sqlite3_step(ask)) == SQLITE_ROW) {
+        bus_record record = { .topic = (const char *)sqlite3_column_text(ask, 0) };
+        const void *packed = sqlite3_column_blob(ask, 1);
+        size_t len = (size_t)sqlite3_column_bytes(ask, 1), count = bus_headers_count(packed, len);
+        bus_header *headers = record.topic && count != SIZE_MAX ? calloc(count + 1, sizeof *headers) : NULL;
+        record.headers = headers;
+        record.header_count = headers ? bus_headers_unpack(packed, len, headers, count) : 0;
+        ok = headers && take(history, router, &record);
+        free(headers);
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(ask);
+    return ok && rc == SQLITE_DONE;
+}
+
+/* Heads that wait for their next run. One that came by a command has its letter's round from there. */
+static bool note_waiting(bus_history *history, sqlite3 *db)
+{
+#define WAITING(command) "SELECT p.topic, p.partition, p.offset, k.round, k.attempt, p.headers, " command " FROM bus_key k" \
+                         " JOIN bus_parked p ON p.key_id = k.id AND p.n = (SELECT min(n) FROM bus_parked WHERE key_id = k.id)" \
+                         " WHERE k.state = 1 AND k.attempt > 0"
+    sqlite3_stmt *ask = NULL;
+    bool ok = true;
+    int rc = sqlite3_prepare_v2(db, WAITING("p.command"), -1, &ask, NULL);
+    if (rc != SQLITE_OK) /* of an older version */
+        rc = sqlite3_prepare_v2(db, WAITING("-1"), -1, &ask, NULL);
+    while (rc == SQLITE_OK && ok && (rc = sqlite3_step(ask)) == SQLITE_ROW) {
+        const void *packed = sqlite3_column_blob(ask, 5);
+        size_t size = (size_t)sqlite3_column_bytes(ask, 5), count = bus_headers_count(packed, size);
+        const char *topic = (const char *)sqlite3_column_text(ask, 0);
+        bus_header *headers = topic && count != SIZE_MAX ? calloc(count + 1, sizeof *headers) : NULL;
+        bus_envelope envelope = { 0 };
+        char text[PLACE_MOST + 40];
+        ok = headers && bus_headers_unpack(packed, size, headers, count) == count;
+        int round = sqlite3_column_int(ask, 3);
+        if (ok && sqlite3_column_int(ask, 6) != BUS_COMMAND_NONE && bus_envelope_read(headers, count, &envelope, NULL) == BUS_OK && envelope.command == BUS_COMMAND_REDRIVE)
+            round = envelope.command_round;
+        size_t len = ok ? place_text(topic, (int)strlen(topic), sqlite3_column_int(ask, 1), sqlite3_column_int64(ask, 2), "", text) : 0;
+        len += ok ? (size_t)snprintf(text + len, sizeof text - len, " %d %d", round, sqlite3_column_int(ask, 4)) : 0;
+        ok = ok && bus_map_put(&history->waiting, text, len, history);
+        free(headers);
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(ask);
+    return ok && rc == SQLITE_DONE;
+}
+
+static void read_old(bus_history *history, const bus_router *router, const char *path)
+{
+    static const char unsent[] = "SELECT d.topic || '/' || d.partition || ' ' || o.event_id FROM bus_outbox o JOIN bus_destination d"
+                                 " ON d.id = o.destination WHERE o.event_id IS NOT NULL";
+    sqlite3 *db = NULL;
+    if (bus_store_reader(path, &db, NULL) != BUS_OK)
+        return;
+    history->old = note_waiting(history, db) &&
+                   note_all(db, "SELECT event_id FROM bus_schedule", &history->planned, history) &&
+                   note_all(db, unsent, &history->unsent, history) && take_unsent(history, router, db);
+    sqlite3_close(db);
+    if (history->old)
+        return;
+    bus_log(BUS_WARN, "rebuild", "old_store", "%s cannot be read: what waited in it is taken from the topics alone", path);
+    bus_map_free(&history->waiting, NULL);
+    bus_map_free(&history->planned, NULL);
+    bus_map_free(&history->unsent, NULL);
+}
+
+bool bus_history_has_old(const bus_history *history)
+{
+    return history->old;
+}
+
+bool bus_history_unsent(const bus_history *history, const char *topic, int32_t partition, const char *event_id)
+{
+    char text[600];
+    int len = snprintf(text, sizeof text, "%.250s/%" PRId32 " %.300s", topic, partition, event_id ? event_id : "");
+    return bus_map_get(&history->unsent, text, (size_t)len) != NULL;
+}
+
+/* ---- the fates */
+
+static bus_history *of_fates(bus_fates *fates)
+{
+    return (bus_history *)fates;
+}
+
+static bool failed(bus_fates *fates, const char *topic, int32_t partition, int64_t offset, const char *copy, int round, int run,
+                   bus_fate *out)
+{
+    bus_history *history = of_fates(fates);
+    char text[PLACE_MOST + 40];
+    size_t len = place_text(topic, (int)strlen(topic), partition, offset, copy, text);
+    const failure *found = NULL;
+    for (const failure *each = bus_map_get(&history->failures, text, len); each; each = each->next)
+        if (each->round == round && each->run >= run && (!found || each->run < found->run))
+            found = each;
+    if (!found)
+        return false;
+    *out = found->fate;
+    if (found->run > run) { /* its retry record is gone; a later run failed, so this one did */
+        out->dead = false;
+        out->due = 0;
+    }
+    len += (size_t)snprintf(text + len, sizeof text - len, " %d %d", round, run);
+    if (!out->dead && bus_map_get(&history->waiting, text, len))
+        out->due += BUS_FATES_PUT_OFF_MS;
+    return true;
+}
+
+static bool sent(bus_fates *fates, const char *topic, int32_t partition, const char *event_id)
+{
+    return bus_sent_has_event(of_fates(fates)->sent, topic, partition, event_id);
+}
+
+/* A copy of the old store may know of a plan that has left since: the topic tells. */
+static bool planned(bus_fates *fates, const char *topic, const char *event_id)
+{
+    bus_history *history = of_fates(fates);
+    if (!bus_map_get(&history->planned, event_id, strlen(event_id)))
+        return false;
+    for (int32_t q = 0; bus_sent_place_of(history->sent, topic, q); q++)
+        if (bus_sent_has_event(history->sent, topic, q, event_id))
+            return false;
+    return true;
+}
+
+bus_fates *bus_history_fates(bus_history *history)
+{
+    return &history->fates;
+}
+
+bus_status bus_history_take_back(bus_store *store, bus_error *err)
+{
+    char sql[400];
+    const long long put_off = BUS_FATES_PUT_OFF_MS;
+    snprintf(sql, sizeof sql, "UPDATE bus_key SET due = due - %lld WHERE due >= %lld; UPDATE bus_schedule SET due = due - %lld WHERE due >= %lld",
+             put_off, put_off, put_off, put_off);
+    bus_status status = bus_store_begin(store, err);
+    if (status != BUS_OK)
+        return status;
+    char *why = NULL;
+    if (sqlite3_exec(bus_store_db(store), sql, NULL, NULL, &why) != SQLITE_OK)
+        status = bus_fail(err, BUS_STORE, "%s: %s", bus_store_path(store), why ? why : "no memory");
+    sqlite3_free(why);
+    if (status == BUS_OK)
+        return bus_store_commit(store, err);
+    bus_store_rollback(store);
+    return status;
+}
+
+/* ---- open and close */
+
+bus_status bus_history_open(const bus_history_options *options, bus_history **out, bus_error *err)
+{
+    bus_history *history = calloc(1, sizeof *history);
+    if (!history)
+        return bus_fail_nomem(err);
+    history->fates = (bus_fates){ .failed = failed, .sent = sent, .planned = planned };
+    history->sent = options->sent;
+    bus_arena_init(&history->arena, 0);
+    bus_map_init(&history->failures);
+    bus_map_init(&history->waiting);
+    bus_map_init(&history->planned);
+    bus_map_init(&history->unsent);
+    bus_status status = read_topics(history, options, err);
+    if (status != BUS_OK) {
+        bus_history_close(history);
+        return status;
+    }
+    FILE *there = options->old ? fopen(options->old, "rb") : NULL;
+    if (there) {
+        fclose(there);
+        read_old(history, options->router, options->old);
+    }
+    number_rounds(history);
+    *out = history;
+    return BUS_OK;
+}
+
+void bus_history_close(bus_history *history)
+{
+    if (!history)
+        return;
+    bus_map_free(&history->failures, NULL);
+    bus_map_free(&history->waiting, NULL);
+    bus_map_free(&history->planned, NULL);
+    bus_map_free(&history->unsent, NULL);
+    bus_arena_free(&history->arena);
+    free(history);
+}
