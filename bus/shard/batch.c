@@ -17,8 +17,8 @@
 
 static bool full(const bus_shard *shard)
 {
-    return shard->batch_count >= (shard->one_by_one ? 1 : shard->options.limits.batch_records) ||
-           shard->batch_bytes >= shard->options.limits.batch_bytes;
+    return shard->batch.count >= (shard->batch.one_by_one ? 1 : shard->options.limits.batch_records) ||
+           shard->batch.bytes >= shard->options.limits.batch_bytes;
 }
 
 /* What cannot leave now (its topic is declared no more, or the limit was lowered) waits, and holds up nobody. */
@@ -58,7 +58,7 @@ static bus_outcome run_schedule(bus_shard *shard)
             return bus_shard_redo(shard, &err);
         BUS_FAILPOINT("scheduled");
         bus_count(&shard->metrics.scheduled, !waits);
-        shard->did = true;
+        shard->batch.did = true;
     }
     return BUS_OUT_DONE;
 }
@@ -90,7 +90,7 @@ static bool key_due(const bus_shard *shard, const bus_key *key)
 static bus_outcome run_waiting(bus_shard *shard)
 {
     bus_job_slot *slot;
-    while (shard->heads_ready && (slot = bus_prepare_head_done(shard))) {
+    while (shard->prepares.heads_ready && (slot = bus_prepare_head_done(shard))) {
         bus_key *key = bus_key_by_id(shard->store, slot->key_id);
         if (!key || (key->state != BUS_KEY_WAITING && key->state != BUS_KEY_DRAINING)) {
             bus_prepare_settled(shard, slot);
@@ -102,7 +102,7 @@ static bus_outcome run_waiting(bus_shard *shard)
         if (!slot->settled) /* deferred before it was used: its topic pauses */
             break;
     }
-    shard->heads_ready = false;
+    shard->prepares.heads_ready = false;
     for (int i = 0; i < TIMERS_MOST; i++) {
         bus_key *key = bus_key_next_due(shard->store);
         if (!key_due(shard, key))
@@ -110,33 +110,33 @@ static bus_outcome run_waiting(bus_shard *shard)
         bus_arena_reset(&shard->arena);
         if (bus_key_run_head(shard, key) == BUS_OUT_REDO)
             return BUS_OUT_REDO;
-        shard->did = true;
+        shard->batch.did = true;
     }
     return BUS_OUT_DONE;
 }
 
 static bus_outcome run_draining(bus_shard *shard)
 {
-    if (shard->draining_at_us > shard->now_us || bus_key_totals_of(shard->store).draining == 0)
+    if (shard->batch.draining_at_us > shard->now_us || bus_key_totals_of(shard->store).draining == 0)
         return BUS_OUT_DONE;
-    bool before = shard->did;
-    shard->did = false;
+    bool before = shard->batch.did;
+    shard->batch.did = false;
     for (int i = 0; i < TIMERS_MOST && !full(shard); i++) {
-        bus_key *key = bus_key_next_draining(shard->store, shard->draining_after);
+        bus_key *key = bus_key_next_draining(shard->store, shard->batch.draining_after);
         if (!key) {
-            shard->draining_after = 0;
+            shard->batch.draining_after = 0;
             break;
         }
         int64_t id = key->id;
         /* It counts what it ran: a key whose topic is paused must not use the batch up. */
-        bus_outcome outcome = bus_key_drain(shard, key, shard->one_by_one ? 1 : DRAIN_MOST);
+        bus_outcome outcome = bus_key_drain(shard, key, shard->batch.one_by_one ? 1 : DRAIN_MOST);
         if (outcome == BUS_OUT_REDO) /* the pass with savepoints must come to this key, too */
             return outcome;
-        shard->draining_after = id;
+        shard->batch.draining_after = id;
     }
     /* All of them wait for a topic's pause or a prepare step: look again soon, not at once. */
-    shard->draining_at_us = shard->did ? 0 : shard->now_us + 50000;
-    shard->did |= before;
+    shard->batch.draining_at_us = shard->batch.did ? 0 : shard->now_us + 50000;
+    shard->batch.did |= before;
     return BUS_OUT_DONE;
 }
 
@@ -161,9 +161,9 @@ static bus_outcome run_lane(bus_shard *shard, bus_shard_lane *lane, int most)
         if (taken == BUS_TAKE_WAIT)
             break;
         lane->at++;
-        shard->batch_count++;
-        shard->batch_bytes += (int64_t)(record->key_len + record->value_len) + 64;
-        shard->did = true;
+        shard->batch.count++;
+        shard->batch.bytes += (int64_t)(record->key_len + record->value_len) + 64;
+        shard->batch.did = true;
     }
     return BUS_OUT_DONE;
 }
@@ -192,7 +192,7 @@ static bus_outcome run_lanes(bus_shard *shard)
 static bus_outcome run_unpositioned(bus_shard *shard)
 {
     bus_outcome outcome = bus_calls_run(shard);
-    if (outcome != BUS_OUT_DONE || shard->visited || (outcome = run_schedule(shard)) != BUS_OUT_DONE ||
+    if (outcome != BUS_OUT_DONE || shard->calls.visited || (outcome = run_schedule(shard)) != BUS_OUT_DONE ||
         (outcome = bus_keys_look_again(shard, TIMERS_MOST)) != BUS_OUT_DONE || (outcome = run_waiting(shard)) != BUS_OUT_DONE)
         return outcome;
     return run_draining(shard);
@@ -203,27 +203,27 @@ static bus_outcome run_unpositioned(bus_shard *shard)
 
 static bool grow_due(const bus_shard *shard)
 {
-    return shard->grow_at_us && (shard->grow_at_us <= shard->now_us || atomic_load_explicit(&((bus_shard *)(uintptr_t)shard)->draining,
-                                                                                            memory_order_relaxed));
+    return shard->batch.grow_at_us && (shard->batch.grow_at_us <= shard->now_us ||
+                                       atomic_load_explicit(&((bus_shard *)(uintptr_t)shard)->draining, memory_order_relaxed));
 }
 
 /* Inside the transaction that is to be committed. */
 static bus_status grow(bus_shard *shard, bus_error *err)
 {
     int64_t interval_us = shard->options.limits.commit_interval_ms * 1000;
-    shard->growing = grow_due(shard) || (shard->grew && shard->now_us - shard->grown_us >= interval_us);
-    return shard->growing ? bus_store_grow(shard->store, err) : BUS_OK;
+    shard->batch.growing = grow_due(shard) || (shard->batch.grew && shard->now_us - shard->batch.grown_us >= interval_us);
+    return shard->batch.growing ? bus_store_grow(shard->store, err) : BUS_OK;
 }
 
 static void grown(bus_shard *shard)
 {
-    if (shard->growing) {
-        shard->grown_us = shard->now_us;
-        shard->grow_at_us = 0;
-        shard->age_moved = true;
-        shard->age_at_us = shard->now_us;
-    } else if (shard->grew && !shard->grow_at_us) {
-        shard->grow_at_us = shard->grown_us + shard->options.limits.commit_interval_ms * 1000;
+    if (shard->batch.growing) {
+        shard->batch.grown_us = shard->now_us;
+        shard->batch.grow_at_us = 0;
+        shard->commits.age_moved = true;
+        shard->commits.age_at_us = shard->now_us;
+    } else if (shard->batch.grew && !shard->batch.grow_at_us) {
+        shard->batch.grow_at_us = shard->batch.grown_us + shard->options.limits.commit_interval_ms * 1000;
     }
 }
 
@@ -232,21 +232,21 @@ static bus_outcome run_all(bus_shard *shard)
     bus_error err = { 0 };
     bus_outcome outcome;
     if (shard->relay.acked_count) {
-        bool must = bus_relay_wants_delete(shard, !shard->busy);
+        bool must = bus_relay_wants_delete(shard, !shard->batch.busy);
         if (bus_relay_delete_acked(shard, !must, &err))
             return bus_shard_redo(shard, &err);
-        shard->did |= must;
+        shard->batch.did |= must;
     }
-    bool did = shard->did;
-    shard->did = false;
+    bool did = shard->batch.did;
+    shard->batch.did = false;
     if ((outcome = run_unpositioned(shard)) != BUS_OUT_DONE)
         return outcome;
-    shard->grew = shard->did;
-    shard->did |= did || grow_due(shard);
-    if (shard->visited)
+    shard->batch.grew = shard->batch.did;
+    shard->batch.did |= did || grow_due(shard);
+    if (shard->calls.visited)
         return outcome;
     outcome = run_lanes(shard);
-    if (outcome == BUS_OUT_DONE && shard->did && shard->expire_at_us <= shard->now_us && bus_offsets_expire(shard, &err))
+    if (outcome == BUS_OUT_DONE && shard->batch.did && shard->commits.expire_at_us <= shard->now_us && bus_offsets_expire(shard, &err))
         return bus_shard_redo(shard, &err);
     return outcome;
 }
@@ -255,13 +255,13 @@ static bus_outcome run_all(bus_shard *shard)
 
 static void begin_pass(bus_shard *shard, bool savepoints)
 {
-    shard->savepoints = savepoints;
-    shard->saved = false;
-    shard->did = shard->grew = shard->growing = false;
-    shard->batch_count = 0;
-    shard->batch_bytes = 0;
-    shard->batch_error = (bus_error){ 0 };
-    shard->gather_until_us = 0;
+    shard->batch.savepoints = savepoints;
+    shard->batch.saved = false;
+    shard->batch.did = shard->batch.grew = shard->batch.growing = false;
+    shard->batch.count = 0;
+    shard->batch.bytes = 0;
+    shard->batch.error = (bus_error){ 0 };
+    shard->prepares.gather_until_us = 0;
     shard->relay.decided_count = 0;
     for (size_t i = 0; i < shard->lane_count; i++)
         shard->lane[i].batch_at = shard->lane[i].at;
@@ -272,7 +272,7 @@ static void undo_pass(bus_shard *shard)
     bus_store_rollback(shard->store);
     bus_prepare_batch_over(shard, false);
     bus_counter pauses = shard->metrics.pauses; /* a pause stands although the batch that met it is undone */
-    shard->metrics = shard->metrics_before;
+    shard->metrics = shard->batch.metrics_before;
     shard->metrics.pauses = pauses;
     for (size_t i = 0; i < shard->lane_count; i++)
         shard->lane[i].at = shard->lane[i].batch_at;
@@ -298,8 +298,8 @@ static void after_commit(bus_shard *shard)
     BUS_FAILPOINT("after-commit");
     bus_count(&shard->metrics.commits, 1);
     grown(shard);
-    if (shard->busy)
-        shard->busy_at_us = shard->now_us;
+    if (shard->batch.busy)
+        shard->batch.busy_at_us = shard->now_us;
     bus_count(&shard->metrics.emitted, bus_outbox_fresh_count(shard->store) - shard->relay.held);
     bus_relay_deleted(shard);
     bus_refused_decided(shard);
@@ -307,8 +307,8 @@ static void after_commit(bus_shard *shard)
     BUS_FAILPOINT("after-produce");
     bus_calls_done(shard); /* last: callers that were woken would take the processor from us, and the next group would be small */
     bus_prepare_batch_over(shard, true);
-    if (!shard->visited)
-        shard->held_left = shard->held_at;
+    if (!shard->calls.visited)
+        shard->batch.held_left = shard->batch.held_at;
     for (size_t i = 0; i < shard->lane_count; i++) {
         bus_shard_lane *lane = &shard->lane[i];
         for (size_t k = lane->batch_at; lane->job && k < lane->at; k++) {
@@ -319,10 +319,10 @@ static void after_commit(bus_shard *shard)
         if (lane->at == lane->count && lane->record)
             bus_lane_compact(shard, lane);
     }
-    if (shard->one_by_one && (shard->one_by_one_left -= shard->batch_count) <= 0)
-        shard->one_by_one = false;
-    shard->store_warned = false;
-    bus_backoff_reset(&shard->store_backoff);
+    if (shard->batch.one_by_one && (shard->batch.one_by_one_left -= shard->batch.count) <= 0)
+        shard->batch.one_by_one = false;
+    shard->said.store_warned = false;
+    bus_backoff_reset(&shard->batch.backoff);
 }
 
 /* The store cannot take it now: the records stay in hand, and it is tried again. */
@@ -333,11 +333,11 @@ static void store_failed(bus_shard *shard, const bus_error *err)
         bus_shard_halt(shard, err);
         return;
     }
-    int64_t wait = bus_backoff_next(&shard->store_backoff);
-    shard->store_retry_at_us = shard->now_us + wait * 1000;
-    bus_log(shard->store_warned ? BUS_DEBUG : BUS_ERROR, shard->where, "store_failed",
+    int64_t wait = bus_backoff_next(&shard->batch.backoff);
+    shard->batch.retry_at_us = shard->now_us + wait * 1000;
+    bus_log(shard->said.store_warned ? BUS_DEBUG : BUS_ERROR, shard->where, "store_failed",
             "%s; nothing of the batch was applied, it is tried again in %lld ms", err->text, (long long)wait);
-    shard->store_warned = true;
+    shard->said.store_warned = true;
     bus_calls_fail(shard, err->status, err->text);
 }
 
@@ -355,17 +355,17 @@ static bool commit(bus_shard *shard, bus_error *err)
 
 static bool work_waits(bus_shard *shard)
 {
-    if (shard->visited)
-        return shard->busy = true;
+    if (shard->calls.visited)
+        return shard->batch.busy = true;
     bool lanes = bus_fetch_all(shard);
     bus_calls_take(shard);
-    shard->busy = lanes || shard->result_count || shard->heads_ready;
-    shard->lone = shard->result_count == 1 && !lanes && !shard->heads_ready;
-    if (shard->busy || bus_relay_wants_delete(shard, true) || shard->held_left || grow_due(shard))
+    shard->batch.busy = lanes || shard->calls.result_count || shard->prepares.heads_ready;
+    shard->calls.lone = shard->calls.result_count == 1 && !lanes && !shard->prepares.heads_ready;
+    if (shard->batch.busy || bus_relay_wants_delete(shard, true) || shard->batch.held_left || grow_due(shard))
         return true;
     if (bus_schedule_next_due(shard->store) <= shard->now_ms || key_due(shard, bus_key_next_due(shard->store)))
         return true;
-    if (bus_key_totals_of(shard->store).draining && shard->draining_at_us <= shard->now_us)
+    if (bus_key_totals_of(shard->store).draining && shard->batch.draining_at_us <= shard->now_us)
         return true;
     for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
         const bus_shard_lane *lane = &shard->lane[i];
@@ -380,13 +380,13 @@ static bool work_waits(bus_shard *shard)
 bool bus_batch_run(bus_shard *shard)
 {
     bus_error err = { 0 };
-    if (!shard->visited)
+    if (!shard->calls.visited)
         bus_prepare_collect(shard);
-    if (shard->store_retry_at_us > shard->now_us || !work_waits(shard) || atomic_load_explicit(&shard->failed, memory_order_relaxed))
+    if (shard->batch.retry_at_us > shard->now_us || !work_waits(shard) || atomic_load_explicit(&shard->failed, memory_order_relaxed))
         return false;
-    shard->metrics_before = shard->metrics;
-    shard->careful -= shard->careful > 0;
-    for (int pass = shard->careful > 0; pass < 2; pass++) {
+    shard->batch.metrics_before = shard->metrics;
+    shard->batch.careful -= shard->batch.careful > 0;
+    for (int pass = shard->batch.careful > 0; pass < 2; pass++) {
         begin_pass(shard, pass > 0);
         if (bus_store_begin(shard->store, &err)) {
             store_failed(shard, &err);
@@ -395,29 +395,29 @@ bool bus_batch_run(bus_shard *shard)
         BUS_FAILPOINT("after-begin");
         bus_outcome outcome = run_all(shard);
         if (outcome != BUS_OUT_REDO && !atomic_load(&shard->failed)) {
-            if (!shard->did) {
+            if (!shard->batch.did) {
                 undo_pass(shard);
-                shard->held_left = shard->held_at;
+                shard->batch.held_left = shard->batch.held_at;
                 return false;
             }
             if (commit(shard, &err)) {
                 after_commit(shard);
                 return true;
             }
-            shard->batch_error = err;
+            shard->batch.error = err;
         }
         undo_pass(shard);
         if (atomic_load(&shard->failed))
             return false;
-        if (shard->batch_error.status)
+        if (shard->batch.error.status)
             break;
-        shard->careful = CAREFUL_BATCHES;
+        shard->batch.careful = CAREFUL_BATCHES;
         bus_count(&shard->metrics.reruns, 1);
-        shard->metrics_before = shard->metrics;
+        shard->batch.metrics_before = shard->metrics;
     }
-    if (!shard->batch_error.status)
-        bus_fail(&shard->batch_error, BUS_BUG, "a batch asked for savepoints although it had them");
-    err = shard->batch_error;
+    if (!shard->batch.error.status)
+        bus_fail(&shard->batch.error, BUS_BUG, "a batch asked for savepoints although it had them");
+    err = shard->batch.error;
     store_failed(shard, &err);
     return false;
 }
@@ -434,20 +434,20 @@ int64_t bus_batch_wait_us(bus_shard *shard)
 {
     int64_t wait = INT64_MAX, due = bus_schedule_next_due(shard->store);
     const bus_key *key = bus_key_next_due(shard->store);
-    if (shard->store_retry_at_us > shard->now_us)
-        return shard->store_retry_at_us - shard->now_us;
-    if (shard->held_left)
+    if (shard->batch.retry_at_us > shard->now_us)
+        return shard->batch.retry_at_us - shard->now_us;
+    if (shard->batch.held_left)
         return 0;
-    if (shard->grow_at_us)
-        sooner(&wait, shard->grow_at_us - shard->now_us);
+    if (shard->batch.grow_at_us)
+        sooner(&wait, shard->batch.grow_at_us - shard->now_us);
     if (due != INT64_MAX)
         sooner(&wait, (due - shard->now_ms) * 1000);
-    if (shard->gather_until_us > shard->now_us)
-        sooner(&wait, shard->gather_until_us - shard->now_us);
+    if (shard->prepares.gather_until_us > shard->now_us)
+        sooner(&wait, shard->prepares.gather_until_us - shard->now_us);
     if (key)
         sooner(&wait, key_wait_ms(shard, key) * 1000 + 1000);
     if (bus_key_totals_of(shard->store).draining)
-        sooner(&wait, shard->draining_at_us - shard->now_us);
+        sooner(&wait, shard->batch.draining_at_us - shard->now_us);
     sooner(&wait, bus_rechecks_wait_us(shard));
     for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
         const bus_shard_lane *lane = &shard->lane[i];
@@ -465,5 +465,5 @@ void bus_batch_free(bus_shard *shard)
         free(shard->lane[i].job);
     }
     free(shard->lane);
-    free(shard->results);
+    free(shard->calls.results);
 }

@@ -18,7 +18,7 @@ struct bus_call_result {
 
 static bool outbox_full(bus_shard *shard)
 {
-    return atomic_load_explicit(&shard->outbox_bytes_seen, memory_order_relaxed) >= shard->options.limits.outbox_bytes;
+    return atomic_load_explicit(&shard->calls.outbox_bytes_seen, memory_order_relaxed) >= shard->options.limits.outbox_bytes;
 }
 
 bus_status bus_shard_call(bus_shard *shard, bus_call *call, bus_error *err)
@@ -30,14 +30,14 @@ bus_status bus_shard_call(bus_shard *shard, bus_call *call, bus_error *err)
                         "later", shard->where);
     call->next = NULL;
     call->queued_us = shard->clock->mono_us(shard->clock);
-    pthread_mutex_lock(&shard->call_lock);
+    pthread_mutex_lock(&shard->calls.lock);
     bool closed = atomic_load(&shard->draining);
     if (!closed) {
-        *shard->calls_tail = call;
-        shard->calls_tail = &call->next;
-        atomic_store(&shard->calls_waiting, true);
+        *shard->calls.tail = call;
+        shard->calls.tail = &call->next;
+        atomic_store(&shard->calls.waiting, true);
     }
-    pthread_mutex_unlock(&shard->call_lock);
+    pthread_mutex_unlock(&shard->calls.lock);
     if (closed)
         return bus_fail(err, BUS_CLOSED, "%s is closing: no new transactions", shard->where);
     if (shard->options.wake)
@@ -47,20 +47,20 @@ bus_status bus_shard_call(bus_shard *shard, bus_call *call, bus_error *err)
 
 static bool room(bus_shard *shard)
 {
-    if (shard->result_count < shard->result_cap)
+    if (shard->calls.result_count < shard->calls.result_cap)
         return true;
-    size_t cap = shard->result_cap ? shard->result_cap * 2 : 64;
-    struct bus_call_result *grown = realloc(shard->results, cap * sizeof *grown);
+    size_t cap = shard->calls.result_cap ? shard->calls.result_cap * 2 : 64;
+    struct bus_call_result *grown = realloc(shard->calls.results, cap * sizeof *grown);
     if (!grown)
         return false;
-    shard->results = grown;
-    shard->result_cap = cap;
+    shard->calls.results = grown;
+    shard->calls.result_cap = cap;
     return true;
 }
 
 static void take(bus_shard *shard, bus_call *call)
 {
-    struct bus_call_result *result = &shard->results[shard->result_count++];
+    struct bus_call_result *result = &shard->calls.results[shard->calls.result_count++];
     result->call = call;
     result->status = BUS_OK;
     result->text[0] = 0;
@@ -68,7 +68,8 @@ static void take(bus_shard *shard, bus_call *call)
 
 bool bus_calls_bring(bus_shard *shard, bus_call *call)
 {
-    if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || atomic_load(&shard->calls_waiting) || outbox_full(shard) || !room(shard))
+    if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || atomic_load(&shard->calls.waiting) || outbox_full(shard) ||
+        !room(shard))
         return false;
     call->queued_us = shard->now_us;
     take(shard, call);
@@ -77,19 +78,19 @@ bool bus_calls_bring(bus_shard *shard, bus_call *call)
 
 void bus_calls_take(bus_shard *shard)
 {
-    if (!atomic_load_explicit(&shard->calls_waiting, memory_order_acquire))
+    if (!atomic_load_explicit(&shard->calls.waiting, memory_order_acquire))
         return;
-    pthread_mutex_lock(&shard->call_lock);
-    while (shard->calls && shard->result_count < MOST_CALLS && room(shard)) {
-        bus_call *call = shard->calls;
-        shard->calls = call->next;
+    pthread_mutex_lock(&shard->calls.lock);
+    while (shard->calls.first && shard->calls.result_count < MOST_CALLS && room(shard)) {
+        bus_call *call = shard->calls.first;
+        shard->calls.first = call->next;
         take(shard, call);
     }
-    if (!shard->calls) {
-        shard->calls_tail = &shard->calls;
-        atomic_store(&shard->calls_waiting, false);
+    if (!shard->calls.first) {
+        shard->calls.tail = &shard->calls.first;
+        atomic_store(&shard->calls.waiting, false);
     }
-    pthread_mutex_unlock(&shard->call_lock);
+    pthread_mutex_unlock(&shard->calls.lock);
 }
 
 static void refused(struct bus_call_result *result, const bus_tx *tx, bus_outcome outcome)
@@ -102,39 +103,39 @@ static void refused(struct bus_call_result *result, const bus_tx *tx, bus_outcom
 bus_outcome bus_calls_run(bus_shard *shard)
 {
     bool wrote = false;
-    for (size_t i = 0; i < shard->result_count; i++) {
+    for (size_t i = 0; i < shard->calls.result_count; i++) {
         bus_tx tx;
-        shard->results[i].status = BUS_OK; /* a batch run again asks again */
-        shard->results[i].text[0] = 0;
+        shard->calls.results[i].status = BUS_OK; /* a batch run again asks again */
+        shard->calls.results[i].text[0] = 0;
         int64_t changes = sqlite3_total_changes64(bus_store_db(shard->store));
-        bus_outcome outcome = bus_handle_call(shard, shard->results[i].call, &tx);
+        bus_outcome outcome = bus_handle_call(shard, shard->calls.results[i].call, &tx);
         if (outcome == BUS_OUT_REDO)
             return outcome;
         if (outcome == BUS_OUT_DONE) /* rows of the outbox are written by the commit */
             wrote |= tx.emitted > 0 || sqlite3_total_changes64(bus_store_db(shard->store)) != changes;
         else
-            refused(&shard->results[i], &tx, outcome);
+            refused(&shard->calls.results[i], &tx, outcome);
     }
     bus_error err = { 0 };
     if (wrote && !bus_store_meta(shard->store)->transacted) {
         if (bus_store_set_transacted(shard->store, &err))
             return bus_shard_redo(shard, &err);
-        shard->positions_moved = true; /* the group is told, for the day when this store is lost */
+        shard->commits.positions_moved = true; /* the group is told, for the day when this store is lost */
     }
-    shard->did |= shard->result_count > 0;
+    shard->batch.did |= shard->calls.result_count > 0;
     return BUS_OUT_DONE;
 }
 
 void bus_calls_done(bus_shard *shard)
 {
     int64_t now = shard->clock->mono_us(shard->clock);
-    for (size_t i = 0; i < shard->result_count; i++) {
-        struct bus_call_result *result = &shard->results[i];
+    for (size_t i = 0; i < shard->calls.result_count; i++) {
+        struct bus_call_result *result = &shard->calls.results[i];
         if (result->status == BUS_OK) {
             bus_count(&shard->metrics.transactions, 1);
             bus_observe(&shard->metrics.transact_time, now - result->call->queued_us);
-            if (shard->lone && shard->hand_back)
-                *shard->hand_back = result->call;
+            if (shard->calls.lone && shard->calls.hand_back)
+                *shard->calls.hand_back = result->call;
             else
                 result->call->done(result->call, BUS_OK, NULL);
             continue;
@@ -143,7 +144,7 @@ void bus_calls_done(bus_shard *shard)
         bus_fail(&err, result->status, "%s", result->text);
         result->call->done(result->call, result->status, &err);
     }
-    shard->result_count = 0;
+    shard->calls.result_count = 0;
 }
 
 void bus_calls_fail(bus_shard *shard, bus_status status, const char *text)
@@ -151,9 +152,9 @@ void bus_calls_fail(bus_shard *shard, bus_status status, const char *text)
     bus_error err = { 0 };
     bus_fail(&err, status, "%s", text);
     do {
-        for (size_t i = 0; i < shard->result_count; i++)
-            shard->results[i].call->done(shard->results[i].call, status, &err);
-        shard->result_count = 0;
+        for (size_t i = 0; i < shard->calls.result_count; i++)
+            shard->calls.results[i].call->done(shard->calls.results[i].call, status, &err);
+        shard->calls.result_count = 0;
         bus_calls_take(shard);
-    } while (shard->result_count);
+    } while (shard->calls.result_count);
 }

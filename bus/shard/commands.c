@@ -23,7 +23,7 @@ static bus_outcome redo(bus_shard *shard, bus_error *err) { return bus_shard_red
 static bus_outcome unknown_letter(bus_shard *shard, const bus_envelope *envelope, const char *why)
 {
     bus_count(&shard->metrics.commands_refused, 1);
-    if (bus_shard_may_say(shard, &shard->command_said_us))
+    if (bus_shard_may_say(shard, &shard->said.command_said_us))
         bus_log(BUS_WARN, shard->where, "command_refused", "%s of letter %.*s round %d: %s", bus_command_name(envelope->command),
                 (int)envelope->command_id.len, envelope->command_id.at, envelope->command_round, why);
     return BUS_OUT_DONE;
@@ -34,7 +34,7 @@ static bus_outcome stale(bus_shard *shard, const bus_envelope *envelope, const c
     char more[BUS_THROTTLE_TEXT];
     uint64_t hidden;
     bus_count(&shard->metrics.commands_stale, 1);
-    if (bus_throttle_pass(&shard->stale_lines, shard->now_us, &hidden))
+    if (bus_throttle_pass(&shard->said.stale_lines, shard->now_us, &hidden))
         bus_log(BUS_INFO, shard->where, "command_stale", "%s of letter %.*s round %d: already %s%s", bus_command_name(envelope->command),
                 (int)envelope->command_id.len, envelope->command_id.at, envelope->command_round, why, bus_throttle_text(hidden, more));
     return BUS_OUT_DONE;

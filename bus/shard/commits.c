@@ -35,8 +35,8 @@ void bus_commit_write(const bus_shard *shard, char out[BUS_COMMIT_TEXT])
     const bus_meta *meta = bus_store_meta(shard->store);
     bus_key_totals keys = bus_key_totals_of(shard->store);
     snprintf(out, BUS_COMMIT_TEXT, "%s %lld %lld %s%s waiting=%lld/%lld/%lld", meta->store_id, (long long)meta->opens, (long long)meta->age,
-             shard->company.strangers > 0 ? "f" : "-", meta->transacted ? " transacted" : "", (long long)keys.parked, (long long)keys.held,
-             (long long)(bus_schedule_next_due(shard->store) == INT64_MAX ? 0 : bus_schedule_count(shard->store)));
+             shard->commits.company.strangers > 0 ? "f" : "-", meta->transacted ? " transacted" : "", (long long)keys.parked,
+             (long long)keys.held, (long long)(bus_schedule_next_due(shard->store) == INT64_MAX ? 0 : bus_schedule_count(shard->store)));
 }
 
 bool bus_commit_waiting(const char *metadata, bus_waiting *out)
@@ -60,15 +60,15 @@ bool bus_commit_last(const bus_offset *committed, size_t count, bus_commit_text 
 void bus_commit_look_around(bus_shard *shard)
 {
     bus_transport *transport = shard->options.transport;
-    int before = shard->company.strangers;
-    shard->company = (bus_company){ 0 };
+    int before = shard->commits.company.strangers;
+    shard->commits.company = (bus_company){ 0 };
     if (transport->ops->company)
-        transport->ops->company(transport, (int)shard->options.limits.broker_timeout_ms, &shard->company);
-    bus_gauge_set(&shard->metrics.strangers, shard->company.strangers);
-    if (shard->company.strangers && !before)
+        transport->ops->company(transport, (int)shard->options.limits.broker_timeout_ms, &shard->commits.company);
+    bus_gauge_set(&shard->metrics.strangers, shard->commits.company.strangers);
+    if (shard->commits.company.strangers && !before)
         bus_log(BUS_WARN, shard->where, "strangers", "%d member(s) of the group %s are no process of this service, the first is %s: what they "
-                "commit does not count. Have them use a group of their own, or none (kcat -C)", shard->company.strangers, shard->name,
-                shard->company.who);
+                "commit does not count. Have them use a group of their own, or none (kcat -C)", shard->commits.company.strangers, shard->name,
+                shard->commits.company.who);
 }
 
 /* Nobody can tell whose it is: a person decides. */
@@ -84,14 +84,14 @@ static bus_status ask(bus_shard *shard, const bus_offset *committed, int64_t nex
 bus_status bus_commit_counts(bus_shard *shard, const bus_offset *committed, int64_t next, bool *counts, bus_error *err)
 {
     bus_accept accept = shard->claimed ? BUS_ACCEPT_NOTHING : shard->options.accept; /* said of the start alone */
-    bool held = shard->claimed && shard->claimed_in == shard->company.membership;    /* the group was never empty since */
+    bool held = shard->claimed && shard->commits.claimed_in == shard->commits.company.membership;    /* the group was never empty since */
     *counts = accept == BUS_ACCEPT_GROUP_OFFSETS || next < 0;
     if (*counts)
         return BUS_OK;
-    if (accept != BUS_ACCEPT_STORE_OFFSETS && !held && !shard->company.had_strangers) {
-        if (strchr(shard->last_commit.flags, 'f') && committed->offset != next)
+    if (accept != BUS_ACCEPT_STORE_OFFSETS && !held && !shard->commits.company.had_strangers) {
+        if (strchr(shard->commits.last.flags, 'f') && committed->offset != next)
             return ask(shard, committed, next, err);
-        *counts = !strchr(shard->last_commit.flags, 'f');
+        *counts = !strchr(shard->commits.last.flags, 'f');
         return BUS_OK;
     }
     if (committed->offset == next)

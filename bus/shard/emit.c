@@ -129,10 +129,10 @@ static void announce(bus_shard *shard, const bus_type *type, const char *topic)
 static void tell_reserved(bus_shard *shard, const char *topic, const char *header)
 {
     bus_count(&shard->metrics.reserved_headers, 1);
-    if (!shard->reserved_warned)
+    if (!shard->said.reserved_warned)
         bus_log(BUS_INFO, shard->where, "reserved_header", "a handler emits to %s with header %.80s, which is the bus's to write: left out, "
                 "as any named bus-*, ce_*, __dlq.*, content-type or __value_schema_id (told once)", topic, header);
-    shard->reserved_warned = true;
+    shard->said.reserved_warned = true;
 }
 
 static bus_status build(bus_tx *tx, const bus_type *type, const void *body, const bus_emit_options *options, outgoing *out,
@@ -264,9 +264,9 @@ static bus_status no_reply(bus_tx *tx)
     char topic[250];
     int32_t partition;
     bus_count(&shard->metrics.replies_unsent, 1);
-    if (!to.at || (shard->reply_told_us && shard->now_us - shard->reply_told_us < REPLY_TOLD_US))
+    if (!to.at || (shard->said.reply_told_us && shard->now_us - shard->said.reply_told_us < REPLY_TOLD_US))
         return BUS_OK;
-    shard->reply_told_us = shard->now_us;
+    shard->said.reply_told_us = shard->now_us;
     if (bus_reply_address(to, topic, &partition))
         bus_log(BUS_WARN, shard->where, "reply_unsent", "event %.100s of %s asks for its reply on %s/%d, and this store has written to %d "
                 "partitions already: raise replies.destinations.max. Told once a minute", tx->delivery->event.id,

@@ -78,7 +78,7 @@ static void lane_fetch(bus_shard *shard, bus_shard_lane *lane)
     }
     lane->count += n;
     if (n)
-        lane->fetched = ++shard->fetch_serial;
+        lane->fetched = ++shard->rechecks.fetch_serial;
     if (lane->failed) {
         lane->failed = false;
         bus_log(BUS_INFO, shard->where, "lane_well", "%s/%d is read again", lane->input->declared->topic, lane->partition);
@@ -110,8 +110,8 @@ void bus_lane_at_end(bus_shard *shard, bus_shard_lane *lane)
     shard->port->ops->end(shard->port, lane->handle, &eof);
     if (lane->at == lane->count && eof > lane->position->next && !lane->check_anchor && bus_lane_sure(shard, lane) &&
         bus_position_set(shard->store, lane->position, eof, lane->position->anchor)) {
-        shard->did = true;
-        shard->positions_moved = true;
+        shard->batch.did = true;
+        shard->commits.positions_moved = true;
     }
 }
 
@@ -123,20 +123,20 @@ bool bus_lane_allowed(bus_shard *shard, const bus_shard_lane *lane)
     if (depth.rejected && lane->input->declared->lead)
         return true; /* what lets the outbox drain is a command */
     if (depth.bytes >= shard->options.limits.outbox_bytes) {
-        if (!shard->outbox_full_warned)
+        if (!shard->said.outbox_full_warned)
             bus_log(BUS_WARN, shard->where, "outbox_full", "%lld bytes wait in the outbox (outbox.max.bytes): deliveries stop until Kafka "
                     "takes them; nothing is lost", (long long)depth.bytes);
-        shard->outbox_full_warned = true;
+        shard->said.outbox_full_warned = true;
         return false;
     }
-    shard->outbox_full_warned = false;
+    shard->said.outbox_full_warned = false;
     bool input = !lane->input->declared->retry_tier && !lane->input->declared->lead;
     int64_t parked = input ? bus_key_totals_of(shard->store).parked_bytes + bus_bodies_of(shard->store).bytes : 0;
     bool room = parked < shard->options.limits.parked_bytes;
-    if (!room && !shard->parked_full_warned)
+    if (!room && !shard->said.parked_full_warned)
         bus_log(BUS_WARN, shard->where, "parked_full", "%lld bytes of events wait behind failed ones or for their letters (parked.max.bytes): deliveries stop until "
                 "some are through; redrive or discard the dead letters that hold keys", (long long)parked);
-    shard->parked_full_warned = input ? !room : shard->parked_full_warned;
+    shard->said.parked_full_warned = input ? !room : shard->said.parked_full_warned;
     return room;
 }
 

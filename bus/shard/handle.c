@@ -127,7 +127,7 @@ static bus_outcome caged(bus_shard *shard, bus_tx *tx, bus_verdict (*fn)(bus_tx 
 {
     bus_error err;
     bus_error_clear(&err);
-    bool own = !shard->saved;
+    bool own = !shard->batch.saved;
     if (own && !bus_delivery_save(shard))
         return BUS_OUT_REDO;
     bus_store_cage(shard->store, true);
@@ -162,10 +162,10 @@ static void watch(bus_shard *shard, const bus_event *event)
 {
     /* The watchdog may read it when the event's own memory is gone: the router's copy stays. */
     const bus_shard_input *input = bus_shard_input_of(shard, event->topic);
-    atomic_store_explicit(&shard->handler_topic, input ? input->declared->topic : "a topic no longer read", memory_order_relaxed);
-    atomic_store_explicit(&shard->handler_partition, event->partition, memory_order_relaxed);
-    atomic_store_explicit(&shard->handler_offset, event->offset, memory_order_relaxed);
-    atomic_store_explicit(&shard->handler_since, shard->clock->mono_us(shard->clock), memory_order_release);
+    atomic_store_explicit(&shard->watch.topic, input ? input->declared->topic : "a topic no longer read", memory_order_relaxed);
+    atomic_store_explicit(&shard->watch.partition, event->partition, memory_order_relaxed);
+    atomic_store_explicit(&shard->watch.offset, event->offset, memory_order_relaxed);
+    atomic_store_explicit(&shard->watch.since, shard->clock->mono_us(shard->clock), memory_order_release);
 }
 
 /* The topics tell that this run failed: it fails again, whatever the handler would say now. */
@@ -210,13 +210,13 @@ bus_outcome bus_handle(bus_shard *shard, bus_delivery *delivery, bus_job_slot *j
         tx->prepared_len = job->result.len;
     }
     watch(shard, &delivery->event);
-    int64_t since = atomic_load_explicit(&shard->handler_since, memory_order_relaxed);
+    int64_t since = atomic_load_explicit(&shard->watch.since, memory_order_relaxed);
     bus_crash_enter(shard->crash, delivery);
     BUS_FAILPOINT("handler");
     bus_outcome outcome = caged(shard, tx, call_handler, NULL);
     bus_crash_leave(shard->crash);
     BUS_FAILPOINT("handled");
-    atomic_store_explicit(&shard->handler_since, 0, memory_order_release);
+    atomic_store_explicit(&shard->watch.since, 0, memory_order_release);
     bus_observe(&shard->metrics.handler_time, shard->clock->mono_us(shard->clock) - since);
     return outcome;
 }

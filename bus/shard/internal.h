@@ -95,7 +95,7 @@ typedef enum bus_outcome {
     BUS_OUT_DEAD,
     BUS_OUT_PAUSE,     /* undone; nothing settled */
     BUS_OUT_PENDING,   /* its prepare step is still running */
-    BUS_OUT_REDO       /* the batch must be rolled back and run again with savepoints, or has failed: see shard->batch_error */
+    BUS_OUT_REDO       /* the batch must be rolled back and run again with savepoints, or has failed: see shard->batch.error */
 } bus_outcome;
 
 struct bus_tx {
@@ -205,121 +205,139 @@ typedef struct bus_trouble {
     int64_t look_at_us;
 } bus_trouble;
 
-/* ---- the shard */
+/* ---- the shard: its parts, each the matter of the file that is named */
 
-struct bus_shard {
-    bus_shard_options options;
-    const bus_clock *clock;
-    const char *name;               /* service name */
-    char where[96];                 /* "service/shard" for logs */
-    char source_prefix[96];         /* "service/shard#" */
-    bus_lock *lock;
-    bus_store *store;
-    bus_port *port;
-    void *state;                    /* the user's */
-    bool state_open;
-    bus_shard_metrics metrics;      /* what is true if the batch in hand commits */
-    bus_shard_metrics metrics_before, published;
-
-    bus_shard_input *input; size_t input_count;
-    bus_shard_lane *lane; size_t lane_count;
-    size_t next_lane;               /* round robin */
-    bool raised, looked, claimed, attached;
-    bus_map announced;              /* addresses of types that are not declared and whose schemas others can learn */
-    int64_t reply_told_us;
-    bus_map output_partitions;      /* topic -> count + 1, as a pointer */
-    struct bus_topic_size { const char *topic; _Atomic int64_t most; } *size; /* largest record, 0: not told; see sizes.c */
-    size_t size_count;
-    _Atomic int64_t size_least;     /* the least of them and message.max.bytes */
-    _Atomic bool sizes_wanted;
-    bus_company company;            /* in the group, at the last claim */
-    bus_commit_text last_commit;    /* ours, as the claim found it */
-    uint64_t claimed_in;            /* the membership of the last claim */
-
-    /* the batch */
-    bool in_batch, savepoints;
-    bool saved;                     /* a save is open around the delivery in hand: settling and handler go together */
+typedef struct bus_batch {          /* batch.c */
+    bool savepoints;
+    bool saved;                     /* a save is open around the delivery that runs: settling and handler go together */
     bool one_by_one; int one_by_one_left;
     int careful;                    /* batches to begin with savepoints */
-    bus_error batch_error;          /* why it must be rolled back for good; status BUS_OK: only redo */
-    int64_t now_ms, now_us;
-    int64_t expire_at_us;           /* when marks are looked through again for those too old */
-    int batch_count;
-    int64_t batch_bytes;
-    bus_arena arena;                /* per delivery */
-    bus_buf scratch;                /* encoded bodies */
-    bus_buf headers_scratch;
-    struct bus_call_result *results; size_t result_count, result_cap; /* calls of this batch */
-    bool did;                       /* the batch has something to commit */
+    bus_error error;                /* why it must be rolled back for good; status BUS_OK: only redo */
+    int count;
+    int64_t bytes;
+    bool did;                       /* it has something to commit */
     bool busy;                      /* it has more to do than deleting acknowledged rows */
     int64_t busy_at_us;             /* when that was so last */
     bool grew;                      /* it did what no lane's position shows: calls, schedules, keys */
     bool growing;                   /* it makes the store older */
     int64_t grow_at_us;             /* when the store must be made older for what was committed since; 0: nothing was */
     int64_t grown_us;               /* when it was last */
-    bool lone;                      /* that is one call */
-    bus_call **hand_back;           /* takes it when it is done, see bus_shard_step */
-    bool visited;                   /* it is one call that its caller runs: nothing else may be done on that thread */
-    int64_t store_retry_at_us;      /* after a failed commit */
-    bus_backoff store_backoff;
-    bool store_warned, outbox_full_warned, parked_full_warned, misplaced_warned, uncounted_warned, reserved_warned;
-    int forged_letters;             /* since the shard was opened */
-    bus_throttle forged_lines, gap_lines, ignored_lines, stale_lines; /* what others can cause */
-    int64_t stray_said_us, command_said_us, replay_said_us; /* when that was logged last */
+    int64_t retry_at_us;            /* after a failed commit */
+    bus_backoff backoff;
     int64_t draining_after;         /* key id, round robin */
     int64_t draining_at_us;         /* nothing could be drained: look again then */
-    bus_job_slot *jobs_settled;     /* heads settled by the batch in hand */
-    size_t held_left, held_at;      /* keys not yet looked at since the open, and after the batch in hand: see bus_keys_look_again */
+    size_t held_left, held_at;      /* keys not yet looked at since the open, and after this batch: see bus_keys_look_again */
+    bus_shard_metrics metrics_before;
+} bus_batch;
 
-    bus_relay relay;
-    bus_crash_note *crash;
-
-    /* a look at logs that is out */
-    bus_recheck *recheck;                 /* room for all lanes, twice: what was asked, and the answer */
-    size_t *rechecked_lane;            /* whose each is */
-    bus_place *rechecked_anchor;       /* the anchor it asked for */
-    size_t recheck_count;              /* 0: none is out */
-    int64_t recheck_began_us, recheck_again_us;
-    uint64_t recheck_serial, recheck_doubts;
-    uint64_t fetch_serial;          /* counts fetches that brought records */
-    uint64_t doubts_seen;
-
-    /* offsets for Kafka */
-    bus_offset *commit_list;        /* for the next commit of offsets */
-    bus_offset *told_list;          /* what Kafka was last told, or is being told */
-    bool commit_waiting, commit_wanted;
-    int64_t commit_upto;            /* outbox id that must be acknowledged first */
-    int64_t commit_at_us;
-    bool positions_moved;
-    bool age_moved;                 /* Kafka must hear of the store's age, */
-    int64_t age_at_us;              /* from then on */
-
-    /* calls from other threads */
-    pthread_mutex_t call_lock;
-    bus_call *calls, **calls_tail;
-    _Atomic bool calls_waiting;
-    _Atomic bool draining;
+typedef struct bus_calls {          /* calls.c: from other threads */
+    pthread_mutex_t lock;
+    bus_call *first, **tail;
+    _Atomic bool waiting;
     _Atomic int64_t outbox_bytes_seen;
+    struct bus_call_result *results; size_t result_count, result_cap; /* of this batch */
+    bool lone;                      /* the batch is one call */
+    bus_call **hand_back;           /* takes it when it is done, see bus_shard_step */
+    bool visited;                   /* it is one call that its caller runs: nothing else may be done on that thread */
+} bus_calls;
 
-    /* prepare */
-    pthread_mutex_t job_lock;
-    bus_job_slot *jobs_completed;
-    _Atomic bool jobs_waiting;
-    bus_job_slot *jobs_free;
-    bus_map jobs_by_key, heads;
-    size_t jobs_out;
-    size_t jobs_awaited;            /* under job_lock: only the last of so many that are done wakes the shard; 0: each */
-    bool gathering;                 /* jobs_awaited may be set */
+typedef struct bus_prepares {       /* prepare.c */
+    pthread_mutex_t lock;
+    bus_job_slot *completed;
+    _Atomic bool waiting;
+    bus_job_slot *free;
+    bus_job_slot *settled;          /* heads settled by this batch */
+    bus_map by_key, heads;
+    size_t out;
+    size_t awaited;                 /* under the lock: only the last of so many that are done wakes the shard; 0: each */
+    bool gathering;                 /* `awaited` may be set */
     int64_t gather_until_us;        /* since this batch's first step was done; 0: none is */
     int steps_alone;                /* so many more steps run one at a time: some of them has killed the process */
     bool heads_ready;               /* a head's step is done: run it */
+} bus_prepares;
 
-    /* watchdog */
-    _Atomic int64_t handler_since;
-    _Atomic(const char *) handler_topic;
-    _Atomic int32_t handler_partition;
-    _Atomic int64_t handler_offset;
+typedef struct bus_commits {        /* offsets.c, commits.c: for Kafka */
+    bus_offset *list;               /* for the next commit of offsets */
+    bus_offset *told;               /* what Kafka was last told, or is being told */
+    bool waiting, wanted;
+    int64_t upto;                   /* outbox id that must be acknowledged first */
+    int64_t at_us;
+    bool positions_moved;
+    bool age_moved;                 /* Kafka must hear of the store's age, */
+    int64_t age_at_us;              /* from then on */
+    int64_t expire_at_us;           /* when marks are looked through again for those too old */
+    bus_company company;            /* in the group, at the last claim */
+    bus_commit_text last;           /* ours, as the claim found it */
+    uint64_t claimed_in;            /* the membership of the last claim */
+} bus_commits;
 
+typedef struct bus_rechecks {       /* recheck.c: a look at logs that is out */
+    bus_recheck *list;              /* room for all lanes, twice: what was asked, and the answer */
+    size_t *lane;                   /* whose each is */
+    bus_place *anchor;              /* the anchor it asked for */
+    size_t count;                   /* 0: none is out */
+    int64_t began_us, again_us;
+    uint64_t serial, doubts;
+    uint64_t fetch_serial;          /* counts fetches that brought records */
+    uint64_t doubts_seen;
+} bus_rechecks;
+
+typedef struct bus_sizes {          /* sizes.c */
+    struct bus_topic_size { const char *topic; _Atomic int64_t most; } *of; /* largest record, 0: not told */
+    size_t count;
+    _Atomic int64_t least;          /* the least of them and message.max.bytes */
+    _Atomic bool wanted;
+} bus_sizes;
+
+typedef struct bus_said {           /* what is told once, or now and then */
+    bool store_warned, outbox_full_warned, parked_full_warned, misplaced_warned, uncounted_warned, reserved_warned;
+    int forged_letters;             /* since the shard was opened */
+    bus_throttle forged_lines, gap_lines, ignored_lines, stale_lines; /* what others can cause */
+    int64_t stray_said_us, command_said_us, replay_said_us, reply_told_us; /* when that was logged last */
+} bus_said;
+
+typedef struct bus_handler_watch {  /* handle.c: what runs, for the watchdog */
+    _Atomic int64_t since;
+    _Atomic(const char *) topic;
+    _Atomic int32_t partition;
+    _Atomic int64_t offset;
+} bus_handler_watch;
+
+struct bus_shard {
+    bus_shard_options options;
+    const bus_clock *clock;
+    const char *name;               /* service name */
+    char where[96];                 /* "service/shard" for logs */
+    bus_lock *lock;
+    bus_store *store;
+    bus_port *port;
+    void *state;                    /* the user's */
+    bool state_open;
+    bus_shard_metrics metrics;      /* what is true if the batch commits */
+    bus_shard_metrics published;
+    int64_t now_ms, now_us;
+
+    bus_shard_input *input; size_t input_count;
+    bus_shard_lane *lane; size_t lane_count;
+    size_t next_lane;               /* round robin */
+    bool raised, looked, claimed, attached;
+    _Atomic bool draining;
+    bus_map announced;              /* addresses of types that are not declared and whose schemas others can learn */
+    bus_map output_partitions;      /* topic -> count + 1, as a pointer */
+    bus_arena arena;                /* per delivery */
+    bus_buf scratch;                /* encoded bodies */
+    bus_buf headers_scratch;
+
+    bus_batch batch;
+    bus_calls calls;
+    bus_prepares prepares;
+    bus_relay relay;
+    bus_commits commits;
+    bus_rechecks rechecks;
+    bus_sizes sizes;
+    bus_said said;
+    bus_crash_note *crash;
+    bus_handler_watch watch;
     bus_trouble trouble;
 
     /* halted */
@@ -411,7 +429,7 @@ size_t bus_seen_source(char out[BUS_SEEN_SOURCE], const bus_identity *event);
  * orig_text). NULL: no memory. */
 bus_header *bus_copy_headers(const bus_delivery *delivery, size_t more, bus_arena *arena, size_t *count, char orig_text[BUS_ORIG_TEXT]);
 
-/* handle.c: runs a delivery's handler in the cage. With shard->saved the caller holds a save and releases it after DONE;
+/* handle.c: runs a delivery's handler in the cage. With shard->batch.saved the caller holds a save and releases it after DONE;
  * else the handler gets its own. After any other outcome all since the save is undone and `saved` is false. */
 bus_outcome bus_handle(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job, bus_tx *tx);
 bus_outcome bus_handle_call(bus_shard *shard, bus_call *call, bus_tx *tx);

@@ -259,15 +259,15 @@ bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slo
         bus_input_pause(shard, input, tx.reason, false);
         /* A command must not hold up the commands behind it. */
         if (delivery->command)
-            return shard->saved && !bus_delivery_back(shard) ? BUS_OUT_REDO
+            return shard->batch.saved && !bus_delivery_back(shard) ? BUS_OUT_REDO
                    : run_as_head(shard, delivery, input) == BUS_OUT_REDO ? BUS_OUT_REDO : BUS_OUT_RETRY;
     }
     if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_REDO || outcome == BUS_OUT_PENDING)
         return outcome;
     if (outcome == BUS_OUT_DEAD && !delivery->command && !may_die(shard, input))
-        return shard->saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : BUS_OUT_PAUSE;
+        return shard->batch.saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : BUS_OUT_PAUSE;
     /* A failed handler has taken the save back; a fate without a handler (undecodable, crash) has not. */
-    if (outcome != BUS_OUT_DONE && shard->saved && !bus_delivery_back(shard))
+    if (outcome != BUS_OUT_DONE && shard->batch.saved && !bus_delivery_back(shard))
         return BUS_OUT_REDO;
     judge(delivery->event.replay ? NULL : input, outcome != BUS_OUT_DONE);
     if (outcome == BUS_OUT_DONE)
@@ -314,7 +314,7 @@ static bus_outcome defer(bus_shard *shard, bus_key *key, const bus_shard_input *
         return no_memory(shard);
     /* No record will come for it: its timer, which grants records a grace, must not wait longer for that. */
     key->due = shard->now_ms + (until_us > 0 ? until_us / 1000 : 0) + 1 - shard->options.limits.retry_grace_ms;
-    shard->did = true;
+    shard->batch.did = true;
     return BUS_OUT_PAUSE;
 }
 
@@ -361,7 +361,7 @@ static bus_outcome head_unrouted(bus_shard *shard, bus_key *key, const bus_deliv
     key->state = BUS_KEY_HELD;
     key->attempt = 0; /* none else that is held has this */
     snprintf(key->event_id, sizeof key->event_id, "%s", delivery->event.id);
-    shard->did = true;
+    shard->batch.did = true;
     return bus_letter_open(shard, delivery, &why, 0, key, &err) ? store_failed(shard, &err) : BUS_OUT_DEAD;
 }
 
@@ -379,7 +379,7 @@ static bus_outcome look_again(bus_shard *shard, bus_key *key)
         return no_memory(shard);
     if (!delivery.route)
         return BUS_OUT_DONE;
-    shard->did = true;
+    shard->batch.did = true;
     return bus_letter_take_up(shard, key, &delivery, &err) ? store_failed(shard, &err) : BUS_OUT_DONE;
 }
 
@@ -387,8 +387,8 @@ static bus_outcome look_again(bus_shard *shard, bus_key *key)
 bus_outcome bus_keys_look_again(bus_shard *shard, int most)
 {
     bus_outcome outcome = BUS_OUT_DONE;
-    for (shard->held_at = shard->held_left; shard->held_at && most-- && outcome == BUS_OUT_DONE;) {
-        bus_key *key = bus_key_at(shard->store, --shard->held_at);
+    for (shard->batch.held_at = shard->batch.held_left; shard->batch.held_at && most-- && outcome == BUS_OUT_DONE;) {
+        bus_key *key = bus_key_at(shard->store, --shard->batch.held_at);
         if (key && key->state == BUS_KEY_HELD && key->attempt == 0)
             outcome = look_again(shard, key);
     }
@@ -450,7 +450,7 @@ static bus_outcome head_ready(bus_shard *shard, bus_key *key, bus_delivery *deli
         if (!bus_key_touch(shard->store, key))
             return no_memory(shard);
         key->due = shard->now_ms + BUS_HEAD_LEASE_MS;
-        shard->did = true;
+        shard->batch.did = true;
     }
     return BUS_OUT_PENDING;
 }
@@ -461,8 +461,8 @@ static void step_used(bus_shard *shard, bus_job_slot *job)
     if (!job || job->settled)
         return;
     job->settled = true;
-    job->completed = shard->jobs_settled;
-    shard->jobs_settled = job;
+    job->completed = shard->prepares.settled;
+    shard->prepares.settled = job;
 }
 
 bus_outcome bus_key_run_head(bus_shard *shard, bus_key *key)
@@ -482,7 +482,7 @@ bus_outcome bus_key_run_head(bus_shard *shard, bus_key *key)
         bus_shard_input *input = bus_shard_input_of(shard, delivery.event.topic);
         bus_input_pause(shard, input, tx.reason, false);
         step_used(shard, job);
-        shard->did |= job != NULL; /* commit, though a draining key has nothing to write: only that gives the step up */
+        shard->batch.did |= job != NULL; /* commit, though a draining key has nothing to write: only that gives the step up */
         return defer(shard, key, input);
     }
     if (outcome == BUS_OUT_DONE) {
@@ -494,7 +494,7 @@ bus_outcome bus_key_run_head(bus_shard *shard, bus_key *key)
         outcome = head_failed(shard, key, &delivery, outcome, &tx);
     }
     step_used(shard, job);
-    shard->did = true;
+    shard->batch.did = true;
     return outcome;
 }
 
@@ -506,7 +506,7 @@ bus_outcome bus_key_drain(bus_shard *shard, bus_key *key, int most)
         outcome = bus_key_run_head(shard, key);
         if (outcome == BUS_OUT_REDO || outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)
             return outcome;
-        shard->batch_count++;
+        shard->batch.count++;
     }
     return BUS_OUT_DONE;
 }

@@ -15,7 +15,7 @@ void bus_ignored(bus_shard *shard, const bus_record *record, const char *event, 
     char more[BUS_THROTTLE_TEXT];
     uint64_t hidden;
     bus_count(&shard->metrics.ignored, 1);
-    if (bus_throttle_pass(&shard->ignored_lines, shard->now_us, &hidden))
+    if (bus_throttle_pass(&shard->said.ignored_lines, shard->now_us, &hidden))
         bus_log(BUS_WARN, shard->where, event, "%s/%d offset %lld is no %s of the bus: skipped%s", record->topic, record->partition,
                 (long long)record->offset, what, bus_throttle_text(hidden, more));
 }

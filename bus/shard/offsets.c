@@ -48,9 +48,9 @@ static bus_status list_lanes(bus_shard *shard, const int32_t *partitions, bus_er
         return BUS_OK;
     }
     shard->lane = calloc(total, sizeof *shard->lane);
-    shard->commit_list = calloc(total, sizeof *shard->commit_list);
-    shard->told_list = calloc(total, sizeof *shard->told_list);
-    bus_status status = shard->lane && shard->commit_list && shard->told_list ? BUS_OK : bus_fail_nomem(err);
+    shard->commits.list = calloc(total, sizeof *shard->commits.list);
+    shard->commits.told = calloc(total, sizeof *shard->commits.told);
+    bus_status status = shard->lane && shard->commits.list && shard->commits.told ? BUS_OK : bus_fail_nomem(err);
     for (size_t i = 0; i < inputs && !status; i++) {
         shard->input[i].partitions = partitions[i];
         for (int32_t q = p; q < partitions[i] && !status; q += n)
@@ -58,10 +58,10 @@ static bus_status list_lanes(bus_shard *shard, const int32_t *partitions, bus_er
     }
     if (status) { /* all or nothing: the next claim must not take half a list for the whole */
         free(shard->lane);
-        free(shard->commit_list);
-        free(shard->told_list);
+        free(shard->commits.list);
+        free(shard->commits.told);
         shard->lane = NULL;
-        shard->commit_list = shard->told_list = NULL;
+        shard->commits.list = shard->commits.told = NULL;
         shard->lane_count = 0;
     }
     return status ? status : bus_rechecks_room(shard, err);
@@ -231,7 +231,7 @@ bus_status bus_offsets_expire(bus_shard *shard, bus_error *err)
     int64_t before_ms = shard->clock->wall_ms(shard->clock) - MARKS_KEPT_MS, gone = 0;
     bool more = false;
     bus_status status = bus_letter_expire(shard->store, before_ms, LETTERS_KEPT, &gone, &more, err);
-    shard->expire_at_us = shard->clock->mono_us(shard->clock) + (more ? EXPIRE_MORE_US : EXPIRE_EVERY_US);
+    shard->commits.expire_at_us = shard->clock->mono_us(shard->clock) + (more ? EXPIRE_MORE_US : EXPIRE_EVERY_US);
     bus_count(&shard->metrics.letters_forgotten, (uint64_t)gone);
     if (gone)
         bus_log(BUS_INFO, shard->where, "letters_forgotten", "%lld letter(s), resolved or discarded for 90 days, or the oldest of more than %d, "
@@ -257,7 +257,7 @@ static bus_status settle_positions(bus_shard *shard, const bus_offset *committed
 static void fill_commits(bus_shard *shard)
 {
     for (size_t i = 0; i < shard->lane_count; i++)
-        shard->commit_list[i] = (bus_offset){ .topic = shard->lane[i].input->declared->topic, .partition = shard->lane[i].partition,
+        shard->commits.list[i] = (bus_offset){ .topic = shard->lane[i].input->declared->topic, .partition = shard->lane[i].partition,
                                               .offset = shard->lane[i].position->next };
 }
 
@@ -268,24 +268,24 @@ static const bus_offset *signed_commits(bus_shard *shard, bus_offset *list)
     bus_commit_write(shard, text);
     for (size_t i = 0; i < shard->lane_count; i++)
         memcpy(list[i].metadata, text, sizeof text);
-    if (list != shard->told_list)
-        memcpy(shard->told_list, list, shard->lane_count * sizeof *list);
-    shard->age_moved = false;
+    if (list != shard->commits.told)
+        memcpy(shard->commits.told, list, shard->lane_count * sizeof *list);
+    shard->commits.age_moved = false;
     return list;
 }
 
 static bus_status identify(bus_shard *shard, const bus_offset *committed, bus_error *err)
 {
-    shard->last_commit = (bus_commit_text){ .age = -1 };
-    bus_commit_last(committed, shard->lane_count, &shard->last_commit);
-    return check_identity(shard, &shard->last_commit, err);
+    shard->commits.last = (bus_commit_text){ .age = -1 };
+    bus_commit_last(committed, shard->lane_count, &shard->commits.last);
+    return check_identity(shard, &shard->commits.last, err);
 }
 
 /* More than any that the group knows of, also for a copy that is accepted. */
 static int64_t opens_of(const bus_shard *shard)
 {
     int64_t opens = bus_store_meta(shard->store)->opens;
-    return (accepts_copy(shard) && shard->last_commit.opens > opens ? shard->last_commit.opens : opens) + 1;
+    return (accepts_copy(shard) && shard->commits.last.opens > opens ? shard->commits.last.opens : opens) + 1;
 }
 
 bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_error *err)
@@ -320,21 +320,21 @@ bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_erro
         goto out;
     if (!shard->raised) {
         bus_key_totals keys = bus_key_totals_of(shard->store);
-        shard->held_left = keys.held ? (size_t)(keys.waiting + keys.held + keys.draining) : 0;
+        shard->batch.held_left = keys.held ? (size_t)(keys.waiting + keys.held + keys.draining) : 0;
     }
     shard->raised = true;
     if ((status = settle_positions(shard, committed, marks, err)))
         goto out;
     BUS_FAILPOINT("claim-before-commit");
     fill_commits(shard);
-    status = transport->ops->commit(transport, signed_commits(shard, shard->commit_list), shard->lane_count, timeout, err);
+    status = transport->ops->commit(transport, signed_commits(shard, shard->commits.list), shard->lane_count, timeout, err);
     BUS_FAILPOINT("claim-after-commit");
     if (status == BUS_OK && !shard->looked)
         bus_relay_look(shard);
     shard->looked |= status == BUS_OK;
     shard->claimed |= status == BUS_OK;
     if (status == BUS_OK)
-        shard->claimed_in = shard->company.membership;
+        shard->commits.claimed_in = shard->commits.company.membership;
 out:
     free(committed);
     free(marks);
@@ -363,51 +363,51 @@ void bus_offsets_step(bus_shard *shard)
 {
     if (!shard->attached)
         return;
-    if (shard->commit_waiting) {
+    if (shard->commits.waiting) {
         bus_error err = { 0 };
         int answer = shard->port->ops->committed(shard->port, &err);
         if (answer == 0)
             return;
-        shard->commit_waiting = false;
+        shard->commits.waiting = false;
         BUS_FAILPOINT("after-offset-commit");
         if (answer < 0) { /* tried again with the next; SQLite is the truth */
-            shard->positions_moved = shard->age_moved = true;
-            shard->age_at_us = shard->now_us + shard->options.limits.commit_interval_ms * 1000;
+            shard->commits.positions_moved = shard->commits.age_moved = true;
+            shard->commits.age_at_us = shard->now_us + shard->options.limits.commit_interval_ms * 1000;
         }
     }
-    if (shard->positions_moved && !shard->commit_wanted) {
-        shard->commit_wanted = true;
-        shard->positions_moved = false;
-        shard->commit_upto = bus_outbox_next_id(shard->store);
-        shard->commit_at_us = shard->now_us + shard->options.limits.commit_interval_ms * 1000;
+    if (shard->commits.positions_moved && !shard->commits.wanted) {
+        shard->commits.wanted = true;
+        shard->commits.positions_moved = false;
+        shard->commits.upto = bus_outbox_next_id(shard->store);
+        shard->commits.at_us = shard->now_us + shard->options.limits.commit_interval_ms * 1000;
         fill_commits(shard);
     }
-    bool due = shard->now_us >= shard->commit_at_us || atomic_load_explicit(&shard->draining, memory_order_relaxed);
-    bool offsets = shard->commit_wanted && due && bus_relay_lowest(shard) >= shard->commit_upto;
+    bool due = shard->now_us >= shard->commits.at_us || atomic_load_explicit(&shard->draining, memory_order_relaxed);
+    bool offsets = shard->commits.wanted && due && bus_relay_lowest(shard) >= shard->commits.upto;
     /* An answered transaction, a schedule: no position shows them, and an older copy of the store would be taken for the newest. Kafka
      * hears of the store's age at once, without waiting for acknowledgements, beside the offsets that it knows. */
-    if (!offsets && (!shard->age_moved || shard->now_us < shard->age_at_us))
+    if (!offsets && (!shard->commits.age_moved || shard->now_us < shard->commits.age_at_us))
         return;
     BUS_FAILPOINT("before-offset-commit");
-    shard->commit_wanted = shard->commit_wanted && !offsets;
-    shard->commit_waiting = true;
-    shard->port->ops->commit(shard->port, signed_commits(shard, offsets ? shard->commit_list : shard->told_list), shard->lane_count);
+    shard->commits.wanted = shard->commits.wanted && !offsets;
+    shard->commits.waiting = true;
+    shard->port->ops->commit(shard->port, signed_commits(shard, offsets ? shard->commits.list : shard->commits.told), shard->lane_count);
 }
 
 bool bus_offsets_due(const bus_shard *shard)
 {
     if (atomic_load_explicit(&((bus_shard *)(uintptr_t)shard)->draining, memory_order_relaxed))
         return true;
-    return shard->attached && shard->commit_wanted && !shard->commit_waiting && shard->now_us >= shard->commit_at_us;
+    return shard->attached && shard->commits.wanted && !shard->commits.waiting && shard->now_us >= shard->commits.at_us;
 }
 
 int64_t bus_offsets_wait_us(const bus_shard *shard)
 {
-    if (!shard->attached || shard->commit_waiting)
+    if (!shard->attached || shard->commits.waiting)
         return INT64_MAX;
-    int64_t age = shard->age_moved ? shard->age_at_us - shard->now_us : INT64_MAX;
-    int64_t offsets = shard->commit_wanted ? shard->commit_at_us - shard->now_us : INT64_MAX;
-    if (offsets <= 0 && bus_relay_lowest(shard) < shard->commit_upto)
+    int64_t age = shard->commits.age_moved ? shard->commits.age_at_us - shard->now_us : INT64_MAX;
+    int64_t offsets = shard->commits.wanted ? shard->commits.at_us - shard->now_us : INT64_MAX;
+    if (offsets <= 0 && bus_relay_lowest(shard) < shard->commits.upto)
         offsets = INT64_MAX; /* the acknowledgement will wake us */
     int64_t wait = age < offsets ? age : offsets;
     return wait > 0 ? wait : 0;
@@ -415,5 +415,6 @@ int64_t bus_offsets_wait_us(const bus_shard *shard)
 
 bool bus_offsets_settled(const bus_shard *shard)
 {
-    return !shard->attached || (!shard->commit_waiting && !shard->commit_wanted && !shard->positions_moved && !shard->age_moved);
+    const bus_commits *commits = &shard->commits;
+    return !shard->attached || (!commits->waiting && !commits->wanted && !commits->positions_moved && !commits->age_moved);
 }

@@ -62,23 +62,23 @@ static void done(bus_job *job)
 {
     bus_job_slot *slot = (bus_job_slot *)job;
     bus_shard *shard = slot->shard;
-    pthread_mutex_lock(&shard->job_lock);
-    slot->completed = shard->jobs_completed;
-    shard->jobs_completed = slot;
-    atomic_store(&shard->jobs_waiting, true);
+    pthread_mutex_lock(&shard->prepares.lock);
+    slot->completed = shard->prepares.completed;
+    shard->prepares.completed = slot;
+    atomic_store(&shard->prepares.waiting, true);
     /* Within the lock: once it is taken off the list the shard may be closed. */
-    if ((!shard->jobs_awaited || !--shard->jobs_awaited) && shard->options.wake)
+    if ((!shard->prepares.awaited || !--shard->prepares.awaited) && shard->options.wake)
         shard->options.wake(shard->options.wake_opaque);
-    pthread_mutex_unlock(&shard->job_lock);
+    pthread_mutex_unlock(&shard->prepares.lock);
 }
 
 /* ---- slots */
 
 static bus_job_slot *slot_new(bus_shard *shard)
 {
-    bus_job_slot *slot = shard->jobs_free;
+    bus_job_slot *slot = shard->prepares.free;
     if (slot) {
-        shard->jobs_free = slot->completed;
+        shard->prepares.free = slot->completed;
         bus_arena_reset(&slot->arena);
         bus_buf_clear(&slot->result);
     } else {
@@ -103,8 +103,8 @@ static bus_job_slot *slot_new(bus_shard *shard)
 
 static void slot_give(bus_shard *shard, bus_job_slot *slot)
 {
-    slot->completed = shard->jobs_free;
-    shard->jobs_free = slot;
+    slot->completed = shard->prepares.free;
+    shard->prepares.free = slot;
 }
 
 /* After a death in a step it may have to wait until it can run alone: see start_waiting. A shard that ends its work begins none, nor
@@ -114,11 +114,11 @@ static void start(bus_shard *shard, bus_job_slot *slot)
     slot->state = BUS_JOB_QUEUED;
     if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || (!slot->key_id && !shard->attached))
         return;
-    if (shard->steps_alone > 0 && shard->options.pool && shard->jobs_out)
+    if (shard->prepares.steps_alone > 0 && shard->options.pool && shard->prepares.out)
         return;
     slot->state = BUS_JOB_RUNNING;
     slot->suspect = bus_crash_suspect(shard->crash, &slot->delivery);
-    shard->jobs_out++;
+    shard->prepares.out++;
     if (shard->options.pool) {
         shard->options.pool->submit(shard->options.pool, &slot->job);
         return;
@@ -133,7 +133,7 @@ static void start_waiting(bus_shard *shard)
     size_t at = 0, len;
     const void *name;
     void *value;
-    while (bus_map_next(&shard->jobs_by_key, &at, &name, &len, &value) && !(shard->steps_alone > 0 && shard->jobs_out))
+    while (bus_map_next(&shard->prepares.by_key, &at, &name, &len, &value) && !(shard->prepares.steps_alone > 0 && shard->prepares.out))
         if (((busy_key *)value)->first->state == BUS_JOB_QUEUED)
             start(shard, ((busy_key *)value)->first);
 }
@@ -158,10 +158,10 @@ static bool enqueue(bus_shard *shard, bus_job_slot *slot)
         return false;
     memcpy(name, delivery->scope, scope + 1);
     memcpy(name + scope + 1, delivery->key, delivery->key_len);
-    busy_key *busy = bus_map_get(&shard->jobs_by_key, name, len);
+    busy_key *busy = bus_map_get(&shard->prepares.by_key, name, len);
     if (!busy) {
         busy = calloc(1, sizeof *busy);
-        if (!busy || !(busy->name = malloc(len)) || !bus_map_put(&shard->jobs_by_key, name, len, busy)) {
+        if (!busy || !(busy->name = malloc(len)) || !bus_map_put(&shard->prepares.by_key, name, len, busy)) {
             if (busy)
                 free(busy->name);
             free(busy);
@@ -199,7 +199,7 @@ static busy_key *unlink_slot(bus_shard *shard, bus_job_slot *slot)
     slot->busy = NULL;
     if (busy->first)
         return busy;
-    bus_map_remove(&shard->jobs_by_key, busy->name, busy->len);
+    bus_map_remove(&shard->prepares.by_key, busy->name, busy->len);
     free(busy->name);
     free(busy);
     return NULL;
@@ -218,7 +218,7 @@ void bus_prepare_settled(bus_shard *shard, bus_job_slot *slot)
 {
     char id[24];
     if (slot->key_id)
-        bus_map_remove(&shard->heads, id, (size_t)snprintf(id, sizeof id, "%lld", (long long)slot->key_id));
+        bus_map_remove(&shard->prepares.heads, id, (size_t)snprintf(id, sizeof id, "%lld", (long long)slot->key_id));
     if (slot->state == BUS_JOB_RUNNING) {
         atomic_store(&slot->abandoned, true);
         return;
@@ -229,8 +229,8 @@ void bus_prepare_settled(bus_shard *shard, bus_job_slot *slot)
 
 void bus_prepare_batch_over(bus_shard *shard, bool committed)
 {
-    bus_job_slot *slot = shard->jobs_settled;
-    shard->jobs_settled = NULL;
+    bus_job_slot *slot = shard->prepares.settled;
+    shard->prepares.settled = NULL;
     while (slot) {
         bus_job_slot *next = slot->completed;
         slot->settled = false;
@@ -238,46 +238,46 @@ void bus_prepare_batch_over(bus_shard *shard, bool committed)
         if (committed)
             bus_prepare_settled(shard, slot);
         else
-            shard->heads_ready = true;
+            shard->prepares.heads_ready = true;
         slot = next;
     }
 }
 
 bool bus_prepare_gathers(bus_shard *shard)
 {
-    if (!shard->gather_until_us)
-        shard->gather_until_us = shard->now_us + GATHER_US;
-    if (!shard->jobs_out || shard->gather_until_us <= shard->now_us)
+    if (!shard->prepares.gather_until_us)
+        shard->prepares.gather_until_us = shard->now_us + GATHER_US;
+    if (!shard->prepares.out || shard->prepares.gather_until_us <= shard->now_us)
         return false;
-    pthread_mutex_lock(&shard->job_lock);
-    shard->jobs_awaited = shard->jobs_out;
-    pthread_mutex_unlock(&shard->job_lock);
-    shard->gathering = true;
+    pthread_mutex_lock(&shard->prepares.lock);
+    shard->prepares.awaited = shard->prepares.out;
+    pthread_mutex_unlock(&shard->prepares.lock);
+    shard->prepares.gathering = true;
     return true;
 }
 
 void bus_prepare_collect(bus_shard *shard)
 {
-    if (!shard->gathering && !atomic_load_explicit(&shard->jobs_waiting, memory_order_acquire))
+    if (!shard->prepares.gathering && !atomic_load_explicit(&shard->prepares.waiting, memory_order_acquire))
         return;
-    pthread_mutex_lock(&shard->job_lock);
-    shard->jobs_awaited = 0;
-    shard->gathering = false;
-    bus_job_slot *slot = shard->jobs_completed;
-    shard->jobs_completed = NULL;
-    atomic_store(&shard->jobs_waiting, false);
-    pthread_mutex_unlock(&shard->job_lock);
-    bool alone = shard->steps_alone > 0 && slot;
+    pthread_mutex_lock(&shard->prepares.lock);
+    shard->prepares.awaited = 0;
+    shard->prepares.gathering = false;
+    bus_job_slot *slot = shard->prepares.completed;
+    shard->prepares.completed = NULL;
+    atomic_store(&shard->prepares.waiting, false);
+    pthread_mutex_unlock(&shard->prepares.lock);
+    bool alone = shard->prepares.steps_alone > 0 && slot;
     while (slot) {
         bus_job_slot *next = slot->completed;
-        shard->jobs_out--;
-        shard->steps_alone -= alone;
+        shard->prepares.out--;
+        shard->prepares.steps_alone -= alone;
         slot->state = BUS_JOB_DONE;
         if (slot->abandoned) { /* its key's next was waiting for it */
             leave(shard, slot);
             slot_give(shard, slot);
         } else if (slot->key_id) /* a head whose step is done runs without waiting for its record */
-            shard->heads_ready = true;
+            shard->prepares.heads_ready = true;
         slot = next;
     }
     if (alone)
@@ -397,18 +397,18 @@ bus_job_slot *bus_prepare_head(bus_shard *shard, const bus_key *key, const bus_d
 {
     char id[24];
     size_t n = (size_t)snprintf(id, sizeof id, "%lld", (long long)key->id);
-    bus_job_slot *slot = bus_map_get(&shard->heads, id, n);
+    bus_job_slot *slot = bus_map_get(&shard->prepares.heads, id, n);
     if (slot)
         return slot;
     slot = head_slot(shard, key, delivery, parked);
     if (!slot)
         return NULL;
-    if (!bus_map_put(&shard->heads, id, n, slot)) {
+    if (!bus_map_put(&shard->prepares.heads, id, n, slot)) {
         slot_give(shard, slot);
         return NULL;
     }
     if (!enqueue(shard, slot)) {
-        bus_map_remove(&shard->heads, id, n);
+        bus_map_remove(&shard->prepares.heads, id, n);
         slot_give(shard, slot);
         return NULL;
     }
@@ -422,7 +422,7 @@ bus_job_slot *bus_prepare_head_done(bus_shard *shard)
     size_t at = 0, len;
     const void *key;
     void *value;
-    while (bus_map_next(&shard->heads, &at, &key, &len, &value))
+    while (bus_map_next(&shard->prepares.heads, &at, &key, &len, &value))
         if (((bus_job_slot *)value)->state == BUS_JOB_DONE && !((bus_job_slot *)value)->settled)
             return value;
     return NULL;
@@ -446,10 +446,10 @@ static void head_forget(void *value)
 /* The pool must give back what it has before the memory it works in goes. */
 static void wait_for_pool(bus_shard *shard)
 {
-    while (shard->jobs_out) {
+    while (shard->prepares.out) {
         struct timespec moment = { 0, 1000000 };
         bus_prepare_collect(shard);
-        if (shard->jobs_out)
+        if (shard->prepares.out)
             nanosleep(&moment, NULL);
     }
 }
@@ -457,11 +457,11 @@ static void wait_for_pool(bus_shard *shard)
 void bus_prepare_free(bus_shard *shard)
 {
     wait_for_pool(shard);
-    bus_map_free(&shard->heads, head_forget);
-    bus_map_free(&shard->jobs_by_key, free);
-    while (shard->jobs_free) {
-        bus_job_slot *next = shard->jobs_free->completed;
-        slot_free(shard->jobs_free);
-        shard->jobs_free = next;
+    bus_map_free(&shard->prepares.heads, head_forget);
+    bus_map_free(&shard->prepares.by_key, free);
+    while (shard->prepares.free) {
+        bus_job_slot *next = shard->prepares.free->completed;
+        slot_free(shard->prepares.free);
+        shard->prepares.free = next;
     }
 }

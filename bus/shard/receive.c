@@ -35,7 +35,7 @@ static void tell_gap(bus_shard *shard, const bus_envelope *envelope, const bus_r
     char more[BUS_THROTTLE_TEXT];
     uint64_t hidden;
     bus_count(&shard->metrics.gaps, (uint64_t)gap);
-    if (bus_throttle_pass(&shard->gap_lines, shard->now_us, &hidden))
+    if (bus_throttle_pass(&shard->said.gap_lines, shard->now_us, &hidden))
         bus_log(BUS_ERROR, shard->where, "gap", "%lld event(s) of %.*s before seq %lld are missing on %s/%d at offset %lld: they were "
                 "published and are not in the log%s", (long long)gap, (int)envelope->hop.source.len, envelope->hop.source.at,
                 (long long)envelope->hop.seq, record->topic, record->partition, (long long)record->offset, bus_throttle_text(hidden, more));
@@ -45,12 +45,12 @@ static void tell_gap(bus_shard *shard, const bus_envelope *envelope, const bus_r
 static void tell_uncounted(bus_shard *shard, const bus_envelope *envelope, const bus_record *record)
 {
     bus_count(&shard->metrics.uncounted, 1);
-    if (!shard->uncounted_warned)
+    if (!shard->said.uncounted_warned)
         bus_log(BUS_ERROR, shard->where, "uncounted", "%.*s on %s/%d at offset %lld: the store keeps as many sources or gaps as it may "
                 "(marks.max, and %d gaps of one source); what is above is settled by its id. Somebody sends numbers that the bus did not "
                 "give, or very much was lost: see bus_uncounted_total and docs/security.md", (int)envelope->hop.source.len,
                 envelope->hop.source.at, record->topic, record->partition, (long long)record->offset, BUS_HOLES_PER_MARK);
-    shard->uncounted_warned = true;
+    shard->said.uncounted_warned = true;
 }
 
 /* By its id within its source. Without `add`: only whether it was. */
@@ -91,7 +91,7 @@ static bus_receipt settle(bus_shard *shard, const bus_shard_lane *lane, const bu
 
 static bool advance(bus_shard *shard, bus_shard_lane *lane, const bus_record *record)
 {
-    shard->positions_moved = true;
+    shard->commits.positions_moved = true;
     return bus_position_set(shard->store, lane->position, record->offset + 1, (bus_place){ .offset = record->offset });
 }
 
@@ -101,11 +101,11 @@ static void check_placement(bus_shard *shard, bus_shard_lane *lane, const bus_re
     if (!record->key || lane->input->partitions <= 1 ||
         bus_partition_of(record->key, record->key_len, lane->input->partitions) == record->partition)
         return;
-    if (!shard->misplaced_warned)
+    if (!shard->said.misplaced_warned)
         bus_log(BUS_WARN, shard->where, "misplaced", "a key on %s/%d belongs to another partition by murmur2: its producer uses another "
                 "partitioner (librdkafka: partitioner=murmur2_random); order holds per partition all the same", record->topic,
                 record->partition);
-    shard->misplaced_warned = true;
+    shard->said.misplaced_warned = true;
     bus_count(&shard->metrics.misplaced, 1);
 }
 
@@ -114,7 +114,7 @@ static void check_placement(bus_shard *shard, bus_shard_lane *lane, const bus_re
 static void tell_stray(bus_shard *shard, const bus_record *record, const char *header)
 {
     bus_count(&shard->metrics.stray_headers, 1);
-    if (bus_shard_may_say(shard, &shard->stray_said_us))
+    if (bus_shard_may_say(shard, &shard->said.stray_said_us))
         bus_log(BUS_WARN, shard->where, "stray_header", "%s/%d offset %lld has header %s, which counts on %s alone: it is handled as any "
                 "event of %s. If a tool has copied it back from a dead-letter topic, its letter is still open: use `bus dlq redrive` or "
                 "discard that", record->topic, record->partition, (long long)record->offset, header,
@@ -180,9 +180,9 @@ static bus_taken receive_unsettled(bus_shard *shard, bus_shard_lane *lane, const
     if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING) {
         if (job)
             use_up_pauses(shard, lane->input);
-        return shard->saved && !bus_delivery_back(shard) ? BUS_TAKE_REDO : BUS_TAKE_WAIT;
+        return shard->batch.saved && !bus_delivery_back(shard) ? BUS_TAKE_REDO : BUS_TAKE_WAIT;
     }
-    if (shard->saved && !bus_delivery_release(shard))
+    if (shard->batch.saved && !bus_delivery_release(shard))
         return BUS_TAKE_REDO;
     if (outcome != BUS_OUT_DONE && settle(shard, lane, delivery, record) == BUS_RECEIPT_FAILED)
         return nomem(shard);
@@ -224,7 +224,7 @@ static void tell_forged(bus_shard *shard, const bus_record *record, const bus_er
     char more[BUS_THROTTLE_TEXT];
     uint64_t hidden;
     bus_count(&shard->metrics.forged, 1);
-    if (bus_throttle_pass(&shard->forged_lines, shard->now_us, &hidden))
+    if (bus_throttle_pass(&shard->said.forged_lines, shard->now_us, &hidden))
         bus_log(BUS_ERROR, shard->where, "forged", "%s/%d offset %lld: %s; %s%s", record->topic, record->partition, (long long)record->offset,
                 why->text, made, bus_throttle_text(hidden, more));
 }
@@ -236,7 +236,7 @@ static bus_taken receive_forged(bus_shard *shard, bus_shard_lane *lane, const bu
     bus_delivery delivery;
     bus_tx tx;
     bus_error err = { 0 };
-    bool letter = shard->forged_letters < FORGED_LETTERS;
+    bool letter = shard->said.forged_letters < FORGED_LETTERS;
     tell_forged(shard, record, why, letter ? "it becomes a dead letter" : "passed over, for there are very many; the topic still has it");
     if (!letter)
         return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
@@ -267,7 +267,7 @@ static bus_taken receive_forged(bus_shard *shard, bus_shard_lane *lane, const bu
         bus_shard_redo(shard, &err);
         return BUS_TAKE_REDO;
     }
-    shard->forged_letters++;
+    shard->said.forged_letters++;
     return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
 }
 

@@ -23,12 +23,12 @@ typedef enum finding { SAME, OTHER, UNKNOWN } finding;
 bus_status bus_rechecks_room(bus_shard *shard, bus_error *err)
 {
     size_t n = shard->lane_count;
-    if (shard->recheck)
+    if (shard->rechecks.list)
         return BUS_OK;
-    shard->recheck = calloc(2 * n + 1, sizeof *shard->recheck);
-    shard->rechecked_lane = calloc(n + 1, sizeof *shard->rechecked_lane);
-    shard->rechecked_anchor = calloc(n + 1, sizeof *shard->rechecked_anchor);
-    if (shard->recheck && shard->rechecked_lane && shard->rechecked_anchor)
+    shard->rechecks.list = calloc(2 * n + 1, sizeof *shard->rechecks.list);
+    shard->rechecks.lane = calloc(n + 1, sizeof *shard->rechecks.lane);
+    shard->rechecks.anchor = calloc(n + 1, sizeof *shard->rechecks.anchor);
+    if (shard->rechecks.list && shard->rechecks.lane && shard->rechecks.anchor)
         return BUS_OK;
     bus_rechecks_free(shard);
     return bus_fail_nomem(err);
@@ -36,12 +36,12 @@ bus_status bus_rechecks_room(bus_shard *shard, bus_error *err)
 
 void bus_rechecks_free(bus_shard *shard)
 {
-    free(shard->recheck);
-    free(shard->rechecked_lane);
-    free(shard->rechecked_anchor);
-    shard->recheck = NULL;
-    shard->rechecked_lane = NULL;
-    shard->rechecked_anchor = NULL;
+    free(shard->rechecks.list);
+    free(shard->rechecks.lane);
+    free(shard->rechecks.anchor);
+    shard->rechecks.list = NULL;
+    shard->rechecks.lane = NULL;
+    shard->rechecks.anchor = NULL;
 }
 
 static uint64_t doubts(const bus_shard *shard)
@@ -64,8 +64,8 @@ static void found_same(bus_shard_lane *lane, int64_t at_us, uint64_t serial, uin
 
 void bus_rechecks_attached(bus_shard *shard)
 {
-    shard->recheck_count = 0;
-    shard->recheck_again_us = 0;
+    shard->rechecks.count = 0;
+    shard->rechecks.again_us = 0;
     for (size_t i = 0; i < shard->lane_count; i++) {
         bus_shard_lane *lane = &shard->lane[i];
         const bus_position *position = lane->position;
@@ -121,30 +121,30 @@ bool bus_lane_sure(bus_shard *shard, bus_shard_lane *lane)
 static bool ask(bus_shard *shard)
 {
     size_t n = 0;
-    if (shard->recheck_count || shard->recheck_again_us > shard->now_us)
+    if (shard->rechecks.count || shard->rechecks.again_us > shard->now_us)
         return false;
     for (size_t i = 0; i < shard->lane_count; i++) {
         const bus_shard_lane *lane = &shard->lane[i];
         const bus_position *position = lane->position;
         if (!lane->wants_recheck || !lane->handle)
             continue;
-        shard->rechecked_lane[n] = i;
-        shard->rechecked_anchor[n] = position->anchor;
-        shard->recheck[n++] = (bus_recheck){ .topic = lane->input->declared->topic, .partition = lane->partition,
+        shard->rechecks.lane[n] = i;
+        shard->rechecks.anchor[n] = position->anchor;
+        shard->rechecks.list[n++] = (bus_recheck){ .topic = lane->input->declared->topic, .partition = lane->partition,
                                        .place = { { .offset = position->anchor.offset, .kind = position->anchor.kind },
                                                   { .offset = position->proof.offset, .kind = position->proof.kind } } };
     }
     if (!n)
         return false;
     bus_error err = { 0 };
-    shard->recheck_began_us = shard->now_us;
-    shard->recheck_serial = shard->fetch_serial;
-    shard->recheck_doubts = doubts(shard);
-    if (shard->port->ops->recheck(shard->port, shard->recheck, n, &err)) {
-        shard->recheck_again_us = shard->now_us + AGAIN_US;
+    shard->rechecks.began_us = shard->now_us;
+    shard->rechecks.serial = shard->rechecks.fetch_serial;
+    shard->rechecks.doubts = doubts(shard);
+    if (shard->port->ops->recheck(shard->port, shard->rechecks.list, n, &err)) {
+        shard->rechecks.again_us = shard->now_us + AGAIN_US;
         return false;
     }
-    shard->recheck_count = n;
+    shard->rechecks.count = n;
     bus_count(&shard->metrics.log_looks, 1);
     return true;
 }
@@ -201,7 +201,7 @@ static bool judge(bus_shard *shard, bus_shard_lane *lane, bool other)
     if (status) {
         bus_store_rollback(shard->store);
         bus_log(BUS_ERROR, shard->where, "store_failed", "%s; looked at again in %lld ms", err.text, (long long)(AGAIN_US / 1000));
-        shard->recheck_again_us = shard->now_us + AGAIN_US;
+        shard->rechecks.again_us = shard->now_us + AGAIN_US;
     }
     return status == BUS_OK;
 }
@@ -236,7 +236,7 @@ static void take(bus_shard *shard, bus_shard_lane *lane, const bus_recheck *look
     char what[160] = "";
     finding last = find(look, 0, anchor), proof = find(look, 1, &position->proof);
     if (look->status != BUS_OK) {
-        shard->recheck_again_us = shard->now_us + AGAIN_US;
+        shard->rechecks.again_us = shard->now_us + AGAIN_US;
         return;
     }
     bool other = last == OTHER || proof == OTHER;
@@ -252,20 +252,20 @@ static void take(bus_shard *shard, bus_shard_lane *lane, const bus_recheck *look
     } else if (proof == UNKNOWN) {
         bus_position_prove(position, BUS_NO_PLACE);
     }
-    if (lane->doubts != shard->recheck_doubts)
+    if (lane->doubts != shard->rechecks.doubts)
         begin_again(shard, lane, last == SAME && anchor->offset == position->anchor.offset);
-    found_same(lane, shard->recheck_began_us, shard->recheck_serial, shard->recheck_doubts);
+    found_same(lane, shard->rechecks.began_us, shard->rechecks.serial, shard->rechecks.doubts);
 }
 
 static bool answered(bus_shard *shard)
 {
-    bus_recheck *answer = shard->recheck + shard->lane_count;
-    size_t n = shard->recheck_count ? shard->port->ops->rechecked(shard->port, answer, shard->recheck_count) : 0;
+    bus_recheck *answer = shard->rechecks.list + shard->lane_count;
+    size_t n = shard->rechecks.count ? shard->port->ops->rechecked(shard->port, answer, shard->rechecks.count) : 0;
     if (!n)
         return false;
-    shard->recheck_count = 0;
+    shard->rechecks.count = 0;
     for (size_t i = 0; i < n && !atomic_load_explicit(&shard->failed, memory_order_relaxed); i++)
-        take(shard, &shard->lane[shard->rechecked_lane[i]], &answer[i], &shard->rechecked_anchor[i]);
+        take(shard, &shard->lane[shard->rechecks.lane[i]], &answer[i], &shard->rechecks.anchor[i]);
     return true;
 }
 
@@ -279,7 +279,7 @@ static int64_t looks_later_us(const bus_shard *shard, const bus_shard_lane *lane
 
 bool bus_rechecks_step(bus_shard *shard)
 {
-    if (!shard->attached || !shard->recheck || !shard->port->ops->recheck)
+    if (!shard->attached || !shard->rechecks.list || !shard->port->ops->recheck)
         return false;
     bool any = answered(shard);
     if (atomic_load_explicit(&shard->failed, memory_order_relaxed))
@@ -288,16 +288,16 @@ bool bus_rechecks_step(bus_shard *shard)
     for (size_t i = 0; i < shard->lane_count; i++) {
         bus_shard_lane *lane = &shard->lane[i];
         if (lane->handle && has_evidence(lane->position))
-            lane->wants_recheck |= seen != shard->doubts_seen || looks_later_us(shard, lane) <= 0;
+            lane->wants_recheck |= seen != shard->rechecks.doubts_seen || looks_later_us(shard, lane) <= 0;
     }
-    shard->doubts_seen = seen;
+    shard->rechecks.doubts_seen = seen;
     return (ask(shard) && answered(shard)) || any;
 }
 
 int64_t bus_rechecks_wait_us(const bus_shard *shard)
 {
-    int64_t wait = INT64_MAX, least = shard->recheck_again_us - shard->now_us;
-    for (size_t i = 0; i < shard->lane_count && shard->attached && shard->port->ops->recheck && !shard->recheck_count; i++) {
+    int64_t wait = INT64_MAX, least = shard->rechecks.again_us - shard->now_us;
+    for (size_t i = 0; i < shard->lane_count && shard->attached && shard->port->ops->recheck && !shard->rechecks.count; i++) {
         const bus_shard_lane *lane = &shard->lane[i];
         int64_t later = lane->wants_recheck ? 0 : looks_later_us(shard, lane);
         wait = lane->handle && later < wait ? later : wait;

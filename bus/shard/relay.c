@@ -273,7 +273,7 @@ static int by_id(const void *a, const void *b)
 static int64_t delete_at_us(const bus_shard *shard, bool idle)
 {
     int64_t since = shard->relay.acked_since_us, late = since + DELETE_LATE_US;
-    int64_t soon = (since > shard->busy_at_us ? since : shard->busy_at_us) + DELETE_AFTER_US;
+    int64_t soon = (since > shard->batch.busy_at_us ? since : shard->batch.busy_at_us) + DELETE_AFTER_US;
     return idle && soon < late ? soon : late;
 }
 
@@ -354,8 +354,8 @@ int64_t bus_relay_wait_us(const bus_shard *shard)
     if (relay->acked_count && deleted < wait)
         wait = deleted;
     /* They are deleted by a transaction, and none begins before the store is tried again. */
-    if (relay->acked_count && wait < shard->store_retry_at_us - shard->now_us)
-        wait = shard->store_retry_at_us - shard->now_us;
+    if (relay->acked_count && wait < shard->batch.retry_at_us - shard->now_us)
+        wait = shard->batch.retry_at_us - shard->now_us;
     bool owing = false;
     for (bus_channel channel = BUS_MAIN; channel < BUS_CHANNELS; channel++) {
         int64_t due = relay->fatal_since_us[channel] + BUS_RELAY_REPORTS_DUE_US - shard->now_us;

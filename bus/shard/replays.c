@@ -18,7 +18,7 @@ BUS_PRINTF(3, 4) static bus_outcome refuse(bus_shard *shard, const bus_delivery 
     vsnprintf(why, sizeof why, format, args);
     va_end(args);
     bus_count(&shard->metrics.replays_refused, 1);
-    if (bus_shard_may_say(shard, &shard->replay_said_us))
+    if (bus_shard_may_say(shard, &shard->said.replay_said_us))
         bus_log(BUS_WARN, shard->where, "replay_refused", "run %s, copy of %s/%d offset %lld: %s", delivery->run, event->topic,
                 event->partition, (long long)event->offset, why);
     return BUS_OUT_DONE;
@@ -118,8 +118,8 @@ static bus_outcome run(bus_shard *shard, const bus_record *record, const bus_env
     if (outcome == BUS_OUT_REDO)
         return outcome;
     if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)
-        return shard->saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : BUS_OUT_PAUSE;
-    if (shard->saved)
+        return shard->batch.saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : BUS_OUT_PAUSE;
+    if (shard->batch.saved)
         return bus_delivery_release(shard) ? BUS_OUT_DONE : BUS_OUT_REDO;
     return settle(shard, record, envelope) == BUS_RECEIPT_FAILED ? no_memory(shard) : BUS_OUT_DONE;
 }

@@ -86,14 +86,14 @@ static bus_shard *allocate(const bus_shard_options *options)
     bus_buf_init(&shard->headers_scratch, 0);
     bus_map_init(&shard->output_partitions);
     bus_map_init(&shard->announced);
-    atomic_store(&shard->size_least, options->limits.message_bytes);
-    bus_map_init(&shard->jobs_by_key);
-    bus_map_init(&shard->heads);
-    bus_backoff_init(&shard->store_backoff, 100, 10000, (uint64_t)options->index + 7);
-    pthread_mutex_init(&shard->call_lock, NULL);
-    pthread_mutex_init(&shard->job_lock, NULL);
+    atomic_store(&shard->sizes.least, options->limits.message_bytes);
+    bus_map_init(&shard->prepares.by_key);
+    bus_map_init(&shard->prepares.heads);
+    bus_backoff_init(&shard->batch.backoff, 100, 10000, (uint64_t)options->index + 7);
+    pthread_mutex_init(&shard->calls.lock, NULL);
+    pthread_mutex_init(&shard->prepares.lock, NULL);
     pthread_mutex_init(&shard->trouble.lock, NULL);
-    shard->calls_tail = &shard->calls;
+    shard->calls.tail = &shard->calls.first;
     return shard;
 }
 
@@ -117,13 +117,13 @@ bus_status bus_shard_open(const bus_shard_options *options, bus_lock **want, bus
         return status;
     }
     if (bus_crash_died(shard->crash)) {
-        shard->one_by_one = true;
-        shard->one_by_one_left = ONE_BY_ONE;
+        shard->batch.one_by_one = true;
+        shard->batch.one_by_one_left = ONE_BY_ONE;
         bus_log(BUS_WARN, shard->where, "died_in_handler", "the last process died inside a handler: the next %d deliveries commit one by one",
                 ONE_BY_ONE);
     }
     if (bus_crash_died_in_step(shard->crash)) {
-        shard->steps_alone = ONE_BY_ONE;
+        shard->prepares.steps_alone = ONE_BY_ONE;
         bus_log(BUS_WARN, shard->where, "died_in_step", "the last process died while prepare steps ran: the next %d of this shard run one at a time",
                 ONE_BY_ONE);
     }
@@ -160,12 +160,12 @@ void bus_shard_close(bus_shard *shard)
     bus_arena_free(&shard->arena);
     bus_buf_free(&shard->scratch);
     bus_buf_free(&shard->headers_scratch);
-    pthread_mutex_destroy(&shard->call_lock);
-    pthread_mutex_destroy(&shard->job_lock);
+    pthread_mutex_destroy(&shard->calls.lock);
+    pthread_mutex_destroy(&shard->prepares.lock);
     pthread_mutex_destroy(&shard->trouble.lock);
-    free(shard->commit_list);
-    free(shard->size);
-    free(shard->told_list);
+    free(shard->commits.list);
+    free(shard->sizes.of);
+    free(shard->commits.told);
     free(shard->input);
     free(shard);
 }
@@ -192,7 +192,7 @@ void bus_shard_detach(bus_shard *shard)
         bus_shard_drop_fetched(shard, &shard->lane[i]);
         shard->lane[i].handle = NULL;
     }
-    shard->commit_waiting = false;
+    shard->commits.waiting = false;
     bus_gauge_set(&shard->published.assigned, 0);
 }
 
@@ -225,7 +225,7 @@ static void publish(bus_shard *shard)
 {
     bus_outbox_depth depth = bus_outbox_depth_of(shard->store);
     bus_key_totals keys = bus_key_totals_of(shard->store);
-    atomic_store_explicit(&shard->outbox_bytes_seen, depth.bytes, memory_order_relaxed);
+    atomic_store_explicit(&shard->calls.outbox_bytes_seen, depth.bytes, memory_order_relaxed);
     bus_shard_metrics *m = &shard->metrics;
     bus_gauge_set(&m->outbox_rows, depth.rows);
     bus_gauge_set(&m->outbox_bytes, depth.bytes);
@@ -251,8 +251,8 @@ static void checkpoint(bus_shard *shard)
     bus_status status = bus_store_checkpoint(shard->store, shard->options.limits.wal_bytes, &err);
     if (bus_store_wal_bytes(shard->store) < before)
         bus_count(&shard->metrics.checkpoints, 1);
-    if (status && !shard->store_warned) {
-        shard->store_warned = true;
+    if (status && !shard->said.store_warned) {
+        shard->said.store_warned = true;
         bus_log(BUS_WARN, shard->where, "checkpoint", "%s; the log grows until it succeeds", err.text);
     }
 }
@@ -285,7 +285,7 @@ static bool turn(bus_shard *shard, bool *worked)
         return false;
     }
     bus_relay_pump(shard);
-    if (!shard->visited)
+    if (!shard->calls.visited)
         bus_offsets_step(shard);
     if (*worked)
         checkpoint(shard);
@@ -297,7 +297,7 @@ static bool turn(bus_shard *shard, bool *worked)
 int64_t bus_shard_step(bus_shard *shard, bus_call **lone)
 {
     bool worked;
-    shard->hand_back = lone;
+    shard->calls.hand_back = lone;
     if (lone)
         *lone = NULL;
     /* Until the claim nobody knows whether this store is the right one: it must change nothing and send nothing. */
@@ -306,7 +306,7 @@ int64_t bus_shard_step(bus_shard *shard, bus_call **lone)
     begin_turn(shard);
     if (!turn(shard, &worked))
         return INT64_MAX;
-    return worked && !shard->lone ? 0 : next_turn_us(shard);
+    return worked && !shard->calls.lone ? 0 : next_turn_us(shard);
 }
 
 bool bus_shard_visit(bus_shard *shard, bus_call *call, int64_t *wait_us)
@@ -316,13 +316,13 @@ bool bus_shard_visit(bus_shard *shard, bus_call *call, int64_t *wait_us)
     if (atomic_load_explicit(&shard->failed, memory_order_relaxed) || !shard->claimed)
         return false;
     begin_turn(shard);
-    if (shard->store_retry_at_us > shard->now_us || !bus_calls_bring(shard, call))
+    if (shard->batch.retry_at_us > shard->now_us || !bus_calls_bring(shard, call))
         return false;
-    shard->visited = true;
-    shard->hand_back = NULL;
+    shard->calls.visited = true;
+    shard->calls.hand_back = NULL;
     if (turn(shard, &worked))
         *wait_us = next_turn_us(shard);
-    shard->visited = false;
+    shard->calls.visited = false;
     return true;
 }
 
@@ -336,9 +336,9 @@ bus_status bus_shard_failure(const bus_shard *shard, bus_error *err)
 
 void bus_shard_drain(bus_shard *shard)
 {
-    pthread_mutex_lock(&shard->call_lock);
+    pthread_mutex_lock(&shard->calls.lock);
     atomic_store(&shard->draining, true);
-    pthread_mutex_unlock(&shard->call_lock);
+    pthread_mutex_unlock(&shard->calls.lock);
     BUS_FAILPOINT("draining");
 }
 
@@ -347,8 +347,8 @@ bool bus_shard_drained(const bus_shard *shard)
     /* What waits for an operator does not leave now, nor are offsets committed before it. */
     bool stuck = bus_refused_waiting(shard) > 0;
     return !shard->claimed || atomic_load_explicit(&((bus_shard *)(uintptr_t)shard)->failed, memory_order_relaxed) ||
-           (!atomic_load(&((bus_shard *)(uintptr_t)shard)->calls_waiting) && bus_relay_lowest_of(shard, false) == INT64_MAX &&
-            shard->relay.acked_count == 0 && !shard->grow_at_us && (stuck || bus_offsets_settled(shard)));
+           (!atomic_load(&((bus_shard *)(uintptr_t)shard)->calls.waiting) && bus_relay_lowest_of(shard, false) == INT64_MAX &&
+            shard->relay.acked_count == 0 && !shard->batch.grow_at_us && (stuck || bus_offsets_settled(shard)));
 }
 
 /* ---- what others ask */
@@ -367,11 +367,11 @@ int bus_shard_index(const bus_shard *shard) { return shard->options.index; }
 int64_t bus_shard_handler_since(const bus_shard *shard, char where[128])
 {
     bus_shard *s = (bus_shard *)(uintptr_t)shard;
-    int64_t since = atomic_load_explicit(&s->handler_since, memory_order_acquire);
-    const char *topic = atomic_load_explicit(&s->handler_topic, memory_order_relaxed);
+    int64_t since = atomic_load_explicit(&s->watch.since, memory_order_acquire);
+    const char *topic = atomic_load_explicit(&s->watch.topic, memory_order_relaxed);
     if (since && where)
         snprintf(where, 128, "%.90s/%d offset %" PRId64, topic ? topic : "?",
-                 atomic_load_explicit(&s->handler_partition, memory_order_relaxed),
-                 atomic_load_explicit(&s->handler_offset, memory_order_relaxed));
+                 atomic_load_explicit(&s->watch.partition, memory_order_relaxed),
+                 atomic_load_explicit(&s->watch.offset, memory_order_relaxed));
     return since;
 }

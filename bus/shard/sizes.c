@@ -14,10 +14,10 @@
 
 static void add(bus_shard *shard, const char *topic)
 {
-    for (size_t i = 0; i < shard->size_count; i++)
-        if (strcmp(shard->size[i].topic, topic) == 0)
+    for (size_t i = 0; i < shard->sizes.count; i++)
+        if (strcmp(shard->sizes.of[i].topic, topic) == 0)
             return;
-    shard->size[shard->size_count++].topic = topic;
+    shard->sizes.of[shard->sizes.count++].topic = topic;
 }
 
 static bool list(bus_shard *shard)
@@ -25,10 +25,10 @@ static bool list(bus_shard *shard)
     size_t inputs, outputs;
     const bus_input *input = bus_router_inputs(shard->options.router, &inputs);
     const bus_output *output = bus_router_outputs(shard->options.router, &outputs);
-    if (shard->size)
+    if (shard->sizes.of)
         return true;
-    shard->size = calloc(outputs + inputs + 1, sizeof *shard->size);
-    if (!shard->size)
+    shard->sizes.of = calloc(outputs + inputs + 1, sizeof *shard->sizes.of);
+    if (!shard->sizes.of)
         return false;
     for (size_t i = 0; i < outputs; i++)
         add(shard, output[i].topic);
@@ -43,18 +43,18 @@ bus_status bus_shard_learn_sizes(bus_shard *shard, int timeout_ms, bus_error *er
 {
     bus_transport *transport = shard->options.transport;
     int64_t least = shard->options.limits.message_bytes;
-    atomic_store(&shard->sizes_wanted, false);
+    atomic_store(&shard->sizes.wanted, false);
     if (!list(shard))
         return bus_fail_nomem(err);
-    const char **name = calloc(shard->size_count, sizeof *name);
-    int64_t *most = calloc(shard->size_count, sizeof *most);
+    const char **name = calloc(shard->sizes.count, sizeof *name);
+    int64_t *most = calloc(shard->sizes.count, sizeof *most);
     bus_status status = name && most ? BUS_OK : bus_fail_nomem(err);
-    for (size_t i = 0; i < shard->size_count && status == BUS_OK; i++)
-        name[i] = shard->size[i].topic;
+    for (size_t i = 0; i < shard->sizes.count && status == BUS_OK; i++)
+        name[i] = shard->sizes.of[i].topic;
     if (status == BUS_OK && transport->ops->largest)
-        status = transport->ops->largest(transport, name, shard->size_count, timeout_ms, most, err);
-    for (size_t i = 0; i < shard->size_count && status == BUS_OK; i++) {
-        int64_t before = atomic_exchange(&shard->size[i].most, most[i]);
+        status = transport->ops->largest(transport, name, shard->sizes.count, timeout_ms, most, err);
+    for (size_t i = 0; i < shard->sizes.count && status == BUS_OK; i++) {
+        int64_t before = atomic_exchange(&shard->sizes.of[i].most, most[i]);
         if (before && most[i] && before != most[i])
             bus_log(BUS_WARN, shard->where, "topic_limit", "topic %s takes records of %lld bytes now (max.message.bytes), it was %lld",
                     name[i], (long long)most[i], (long long)before);
@@ -62,17 +62,17 @@ bus_status bus_shard_learn_sizes(bus_shard *shard, int timeout_ms, bus_error *er
             least = most[i];
     }
     if (status == BUS_OK)
-        atomic_store(&shard->size_least, least);
+        atomic_store(&shard->sizes.least, least);
     free(name);
     free(most);
     return status;
 }
 
-bool bus_shard_wants_sizes(bus_shard *shard) { return atomic_load_explicit(&shard->sizes_wanted, memory_order_relaxed); }
+bool bus_shard_wants_sizes(bus_shard *shard) { return atomic_load_explicit(&shard->sizes.wanted, memory_order_relaxed); }
 
 void bus_sizes_look_again(bus_shard *shard)
 {
-    if (!atomic_exchange(&shard->sizes_wanted, true) && shard->options.transport->ops->wake)
+    if (!atomic_exchange(&shard->sizes.wanted, true) && shard->options.transport->ops->wake)
         shard->options.transport->ops->wake(shard->options.transport);
 }
 
@@ -80,9 +80,9 @@ int64_t bus_size_most(bus_shard *shard, const char *topic, bool *own)
 {
     int64_t most = shard->options.limits.message_bytes;
     *own = true;
-    for (size_t i = 0; i < shard->size_count; i++)
-        if (strcmp(shard->size[i].topic, topic) == 0) {
-            int64_t told = atomic_load_explicit(&shard->size[i].most, memory_order_relaxed);
+    for (size_t i = 0; i < shard->sizes.count; i++)
+        if (strcmp(shard->sizes.of[i].topic, topic) == 0) {
+            int64_t told = atomic_load_explicit(&shard->sizes.of[i].most, memory_order_relaxed);
             *own = !told || told >= most;
             return *own ? most : told;
         }
@@ -92,7 +92,7 @@ int64_t bus_size_most(bus_shard *shard, const char *topic, bool *own)
 bus_status bus_size_check(bus_shard *shard, const char *what, const char *topic, const bus_sized *record, bus_error *err)
 {
     bool own;
-    int64_t least = atomic_load_explicit(&shard->size_least, memory_order_relaxed);
+    int64_t least = atomic_load_explicit(&shard->sizes.least, memory_order_relaxed);
     if ((int64_t)(record->key_len + record->value_len + record->packed + record->header_count * NAME_LESS) + PACKED_LESS <= least)
         return BUS_OK;
     int64_t most = bus_size_most(shard, topic, &own);

@@ -50,14 +50,14 @@ static void describe(const bus_shard *shard, char *out, size_t cap)
     const bus_destination *destination;
     const bus_relay_destination *refused = refused_destination(shard);
     *out = 0;
-    if (shard->store_warned && shard->store_retry_at_us)
+    if (shard->said.store_warned && shard->batch.retry_at_us)
         snprintf(out, cap, "the store cannot be written, see the log");
     else if (refused)
         snprintf(out, cap, "Kafka refuses outbox row %lld for %.150s/%d, and later rows wait behind it: bus outbox list %.60s",
                  (long long)refused->refused, refused->destination->topic, refused->destination->partition, shard->name);
-    else if (shard->outbox_full_warned)
+    else if (shard->said.outbox_full_warned)
         snprintf(out, cap, "the outbox is full (outbox.max.bytes): deliveries wait until Kafka takes its rows");
-    else if (shard->parked_full_warned)
+    else if (shard->said.parked_full_warned)
         snprintf(out, cap, "too many events wait behind failed ones (parked.max.bytes): redrive or discard what holds their keys");
     else if ((lane = failed_lane(shard)))
         snprintf(out, cap, "%.200s/%d cannot be read: %.120s", lane->input->declared->topic, lane->partition, lane->input->why);

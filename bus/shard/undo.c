@@ -6,11 +6,11 @@
 
 bus_outcome bus_shard_redo(bus_shard *shard, const bus_error *why)
 {
-    shard->saved = false;
+    shard->batch.saved = false;
     if (why)
-        shard->batch_error = *why;
+        shard->batch.error = *why;
     if (why && !why->status)
-        bus_fail(&shard->batch_error, BUS_BUG, "a batch failed without saying why");
+        bus_fail(&shard->batch.error, BUS_BUG, "a batch failed without saying why");
     return BUS_OUT_REDO;
 }
 
@@ -30,11 +30,11 @@ bool bus_delivery_save(bus_shard *shard)
 {
     bus_error err;
     bus_error_clear(&err);
-    if (bus_store_save(shard->store, shard->savepoints, &err)) {
+    if (bus_store_save(shard->store, shard->batch.savepoints, &err)) {
         bus_shard_redo(shard, &err);
         return false;
     }
-    shard->saved = true;
+    shard->batch.saved = true;
     return true;
 }
 
@@ -42,7 +42,7 @@ bool bus_delivery_release(bus_shard *shard)
 {
     bus_error err;
     bus_error_clear(&err);
-    shard->saved = false;
+    shard->batch.saved = false;
     if (bus_store_release(shard->store, &err) == BUS_OK) {
         BUS_FAILPOINT("released");
         return true;
@@ -54,8 +54,8 @@ bool bus_delivery_release(bus_shard *shard)
 bool bus_delivery_back(bus_shard *shard)
 {
     bus_error err = { 0 };
-    shard->saved = false;
-    if (!shard->savepoints && bus_store_changed(shard->store)) {
+    shard->batch.saved = false;
+    if (!shard->batch.savepoints && bus_store_changed(shard->store)) {
         bus_shard_redo(shard, NULL); /* rows were changed and there is no savepoint to go back to */
         return false;
     }

@@ -270,8 +270,8 @@ static void draining_keys_of_a_paused_topic_do_not_starve_the_others(void **stat
     assert_string_equal(scene_effects(s), "a");
     assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_key WHERE state = 3"), 1);
     bus_shard *shard = bus_host_shard(s->host, 0);
-    shard->one_by_one = true; /* as after a death in a handler */
-    shard->one_by_one_left = 1000;
+    shard->batch.one_by_one = true; /* as after a death in a handler */
+    shard->batch.one_by_one_left = 1000;
     shard->input[1].paused_until_us = s->clock.mono_us + 60000000;
     bus_virtual_clock_advance(&s->clock, 100000);
     for (int i = 0; i < 5; i++)
