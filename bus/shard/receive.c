@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Receive: decides for each fetched record whether it was settled before, whom it is for, and moves the position. */
-#include "shard/internal.h"
+#include "shard/settle.h"
 
-#include "base/error.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,13 +125,7 @@ static bus_taken taken(bus_outcome outcome)
     return outcome == BUS_OUT_REDO ? BUS_TAKE_REDO : outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING ? BUS_TAKE_WAIT : BUS_TAKEN;
 }
 
-static bus_taken nomem(bus_shard *shard)
-{
-    bus_error err = { 0 };
-    bus_fail_nomem(&err);
-    bus_shard_redo(shard, &err);
-    return BUS_TAKE_REDO;
-}
+static bus_taken nomem(bus_shard *shard) { return taken(bus_settle_nomem(shard)); }
 
 static bool pauses(const bus_job_slot *slot)
 {
@@ -159,33 +152,40 @@ static void prepare_again(bus_shard *shard, bus_shard_lane *lane)
             bus_prepare_again(shard, lane->job[k]);
 }
 
-/* Settling and handling go together: what a failed handler takes back is settled anew, beside what was made of it. */
+typedef struct arrival {
+    bus_shard_lane *lane;
+    const bus_record *record;
+    bus_delivery *delivery;
+    bus_job_slot *job;
+} arrival;
+
+static bus_receipt settle_arrival(bus_shard *shard, void *of)
+{
+    const arrival *a = of;
+    return settle(shard, a->lane, a->delivery, a->record);
+}
+
+static bus_outcome arrive(bus_shard *shard, bus_receipt receipt, void *of)
+{
+    const arrival *a = of;
+    (void)receipt;
+    if (!a->delivery->route && !a->delivery->undecodable) {
+        bus_count(a->record->value ? &shard->metrics.unrouted : &shard->metrics.tombstones_skipped, 1);
+        return BUS_OUT_DONE;
+    }
+    bus_outcome outcome = bus_key_arrive(shard, a->delivery, a->job);
+    if (a->job && (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING))
+        use_up_pauses(shard, a->lane->input);
+    return outcome;
+}
+
 static bus_taken receive_unsettled(bus_shard *shard, bus_shard_lane *lane, const bus_record *record, bus_delivery *delivery,
                                    bus_job_slot *job)
 {
-    bus_outcome outcome = BUS_OUT_DONE;
-    if (!bus_delivery_save(shard))
-        return BUS_TAKE_REDO;
-    bus_receipt receipt = settle(shard, lane, delivery, record);
-    if (receipt == BUS_RECEIPT_FAILED)
-        return nomem(shard);
-    if (receipt == BUS_DUPLICATE)
-        bus_count(&shard->metrics.duplicates, 1);
-    else if (!delivery->route && !delivery->undecodable)
-        bus_count(record->value ? &shard->metrics.unrouted : &shard->metrics.tombstones_skipped, 1);
-    else
-        outcome = bus_key_arrive(shard, delivery, job);
-    if (outcome == BUS_OUT_REDO)
-        return BUS_TAKE_REDO;
-    if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING) {
-        if (job)
-            use_up_pauses(shard, lane->input);
-        return shard->batch.saved && !bus_delivery_back(shard) ? BUS_TAKE_REDO : BUS_TAKE_WAIT;
-    }
-    if (shard->batch.saved && !bus_delivery_release(shard))
-        return BUS_TAKE_REDO;
-    if (outcome != BUS_OUT_DONE && settle(shard, lane, delivery, record) == BUS_RECEIPT_FAILED)
-        return nomem(shard);
+    arrival a = { lane, record, delivery, job };
+    bus_outcome outcome = bus_settle(shard, (bus_settling){ settle_arrival, arrive }, &a);
+    if (outcome != BUS_OUT_DONE)
+        return taken(outcome);
     return advance(shard, lane, record) ? BUS_TAKEN : nomem(shard);
 }
 

@@ -2,9 +2,8 @@
  * Replays: copies that `bus replay` sends. A copy is not its event: it never settles, waits or becomes a letter in its stead, and
  * is refused where its event has not been handled yet. It runs if its route says so (bus_replay_policy), beside its key: what waits
  * under that is later than any event that has been handled. */
-#include "shard/internal.h"
+#include "shard/settle.h"
 
-#include "base/error.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,46 +81,29 @@ static bool unwanted(bus_shard *shard, const bus_delivery *delivery, const bus_e
     return true;
 }
 
-static bus_receipt settle(bus_shard *shard, const bus_record *record, const bus_envelope *envelope)
+typedef struct copy {
+    const bus_record *record;
+    const bus_envelope *envelope;
+    bus_delivery *delivery;
+} copy;
+
+static bus_receipt settle(bus_shard *shard, void *of)
 {
+    const copy *c = of;
     int64_t gap;
-    return bus_mark_settle(shard->store, envelope->hop.source.at, envelope->hop.source.len, record->topic, record->partition,
-                           envelope->hop.seq, shard->now_ms, &gap);
+    return bus_mark_settle(shard->store, c->envelope->hop.source.at, c->envelope->hop.source.len, c->record->topic, c->record->partition,
+                           c->envelope->hop.seq, shard->now_ms, &gap);
 }
 
-static bus_outcome no_memory(bus_shard *shard)
+static bus_outcome arrive(bus_shard *shard, bus_receipt receipt, void *of)
 {
-    bus_error err = { 0 };
-    bus_fail_nomem(&err);
-    return bus_shard_redo(shard, &err);
-}
-
-/* Once per run, also what is refused, or its number would be missed. Settling and handling go together, as for any event. */
-static bus_outcome run(bus_shard *shard, const bus_record *record, const bus_envelope *envelope, bus_delivery *delivery)
-{
-    if (!bus_delivery_save(shard))
-        return BUS_OUT_REDO;
-    bus_receipt receipt = settle(shard, record, envelope);
-    if (receipt == BUS_RECEIPT_FAILED)
-        return no_memory(shard);
-    if (receipt == BUS_UNCOUNTED) { /* a run has one source, and its numbers follow each other: this is none of `bus replay` */
-        if (!bus_delivery_release(shard))
-            return BUS_OUT_REDO;
-        bus_ignored(shard, record, "command_ignored", "replay");
-        return BUS_OUT_DONE;
-    }
+    const copy *c = of;
     bus_outcome outcome = BUS_OUT_DONE;
-    if (receipt == BUS_DUPLICATE)
-        bus_count(&shard->metrics.duplicates, 1);
-    else if (!unwanted(shard, delivery, envelope, &outcome) && !too_early(shard, delivery, &outcome))
-        outcome = bus_key_arrive(shard, delivery, NULL);
-    if (outcome == BUS_OUT_REDO)
-        return outcome;
-    if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)
-        return shard->batch.saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : BUS_OUT_PAUSE;
-    if (shard->batch.saved)
-        return bus_delivery_release(shard) ? BUS_OUT_DONE : BUS_OUT_REDO;
-    return settle(shard, record, envelope) == BUS_RECEIPT_FAILED ? no_memory(shard) : BUS_OUT_DONE;
+    if (receipt == BUS_UNCOUNTED) /* a run has one source, and its numbers follow each other: this is none of `bus replay` */
+        bus_ignored(shard, c->record, "command_ignored", "replay");
+    else if (!unwanted(shard, c->delivery, c->envelope, &outcome) && !too_early(shard, c->delivery, &outcome))
+        outcome = bus_key_arrive(shard, c->delivery, NULL);
+    return outcome;
 }
 
 bus_outcome bus_replay_receive(bus_shard *shard, const bus_record *record, const bus_envelope *envelope)
@@ -135,5 +117,7 @@ bus_outcome bus_replay_receive(bus_shard *shard, const bus_record *record, const
         delivery.undecodable = true;
         snprintf(delivery.fault, sizeof delivery.fault, "%.200s", err.text);
     }
-    return run(shard, record, envelope, &delivery);
+    /* Once per run, also what is refused, or its number would be missed. */
+    copy c = { record, envelope, &delivery };
+    return bus_settle(shard, (bus_settling){ settle, arrive }, &c);
 }
