@@ -380,29 +380,44 @@ clean:
 help:
 	@sed -n '/^#:/s/^#: \{0,1\}//p' Makefile
 
-#: make                 the library, the bus command and the services, in build/release
-#: make test            everything that CI does, about an hour; the last line counts
-#: make unit mock       the tests of parts, and against an embedded broker   (T="buf map": only these)
-#: make integration     on a real Kafka, started and stopped by the tests    (T=test_a_paths)
-#: make simulate        whole histories on the in-memory transport            (SEEDS=1:2400)
-#: make sanitizers      unit, simulate and mock under ASan and UBSan, and under TSan
-#: make fuzz            every fuzz target for FUZZ_SECONDS (15)            (T="plan json": only these)
-#: make fuzz-coverage   what the corpora of the fuzz targets reach           (COVERAGE=--missed)
+#: make                 the library, the bus command and the services, in
+#:                      build/release
+#: make test            everything that CI does, about an hour; the last line
+#:                      counts
+#: make unit mock       the tests of parts, and against an embedded broker (T="buf
+#:                      map": only these)
+#: make integration     on a real Kafka, started and stopped by the tests
+#:                      (T=test_a_paths)
+#: make simulate        whole histories on the in-memory transport (SEEDS=1:2400)
+#: make sanitizers      unit, simulate and mock under ASan and UBSan, and under
+#:                      TSan
+#: make fuzz            every fuzz target for FUZZ_SECONDS (15) (T="plan json":
+#:                      only these)
+#: make fuzz-coverage   what the corpora of the fuzz targets reach
+#:                      (COVERAGE=--missed)
 #: make interop         with foreign clients
-#: make mutants         the product broken on purpose, line by line (M="3 7"; MUTANTS_TURN=date: a few)
-#: make chaos           three Kafka nodes and the shop under load, attacked, healed and audited
-#:                      (A="leader sigstop", CHAOS_SECONDS=60, SEED=1; tests/chaos/chaos --help)
+#: make mutants         the product broken on purpose, line by line (M="3 7": only
+#:                      these; MUTANTS_TURN=date: a few)
+#: make controls        four mutants that the simulation alone must find, or its
+#:                      silence proves nothing
+#: make chaos           three Kafka nodes and the shop under load, attacked, healed
+#:                      and audited (A="leader sigstop", CHAOS_SECONDS=60, SEED=1;
+#:                      tests/chaos/chaos --help)
 #: make chaos-short     what CI does of it, two minutes
-#: make controls        four of them that the simulation alone must find, or its silence proves nothing
 #: make soak            attacks by chance until HOURS=4 are over
-#: make bench           beside librdkafka and SQLite alone, drawn in build/bench.svg (BENCH="--curves")
+#: make bench           beside librdkafka and SQLite alone, drawn in
+#:                      build/bench.svg (BENCH="--curves")
 #: make bench-smoke     does all of it run, with right counts and orders?
-#: make check           layers, headers, symbols, pages, help texts, an installed copy
-#: make demo            orders through three services, on an embedded broker (KAFKA=local|host:port)
-#: make docs            writes docs/configuration.md and docs/metrics.md from the tables in the code
+#: make check           layers, headers, symbols, pages, help texts, an installed
+#:                      copy
+#: make demo            orders through three services, on an embedded broker
+#:                      (KAFKA=local|host:port)
+#: make docs            writes docs/configuration.md and docs/metrics.md from the
+#:                      tables in the code
 #: make install         DESTDIR=, PREFIX=/usr/local; make uninstall
 #: make clean
-#: VARIANT=release|clang|debug|asan|tsan|fuzz|coverage, each in its own directory; BUILD=dir: elsewhere
+#: VARIANT=release|clang|debug|asan|tsan|fuzz|coverage, each in its own directory;
+#: BUILD=dir: elsewhere
 
 .PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz fuzz-coverage bench bench-smoke mutants controls soak demo check docs \
 	install uninstall clean help FORCE

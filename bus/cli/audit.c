@@ -19,9 +19,9 @@
 
 static const cli_option options[] = {
     { "program", 0, "PATH", "audit this program's service; may be repeated" },
-    { "service", 0, "NAME", "audit the service of this name; may be repeated (all that have stores)" },
+    { "service", 0, "NAME", "audit the service of this name; may be repeated (default: all that have stores)" },
     { "data", 'd', "DIR", "where the stores are (property data.dir)" },
-    { "invariants", 0, "FILE", "SQL that must find nothing, as a service declares it; may be repeated" },
+    { "invariants", 0, "FILE", "a file of SQL queries that must find nothing; may be repeated. docs/bus.1 names the tables" },
     { "watch", 'w', NULL, "look again at what was found, until it is gone or --within has passed" },
     { "within", 0, "TIME", "how long what was found may be in flight, with --watch (30s)" },
     { NULL, 0, NULL, NULL }
@@ -331,15 +331,18 @@ static int run(cli *c)
 const cli_command cli_audit = {
     .name = "audit", .operands = "", .least = 0, .most = 0,
     .summary = "check that stores and topics agree, and what services declare",
-    .text = "Reads the stores (nothing is written to them, and their services may run) and their topics from the start.\n"
-            "Checks that each event a store has sent is in its topic, and each in the topic had been committed; one\n"
-            "content for each number, in order; no event committed twice; marks never ahead of what was read, and\n"
-            "nothing passed without being settled; letters as the dead-letter topic tells them; read = processed +\n"
-            "waiting + dead. FILEs hold queries, each after a line \"-- name: what must hold\": a row is a violation.\n"
-            "Exit code 3 if anything is violated. Offsets that were reset by hand show as what they are: events\n"
-            "skipped, or committed twice. With --watch what is found counts if looks find it for as long as --within;\n"
-            "what is younger at the last look is shown as in flight. (A sum over services is found anew at each look\n"
-            "while they run: it is for quiet hours.)",
+    .text = "Reads the stores (it writes nothing to them, and their services may run) and their topics from the\n"
+            "start. It checks that each event that a store has sent is in its topic, and that each event in the topic\n"
+            "was committed; that each sequence number names one event, in order; that no event was committed twice;\n"
+            "that each record read was processed, waits, is dead or is a copy; and that the store and the dead-letter\n"
+            "topic agree about letters. Exit code 3 if anything is violated. UNREAD are the records that the service\n"
+            "has not read yet; COPIES those that it dropped as copies. Where somebody has reset offsets by hand, the\n"
+            "events skipped or committed twice by that are shown.\n\n"
+            "An --invariants FILE holds SQL queries, each after a line \"-- name: what must hold\"; each row that a\n"
+            "query finds is a violation.\n\n"
+            "While services run, events are on their way and sums over services change: use --watch. It looks again,\n"
+            "and counts as violations only what it finds for as long as --within; what is younger than that at the\n"
+            "last look is shown as in flight. Check invariants over several services when they are quiet.",
     .options = options,
     .examples = "  bus audit --data /var/lib/shop\n"
                 "  bus audit --service inventory --invariants services/inventory/invariants.sql\n"

@@ -129,12 +129,13 @@ out:
 const cli_command cli_broker = {
     .name = "broker", .operands = "", .least = 0, .most = 0,
     .summary = "host an embedded broker in memory",
-    .text = "librdkafka's mock cluster on free ports of 127.0.0.1: ready in milliseconds, speaks to any Kafka client, keeps\n"
-            "5 MB a partition and nothing after its end. For demos and tests; look-ups by time do not work on it. The\n"
-            "address is the first line of its output. SIGTERM ends it.",
+    .text = "librdkafka's mock cluster on free ports of 127.0.0.1, for demos and tests: ready in milliseconds, speaks\n"
+            "to any Kafka client, keeps 5 MB a partition, and nothing after its end. It does not know look-ups by\n"
+            "time (@-1h). It makes any topic that a client asks for. The address is the first line of its output.\n"
+            "SIGTERM ends it.",
     .options = options,
-    .examples = "  bus broker --program bin/order --program bin/payment --address-file /tmp/broker\n"
-                "  export BUS_BOOTSTRAP_SERVERS=$(cat /tmp/broker)\n"
+    .examples = "  bus broker --program bin/order --program bin/payment --address-file broker\n"
+                "  export BUS_BOOTSTRAP_SERVERS=$(cat broker)\n"
                 "  bus broker --topic order.events:4 --topic bus.schemas:1",
     .run = run
 };

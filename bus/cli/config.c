@@ -76,8 +76,9 @@ static int run(cli *c)
 const cli_command cli_config = {
     .name = "config", .operands = "[FILE...]", .least = 0, .most = -1,
     .summary = "show the properties in force, or check files",
-    .text = "Without operands: every property and its value, as this command line, the environment (BUS_BOOTSTRAP_SERVERS is\n"
-            "bootstrap.servers) and --config make it. With FILEs: reads each and says what is wrong in it, and where.",
+    .text = "Without operands: every property and its value, as this command line, the environment\n"
+            "(BUS_BOOTSTRAP_SERVERS is bootstrap.servers) and --config set it. With FILEs: reads each and says what\n"
+            "is wrong in it, and where.",
     .options = options,
     .examples = "  bus config --changed\n  bus config order.conf payment.conf\n  bus config --markdown > docs/configuration.md",
     .run = run

@@ -15,13 +15,13 @@
 static const cli_option options[] = {
     { "from", 0, "POINT", "begin there: an offset, a time (@-1h, @2026-11-21T05:00:00Z), start or end" },
     { "to", 0, "POINT", "end before there; default: the end as it is now" },
-    { "in-order", 0, NULL, "take times to rise: stop at the first event past --to, without a look at the rest" },
+    { "in-order", 0, NULL, "trust that times rise: stop at the first event past --to" },
     { "partition", 'p', "N", "only this partition" },
-    { "follow", 'f', NULL, "go on with what comes; ends by Ctrl-C or --limit" },
+    { "follow", 'f', NULL, "go on with what comes, until Ctrl-C or --limit" },
     { "key", 'k', "KEY", "only events of this key" },
     { "type", 't', "NAME", "only events of this type (ce_type)" },
     { "limit", 'n', "N", "stop after N events" },
-    { "schema", 's', "FILE", "decode with this .avsc too; may be repeated; types it refers to: in the others, or in its folder" },
+    { "schema", 's', "FILE", "decode with this .avsc too; may be repeated. Types that it refers to are looked for in the other files and its folder" },
     CLI_JSON_OPTION,
     { "raw", 0, NULL, "do not decode" },
     { NULL, 0, NULL, NULL }
@@ -153,11 +153,11 @@ static int run(cli *c)
 const cli_command cli_consume = {
     .name = "consume", .operands = "TOPIC [FROM:TO]", .least = 1, .most = 2,
     .summary = "show the events of a topic, decoded",
-    .text = "Reads without joining a group: nothing is committed, nobody is disturbed. Partitions are merged\n"
-            "by time. Values in any framing are decoded: by the schemas that services announced on bus.schemas,\n"
-            "and by those of the schema registry if registry.url is set. With --output json each event is one line.\n"
-            "FROM and TO are offsets, times or nothing. In JSON a header that is there several times has an array of values, and\n"
-            "bytes that are no text are {\"base64\": ...}.",
+    .text = "Reads without joining a group: it commits nothing and disturbs no service. Partitions are merged by\n"
+            "time. Values in any framing are decoded: by the schemas that services announced on bus.schemas, and by\n"
+            "those of the schema registry if registry.url is set. With --output json each event is one line. FROM and\n"
+            "TO are offsets, times or nothing. In JSON a header that occurs several times has an array of values, and\n"
+            "bytes that are not text are {\"base64\": ...}.",
     .options = options,
     .examples = "  bus consume order.events @-1h:end          the last hour\n"
                 "  bus consume order.events 120:180 -p 0      offsets 120 to 179 of partition 0\n"

@@ -170,9 +170,11 @@ static int run_list(cli *c)
 const cli_command cli_dlq_list = {
     .name = "dlq list", .operands = "[SERVICE]", .least = 0, .most = 1,
     .summary = "count the dead letters by service, type and error",
-    .text = "Reads <service>.dlq, of all services when none is named, and folds it into what each letter is now:\n"
-            "open (waiting for you), redriven (sent again, not yet through), resolved or discarded. HELD counts\n"
-            "those whose key waits for them. Words with digits in errors show as #, so that like errors group.",
+    .text = "Reads <service>.dlq, of all services when none is named, and shows what each letter is now: open (waits\n"
+            "for you), redriven (sent to the service again, outcome not known yet), resolved (handled after a\n"
+            "redrive) or discarded (given up). LETTERS counts those shown, DONE the resolved and discarded ones, HELD\n"
+            "those whose key's later events wait for them. In errors, words with digits are shown as #, so that\n"
+            "similar errors form one group.",
     .options = list_options,
     .examples = "  bus dlq list                          everything that is open\n"
                 "  bus dlq list payment --letters        one line a letter, with its id\n"
@@ -184,8 +186,8 @@ const cli_command cli_dlq_list = {
 /* ---- show */
 
 static const cli_option show_options[] = {
-    { "service", 's', "NAME", "look only here; may be repeated" },
-    { "schema", 0, "FILE", "decode with this .avsc too; may be repeated; types it refers to: in the others, or in its folder" },
+    { "service", 's', "NAME", "look only at this service; may be repeated" },
+    { "schema", 0, "FILE", "decode with this .avsc too; may be repeated. Types that it refers to are looked for in the other files and its folder" },
     CLI_JSON_OPTION,
     { "raw", 0, NULL, "do not decode" },
     { NULL, 0, NULL, NULL }
@@ -343,8 +345,8 @@ static int run_show(cli *c)
 const cli_command cli_dlq_show = {
     .name = "dlq show", .operands = "ID", .least = 1, .most = 1,
     .summary = "show one dead letter whole",
-    .text = "Where the event came from, what it says, each error and each command about it, its headers and value,\n"
-            "and what can be done. The beginning of an id is enough if it is the only one.",
+    .text = "Shows where the event came from, each error and each command about it, its headers and value, and what\n"
+            "you can do. The beginning of an id is enough if no other id begins so.",
     .options = show_options,
     .examples = "  bus dlq show 3f1c9a52\n  bus dlq show 3f1c9a52 -o json | jq .record.value",
     .run = run_show

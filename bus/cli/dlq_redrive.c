@@ -16,7 +16,7 @@ static const cli_option options[] = {
     { "dry-run", 0, NULL, "show what would be sent, send nothing" },
     { "reason", 'r', "TEXT", "why; kept with the letter (discard needs it)" },
     { "yes", 'y', NULL, "do not ask" },
-    { "wait", 'w', "TIME", "how long to wait for the outcome (10s; 0: not at all)" },
+    { "wait", 'w', "TIME", "wait so long for the outcome (10s; 0: only send)" },
     { NULL, 0, NULL, NULL }
 };
 
@@ -113,7 +113,7 @@ static bool confirmed(const job *j)
     if (cli_flag(j->c, "yes") || j->c->operands)
         return true;
     if (!isatty(STDIN_FILENO)) {
-        cli_failf(j->c, CLI_REFUSED, "%zu letters match: say --yes, or look first with --dry-run", j->count);
+        cli_failf(j->c, CLI_REFUSED, "%zu letters match, and nobody is there to be asked: give --yes, or see them first with --dry-run", j->count);
         return false;
     }
     fprintf(stderr, "%s %zu letters? [y/N] ", bus_command_name(j->kind), j->count);
@@ -147,7 +147,7 @@ static int send_and_wait(job *j)
     if (stopped && !enough(j))
         cli_note(c, "no process of %s runs: the commands wait in %s.redrive until one does", stopped, stopped);
     else if (status == BUS_OK && j->wait_ms && !enough(j))
-        cli_note(c, "not everything is through yet; bus dlq list --letters --state all shows how it goes on (is the service running?)");
+        cli_note(c, "not every letter has its outcome yet; see bus dlq list --letters --state all (is the service running?)");
     return status == BUS_OK ? code : cli_fail(c, &err);
 }
 
@@ -200,26 +200,29 @@ static int run_discard(cli *c)
 const cli_command cli_dlq_redrive = {
     .name = "dlq redrive", .operands = "[ID...]", .least = 0, .most = -1,
     .summary = "send dead letters to their service again",
-    .text = "A redriven event runs as if it had just come: in its key's order, once, with all its attempts. The outcome\n"
-            "is read back from <service>.dlq: resolved, failed again, or accepted (not yet through). A letter that is\n"
-            "no longer open is answered \"already\"; giving a command twice does no harm. What failed as a copy of bus replay\n"
-            "stays one: what it emits is dropped again. A service that nobody runs is told; if its group is gone altogether\n"
-            "(renamed?) nothing is sent. If an event mends the cause,\n"
-            "let the service handle it first: bus lag SERVICE --max 0 tells.",
+    .text = "A redriven event runs as if it had just come: in its key's order, once, with all its attempts. First\n"
+            "remove the cause. If another event removes it, wait until the service has handled that event: bus lag\n"
+            "SERVICE --max 0 tells.\n\n"
+            "OUTCOME is read from <service>.dlq: resolved (handled), failed again (the letter is open again, at the\n"
+            "next round), accepted (the service has the command, the event still waits) or sent (the service has not\n"
+            "taken the command yet). A letter that is no longer open is answered \"already\": giving a command twice\n"
+            "does no harm. If no process of the service runs you are told; if its consumer group does not exist (was\n"
+            "it renamed?) nothing is sent. A letter of a copy that bus replay sent stays a copy: what it emits is\n"
+            "dropped again.",
     .options = options,
     .examples = "  bus dlq redrive 3f1c9a52\n"
-                "  bus dlq redrive --all --type payment.PaymentRequested --error timeout --dry-run\n"
-                "  bus dlq redrive --all --service payment --since @-2h --yes --reason \"provider is back\"",
+                "  bus dlq redrive --all --type payment.TakePayment --error timeout --dry-run\n"
+                "  bus dlq redrive --all -s payment --since @-2h --yes -r \"provider is back\"",
     .run = run_redrive
 };
 
 const cli_command cli_dlq_discard = {
     .name = "dlq discard", .operands = "[ID...]", .least = 0, .most = -1,
     .summary = "give dead letters up for good",
-    .text = "The event will not be handled. A key that it holds goes on with its later events. The reason, and who gave\n"
-            "it, stay with the letter.",
+    .text = "The event will not be handled. If its key waits for it, the later events of the key go on. The reason,\n"
+            "and who gave it, are kept with the letter.",
     .options = options,
     .examples = "  bus dlq discard 3f1c9a52 --reason \"test order, never paid\"\n"
-                "  bus dlq discard --all --error \"unknown item\" --dry-run --reason \"items withdrawn\"",
+                "  bus dlq discard --all --error \"unknown item\" --dry-run -r \"items withdrawn\"",
     .run = run_discard
 };

@@ -16,7 +16,7 @@
 static const cli_option options[] = {
     { "partitions", 'p', NULL, "each partition on its own line" },
     { "over", 0, "N", "only what is more than N messages behind" },
-    { "max", 0, "N", "exit code 3 if a service is more than N messages behind, parked ones included; with -q nothing is printed" },
+    { "max", 0, "N", "exit code 3 if a service is more than N messages behind, parked ones included; with -q print nothing" },
     { NULL, 0, NULL, NULL }
 };
 
@@ -202,11 +202,12 @@ static int run(cli *c)
 const cli_command cli_lag = {
     .name = "lag", .operands = "[SERVICE...]", .least = 0, .most = -1,
     .summary = "tell how far services are behind, in messages and seconds",
-    .text = "LAG is the messages between the committed offset and the end of the log; BEHIND is the age of the oldest of\n"
-            "them. A service commits after its outbox is acknowledged, at most commit.interval.ms late.\n\n"
-            "What a service has read and not finished waits in its stores; it shows at its lead topic, <service>.redrive: PARKED\n"
-            "events (those that failed, until their next attempt, and those behind them), keys that are HELD by an open dead letter,\n"
-            "events that are DELAYED (bus_schedule). --max counts parked events too: 0 is when all that was sent has been handled.",
+    .text = "LAG is the messages between the committed offset and the end of the log; BEHIND is the age of the oldest\n"
+            "of them. A service commits after its outbox is acknowledged, at most commit.interval.ms late.\n\n"
+            "What a service has read and not finished waits in its stores. It is shown on the line of the lead topic,\n"
+            "<service>.redrive: PARKED is the events that failed and wait for their next attempt, and those behind\n"
+            "them; HELD the keys that wait for an open dead letter; DELAYED the events that bus_schedule will send\n"
+            "later. --max counts parked events too: at 0 all that was sent has been handled, or is a dead letter.",
     .options = options,
     .examples = "  bus lag\n  bus lag order payment --partitions\n  bus lag inventory --max 1000 -q    for a script: exit code 3 if more",
     .run = run

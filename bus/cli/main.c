@@ -118,11 +118,11 @@ static void overview(FILE *to)
 {
     fputs("bus: events over Kafka, seen and steered from a terminal\n\nCommands:\n", to);
     for (const cli_command *const *at = cli_commands; *at; at++)
-        fprintf(to, "  %-14s %s\n", (*at)->name, (*at)->summary);
+        fprintf(to, "  %-15s  %s\n", (*at)->name, (*at)->summary);
     fputs("\nbus COMMAND --help tells the options of each, with examples.\n"
-          "The brokers are named by --bootstrap, by BUS_BOOTSTRAP_SERVERS or in a file (--config).\n\n"
-          "Exit codes: 0 ok, 1 error, 2 usage, 3 partial or mismatch, 4 nothing matched, 5 refused,\n"
-          "6 no broker answers, 130 interrupted.\n", to);
+          "Name the brokers by --bootstrap, BUS_BOOTSTRAP_SERVERS or in a file (--config).\n\n"
+          "Exit codes: 0 ok, 1 error, 2 usage, 3 partial or mismatch, 4 nothing matched,\n"
+          "5 refused, 6 no broker answers, 130 interrupted.\n", to);
 }
 
 /* `bus dlq`, `bus dlq lsit`: say which words may follow. */

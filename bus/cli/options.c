@@ -158,7 +158,7 @@ int cli_parse(cli *c, int argc, char **argv)
     return CLI_OK;
 }
 
-#define HELP_WIDTH 96
+#define HELP_WIDTH 80
 #define TEXT_COLUMN 32
 
 /* Words in lines of at most HELP_WIDTH; the lines after the first begin at `indent`, where the first one is already. A line break

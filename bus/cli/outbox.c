@@ -62,9 +62,10 @@ static int run_list(cli *c)
 const cli_command cli_outbox_list = {
     .name = "outbox list", .operands = "SERVICE", .least = 1, .most = 1,
     .summary = "list the outbox rows that Kafka refuses",
-    .text = "Reads the service's stores, which may be in use. A refused row (too large for its topic, as a rule) stays in\n"
-            "its outbox until somebody decides. With outbox.refused=wait the later rows of its partition wait: BEHIND\n"
-            "counts them. BYTES is what a broker counts. Exit code 4 if there is none.",
+    .text = "Reads the service's stores; the service may run. A row that Kafka refuses, because it is too large for\n"
+            "its topic for example, stays in the outbox until you retry or discard it. With outbox.refused=wait the\n"
+            "later rows to that partition wait; BEHIND counts them. BYTES is the size as a broker counts it. Exit\n"
+            "code 4 if there is none.",
     .options = list_options,
     .examples = "  bus outbox list order --data /var/lib/shop\n"
                 "  bus outbox list order -o json",
@@ -136,7 +137,7 @@ static int run_show(cli *c)
 const cli_command cli_outbox_show = {
     .name = "outbox show", .operands = "SERVICE ROW", .least = 2, .most = 2,
     .summary = "show a refused row: its event, why, what to do",
-    .text = "ROW is as bus outbox list tells it; what follows its @ may be left out.",
+    .text = "ROW is as bus outbox list shows it; you may leave out the part after the @.",
     .options = show_options,
     .examples = "  bus outbox show order 0/1234",
     .run = run_show
@@ -147,7 +148,7 @@ const cli_command cli_outbox_show = {
 static const cli_option decide_options[] = {
     { "all", 0, NULL, "every refused row of the service" },
     DATA_OPTION,
-    { "reason", 'r', "TEXT", "why; a discard must say so, and it is kept" },
+    { "reason", 'r', "TEXT", "why; kept with the row (discard needs it)" },
     { "wait", 0, "TIME", "wait so long for the outcome (10s); 0: only send" },
     { NULL, 0, NULL, NULL }
 };
@@ -236,7 +237,7 @@ static int run_decide(cli *c, bus_command_kind kind)
     cli_watch_end(&watch);
     code = status == BUS_OK ? print(&j, kind, wait_ms > 0) : cli_fail(c, &err);
     if (status == BUS_OK && code == CLI_PARTIAL)
-        cli_note(c, "not every row has left; bus outbox list shows how it goes on (is the service running?)");
+        cli_note(c, "not every row has left; see bus outbox list (is the service running?)");
     free(j.decision);
     return code;
 }
@@ -254,9 +255,9 @@ static int run_discard(cli *c)
 const cli_command cli_outbox_retry = {
     .name = "outbox retry", .operands = "SERVICE [ROW...]", .least = 1, .most = -1,
     .summary = "send refused rows again",
-    .text = "Once the cause is gone: the topic's max.message.bytes is raised again, say. The command goes to the service by\n"
-            "<service>.redrive; it may run or be started later. Rows that waited follow, in order. A row that is refused\n"
-            "again stays as it was.",
+    .text = "First remove the cause: raise the topic's max.message.bytes, for example. The command goes to the\n"
+            "service on <service>.redrive; if the service does not run, it takes the command at its next start. The\n"
+            "rows that waited follow, in order. A row that Kafka refuses again stays in the outbox.",
     .options = decide_options,
     .examples = "  bus outbox retry order 0/1234\n"
                 "  bus outbox retry order --all",
@@ -266,8 +267,8 @@ const cli_command cli_outbox_retry = {
 const cli_command cli_outbox_discard = {
     .name = "outbox discard", .operands = "SERVICE [ROW...]", .least = 1, .most = -1,
     .summary = "give refused rows up for good",
-    .text = "The event will not be sent; rows that waited behind it are, and their receivers report a gap of one. Who gave it\n"
-            "up and why is kept in the store and logged, and bus audit tells it.",
+    .text = "The event will not be sent. The rows that waited behind it are, and their receivers report a gap of one.\n"
+            "Who discarded it, and why, is kept in the store and logged, and bus audit shows it.",
     .options = decide_options,
     .examples = "  bus outbox discard order 0/1234 --reason \"a test order with a 2 MB note\"",
     .run = run_discard

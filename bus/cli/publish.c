@@ -383,14 +383,14 @@ out:
 const cli_command cli_publish = {
     .name = "publish", .operands = "TOPIC [FILE|-]", .least = 1, .most = 2,
     .summary = "send events given as lines of JSON",
-    .text = "Each line is one event. It is checked against its schema, written as Avro with CloudEvents headers, and goes to\n"
-            "the partition that its key has for the services too. A line that does not fit is told with its number and left\n"
-            "out (exit code 3); with --strict nothing is sent then (exit code 1). In the framing confluent the schema gets its\n"
-            "id from the registry (registry.url, registry.subject, registry.register).",
+    .text = "Each line is one event. It is checked against its schema, written as Avro with CloudEvents headers, and\n"
+            "goes to the partition where services put its key too. A line that does not fit is reported with its\n"
+            "number and left out (exit code 3); with --strict nothing is sent then (exit code 1). In the framing\n"
+            "confluent the schema gets its id from the registry (registry.url, registry.subject, registry.register).",
     .options = options,
-    .examples = "  bus publish order.commands -t order.PlaceOrder -K order_id orders.jsonl\n"
-                "  echo '{\"sku\":\"A-1\",\"quantity\":5}' | bus publish inventory.commands -s Restock.avsc -K sku\n"
-                "  bus publish order.commands -t order.PlaceOrder --id-field order_id --strict - < orders.jsonl\n"
-                "  bus publish order.commands -t order.PlaceOrder --framing confluent --config registry.conf",
+    .examples = "  bus publish order.commands -t order.PlaceOrder -K order_id - < orders.jsonl\n"
+                "  echo '{\"sku\":\"A-1\"}' | bus publish partner.items -s partner.Item.avsc -K sku\n"
+                "  bus publish order.commands -t order.PlaceOrder --id-field order_id in.jsonl\n"
+                "  bus publish order.commands -t order.PlaceOrder --config registry.conf",
     .run = run
 };

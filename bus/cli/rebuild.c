@@ -17,9 +17,9 @@
 
 static const cli_option options[] = {
     { "program", 0, "PATH", "the service's program, maybe with arguments" },
-    { "into", 0, "DIR", "build there (a new directory in data.dir)" },
-    { "replace", 0, NULL, "put the new stores in the place of the old ones, which are kept beside them, if nothing differs" },
-    { "force", 0, NULL, "replace although something differs" },
+    { "into", 0, "DIR", "build in DIR (default: a new directory in data.dir)" },
+    { "replace", 0, NULL, "if nothing differs, put the new stores in the place of the old ones, which are kept beside them" },
+    { "force", 0, NULL, "with --replace: replace although something differs" },
     { "incomplete", 0, NULL, "go on although the topics do not tell all that the old stores knew; what is missing is logged" },
     { NULL, 0, NULL, NULL }
 };
@@ -282,12 +282,15 @@ out:
 const cli_command cli_rebuild = {
     .name = "rebuild", .operands = "[-- ARGUMENT...]", .least = 0, .most = -1,
     .summary = "make a service's stores again from its topics, and compare",
-    .text = "Runs the service's own program with --rebuild, the service stopped: its inputs from their start, through its\n"
-            "handlers, into new stores. Then every table of the service, and what waits in the library's (keys, parked\n"
-            "events, letters, schedules), is compared with the old store: rows, a hash of the content, and the rows\n"
-            "that differ. Exit code 3 if any does; --replace then replaces only with --force. Without --replace both stay where they are. Refused, with the reason, where\n"
-            "topics no longer tell all (log start gone, bus_transact used); --incomplete accepts what is missing.\n"
-            "ARGUMENTs go to the program.",
+    .text = "Stop the service first. The service's own program, run with --rebuild, reads its inputs from their\n"
+            "start, through its handlers, into new stores. Then it compares every table of the service, and what\n"
+            "waits in the library's tables (keys, parked events, letters, schedules), with the old store: number of\n"
+            "rows, a hash of the content, and the rows that differ. Exit code 3 if any does.\n\n"
+            "Without --replace old and new stores stay where they are. With --replace the new stores take the old\n"
+            "ones' place if nothing differs, or with --force. It refuses, and says why, where the topics do not tell\n"
+            "all (a log has lost its start, bus_transact was used); --incomplete accepts that.\n\n"
+            "TO SEND counts the outbox rows that will leave when the service starts; EXPIRED those that were taken\n"
+            "for sent, because retention has deleted that part of their topic. ARGUMENTs go to the program.",
     .options = options,
     .examples = "  bus rebuild --program build/release/bin/inventory -- --data.dir=/var/lib/shop\n"
                 "  bus rebuild --program build/release/bin/inventory --replace -o json",

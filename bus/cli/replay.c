@@ -20,14 +20,14 @@ static const cli_option options[] = {
     { "to-topic", 0, "TOPIC", "copies go to TOPIC, for all who read it" },
     { "from", 0, "POINT", "begin there: an offset, a time (@-1h), start" },
     { "to", 0, "POINT", "end before there" },
-    { "in-order", 0, NULL, "take times to rise: stop at the first event past --to, without a look at the rest" },
+    { "in-order", 0, NULL, "trust that times rise: stop at the first event past --to" },
     { "partition", 'p', "N", "only this partition" },
     { "key", 'k', "KEY", "only events of this key" },
     { "type", 't', "NAME", "only events of this type" },
-    { "rate", 0, "N[/s]", "at most N events a second" },
+    { "rate", 0, "N[/s]", "send at most N events a second" },
     { "reason", 'r', "TEXT", "why; kept with the copies to a service" },
-    { "max-failures", 0, "N", "to a service: N copies that fail in a shard end the run there (1; 0: no bound)" },
-    { "wait", 'w', "TIME", "to a service: how long to wait until it has taken them all (10s; 0: not at all)" },
+    { "max-failures", 0, "N", "to a service: end the run in a shard after N copies failed there (1; 0: no bound)" },
+    { "wait", 'w', "TIME", "to a service: wait so long until it has taken all copies (10s; 0: do not wait)" },
     { "dry-run", 0, NULL, "read and count, send nothing" },
     { NULL, 0, NULL, NULL }
 };
@@ -213,17 +213,21 @@ static int run(cli *c)
 
 const cli_command cli_replay = {
     .name = "replay", .operands = "SOURCE [FROM:TO]", .least = 1, .most = 2,
-    .summary = "send a past range of a topic to one service again, or to another topic",
-    .text = "To a service: copies go through <service>.redrive to the shard that owns each event. Handlers run again only if\n"
-            "their route says so (.replay), and what they would emit is dropped unless it asks for that. What the service has\n"
-            "not handled yet is not sent. A copy that fails is a letter of its own at once and holds up no event; the run ends\n"
-            "in that shard (--max-failures). First it is shown what the copies will meet. To a topic: everyone who reads\n"
-            "it sees the copies, with their ids, keys and times, and bus-orig telling where they came from. Copies are signed\n"
-            "with hop.key.file, so what hop.verify wants signed and is not is not copied, but counted. Each run has an id,\n"
-            "printed at the end and carried by its copies. Ctrl-C stops cleanly and tells how far it got.",
+    .summary = "copy a past range of a topic to one service or topic",
+    .text = "To a service: copies go through <service>.redrive to the shard that owns each event. A copy runs only if\n"
+            "its route allows that (.replay); what the handler emits for it is dropped unless the route says\n"
+            ".replay_emits. An event that the service has not handled yet is not copied. A copy that fails becomes a\n"
+            "dead letter of its own at once; it is not retried and no other event waits for it. After --max-failures\n"
+            "of them the run ends in that shard. Before it sends anything the command shows which copies would run,\n"
+            "be skipped or be refused.\n\n"
+            "To a topic: everyone who reads it sees the copies, with their ids, keys and times; the header bus-orig\n"
+            "says where each came from.\n\n"
+            "Copies are signed with hop.key.file. So a record that hop.verify wants signed, and that is not, is\n"
+            "counted (FORGED) and not copied. Each run has an id, printed at the end and carried by its copies.\n"
+            "Ctrl-C stops and tells how far it got.",
     .options = options,
-    .examples = "  bus replay order.events @-1h:end --to-service inventory --dry-run\n"
-                "  bus replay order.events @-1h:end --to-service inventory --rate 500/s --reason \"count fixed\"\n"
+    .examples = "  bus replay inventory.events @-1h:end --to-service order --dry-run\n"
+                "  bus replay inventory.events @-1h:end --to-service order --reason \"count fixed\"\n"
                 "  bus replay order.events 1200:1300 -p 0 --to-topic order.sample",
     .run = run
 };

@@ -205,20 +205,22 @@ static const cli_option register_options[] = { LEVEL, TOPIC, { NULL, 0, NULL, NU
 const cli_command cli_schema_check = {
     .name = "schema check", .operands = "FILE...", .least = 1, .most = -1,
     .summary = "check whether schemas may follow the announced ones",
-    .text = "backward: the new one reads what the last one wrote; forward: the last one reads what the new one writes; full: both;\n"
-            "transitive: all versions, not only the last. With registry.url set the registry is asked as well, and judges by the\n"
-            "level it has itself. The exit code is 3 if either says no.\n"
+    .text = "backward: the new one reads what the last one wrote; forward: the last one reads what the new one\n"
+            "writes; full: both; -transitive: the same with all versions, not only the last. With registry.url set\n"
+            "the registry is asked as well; it judges by the level it has itself. Exit code 3 if either says no.\n\n"
             "FILEs may refer to each other's types, and to those in other .avsc files of their folder.",
     .options = check_options, .examples = "  bus schema check schemas/*.avsc\n  bus schema check new.avsc --against old.avsc --compatibility full\n"
-                                          "  bus schema check new.avsc --topic order.events --set registry.url=http://localhost:8081",
+                                          "  bus schema check new.avsc --topic order.events --config registry.conf",
     .run = run_check
 };
 
 const cli_command cli_schema_register = {
     .name = "schema register", .operands = "FILE...", .least = 1, .most = -1,
     .summary = "put schemas on bus.schemas, if they may follow those there",
-    .text = "Services do so at their start; this is for events of programs that do not. With registry.url set they are put into\n"
-            "the registry as well, and there first. The exit code is 5 if one may not; then it is put nowhere.\n"
-            "FILEs may refer to each other's types, and to those in other .avsc files of their folder: each is put whole.",
+    .text = "Services do this when they start; the command is for events of programs that do not. With registry.url\n"
+            "set the schemas go into the registry as well, and there first. Exit code 5 if a schema may not follow\n"
+            "the last one; then it goes to neither.\n\n"
+            "FILEs may refer to each other's types, and to those in other .avsc files of their folder; each schema is\n"
+            "written with all the types it refers to.",
     .options = register_options, .examples = "  bus schema register partner.Invoice.avsc", .run = run_register
 };

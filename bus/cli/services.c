@@ -74,7 +74,9 @@ static int run(cli *c)
 const cli_command cli_services = {
     .name = "services", .operands = "[SERVICE...]", .least = 0, .most = -1,
     .summary = "list the processes of services, live and stale",
-    .text = "By the heartbeats on bus.services, which each process writes every heartbeat.interval.ms.",
+    .text = "Goes by the heartbeats on bus.services, which each process writes every heartbeat.interval.ms: what a\n"
+            "process does now may be so much younger than what is shown. SHARDS is how many of the service's shards\n"
+            "the process has open.",
     .options = options,
     .examples = "  bus services\n  bus services order --live -o json",
     .run = run

@@ -147,15 +147,15 @@ static int run_apply(cli *c)
     return run(c, true);
 }
 
-#define WHERE_FROM "Declarations come from the services' programs, which are run with --topics, from files that hold what\n" \
-    "they print, or, when neither is named, from the heartbeats of running services.\n"
+#define WHERE_FROM "Declarations come from the services' programs, which are run with --topics; from files that hold\n" \
+    "what they print; or, if you name neither, from the heartbeats of running services.\n"
 
 const cli_command cli_topics_plan = {
     .name = "topics plan", .operands = "", .least = 0, .most = 0,
     .summary = "compare the topics that services declare with the cluster's",
     .text = WHERE_FROM "Changes nothing. Exit code 3 if a topic has other settings than declared, 5 if one cannot serve.",
     .options = options,
-    .examples = "  bus topics plan --program build/release/bin/order --program build/release/bin/inventory\n"
+    .examples = "  bus topics plan --program bin/order --program bin/inventory\n"
                 "  bus topics plan --program \"bin/order --shards=8\" -o json\n"
                 "  bus topics plan                            by the heartbeats of what runs",
     .run = run_plan
@@ -164,9 +164,10 @@ const cli_command cli_topics_plan = {
 const cli_command cli_topics_apply = {
     .name = "topics apply", .operands = "", .least = 0, .most = 0,
     .summary = "make the topics that are missing",
-    .text = WHERE_FROM "What only heartbeats ask for is shown and not made: whoever may write to bus.services must not make topics.\n"
-            "Creates only: a topic is never deleted, shrunk or grown (growing would move keys to other shards). If any\n"
-            "topic cannot serve as declared, nothing is created. Replication and the like: properties topics.*.",
+    .text = WHERE_FROM "A topic that only heartbeats ask for is shown and not made: a right to write to bus.services is no right\n"
+            "to make topics. The command only creates: it never deletes, shrinks or grows a topic (growing would move\n"
+            "keys to other shards). If one topic cannot serve as declared, nothing is created. Replication and the\n"
+            "like are the properties topics.*.",
     .options = options,
     .examples = "  bus topics apply --program build/release/bin/order\n"
                 "  bus topics apply --file topics.json --set topics.replication=3",
@@ -241,8 +242,8 @@ static int run_list(cli *c)
 const cli_command cli_topics_list = {
     .name = "topics list", .operands = "[TOPIC...]", .least = 0, .most = -1,
     .summary = "list the cluster's topics",
-    .text = "Kafka's own topics are left out. The embedded broker tells nothing of settings. Of topics that are named, those that\n"
-            "are not there are told on stderr: exit code 3, or 4 if none is.",
+    .text = "Kafka's own topics are left out. The embedded broker does not tell settings. If you name topics and some\n"
+            "are not there, that is said on stderr: exit code 3, or 4 if none is.",
     .options = list_options,
     .examples = "  bus topics list\n  bus topics list order.events payment.dlq -o json",
     .run = run_list

@@ -17,12 +17,13 @@ static const flag flags[] = {
     { "set", "NAME=VALUE", "set one property; --NAME=VALUE does the same" },
     { "topics", NULL, "print, as JSON, the topics that the service reads and writes: what `bus topics apply --file` takes" },
     { "check-config", NULL, "check configuration and routes, touch nothing, exit" },
-    { "init", NULL, "start with an empty store although the group's offsets name one (it is lost, and that is accepted)" },
-    { "accept", "WHAT", "at this start: copy (an older copy of the store, and the loss of what it has not seen), group-offsets (those that nobody "
-                        "of this service committed) or store-offsets (the store's own, whatever the group holds)" },
-    { "rebuild", NULL, "make the stores again from their topics, service stopped, then exit; see also `bus rebuild`" },
+    { "init", NULL, "start with an empty store although the group's offsets tell of another: give up what that one knew" },
+    { "accept", "WHAT", "at this start only, answer what the service has refused to decide: copy (go on with an older copy of the store, and lose what it "
+                        "has not seen), group-offsets (go on from the group's offsets, although a stranger may have committed them) or "
+                        "store-offsets (go on from the store's own)" },
+    { "rebuild", NULL, "make the stores again from their topics, while no process of the service runs, then exit; see `bus rebuild`" },
     { "into", "DIR", "with --rebuild: leave the new stores in DIR and the old ones alone" },
-    { "incomplete", NULL, "with --rebuild: go on although the topics do not tell all that the old store knew; what is missing is logged" },
+    { "incomplete", NULL, "with --rebuild: go on although the topics do not tell all that the old store knew; log what is missing" },
     { "output", "FORM", "with --rebuild: text (default) or json" },
     { "version", NULL, "print the version" },
     { "help", NULL, "print this" },
@@ -165,7 +166,8 @@ bus_status bus_args_read(int argc, char **argv, bus_config *config, bus_args *ar
 
 /* ---- help */
 
-#define HELP_WIDTH 96
+#define HELP_WIDTH 80
+#define MOST_CHOICES 40 /* bytes of them beside the name of their property */
 
 static void wrap(bus_buf *out, const char *text, size_t indent, size_t width)
 {
@@ -183,30 +185,45 @@ static void wrap(bus_buf *out, const char *text, size_t indent, size_t width)
         column += word;
         text += word + strspn(text + word, " ");
     }
-    bus_buf_text(out, "\n");
+}
+
+/* Those that do not fit beside the name stand below it, as words. */
+static void wrap_choices(bus_buf *out, const char *choices)
+{
+    char text[200] = "One of ";
+    for (size_t len = strlen(text); *choices && len + 3 < sizeof text; choices++) {
+        text[len++] = *choices == '|' ? ',' : *choices;
+        if (*choices == '|')
+            text[len++] = ' ';
+    }
+    wrap(out, text, 6, HELP_WIDTH);
 }
 
 void bus_args_help(const char *service, bus_buf *out)
 {
-    bus_buf_printf(out, "%s: a service on the bus. Reads its topics, keeps its state in SQLite, applies each event\nonce.\n\n", service);
+    bus_buf_printf(out, "%s: a service on the bus. Reads its topics, keeps its state in SQLite,\napplies each event once.\n\n", service);
     bus_buf_printf(out, "Usage: %s [argument ...]\n\n", service);
     bus_buf_printf(out, "First steps, with the brokers in $BUS_BOOTSTRAP_SERVERS:\n"
-                   "  bus topics apply --program %s\n      make the topics it needs (or `bus broker --program %s`: a broker that has them)\n"
+                   "  bus topics apply --program %s\n      make the topics it needs (for a trial: `bus broker --program %s`)\n"
                    "  %s --status.port=8080\n      run; SIGTERM drains and stops it\n"
                    "  curl localhost:8080/readyz\n      is it working?\n\nArguments:\n", service, service, service);
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         bus_buf_printf(out, "  --%s%s%s", flags[i].name, flags[i].operand ? "=" : "", flags[i].operand ? flags[i].operand : "");
         wrap(out, flags[i].text, 6, HELP_WIDTH);
+        bus_buf_text(out, "\n");
     }
-    bus_buf_text(out, "\nProperties, as --name=value, as \"name = value\" in a file, or in the environment "
-                      "(shards is\nBUS_SHARDS, bootstrap.servers is BUS_BOOTSTRAP_SERVERS). kafka.NAME passes NAME to librdkafka.\n"
-                      "Passwords are refused as arguments; --kafka.sasl.password.file=FILE reads one from a file.\n");
+    bus_buf_text(out, "\nProperties, as --name=value, as \"name = value\" in a file, or in the environment\n"
+                      "(bootstrap.servers is BUS_BOOTSTRAP_SERVERS). kafka.NAME passes NAME to\nlibrdkafka. "
+                      "Passwords are refused as arguments; --kafka.sasl.password.file=FILE\nreads one.\n");
     for (const bus_property *each = bus_properties(); each->name; each++) {
         bus_buf_printf(out, "  --%s=%s", each->name, each->value);
-        if (each->choices)
-            bus_buf_printf(out, "%s%s", strlen(each->choices) > 40 ? "\n      One of " : "    one of ", each->choices);
+        if (each->choices && strlen(each->choices) <= MOST_CHOICES)
+            bus_buf_printf(out, "    one of %s", each->choices);
+        else if (each->choices)
+            wrap_choices(out, each->choices);
         wrap(out, each->text, 6, HELP_WIDTH);
+        bus_buf_text(out, "\n");
     }
-    bus_buf_text(out, "\nExit codes: 0 stopped as asked, 1 error, 2 usage or configuration, 5 refused (the message says why\n"
-                      "and what to do), 6 no broker, 130 stopped by a second signal.\n");
+    bus_buf_text(out, "\nExit codes: 0 stopped as asked, 1 error, 2 usage or configuration, 5 refused\n"
+                      "(the message says why and what to do), 6 no broker, 130 stopped by a second\nsignal.\n");
 }
