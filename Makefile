@@ -328,6 +328,8 @@ chaos: all
 	@$(CHAOS_RUN) $(A)
 controls:
 	@BUILD='$(BUILD)' LOG='$(abspath $(LOG))' scripts/mutants --controls
+audited:
+	@BUILD='$(BUILD)' LOG='$(abspath $(LOG))' scripts/mutants --audit
 soak: all
 	@BUS_BUILD='$(BUILD)' scripts/setup-chaos
 	@$(CHAOS_RUN) --hours $(HOURS) --output $(BUILD)/soak.json $(A)
@@ -404,6 +406,8 @@ help:
 #:                      and audited (A="leader sigstop", CHAOS_SECONDS=60, SEED=1;
 #:                      tests/chaos/chaos --help)
 #: make chaos-short     what CI does of it, two minutes
+#: make audited         what bus audit alone must find: the worst defects, each
+#:                      with its rule taken out
 #: make soak            attacks by chance until HOURS=4 are over
 #: make bench           beside librdkafka and SQLite alone, drawn in
 #:                      build/bench.svg (BENCH="--curves")
@@ -419,5 +423,5 @@ help:
 #: VARIANT=release|clang|debug|asan|tsan|fuzz|coverage, each in its own directory;
 #: BUILD=dir: elsewhere
 
-.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz fuzz-coverage bench bench-smoke mutants controls soak demo check docs \
+.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz fuzz-coverage bench bench-smoke mutants controls audited soak demo check docs \
 	install uninstall clean help FORCE

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Audit: copying stores and records into the sheet. A store is attached read-only, so nothing here can commit or checkpoint it. */
+ * Audit: the sheet, and copying records into it. Stores: audit_store.c. */
 #include "ops/audit.h"
 #include "base/error.h"
 #include "base/id.h"
@@ -13,33 +13,46 @@
 #include <unistd.h>
 
 /* later: the indexes of services' tables, made when all their rows are here.
- * ours: the record's hop names this very place, so that (source, seq) settle it. shard: the source up to '#'. */
+ * record: ours: its hop names this very place, so that (source, seq) settle it. named: it brings an id of its own; without one its place is its id.
+ * shard: the source up to '#'. sender: its ce_source. cause: the id of the event that made it. command: the kind of command that it claims to be.
+ * waits: keys that are not free. copied: where a record says that it is a copy of. committed: what the groups' commits say of the stores;
+ * later_...: read after them. */
 static const char sheet[] =
     "CREATE TABLE store(path TEXT PRIMARY KEY, service TEXT, shard INTEGER, source TEXT, transacted INTEGER);"
     "CREATE TABLE sent(path TEXT, source TEXT, topic TEXT, partition INTEGER, next INTEGER, again INTEGER);"
     "CREATE TABLE outbox(path TEXT, row INTEGER, source TEXT, topic TEXT, partition INTEGER, seq INTEGER, rejected INTEGER,"
     " event_id TEXT, error TEXT);"
-    "CREATE TABLE position(path TEXT, service TEXT, topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (topic, partition, service));"
+    "CREATE TABLE position(path TEXT, service TEXT, topic TEXT, partition INTEGER, next INTEGER, life INTEGER, judging INTEGER, anchor INTEGER,"
+    " anchor_hash INTEGER, anchor_kind INTEGER, proof INTEGER, proof_hash INTEGER, proof_kind INTEGER, PRIMARY KEY (topic, partition, service));"
     "CREATE TABLE mark(path TEXT, id INTEGER, source TEXT, shard TEXT, topic TEXT, partition INTEGER, high INTEGER,"
     " PRIMARY KEY (path, topic, partition, source));"
     "CREATE TABLE hole(path TEXT, mark INTEGER, lo INTEGER, hi INTEGER, PRIMARY KEY (path, mark, lo));"
-    "CREATE TABLE parked(path TEXT, service TEXT, topic TEXT, partition INTEGER, offset INTEGER, event_id TEXT);"
-    "CREATE TABLE letter(path TEXT, service TEXT, shard INTEGER, id TEXT, event_id TEXT, scope TEXT, round INTEGER, state INTEGER, again INTEGER);"
+    "CREATE TABLE seen(path TEXT, n INTEGER, topic TEXT, partition INTEGER, sender TEXT, event_id TEXT);"
+    "CREATE TABLE waits(path TEXT, id INTEGER, scope TEXT, state INTEGER, event_id TEXT, parked INTEGER);"
+    "CREATE TABLE parked(path TEXT, service TEXT, key_id INTEGER, topic TEXT, partition INTEGER, offset INTEGER, at INTEGER, event_id TEXT, command INTEGER);"
+    "CREATE TABLE letter(path TEXT, service TEXT, shard INTEGER, id TEXT, event_id TEXT, scope TEXT, round INTEGER, state INTEGER, key_id INTEGER,"
+    " replay TEXT, again INTEGER);"
+    "CREATE TABLE planned(path TEXT, name TEXT, topic TEXT, event_id TEXT);"
     "CREATE TABLE log(topic TEXT, partition INTEGER, low INTEGER, high INTEGER, PRIMARY KEY (topic, partition));"
     "CREATE TABLE record(topic TEXT, partition INTEGER, offset INTEGER, at INTEGER, ours INTEGER, source TEXT, shard TEXT, seq INTEGER,"
-    " event_id TEXT, type TEXT, key BLOB, content INTEGER, bare INTEGER);"
+    " event_id TEXT, type TEXT, key BLOB, content INTEGER, bare INTEGER, named INTEGER, sender TEXT, cause TEXT, command INTEGER, hash INTEGER);"
+    "CREATE TABLE copied(topic TEXT, partition INTEGER, offset INTEGER, from_topic TEXT, from_partition INTEGER, from_offset INTEGER);"
     "CREATE TABLE told(topic TEXT, partition INTEGER, offset INTEGER, id TEXT, event_id TEXT, round INTEGER, state INTEGER,"
-    " bare INTEGER, body INTEGER, from_topic TEXT, from_partition INTEGER, from_offset INTEGER);"
+    " bare INTEGER, body INTEGER, from_topic TEXT, from_partition INTEGER, from_offset INTEGER, from_at INTEGER, class TEXT);"
     "CREATE TABLE body(path TEXT, letter TEXT);"
     "CREATE TABLE discarded(path TEXT, row INTEGER, source TEXT, topic TEXT, partition INTEGER, seq INTEGER, event_id TEXT, operator TEXT,"
     " reason TEXT);"
+    "CREATE TABLE committed(service TEXT, topic TEXT, partition INTEGER, next INTEGER, store_id TEXT, opens INTEGER, age INTEGER);"
+    "CREATE TABLE later_store(path TEXT PRIMARY KEY, store_id TEXT, opens INTEGER, age INTEGER);"
+    "CREATE TABLE later_position(path TEXT, topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (path, topic, partition));"
     "CREATE TABLE clock(ms INTEGER);"
     "CREATE TABLE later(sql TEXT);";
 
 #define STEPS_A_LOOK 100000 /* of SQLite's machine: some milliseconds */
 
-static const char record_sql[] = "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-static const char letter_sql[] = "INSERT INTO told VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+static const char record_sql[] = "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+static const char letter_sql[] = "INSERT INTO told VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+static const char copied_sql[] = "INSERT INTO copied VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 bus_status bus_sheet_failed(const bus_audit *audit, const char *what, bus_error *err)
 {
@@ -98,7 +111,8 @@ bus_status bus_audit_new(const bus_watch *watch, bus_audit **out, bus_error *err
     if (status == BUS_OK)
         status = bus_sheet_run(audit, sheet, "beginning the audit", err);
     if (status == BUS_OK && (sqlite3_prepare_v2(audit->db, record_sql, -1, &audit->record, NULL) != SQLITE_OK ||
-                             sqlite3_prepare_v2(audit->db, letter_sql, -1, &audit->letter, NULL) != SQLITE_OK))
+                             sqlite3_prepare_v2(audit->db, letter_sql, -1, &audit->letter, NULL) != SQLITE_OK ||
+                             sqlite3_prepare_v2(audit->db, copied_sql, -1, &audit->copied, NULL) != SQLITE_OK))
         status = bus_sheet_failed(audit, "beginning the audit", err);
 out:
     if (status == BUS_OK)
@@ -114,143 +128,9 @@ void bus_audit_free(bus_audit *audit)
         return;
     sqlite3_finalize(audit->record);
     sqlite3_finalize(audit->letter);
+    sqlite3_finalize(audit->copied);
     sqlite3_close(audit->db);
     free(audit);
-}
-
-/* ---- stores */
-
-/* Percent-encoded, so that '?' and '#' in a directory's name stay part of it. A stopped service leaves its WAL behind with
- * committed rows in it; immutable, which ignores it, is only right where there is none, and then works in a read-only directory. */
-static char *uri_of(const char *path)
-{
-    bus_buf uri;
-    char wal[4096];
-    snprintf(wal, sizeof wal, "%s-wal", path);
-    bus_buf_init(&uri, 0);
-    bus_buf_text(&uri, "file:");
-    for (const char *at = path; *at; at++)
-        if (strchr("%?# ", *at))
-            bus_buf_printf(&uri, "%%%02X", (unsigned)(unsigned char)*at);
-        else
-            bus_buf_byte(&uri, (uint8_t)*at);
-    bus_buf_text(&uri, access(wal, F_OK) == 0 ? "?mode=ro" : "?mode=ro&immutable=1");
-    return bus_buf_take(&uri);
-}
-
-static bus_status attach(bus_audit *audit, const char *path, bus_error *err)
-{
-    if (access(path, R_OK) != 0)
-        return bus_fail(err, BUS_MISSING, "%s: no store that can be read there", path);
-    char *uri = uri_of(path);
-    if (!uri)
-        return bus_fail_nomem(err);
-    bus_status status = bus_sheet_do(audit, "ATTACH ?1 AS s", uri, NULL, path, err);
-    free(uri);
-    return status;
-}
-
-/* Runs each of these on the attached store, ?1 being its path. */
-static bus_status copy(bus_audit *audit, const char *path, const char *const *sql, bus_error *err)
-{
-    bus_status status = BUS_OK;
-    for (; status == BUS_OK && *sql; sql++)
-        status = bus_sheet_do(audit, *sql, path, NULL, path, err);
-    return status;
-}
-
-#define SOURCE_NOW "(SELECT m.service || '/' || m.shard || '#' || i.name FROM s.bus_meta m JOIN s.bus_incarnation i ON i.epoch = m.epoch)"
-#define SERVICE "(SELECT service FROM s.bus_meta)"
-#define SHARD "(SELECT shard FROM s.bus_meta)"
-
-/* How far it has numbered: its destinations are brought up to date when rows leave the outbox, until then the rows tell. */
-#define SENT_NOW(again) \
-    "INSERT INTO sent SELECT ?1, " SOURCE_NOW ", d.topic, d.partition, max(d.next_seq, 1 + ifnull(o.seq, 0)), " again \
-    " FROM s.bus_destination d LEFT JOIN (SELECT destination, max(seq) AS seq FROM s.bus_outbox" \
-    " WHERE epoch = (SELECT epoch FROM s.bus_meta) GROUP BY destination) o ON o.destination = d.id"
-
-static const char *const first_reading[] = {
-    "INSERT INTO store SELECT ?1, m.service, m.shard, " SOURCE_NOW ", m.transacted FROM s.bus_meta m",
-    SENT_NOW("0"),
-    "INSERT INTO outbox SELECT ?1, o.id, (SELECT service || '/' || shard FROM s.bus_meta) || '#' || i.name, d.topic, d.partition, o.seq,"
-    " o.state, o.event_id, o.error FROM s.bus_outbox o JOIN s.bus_destination d ON d.id = o.destination"
-    " JOIN s.bus_incarnation i ON i.epoch = o.epoch",
-    "INSERT INTO position SELECT ?1, " SERVICE ", topic, partition, next FROM s.bus_position WHERE next >= 0",
-    "INSERT INTO mark SELECT ?1, id, source, substr(source, 1, instr(source || '#', '#') - 1), topic, partition, high FROM s.bus_mark",
-    "INSERT INTO hole SELECT ?1, mark, lo, hi FROM s.bus_hole",
-    "INSERT INTO parked SELECT ?1, " SERVICE ", topic, partition, offset, event_id FROM s.bus_parked",
-    "INSERT INTO letter SELECT ?1, " SERVICE ", " SHARD ", id, event_id, scope, round, state, 0 FROM s.bus_letter",
-    NULL,
-};
-static const char *const second_reading[] = {
-    SENT_NOW("1"),
-    "INSERT INTO letter SELECT ?1, " SERVICE ", " SHARD ", id, event_id, scope, round, state, 1 FROM s.bus_letter",
-    NULL,
-};
-
-/* A store of an older version may lack it. */
-static bool has(bus_audit *audit, const char *table)
-{
-    return sqlite3_table_column_metadata(audit->db, "s", table, NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
-}
-
-/* What was given up is read last as well: a row may be discarded between the readings. */
-static bus_status copy_given_up(bus_audit *audit, const char *path, int again, bus_error *err)
-{
-    static const char *const readings[][3] = {
-        { "INSERT INTO discarded SELECT ?1, id, source, topic, partition, seq, event_id, operator, reason FROM s.bus_discarded",
-          "INSERT INTO body SELECT ?1, letter FROM s.bus_body", NULL },
-        { "INSERT INTO discarded SELECT ?1, id, source, topic, partition, seq, event_id, operator, reason FROM s.bus_discarded WHERE id NOT IN"
-          " (SELECT row FROM discarded WHERE path = ?1)", NULL },
-    };
-    return has(audit, "bus_discarded") ? copy(audit, path, readings[again], err) : BUS_OK;
-}
-
-static bus_status copy_former(bus_audit *audit, const char *path, int again, bus_error *err)
-{
-    static const char *const readings[][2] = {
-        { "INSERT INTO sent SELECT ?1, f.source, d.topic, d.partition, f.next_seq, 0 FROM s.bus_former f"
-          " JOIN s.bus_destination d ON d.id = f.destination", NULL },
-        { "INSERT INTO sent SELECT ?1, f.source, d.topic, d.partition, f.next_seq, 1 FROM s.bus_former f"
-          " JOIN s.bus_destination d ON d.id = f.destination", NULL },
-    };
-    return has(audit, "bus_former") ? copy(audit, path, readings[again], err) : BUS_OK;
-}
-
-static bus_status read_store(bus_audit *audit, const char *path, int again, bool tables, bus_error *err)
-{
-    char service[64] = "";
-    int64_t shard = 0;
-    bus_status status = attach(audit, path, err);
-    if (status != BUS_OK)
-        return status;
-    if (sqlite3_table_column_metadata(audit->db, "s", "bus_meta", NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK)
-        status = bus_fail(err, BUS_CORRUPT, "%s is no store of the bus: %s", path, sqlite3_errmsg(audit->db));
-    if (status == BUS_OK && tables) /* ATTACH is not allowed inside the transaction */
-        status = bus_sheet_own_schema(audit, service, &shard, err);
-    if (status == BUS_OK && (status = bus_sheet_run(audit, "BEGIN", path, err)) == BUS_OK) {
-        status = copy(audit, path, again ? second_reading : first_reading, err);
-        if (status == BUS_OK)
-            status = copy_former(audit, path, again, err);
-        if (status == BUS_OK)
-            status = copy_given_up(audit, path, again, err);
-        if (status == BUS_OK && tables)
-            status = bus_sheet_own_tables(audit, service, shard, err);
-        sqlite3_exec(audit->db, "COMMIT", NULL, NULL, NULL);
-    }
-    bus_error later;
-    bus_status detached = bus_sheet_run(audit, "DETACH s", path, status == BUS_OK ? err : &later);
-    return status == BUS_OK ? detached : status;
-}
-
-bus_status bus_audit_store(bus_audit *audit, const char *path, bool tables, bus_error *err)
-{
-    return read_store(audit, path, 0, tables, err);
-}
-
-bus_status bus_audit_store_again(bus_audit *audit, const char *path, bus_error *err)
-{
-    return read_store(audit, path, 1, false, err);
 }
 
 /* ---- topics */
@@ -284,6 +164,19 @@ bus_status bus_audit_topics(bus_audit *audit, bus_audit_topic_fn each, void *opa
 bus_status bus_audit_log(bus_audit *audit, const char *topic, int32_t partition, int64_t low, int64_t high, bus_error *err)
 {
     char *sql = sqlite3_mprintf("INSERT OR REPLACE INTO log VALUES (%Q, %d, %lld, %lld)", topic, partition, (long long)low, (long long)high);
+    bus_status status = sql ? bus_sheet_run(audit, sql, topic, err) : bus_fail_nomem(err);
+    sqlite3_free(sql);
+    return status;
+}
+
+bus_status bus_audit_commit(bus_audit *audit, const char *service, const char *topic, int32_t partition, int64_t offset, const char *metadata,
+                            bus_error *err)
+{
+    char id[37];
+    long long opens = 0, age = 0;
+    if (sscanf(metadata, "%36s %lld %lld", id, &opens, &age) < 2 || strlen(id) != 36)
+        return BUS_OK; /* it is not from a store: Kafka's own tool says nothing of one */
+    char *sql = sqlite3_mprintf("INSERT INTO committed VALUES (%Q, %Q, %d, %lld, %Q, %lld, %lld)", service, topic, partition, (long long)offset, id, opens, age);
     bus_status status = sql ? bus_sheet_run(audit, sql, topic, err) : bus_fail_nomem(err);
     sqlite3_free(sql);
     return status;
@@ -325,6 +218,20 @@ static bus_status take_letter(bus_audit *audit, const bus_record *record, const 
     bind_slice(stmt, 10, envelope->orig.topic);
     sqlite3_bind_int(stmt, 11, envelope->orig.partition);
     sqlite3_bind_int64(stmt, 12, envelope->orig.offset);
+    sqlite3_bind_int64(stmt, 13, envelope->orig.timestamp);
+    bind_slice(stmt, 14, envelope->error_class);
+    return step(audit, stmt, err);
+}
+
+static bus_status take_copy(bus_audit *audit, const bus_record *record, const bus_orig *orig, bus_error *err)
+{
+    sqlite3_stmt *stmt = audit->copied;
+    sqlite3_bind_text(stmt, 1, record->topic, -1, SQLITE_STATIC);
+    sqlite3_bind_int(stmt, 2, record->partition);
+    sqlite3_bind_int64(stmt, 3, record->offset);
+    bind_slice(stmt, 4, orig->topic);
+    sqlite3_bind_int(stmt, 5, orig->partition);
+    sqlite3_bind_int64(stmt, 6, orig->offset);
     return step(audit, stmt, err);
 }
 
@@ -335,7 +242,8 @@ bus_status bus_audit_record(bus_audit *audit, const bus_record *record, bus_erro
     sqlite3_stmt *stmt = audit->record;
     bool authentic = bus_record_authentic(audit->keys, record, NULL, NULL);
     audit->forged += !authentic;
-    if (!authentic || bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK)
+    if (!authentic || (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK &&
+                       bus_envelope_read_event(record->headers, record->header_count, &envelope, NULL) != BUS_OK))
         envelope = (bus_envelope){ 0 }; /* a foreign record, then */
     const bus_hop *hop = &envelope.hop;
     const char *sharp = hop->source.at ? memchr(hop->source.at, '#', hop->source.len) : NULL;
@@ -359,6 +267,13 @@ bus_status bus_audit_record(bus_audit *audit, const bus_record *record, bus_erro
     sqlite3_bind_blob(stmt, 11, record->key, record->key ? (int)record->key_len : 0, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 12, (sqlite3_int64)content);
     sqlite3_bind_int(stmt, 13, !record->value);
+    sqlite3_bind_int(stmt, 14, envelope.id.len > 0);
+    bind_slice(stmt, 15, envelope.source);
+    bind_slice(stmt, 16, envelope.causation);
+    sqlite3_bind_int(stmt, 17, (int)envelope.command);
+    sqlite3_bind_int64(stmt, 18, (sqlite3_int64)bus_record_hash(record, BUS_HASH_KIND));
     bus_status status = step(audit, stmt, err);
+    if (status == BUS_OK && envelope.orig.topic.at)
+        status = take_copy(audit, record, &envelope.orig, err);
     return status == BUS_OK && envelope.letter_id.at ? take_letter(audit, record, &envelope, err) : status;
 }

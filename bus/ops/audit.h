@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Audit: do stores and topics agree? Rows of stores and records of topics are copied into one private database, and each rule
- * that must hold is a query over it that names what breaks it (audit_rules.c). Shares no code with the loop, and writes nothing
- * but its own database.
+ * that must hold is a query over it that names what breaks it (audit_rules.c, audit_traces.c). Shares no code with the loop but
+ * headers, hashes and ids, and writes nothing but its own database.
  *
  * What was sent is known from the numbers: a store's bus_destination and outbox say which sequence number comes next, bus_former how far
  * its earlier incarnations had come; each number below must be in its topic or still in the outbox.
  *
  * On a running system the order of reading makes an audit sound: stores (what a store says it sent is in the topic by then),
- * topics, and the stores' numbers and letters again (what is in a topic had been committed by then). Pure but for the stores'
+ * topics, what the groups have committed, and the stores' numbers and letters again (what is in a topic had been committed by then). Pure but for the stores'
  * files; one thread per handle. */
 #ifndef BUS_OPS_AUDIT_H
 #define BUS_OPS_AUDIT_H
@@ -43,6 +43,9 @@ bus_status bus_audit_topics(bus_audit *audit, bus_audit_topic_fn each, void *opa
 /* One partition's log: its first offset and its end. */
 bus_status bus_audit_log(bus_audit *audit, const char *topic, int32_t partition, int64_t low, int64_t high, bus_error *err);
 bus_status bus_audit_record(bus_audit *audit, const bus_record *record, bus_error *err);
+/* What a service's group has committed for one partition; before the second reading. */
+bus_status bus_audit_commit(bus_audit *audit, const char *service, const char *topic, int32_t partition, int64_t offset, const char *metadata,
+                            bus_error *err);
 
 typedef enum bus_audit_weight {
     BUS_AUDIT_NOTED,       /* worth knowing, breaks nothing */
@@ -64,7 +67,7 @@ typedef bool (*bus_audit_found_fn)(void *opaque, const bus_finding *finding); /*
 bus_status bus_audit_rules(bus_audit *audit, bus_audit_found_fn found, void *opaque, bus_error *err);
 /* Applies invariants that a service declares: SQL queries, each after a line "-- name: what must hold". Every row that a query returns
  * breaks it; its columns are the id and the text. Tables are named with their service ("order".orders, inventory.stock); besides
- * them there are delivered, waiting, dead and clock (see docs/proof.md). BUS_INVALID: the text (which line). */
+ * them there are delivered, emitted, waiting, dead and clock (see docs/proof.md). BUS_INVALID: the text (which line). */
 bus_status bus_audit_invariants(bus_audit *audit, const char *file, const char *text, bus_audit_found_fn found, void *opaque, bus_error *err);
 
 /* Per service and input topic: what the log holds and what became of it. */

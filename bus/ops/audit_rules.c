@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * Audit rules: each thing that must hold, as a query that names what breaks it. Columns: where, id, text. */
+ * Audit rules: numbers, marks, letters and what is in the topics, each rule a query that names what breaks it. More of them: audit_traces.c. */
 #include "base/error.h"
-#include "base/clock.h"
 #include "ops/audit_sheet.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-/* had: every number that a topic or an outbox holds, with the offset where it came first.
+/* What became a letter of class forged counts and names nothing: its place is its id.
+ * had: every number that a topic or an outbox holds, with the offset where it came first.
  * input: what a service's position has passed, but for its own retry records and commands, which only trigger.
  * settled: of those, what its marks say was settled. began: where a partition's reading began (a route from the end, a reset).
- * delivered, waiting, dead and clock are for services' invariants. */
+ * delivered, waiting, dead and clock are for services' invariants, and emitted of audit_traces.c. A copy that was replayed is not its event, wherever
+ * it waits or has failed. */
 static const char views[] =
     "CREATE INDEX IF NOT EXISTS record_hop ON record(topic, partition, source, seq);"
+    "CREATE INDEX record_place ON record(topic, partition, offset);"
+    "CREATE INDEX seen_id ON seen(path, topic, partition, event_id);"
+    "UPDATE record SET ours = 0, named = 0, event_id = t.event_id FROM told t WHERE t.class = 'forged' AND t.state = 1"
+    " AND record.topic = t.from_topic AND record.partition = t.from_partition AND record.offset = t.from_offset;"
     "CREATE INDEX IF NOT EXISTS told_id ON told(topic, id);"
     "CREATE TABLE had(source TEXT, shard TEXT, topic TEXT, partition INTEGER, seq INTEGER, offset INTEGER);"
     "INSERT INTO had SELECT source, shard, topic, partition, seq, min(offset) FROM ("
@@ -25,8 +27,9 @@ static const char views[] =
     " AND r.offset < p.next WHERE p.topic <> p.service || '.redrive'"
     " AND substr(p.topic, 1, length(p.service) + 7) <> p.service || '.retry.';"
     "CREATE TABLE settled(path TEXT, service TEXT, topic TEXT, partition INTEGER, offset INTEGER, source TEXT, shard TEXT, seq INTEGER, yes INTEGER);"
-    "INSERT INTO settled SELECT i.path, i.service, i.topic, i.partition, min(i.offset), i.source, i.shard, i.seq, m.id IS NOT NULL AND i.seq <= m.high"
-    "  AND NOT EXISTS (SELECT 1 FROM hole h WHERE h.path = m.path AND h.mark = m.id AND i.seq BETWEEN h.lo AND h.hi)"
+    "INSERT INTO settled SELECT i.path, i.service, i.topic, i.partition, min(i.offset), i.source, i.shard, i.seq, (m.id IS NOT NULL AND i.seq <= m.high"
+    "  AND NOT EXISTS (SELECT 1 FROM hole h WHERE h.path = m.path AND h.mark = m.id AND i.seq BETWEEN h.lo AND h.hi)) OR EXISTS"
+    "  (SELECT 1 FROM seen x WHERE x.path = i.path AND x.topic = i.topic AND x.partition = i.partition AND x.event_id = i.event_id)"
     " FROM input i LEFT JOIN mark m ON m.path = i.path AND m.topic = i.topic AND m.partition = i.partition AND m.source = i.source"
     " WHERE i.ours GROUP BY i.path, i.topic, i.partition, i.source, i.seq;"
     "CREATE TABLE began(path TEXT, topic TEXT, partition INTEGER, offset INTEGER, PRIMARY KEY (path, topic, partition));"
@@ -37,13 +40,13 @@ static const char views[] =
     "  WHERE NOT i.ours OR i.offset >= b.offset"
     " GROUP BY i.service, i.topic, i.partition, CASE WHEN i.ours THEN i.source || '/' || i.seq ELSE i.event_id END;"
     "CREATE INDEX delivered_id ON delivered(event_id);"
-    "CREATE VIEW waiting AS SELECT service, topic, partition, offset, event_id FROM parked;"
+    "CREATE VIEW waiting AS SELECT service, topic, partition, offset, event_id, path FROM parked WHERE command <> 3;"
     "CREATE VIEW dead AS SELECT service, scope, id, event_id, round,"
-    " CASE state WHEN 1 THEN 'open' WHEN 2 THEN 'redriven' WHEN 3 THEN 'resolved' ELSE 'discarded' END AS state FROM letter WHERE NOT again;"
+    " CASE state WHEN 1 THEN 'open' WHEN 2 THEN 'redriven' WHEN 3 THEN 'resolved' ELSE 'discarded' END AS state FROM letter WHERE NOT again AND replay = '';"
     "CREATE VIEW fold AS SELECT s.path, s.service, t.partition, t.id, max(t.round * 10 + t.state) AS rank FROM told t JOIN store s"
     " ON t.topic = s.service || '.dlq' AND t.partition = s.shard GROUP BY s.path, t.id;"
     "CREATE VIEW total AS SELECT service, topic, sum(records) AS records, sum(records - passed) AS unread, sum(passed - once) AS copies,"
-    "  (SELECT count(*) FROM parked w WHERE w.service = x.service AND w.topic = x.topic AND w.event_id NOT IN"
+    "  (SELECT count(*) FROM waiting w WHERE w.service = x.service AND w.topic = x.topic AND w.event_id NOT IN"
     "    (SELECT event_id FROM dead d WHERE d.service = x.service AND d.state IN ('open', 'redriven'))) AS waiting,"
     "  (SELECT count(*) FROM dead d WHERE d.service = x.service AND d.scope = x.topic AND d.state IN ('open', 'redriven')) AS dead,"
     "  sum(once) AS once FROM (SELECT p.service, p.topic, p.partition, count(r.offset) AS records, count(r.offset) FILTER (WHERE r.offset < p.next) AS passed,"
@@ -51,11 +54,7 @@ static const char views[] =
     "    FROM position p LEFT JOIN record r ON r.topic = p.topic AND r.partition = p.partition WHERE p.topic <> p.service || '.redrive'"
     "    AND substr(p.topic, 1, length(p.service) + 7) <> p.service || '.retry.' GROUP BY p.service, p.topic, p.partition) x GROUP BY service, topic;";
 
-typedef struct rule { const char *name; bus_audit_weight weight; const char *sql; } rule;
-
-#define PLACE(at) at ".topic || '/' || " at ".partition"
-
-static const rule rules[] = {
+static const bus_audit_rule rules[] = {
     { "lost", BUS_AUDIT_VIOLATED, /* committed, gone from the outbox, and not in the topic; the lowest may have expired */
       "SELECT source, " PLACE("h") " || ' seq ' || (before + 1) || iif(seq - before > 2, '..' || (seq - 1), ''),"
       " (seq - before - 1) || ' event(s) were committed and are neither in the topic nor in the outbox' FROM (SELECT *, lag(seq, 1, 0)"
@@ -89,7 +88,8 @@ static const rule rules[] = {
       " FROM mark m JOIN log l ON l.topic = m.topic AND l.partition = m.partition LEFT JOIN (SELECT p.path, r.topic, r.partition, r.source, max(r.seq) AS top"
       " FROM position p JOIN record r ON r.topic = p.topic AND r.partition = p.partition AND r.offset < p.next WHERE r.source IS NOT NULL"
       " GROUP BY p.path, r.topic, r.partition, r.source) a ON a.path = m.path AND a.topic = m.topic AND a.partition = m.partition AND a.source = m.source"
-      " WHERE m.high > coalesce(top, 0) AND (top IS NOT NULL OR l.low = 0)" },
+      " WHERE m.high > coalesce(top, 0) AND (top IS NOT NULL OR l.low = 0) AND NOT EXISTS (SELECT 1 FROM position p WHERE p.path = m.path"
+      " AND p.topic = m.topic AND p.partition = m.partition AND p.life)" }, /* another log was accepted there */
     { "unsettled", BUS_AUDIT_VIOLATED, /* passed, and neither settled nor its source's mark expired */
       "SELECT s.path, " PLACE("s") " || '@' || s.offset, s.source || ' seq ' || s.seq || ' was passed and not settled: its delivery was dropped'"
       " FROM settled s JOIN began b ON b.path = s.path AND b.topic = s.topic AND b.partition = s.partition WHERE NOT s.yes AND s.offset > b.offset AND"
@@ -110,7 +110,12 @@ static const rule rules[] = {
     { "letter", BUS_AUDIT_VIOLATED,
       "SELECT f.path, 'letter ' || f.id, iif(l.id IS NULL, 'is in the dead-letter topic and not in the store', 'round ' || (f.rank / 10) || ' state '"
       " || (f.rank % 10) || ' in the topic, round ' || l.round || ' state ' || l.state || ' in the store') FROM fold f LEFT JOIN letter l"
-      " ON l.again AND l.path = f.path AND l.id = f.id WHERE f.rank > coalesce(l.round * 10 + l.state, 0)" },
+      " ON l.again AND l.path = f.path AND l.id = f.id WHERE f.rank > coalesce(l.round * 10 + l.state, 0)"
+      " AND (l.id IS NOT NULL OR f.rank % 10 < 3)" }, /* letters that were closed long ago are forgotten */
+    { "letter", BUS_AUDIT_VIOLATED, /* it is of one event: two that share it are one lost */
+      "SELECT s.path, 'letter ' || t.id, 'is of events of ' || count(DISTINCT t.from_topic || '/' || t.from_partition) || ' partitions' FROM told t JOIN store s"
+      " ON t.topic = s.service || '.dlq' AND t.partition = s.shard WHERE t.state = 1 AND t.from_topic IS NOT NULL GROUP BY s.path, t.id"
+      " HAVING count(DISTINCT t.from_topic || '/' || t.from_partition) > 1" },
     { "balance", BUS_AUDIT_VIOLATED, /* read = processed + waiting + dead */
       "SELECT service, topic, once || ' events were read, but ' || waiting || ' wait and ' || dead || ' are dead letters' FROM total"
       " WHERE once < waiting + dead" },
@@ -160,20 +165,32 @@ static bus_status ask(bus_audit *audit, const char *name, bus_audit_weight weigh
     return rc == SQLITE_DONE ? BUS_OK : bus_sheet_failed(audit, name, err);
 }
 
+static bus_status ask_all(bus_audit *audit, const bus_audit_rule *list, size_t count, bus_audit_found_fn found, void *opaque, bus_error *err)
+{
+    bus_status status = BUS_OK;
+    for (size_t i = 0; status == BUS_OK && i < count; i++) {
+        sqlite3_stmt *stmt = NULL;
+        if (sqlite3_prepare_v2(audit->db, list[i].sql, -1, &stmt, NULL) != SQLITE_OK)
+            status = bus_sheet_failed(audit, list[i].name, err);
+        else
+            status = ask(audit, list[i].name, list[i].weight, stmt, found, opaque, err);
+        sqlite3_finalize(stmt);
+    }
+    return status;
+}
+
 bus_status bus_audit_rules(bus_audit *audit, bus_audit_found_fn found, void *opaque, bus_error *err)
 {
     bus_status status = bus_sheet_run(audit, views, "preparing the rules", err);
     if (status == BUS_OK)
+        status = bus_sheet_run(audit, bus_trace_views, "preparing the rules", err);
+    if (status == BUS_OK)
+        status = bus_trace_functions(audit, err);
+    if (status == BUS_OK)
         status = bus_sheet_own_indexes(audit, err);
-    for (size_t i = 0; status == BUS_OK && i < sizeof rules / sizeof *rules; i++) {
-        sqlite3_stmt *stmt = NULL;
-        if (sqlite3_prepare_v2(audit->db, rules[i].sql, -1, &stmt, NULL) != SQLITE_OK)
-            status = bus_sheet_failed(audit, rules[i].name, err);
-        else
-            status = ask(audit, rules[i].name, rules[i].weight, stmt, found, opaque, err);
-        sqlite3_finalize(stmt);
-    }
-    return status;
+    if (status == BUS_OK)
+        status = ask_all(audit, rules, sizeof rules / sizeof *rules, found, opaque, err);
+    return status == BUS_OK ? ask_all(audit, bus_trace_rules, bus_trace_rule_count, found, opaque, err) : status;
 }
 
 bus_status bus_audit_totals(bus_audit *audit, bus_audit_total_fn each, void *opaque, bus_error *err)
@@ -194,100 +211,5 @@ bus_status bus_audit_totals(bus_audit *audit, bus_audit_total_fn each, void *opa
     if (status == BUS_OK && rc != SQLITE_DONE)
         status = bus_sheet_failed(audit, "summing up", err);
     sqlite3_finalize(stmt);
-    return status;
-}
-
-/* ---- what services declare */
-
-/* The name in "-- name: text", or NULL: another comment, as that of a licence. Ends it with a zero. */
-static char *named(char *line)
-{
-    char *colon;
-    if (strncmp(line, "-- ", 3) != 0 || !(colon = strchr(line, ':')))
-        return NULL;
-    for (const char *at = line + 3; at < colon; at++)
-        if (!(*at >= 'a' && *at <= 'z') && !(*at >= '0' && *at <= '9') && *at != '_')
-            return NULL;
-    *colon = 0;
-    return line + 3;
-}
-
-static int deny_writes(void *opaque, int action, const char *a, const char *b, const char *database, const char *trigger)
-{
-    (void)opaque, (void)a, (void)b, (void)database, (void)trigger;
-    bool reads = action == SQLITE_SELECT || action == SQLITE_READ || action == SQLITE_FUNCTION || action == SQLITE_RECURSIVE;
-    return reads ? SQLITE_OK : SQLITE_DENY;
-}
-
-static bus_status one_invariant(bus_audit *audit, const char *file, const char *name, const char **sql, int line, bus_audit_found_fn found,
-                                void *opaque, bus_error *err)
-{
-    sqlite3_stmt *stmt = NULL;
-    bus_status status = BUS_OK;
-    if (sqlite3_prepare_v2(audit->db, *sql, -1, &stmt, sql) != SQLITE_OK)
-        return bus_fail(err, BUS_INVALID, "%s:%d: %s: %s", file, line, name, sqlite3_errmsg(audit->db));
-    if (!stmt)
-        return bus_fail(err, BUS_INVALID, "%s:%d: no query follows -- %s:", file, line, name);
-    int rc = SQLITE_DONE;
-    while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        const char *id = (const char *)sqlite3_column_text(stmt, 0);
-        const char *text = sqlite3_column_count(stmt) > 1 ? (const char *)sqlite3_column_text(stmt, 1) : NULL;
-        bus_finding finding = { BUS_AUDIT_VIOLATED, name, file, id ? id : "NULL", text ? text : "breaks what the service declares" };
-        status = found(opaque, &finding) ? BUS_OK : bus_fail_nomem(err);
-    }
-    if (status == BUS_OK && rc == SQLITE_INTERRUPT)
-        status = bus_fail(err, BUS_CANCELLED, "%s:%d: interrupted within %s", file, line, name);
-    else if (status == BUS_OK && rc != SQLITE_DONE)
-        status = bus_fail(err, BUS_INVALID, "%s:%d: %s: %s", file, line, name, sqlite3_errmsg(audit->db));
-    sqlite3_finalize(stmt);
-    return status;
-}
-
-static bus_status set_clock(bus_audit *audit, bus_error *err)
-{
-    const bus_clock *clock = bus_clock_real();
-    char *sql = sqlite3_mprintf("DELETE FROM clock; INSERT INTO clock VALUES (%lld)", (long long)clock->wall_ms(clock));
-    bus_status status = sql ? bus_sheet_run(audit, sql, "setting the clock", err) : bus_fail_nomem(err);
-    sqlite3_free(sql);
-    return status;
-}
-
-bus_status bus_audit_invariants(bus_audit *audit, const char *file, const char *text, bus_audit_found_fn found, void *opaque, bus_error *err)
-{
-    char *copy = strdup(text), *at = copy;
-    bus_status status = copy ? set_clock(audit, err) : bus_fail_nomem(err);
-    int line = 1, count = 0;
-    sqlite3_set_authorizer(audit->db, deny_writes, NULL); /* the text is data, as the stores are */
-    while (status == BUS_OK && *at) {
-        char *end = strchr(at, '\n'), *name = NULL;
-        if (end) {
-            *end = 0;
-            name = named(at);
-            if (!name)
-                *end = '\n';
-        }
-        if (!name) {
-            if (at[0] != '\n' && strncmp(at, "--", 2) != 0)
-                status = bus_fail(err, BUS_INVALID, "%s:%d: a query needs a line \"-- name: what must hold\" before it, the name of a-z, 0-9 and _", file, line);
-            at = end ? end + 1 : at + strlen(at);
-            line++;
-            continue;
-        }
-        const char *sql = end + 1;
-        status = one_invariant(audit, file, name, &sql, line, found, opaque, err);
-        count++;
-        line++;
-        for (const char *c = end + 1; c < sql; c++)
-            line += *c == '\n';
-        at = copy + (sql - copy);
-        if (status == BUS_OK && *at == '\n') {
-            at++;
-            line++;
-        }
-    }
-    sqlite3_set_authorizer(audit->db, NULL, NULL);
-    if (status == BUS_OK && !count)
-        status = bus_fail(err, BUS_INVALID, "%s holds no invariant", file);
-    free(copy);
     return status;
 }

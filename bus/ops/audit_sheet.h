@@ -10,10 +10,21 @@ struct bus_audit {
     sqlite3 *db;
     bus_watch watch;       /* asked now and then whether to stop */
     sqlite3_stmt *record;  /* the insert */
-    sqlite3_stmt *letter;
+    sqlite3_stmt *letter, *copied;
     const bus_keys *keys;
     int64_t forged;        /* records that are not signed as they demand */
 };
+
+/* Something that must hold, as a query that names what breaks it. Columns: where, id, text. */
+typedef struct bus_audit_rule { const char *name; bus_audit_weight weight; const char *sql; } bus_audit_rule;
+#define PLACE(at) at ".topic || '/' || " at ".partition"
+
+/* What an event leaves behind (audit_traces.c): views and indexes, which come after those of audit_rules.c, and rules. */
+extern const char bus_trace_views[];
+extern const bus_audit_rule bus_trace_rules[];
+extern const size_t bus_trace_rule_count;
+/* The function effect_id(cause, service, scope, index, sender) of the sheet: the id of what an event makes a service emit. */
+bus_status bus_trace_functions(bus_audit *audit, bus_error *err);
 
 /* What SQLite said, as an error; `what` is what was being done. */
 bus_status bus_sheet_failed(const bus_audit *audit, const char *what, bus_error *err);

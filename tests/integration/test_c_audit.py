@@ -23,17 +23,24 @@ SELECT d.event_id, d.topic || '/' || d.partition || '@' || d.offset FROM deliver
 -- in_order: a key's numbers rise
 SELECT key, disorder || ' of its numbers did not rise' FROM "{name}".last WHERE disorder <> 0;
 """
+TOLD = """
+-- told: what was handled made it emit (not for one that has rows in its outbox)
+SELECT d.event_id, d.topic || '/' || d.partition || '@' || d.offset FROM delivered d WHERE d.service = '{name}'
+ AND NOT EXISTS (SELECT 1 FROM emitted e WHERE e.service = '{name}' AND e.cause = d.event_id)
+ AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.service = '{name}' AND w.event_id = d.event_id)
+ AND NOT EXISTS (SELECT 1 FROM dead x WHERE x.service = '{name}' AND x.event_id = d.event_id AND x.state <> 'resolved');
+"""
 KEYS = [f"k{i}" for i in range(6)]
 
 
-def audit(*services, code=None, watch=False):
+def audit(*services, code=None, watch=False, more=""):
     """Its report, after having checked the exit code."""
     command = [BUS, "audit", "--bootstrap", services[0].kafka.servers, "-q", "-o", "json"]
     data = services[0].data
     for service in services:
         path = os.path.join(service.lab.work, service.name + ".sql")
         with open(path, "w") as file:
-            file.write(INVARIANTS.format(name=service.name))
+            file.write((INVARIANTS + more).format(name=service.name))
         command += ["--service", service.name, "--invariants", path]
         if service.data != data: # each test service has a directory of its own; the audit takes one
             link = os.path.join(data, service.name)
@@ -196,6 +203,30 @@ def a_dropped_delivery(lab):
     meddle(reader, f"INSERT INTO bus_hole VALUES ({mark}, {high}, {high})")
     report = audit(service, reader, code=3)
     check(any(f"seq {high} was passed and not settled" in each for each in named(report, "unsettled")), "the number is named", report)
+
+
+@test
+def outputs_that_never_left(lab):
+    """The store takes an event for its copy's: it is known before it comes, and never runs."""
+    service = lab.service("swallowed").make_topics().start()
+    events, _ = keyed(KEYS, 6)
+    topic = service.topic("commands")
+    service.kafka.produce(topic, events)
+    service.done(6)
+    service.idle()
+    service.stop()
+    audit(service, code=0, more=TOLD)
+    meddle(service, f"INSERT INTO bus_seen SELECT coalesce(max(n), 0) + 1, CAST('{topic}/0 ' AS BLOB), CAST('known' AS BLOB), 0 FROM bus_seen")
+    service.kafka.produce(topic, [("k0", "7")], headers=["ce_id=known"])
+    at = next(r for r in service.kafka.consume(topic) if r["headers"].get("ce_id") == "known")
+    service.kafka.produce(service.topic("redrive"), [("k0", "7")], headers=["ce_id=known", "bus-command=replay run 0", "bus-hop=bus-replay/0#run swallowed.redrive/0/1",
+                          f"bus-orig={topic}/{at['partition']}/{at['offset']}/1"])
+    service.start()
+    service.idle()
+    report = audit(service, code=3, more=TOLD)
+    equal(rules(report), {"complete", "told"}, "rules")
+    check("known " in named(report, "told")[0], "it is named", named(report, "told"))
+    check(f"first at {at['partition']}@{at['offset']}" in named(report, "silent")[0], "and noted", named(report, "silent"))
 
 
 @test

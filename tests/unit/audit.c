@@ -167,7 +167,7 @@ static void positions_and_what_waits(void **state)
                                 " NULL, NULL, 0)");
     OK_(bus_audit_new(NULL, &d->audit, &d->temp.err), d->temp.err);
     read_store(d);
-    assert_string_equal(judge(d, 0, 5), "position out/0\nwaiting out/0@9\nbalance out\n");
+    assert_string_equal(judge(d, 0, 5), "position out/0\nwaiting out/0@9\nbalance out\nheld event e\n");
 }
 
 static bus_status declare(desk *d, const char *text, bus_error *err)
