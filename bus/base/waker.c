@@ -3,6 +3,9 @@
  * allowed in a signal handler (bus_stop). */
 #include "base/waker.h"
 
+#include "base/clock.h"
+#include "base/wait.h"
+
 #include <errno.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -60,12 +63,9 @@ bool bus_waker_sleep(bus_waker *waker, int64_t timeout_us)
 
     struct timespec until = { 0 };
     if (timeout_us > 0) {
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        /* Longer than 30 years is for ever as far as time_t is concerned. */
+        /* Longer than 30 years is without end as far as time_t is concerned. */
         int64_t us = timeout_us < INT64_C(1000000000000000) ? timeout_us : INT64_C(1000000000000000);
-        us += until.tv_nsec / 1000;
-        until.tv_sec += us / 1000000;
-        until.tv_nsec = us % 1000000 * 1000;
+        until = bus_timespec_us(bus_clock_now_us() + us);
     }
     if (!wait_until(&waker->bed, timeout_us < 0 ? NULL : &until)) {
         seen = ASLEEP;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * bus audit: do stores and topics agree, and do the services' invariants hold? */
 #include "cli/cli.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/map.h"
@@ -47,14 +48,8 @@ typedef struct job {
 static bus_status add_store(job *j, const char *service, const char *file, bus_error *err)
 {
     size_t cap = strlen(j->data) + strlen(service) + strlen(file) + 3;
-    if (j->paths == j->path_cap) {
-        size_t wider = j->path_cap ? j->path_cap * 2 : 16;
-        char **grown = realloc(j->path, wider * sizeof *grown);
-        if (!grown)
-            return bus_fail_nomem(err);
-        j->path = grown;
-        j->path_cap = wider;
-    }
+    if (!bus_array_room(&j->path, &j->path_cap, j->paths + 1, sizeof *j->path, 16))
+        return bus_fail_nomem(err);
     char *path = malloc(cap);
     if (!path)
         return bus_fail_nomem(err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * bus outbox list, show, retry, discard: rows that Kafka refuses, and what to do about them. */
 #include "cli/cli.h"
+#include "base/array.h"
 #include "base/error.h"
 #include "cli/render.h"
 #include "cli/translate.h"
@@ -163,14 +164,8 @@ static bool take_row(void *opaque, const bus_refused_row *row)
         wanted |= is_named(row, j->c->operand[i]);
     if (!wanted)
         return true;
-    if (j->count == j->cap) {
-        size_t cap = j->cap ? j->cap * 2 : 16;
-        bus_decision *grown = realloc(j->decision, cap * sizeof *grown);
-        if ((j->failed = !grown))
-            return false;
-        j->decision = grown;
-        j->cap = cap;
-    }
+    if ((j->failed = !bus_array_room(&j->decision, &j->cap, j->count + 1, sizeof *j->decision, 16)))
+        return false;
     bus_decision *decision = &j->decision[j->count++];
     *decision = (bus_decision){ .status = BUS_CANCELLED, .end = BUS_DECISION_SENT };
     snprintf(decision->name, sizeof decision->name, "%s", row->name);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "cli/translate.h"
+#include "codec/cloud.h"
 #include "kafka/admin.h"
 #include "ops/schemas.h"
 
@@ -120,7 +121,7 @@ static bus_status send_event(publication *p, int64_t line, const char *key, cons
     if (!t)
         return bus_fail_nomem(err);
     *t = (ticket){ p, line };
-    headers[0] = (bus_header){ "ce_id", id, strlen(id) };
+    headers[0] = (bus_header){ BUS_HEADER_ID, id, strlen(id) };
     memcpy(headers + 1, p->fixed, p->fixed_count * sizeof *headers);
     /* As for a service: without a key the partition follows from the id. */
     const char *by = key ? key : id;
@@ -234,10 +235,8 @@ static bus_status strict(publication *p, FILE *in, bus_error *err)
 static int make_headers(publication *p)
 {
     const char *source = cli_value(p->c, "source"), *item;
-    const char *texts[][2] = { { "ce_specversion", "1.0" }, { "ce_source", source ? source : "bus-publish" },
-                               { "ce_type", bus_schema_name(p->schema) }, { "content-type", "application/avro" } };
-    for (size_t i = 0; i < 4; i++)
-        p->fixed[p->fixed_count++] = (bus_header){ texts[i][0], texts[i][1], strlen(texts[i][1]) };
+    const bus_cloud cloud = { .type = bus_schema_name(p->schema), .source = source ? source : "bus-publish" };
+    p->fixed_count = bus_cloud_write(&cloud, p->fixed);
     for (int i = 0; (item = cli_nth(p->c, "header", i)); i++) {
         const char *equals = strchr(item, '=');
         if (!equals || equals == item || strlen(item) >= sizeof p->header_text[0] || p->fixed_count == HEADERS_MOST)

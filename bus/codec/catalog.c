@@ -3,6 +3,7 @@
  * bound: whoever may write to bus.schemas must not be able to fill the memory. */
 #include "codec/catalog.h"
 
+#include "base/array.h"
 #include "base/error.h"
 #include "base/map.h"
 #include "codec/body.h"
@@ -83,14 +84,8 @@ static bool enlist(bus_catalog *catalog, bus_schema *schema)
     size_t len;
     const char *json = bus_schema_json(schema, &len), *name = bus_schema_name(schema);
     uint64_t fingerprint = bus_schema_fingerprint(schema);
-    if (catalog->count == catalog->cap) {
-        size_t cap = catalog->cap ? catalog->cap * 2 : 16;
-        bus_schema **schemas = realloc(catalog->schemas, cap * sizeof(bus_schema *));
-        if (!schemas)
-            return false;
-        catalog->schemas = schemas;
-        catalog->cap = cap;
-    }
+    if (!bus_array_room(&catalog->schemas, &catalog->cap, catalog->count + 1, sizeof *catalog->schemas, 16))
+        return false;
     if (!bus_map_put(&catalog->by_text, json, len, schema))
         return false;
     bool first = !bus_map_get(&catalog->by_fingerprint, &fingerprint, sizeof fingerprint);

@@ -4,11 +4,11 @@
  * Rebalances are taken as events of the consumer queue, not in a callback: librdkafka waits for an assign call in
  * either case, heartbeats meanwhile, and does not ask which function it is made from. */
 #include "base/error.h"
+#include "base/wait.h"
 #include "kafka/internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define DESTROY_MS 1000
 #define KNOW_MS 1000
@@ -129,18 +129,12 @@ static void *destroy_main(void *rk)
 static void destroy_bounded(rd_kafka_t *rk)
 {
     pthread_t thread;
-    struct timespec until;
 
     if (pthread_create(&thread, NULL, destroy_main, rk) != 0) {
         destroy_main(rk);
         return;
     }
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += DESTROY_MS % 1000 * 1000000;
-    until.tv_sec += DESTROY_MS / 1000 + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    if (pthread_timedjoin_np(thread, NULL, &until) != 0)
-        pthread_detach(thread);
+    bus_thread_join_within(thread, DESTROY_MS);
 }
 
 void kafka_group_free(kafka_transport *t)

@@ -2,6 +2,7 @@
  * Lane: one assigned partition, read from its own queue without a copy. Each partition's queue is cut off from the
  * consumer's, so that a shard's thread takes only its own records, and tells that thread when it stops being empty. */
 #include "base/error.h"
+#include "base/array.h"
 #include "base/log.h"
 #include "kafka/internal.h"
 #include <stdlib.h>
@@ -15,15 +16,8 @@ static const char *intern(kafka_transport *t, const char *topic)
     for (size_t i = 0; i < t->name_count; i++)
         if (strcmp(t->names[i], topic) == 0)
             return t->names[i];
-    if (t->name_count == t->name_cap) {
-        size_t cap = t->name_cap ? 2 * t->name_cap : 16;
-        char **names = realloc(t->names, cap * sizeof *names);
-
-        if (!names)
-            return NULL;
-        t->names = names;
-        t->name_cap = cap;
-    }
+    if (!bus_array_room(&t->names, &t->name_cap, t->name_count + 1, sizeof *t->names, 16))
+        return NULL;
     copy = strdup(topic);
     if (copy)
         t->names[t->name_count++] = copy;

@@ -2,6 +2,7 @@
  * Producer: sends a port's rows and tells how each ended. Delivery reports are taken as events, so that they need no
  * callback and no queue beside librdkafka's own. */
 #include "base/error.h"
+#include "base/array.h"
 #include "base/log.h"
 #include "kafka/internal.h"
 #include <stdio.h>
@@ -93,15 +94,8 @@ static bool refuse(kafka_producer *producer, bus_channel channel, int64_t id, rd
 {
     bus_report *report;
 
-    if (producer->refused_count == producer->refused_cap) {
-        size_t cap = producer->refused_cap ? 2 * producer->refused_cap : 8;
-        bus_report *list = realloc(producer->refused, cap * sizeof *list);
-
-        if (!list)
-            return false;
-        producer->refused = list;
-        producer->refused_cap = cap;
-    }
+    if (!bus_array_room(&producer->refused, &producer->refused_cap, producer->refused_count + 1, sizeof *producer->refused, 8))
+        return false;
     report = &producer->refused[producer->refused_count++];
     *report = (bus_report){ .channel = channel, .id = id, .kind = kind_of(code), .offset = BUS_OFFSET_NONE };
     snprintf(report->text, sizeof report->text, "%s", rd_kafka_err2str(code));

@@ -3,6 +3,7 @@
  * held back by librdkafka's own bound. */
 #include "kafka/reader.h"
 
+#include "base/array.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/waker.h"
@@ -57,15 +58,8 @@ static bus_status add_part(bus_kafka_reader *r, const bus_range *range, int32_t 
 {
     part *fresh;
 
-    if (r->part_count == r->part_cap) {
-        size_t cap = r->part_cap ? 2 * r->part_cap : 8;
-        part *parts = realloc(r->parts, cap * sizeof *parts);
-
-        if (!parts)
-            return bus_fail_nomem(err);
-        r->parts = parts;
-        r->part_cap = cap;
-    }
+    if (!bus_array_room(&r->parts, &r->part_cap, r->part_count + 1, sizeof *r->parts, 8))
+        return bus_fail_nomem(err);
     fresh = &r->parts[r->part_count];
     memset(fresh, 0, sizeof *fresh);
     fresh->span.partition = partition;

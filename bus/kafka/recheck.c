@@ -3,11 +3,11 @@
  * counts the signs that a log may be another one now. librdkafka goes on silently in a topic that was made again; but a fetch that was
  * refused, a leader that went and a connection that broke make it ask for metadata or for the broker's versions. */
 #include "base/error.h"
+#include "base/wait.h"
 #include "kafka/internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ANSWER_MS 2000 /* for each of the three questions of a look */
 #define JOIN_MS 1000
@@ -269,7 +269,6 @@ static kafka_rechecker *looker_new(kafka_transport *t, bus_error *err)
 void kafka_recheck_end(kafka_transport *t)
 {
     kafka_rechecker *l = t->rechecker;
-    struct timespec until;
 
     if (!l)
         return;
@@ -280,10 +279,7 @@ void kafka_recheck_end(kafka_transport *t)
     pthread_cond_signal(&l->asked);
     pthread_mutex_unlock(&l->lock);
     /* A look that waits for a broker ends by itself; nothing of ours is in it any more. */
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += JOIN_MS / 1000;
-    if (pthread_timedjoin_np(thread, NULL, &until) != 0)
-        pthread_detach(thread);
+    bus_thread_join_within(thread, JOIN_MS);
 }
 
 /* ---- the port's side */

@@ -2,6 +2,8 @@
  * Send: a row as librdkafka takes it, and the handles of the topics that rows go to. */
 #include "kafka/send.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,16 +23,9 @@ rd_kafka_topic_t *bus_kafka_topic(bus_kafka_topics *topics, rd_kafka_t *rk, cons
     *why = RD_KAFKA_RESP_ERR_NO_ERROR;
     if (topic)
         return topic;
-    if (topics->count == topics->cap) {
-        size_t cap = topics->cap ? 2 * topics->cap : 8;
-        rd_kafka_topic_t **grown = realloc(topics->at, cap * sizeof(rd_kafka_topic_t *));
-
-        if (!grown) {
-            *why = RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
-            return NULL;
-        }
-        topics->at = grown;
-        topics->cap = cap;
+    if (!bus_array_room(&topics->at, &topics->cap, topics->count + 1, sizeof *topics->at, 8)) {
+        *why = RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
+        return NULL;
     }
     topic = rd_kafka_topic_new(rk, name, NULL);
     if (topic)

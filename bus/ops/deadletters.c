@@ -2,6 +2,7 @@
  * Dead letters: the fold over `<service>.dlq`. */
 #include "ops/deadletters.h"
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/error.h"
 #include "base/id.h"
 #include "base/map.h"
@@ -113,14 +114,8 @@ static bus_dead *letter_of(bus_dead_fold *fold, const char *service, const bus_e
     bus_dead *dead = bus_map_get(&fold->by_id, name, (size_t)len);
     if (dead)
         return dead;
-    if (fold->count == fold->cap) {
-        size_t cap = fold->cap ? fold->cap * 2 : 64;
-        bus_dead **list = realloc(fold->list, cap * sizeof *list);
-        if (!list)
-            return NULL;
-        fold->list = list;
-        fold->cap = cap;
-    }
+    if (!bus_array_room(&fold->list, &fold->cap, fold->count + 1, sizeof *fold->list, 64))
+        return NULL;
     dead = bus_arena_zero(&fold->arena, sizeof *dead);
     if (!dead)
         return NULL;
@@ -331,13 +326,8 @@ bus_status bus_dead_group_by(bus_dead_fold *fold, unsigned by, const bus_dead_fi
                            by & BUS_GROUP_BY_TYPE ? dead->type : "", by & BUS_GROUP_BY_TOPIC ? dead->topic : "", error);
         size_t at = (size_t)(uintptr_t)bus_map_get(&index, name, (size_t)len); /* place + 1 */
         if (!at) {
-            if (used == cap) {
-                cap = cap ? cap * 2 : 16;
-                bus_dead_group *wider = realloc(groups, cap * sizeof *groups);
-                if (!wider)
-                    goto nomem;
-                groups = wider;
-            }
+            if (!bus_array_room(&groups, &cap, used + 1, sizeof *groups, 16))
+                goto nomem;
             fold->failed = false;
             groups[used] = (bus_dead_group){
                 .service = by & BUS_GROUP_BY_SERVICE ? dead->service : NULL, .type = by & BUS_GROUP_BY_TYPE ? dead->type : NULL,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Fleet: heartbeats folded by process. */
 #include "ops/fleet.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "kafka/reader.h"
@@ -95,15 +96,9 @@ bus_status bus_fleet_add(bus_fleet *fleet, const bus_record *record, bus_error *
         fleet->unreadable++;
         return BUS_OK;
     }
-    if (fleet->count == fleet->cap) {
-        size_t cap = fleet->cap ? fleet->cap * 2 : 16;
-        bus_process *wider = realloc(fleet->list, cap * sizeof *wider);
-        if (!wider) {
-            free(process.declarations);
-            return bus_fail_nomem(err);
-        }
-        fleet->list = wider;
-        fleet->cap = cap;
+    if (!bus_array_room(&fleet->list, &fleet->cap, fleet->count + 1, sizeof *fleet->list, 16)) {
+        free(process.declarations);
+        return bus_fail_nomem(err);
     }
     fleet->list[fleet->count++] = process;
     return BUS_OK;

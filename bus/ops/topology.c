@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Topology: declarations merged, and the difference to a cluster. */
 #include "ops/topology.h"
+#include "base/array.h"
 #include "base/error.h"
 
 #include <inttypes.h>
@@ -80,14 +81,8 @@ static bus_wish *place(bus_topology *topology, const char *name)
         at++;
     if (at < topology->count && !strcmp(topology->list[at].name, name))
         return &topology->list[at];
-    if (topology->count == topology->cap) {
-        size_t cap = topology->cap ? topology->cap * 2 : 32;
-        bus_wish *wider = realloc(topology->list, cap * sizeof *wider);
-        if (!wider)
-            return NULL;
-        topology->list = wider;
-        topology->cap = cap;
-    }
+    if (!bus_array_room(&topology->list, &topology->cap, topology->count + 1, sizeof *topology->list, 32))
+        return NULL;
     memmove(&topology->list[at + 1], &topology->list[at], (topology->count - at) * sizeof *topology->list);
     topology->count++;
     topology->list[at] = (bus_wish){ 0 };

@@ -2,6 +2,7 @@
  * Leftover: what a rebuild does with the rows in its outbox, see leftover.h. */
 #include "rebuild/leftover.h"
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/error.h"
 #include "codec/envelope.h"
 #include <inttypes.h>
@@ -56,14 +57,8 @@ static bus_status judge(leftover *left, const outrow *row, bus_error *err)
     bool gone = !there && place && place->cut && expired(left, row, place);
     left->count.sent += there;
     left->count.expired += gone;
-    if ((there || gone) && left->known_count == left->known_cap) {
-        size_t cap = left->known_cap ? left->known_cap * 2 : 1024;
-        int64_t *more = realloc(left->known, cap * sizeof *more);
-        if (!more)
-            return bus_fail_nomem(err);
-        left->known = more;
-        left->known_cap = cap;
-    }
+    if ((there || gone) && !bus_array_room(&left->known, &left->known_cap, left->known_count + 1, sizeof *left->known, 1024))
+        return bus_fail_nomem(err);
     if (there || gone)
         left->known[left->known_count++] = row->id;
     return bus_sent_failure(left->sent, err);

@@ -10,6 +10,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/wait.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -183,19 +184,13 @@ static bus_status not_yet(const entry *e, bus_error *err)
     return refused;
 }
 
-static void wait_until(bus_asker *asker, int64_t until_us)
-{
-    struct timespec until = { .tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000 };
-    pthread_cond_timedwait(&asker->changed, &asker->lock, &until);
-}
-
 /* With the lock: until it is known or refused, or time is up. */
 static bus_status await(bus_asker *asker, entry *e, bus_error *err)
 {
     int64_t until_us = bus_clock_now_us() + asker->wait_us;
     renew(asker, e);
     while (e->state == ENTRY_DUE && !atomic_load(&asker->quit) && bus_clock_now_us() < until_us)
-        wait_until(asker, until_us);
+        (void)bus_cond_wait(&asker->changed, &asker->lock, until_us);
     return e->state == ENTRY_KNOWN ? BUS_OK : not_yet(e, err);
 }
 
@@ -339,7 +334,7 @@ static void *asker_main(void *arg)
         if (e && e->due_us <= bus_clock_now_us())
             ask(asker, e);
         else if (e)
-            wait_until(asker, e->due_us);
+            (void)bus_cond_wait(&asker->changed, &asker->lock, e->due_us);
         else
             pthread_cond_wait(&asker->changed, &asker->lock);
     }
@@ -368,11 +363,7 @@ bus_status bus_asker_open(const bus_asker_options *options, bus_asker **out, bus
     asker->unknown_us = bus_config_int(config, "registry.unknown.ms") * 1000;
     asker->wait_us = bus_config_int(config, "registry.timeout.ms") * 2000;
     asker->ids = (bus_ids){ .want = want, .stamp = confluent ? stamp : NULL, .recall = recall };
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&asker->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    bus_cond_init(&asker->changed);
     pthread_mutex_init(&asker->lock, NULL);
     bus_map_init(&asker->entries);
     bus_map_init(&asker->stamps);

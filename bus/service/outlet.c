@@ -154,27 +154,11 @@ bus_status bus_outlet_flush(bus_outlet *outlet, int timeout_ms, bus_error *err)
 
 /* ---- the public calls */
 
-static bus_header header(const char *name, const char *value)
-{
-    return (bus_header){ name, value, strlen(value) };
-}
-
 size_t bus_event_headers(const char *id, const char *source, const bus_type *type, const char *correlation,
                          const char *reply_to, bool compact, bus_header out[BUS_EVENT_HEADERS])
 {
-    size_t n = 0;
-    if (!compact) {
-        out[n++] = header("ce_specversion", "1.0");
-        out[n++] = header("ce_source", source);
-        out[n++] = header("content-type", "application/avro");
-    }
-    out[n++] = header("ce_id", id);
-    out[n++] = header("ce_type", type->name);
-    if (correlation)
-        out[n++] = header("ce_correlationid", correlation);
-    if (reply_to)
-        out[n++] = header("bus-reply-to", reply_to);
-    return n;
+    const bus_cloud cloud = { .id = id, .type = type->name, .source = source, .correlation = correlation, .compact = compact };
+    return bus_cloud_add(out, bus_cloud_write(&cloud, out), BUS_HEADER_REPLY_TO, reply_to);
 }
 
 typedef struct publication {

@@ -3,6 +3,7 @@
 #ifndef BUS_SERVICE_OUTLET_H
 #define BUS_SERVICE_OUTLET_H
 
+#include "codec/cloud.h"
 #include "codec/schema.h"
 #include "kafka/publisher.h"
 #include "service/runner.h"
@@ -23,8 +24,8 @@ bus_status bus_outlet_encode(bus *bus, const char *topic, const bus_type *type, 
  * full queue must not make it known. `done` NULL: a failure is told by bus_flush. BUS_SCHEMA, BUS_FULL. */
 bus_status bus_announce(bus *bus, const char *text, bus_kafka_published done, const bus_schema **out, bus_error *err);
 
-/* The headers of an event's first publication, see codec/envelope.h. Values are borrowed. */
-#define BUS_EVENT_HEADERS 8
+/* The headers of an event's first publication. Values are borrowed. */
+#define BUS_EVENT_HEADERS (BUS_CLOUD_HEADERS + 1)
 size_t bus_event_headers(const char *id, const char *source, const bus_type *type, const char *correlation,
                          const char *reply_to, bool compact, bus_header out[BUS_EVENT_HEADERS]);
 

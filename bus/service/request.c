@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Request: bus_request, and the thread that reads replies and matches them by correlation id. */
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/wait.h"
 #include "codec/envelope.h"
 #include "codec/wire.h"
 #include "kafka/admin.h"
@@ -12,13 +14,13 @@
 #include "service/announce.h"
 #include "service/outlet.h"
 #include "service/replies.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define OPEN_MS 5000
+#define STOP_LOOK_US 1000000 /* so that bus_stop is noticed */
 #define NEXT_MS 100
 #define LEARN_MS 20          /* between looks for a schema that has not come yet */
 #define REPLY_BYTES (64u << 20) /* of one decoded reply */
@@ -223,18 +225,14 @@ static bus_status replies_of(bus *self, bus_replies **out, bus_error *err)
 
 /* ---- one request */
 
-static bus_status await(bus_replies *replies, pending *request, const struct timespec *until, int timeout_ms, bus_error *err)
+static bus_status await(bus_replies *replies, pending *request, int64_t until_us, int timeout_ms, bus_error *err)
 {
-    int rc = 0;
+    bool waits = true;
     pthread_mutex_lock(&replies->lock);
-    while (!request->over && rc != ETIMEDOUT && !bus_stopping(replies->self)) {
-        struct timespec soon; /* so that bus_stop is noticed */
-        clock_gettime(CLOCK_MONOTONIC, &soon);
-        soon.tv_sec += 1;
-        bool last = soon.tv_sec > until->tv_sec || (soon.tv_sec == until->tv_sec && soon.tv_nsec >= until->tv_nsec);
-        rc = pthread_cond_timedwait(&request->arrived, &replies->lock, last ? until : &soon);
-        if (!last)
-            rc = 0;
+    while (!request->over && waits && !bus_stopping(replies->self)) {
+        int64_t soon_us = bus_clock_now_us() + STOP_LOOK_US;
+        bool last = soon_us >= until_us;
+        waits = bus_cond_wait(&request->arrived, &replies->lock, last ? until_us : soon_us) || !last;
     }
     if (!request->over)
         bus_map_remove(&replies->waiting, request->id, strlen(request->id));
@@ -274,13 +272,12 @@ static bus_status send_request(bus *self, bus_replies *replies, const char *topi
 }
 
 /* By whichever version of its schema it was written. One that is new is announced beside its first answer: it is waited for. */
-static bus_status decode_answer(bus *self, pending *request, const bus_type *type, const struct timespec *until, bus_error *err)
+static bus_status decode_answer(bus *self, pending *request, const bus_type *type, int64_t until_us, bus_error *err)
 {
     bus_event *event = &request->event;
     bus_framing framing;
     bus_framing_of(event->value, event->value_len, event->headers, event->header_count, &framing);
     bus_status status = bus_asker_wait(self->asker, &framing, err);
-    int64_t until_us = (int64_t)until->tv_sec * 1000000 + until->tv_nsec / 1000;
     while (status == BUS_OK) {
         uint64_t version = bus_catalog_version(self->catalog);
         status = bus_catalog_decode_framed(self->catalog, &framing, type, event->value, event->value_len, &request->arena, &event->body, err);
@@ -297,12 +294,12 @@ static bus_status decode_answer(bus *self, pending *request, const bus_type *typ
     return status;
 }
 
-static void answer_with(bus *self, pending *request, const bus_type *reply_type, const struct timespec *until, bus_answer answer,
+static void answer_with(bus *self, pending *request, const bus_type *reply_type, int64_t until_us, bus_answer answer,
                         void *opaque, bus_status *status, bus_error *err)
 {
     bus_event *event = &request->event;
     if (reply_type && event->value) {
-        *status = decode_answer(self, request, reply_type, until, err);
+        *status = decode_answer(self, request, reply_type, until_us, err);
         if (*status != BUS_OK) {
             bus_fail_in(err, "the answer, %s, is not read as %s", event->type_name, reply_type->name);
             return;
@@ -322,14 +319,7 @@ bus_status bus_request(bus *self, const char *topic, const bus_type *type, const
         return bus_fail(err, BUS_INVALID, "bus_request inside a handler would wait in a transaction: use bus_emit, or a prepare step");
     if (bus_stopping(self))
         return bus_fail(err, BUS_CLOSED, "the bus is stopping");
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    int64_t until_us = bus_clock_now_us() + (int64_t)timeout_ms * 1000;
     bus_replies *replies;
     bus_status status = replies_of(self, &replies, err);
     if (status != BUS_OK)
@@ -338,11 +328,7 @@ bus_status bus_request(bus *self, const char *topic, const bus_type *type, const
     pending request = { .over = false };
     bus_id_random(request.id);
     bus_arena_init(&request.arena, REPLY_BYTES);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&request.arrived, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    bus_cond_init(&request.arrived);
 
     pthread_mutex_lock(&replies->lock);
     bool listed = bus_map_put(&replies->waiting, request.id, strlen(request.id), &request);
@@ -354,9 +340,9 @@ bus_status bus_request(bus *self, const char *topic, const bus_type *type, const
         pthread_mutex_unlock(&replies->lock);
     }
     if (status == BUS_OK)
-        status = await(replies, &request, &until, timeout_ms, err);
+        status = await(replies, &request, until_us, timeout_ms, err);
     if (status == BUS_OK)
-        answer_with(self, &request, reply_type, &until, answer, opaque, &status, err);
+        answer_with(self, &request, reply_type, until_us, answer, opaque, &status, err);
     pthread_cond_destroy(&request.arrived);
     bus_arena_free(&request.arena);
     return status;

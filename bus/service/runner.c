@@ -3,6 +3,7 @@
 #include "service/runner.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/wait.h"
 #include "service/announce.h"
 #include "service/outlet.h"
 #include "service/pool.h"
@@ -113,11 +114,7 @@ static bus_status start(bus *self, bus_error *err)
 static void init_locks(bus *self)
 {
     pthread_mutex_init(&self->state_lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&self->state_changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    bus_cond_init(&self->state_changed);
     /* A stream of bus_transact must not keep the control thread from opening or closing a shard. */
     pthread_rwlockattr_t writers_first;
     pthread_rwlockattr_init(&writers_first);

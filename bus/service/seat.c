@@ -8,12 +8,13 @@
 #include "service/announce.h"
 #include "base/error.h"
 #include "base/log.h"
-#include <errno.h>
+#include "base/wait.h"
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define HOLD_GRACE_US 1000000
+#define CHANGE_US 50000 /* between looks at whether time is up */
 #define VISIT_US 2000 /* who is in a turn says at its end when the next is due, and wakes the thread if that is sooner */
 
 struct bus_seat_order {
@@ -173,14 +174,7 @@ bus_status bus_seat_visit(bus_seat *seat, bus_call *call, bus_error *err)
 /* Waits a little for a change, with the lock held. */
 static void wait_change(bus_seat *seat)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 50 * 1000 * 1000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    pthread_cond_timedwait(&seat->changed, &seat->lock, &until);
+    (void)bus_cond_wait(&seat->changed, &seat->lock, bus_clock_now_us() + CHANGE_US);
 }
 
 /* Has `run` done on the seat's thread. `extra_us`: how long beyond the drain time it may take while stopping. */
@@ -421,20 +415,16 @@ bus_seat *bus_seats_new(bus *self, int count)
     bus_seat *seats = calloc((size_t)count, sizeof *seats);
     if (!seats)
         return NULL;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     bool ok = true;
     for (int i = 0; i < count; i++) {
         seats[i].bus = self;
         seats[i].index = i;
         pthread_mutex_init(&seats[i].lock, NULL);
         pthread_mutex_init(&seats[i].readers_lock, NULL);
-        pthread_cond_init(&seats[i].changed, &monotonic);
+        bus_cond_init(&seats[i].changed);
         seats[i].waker = bus_waker_new();
         ok = ok && seats[i].waker;
     }
-    pthread_condattr_destroy(&monotonic);
     if (!ok) {
         bus_seats_free(seats, count);
         return NULL;

@@ -2,6 +2,7 @@
  * Transact: bus_transact and bus_transact_async, the way into a shard's transaction from outside. */
 #include "base/error.h"
 #include "base/id.h"
+#include "base/wait.h"
 #include "service/seat.h"
 #include <errno.h>
 #include <semaphore.h>
@@ -36,16 +37,14 @@ static bus_status wait_joined(bus *self, bus_error *err)
 {
     if (!self->service)
         return BUS_OK; /* refused with its own text later */
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += bus_config_int(self->config, "open.wait.ms") / 1000;
-    int timed_out = 0;
+    int64_t until_us = bus_clock_now_us() + bus_config_int(self->config, "open.wait.ms") * 1000;
+    bool waits = true;
     pthread_mutex_lock(&self->state_lock);
-    while (!self->joined && self->phase != BUS_PHASE_ENDED && !bus_stopping(self) && timed_out != ETIMEDOUT)
-        timed_out = pthread_cond_timedwait(&self->state_changed, &self->state_lock, &until);
+    while (!self->joined && self->phase != BUS_PHASE_ENDED && !bus_stopping(self) && waits)
+        waits = bus_cond_wait(&self->state_changed, &self->state_lock, until_us);
     bool joined = self->joined;
     pthread_mutex_unlock(&self->state_lock);
-    if (!joined && timed_out == ETIMEDOUT)
+    if (!joined && !waits)
         return bus_fail(err, BUS_BROKER, "%s has not joined its group within open.wait.ms: it waits for the broker or its topics",
                         self->name);
     return BUS_OK;

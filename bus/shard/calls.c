@@ -3,6 +3,7 @@
  * asleep is its own batch (bus_shard_visit). */
 #include "shard/internal.h"
 
+#include "base/array.h"
 #include "base/error.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,15 +48,8 @@ bus_status bus_shard_call(bus_shard *shard, bus_call *call, bus_error *err)
 
 static bool room(bus_shard *shard)
 {
-    if (shard->calls.result_count < shard->calls.result_cap)
-        return true;
-    size_t cap = shard->calls.result_cap ? shard->calls.result_cap * 2 : 64;
-    struct bus_call_result *grown = realloc(shard->calls.results, cap * sizeof *grown);
-    if (!grown)
-        return false;
-    shard->calls.results = grown;
-    shard->calls.result_cap = cap;
-    return true;
+    bus_calls *calls = &shard->calls;
+    return bus_array_room(&calls->results, &calls->result_cap, calls->result_count + 1, sizeof *calls->results, 64);
 }
 
 static void take(bus_shard *shard, bus_call *call)

@@ -3,6 +3,7 @@
 #include "shard/internal.h"
 
 #include "base/error.h"
+#include "codec/cloud.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,6 @@
 #define HOP_REST 96 /* of bus-hop, beside the names of service and topic */
 #define OWN_HEADERS 10 /* of an event, at most: those of build(), and what the hop adds */
 #define REPLY_TOLD_US 60000000
-#define CONTENT_TYPE "application/avro"
 
 int32_t bus_partitions_of(bus_shard *shard, const char *topic)
 {
@@ -95,12 +95,6 @@ typedef struct outgoing {
     size_t header_count;
 } outgoing;
 
-static void add_header(outgoing *out, const char *name, const char *text)
-{
-    if (text && *text && out->header_count < BUS_MOST_HEADERS)
-        out->headers[out->header_count++] = (bus_header){ name, text, strlen(text) };
-}
-
 /* In the framing that is configured. What the registry said of the id goes into the store with the first event that has it. */
 static bus_status encode(bus_tx *tx, const char *topic, const bus_type *type, const void *body, bus_error *err)
 {
@@ -156,20 +150,13 @@ static bus_status build(bus_tx *tx, const bus_type *type, const void *body, cons
     tx->emitted++;
 
     const bus_event *cause = tx->delivery ? &tx->delivery->event : NULL;
-    const char *correlation = options->correlation ? options->correlation : !cause ? NULL : *cause->correlation ? cause->correlation : cause->id;
-    out->header_count = 0;
-    add_header(out, "ce_id", out->id);
-    add_header(out, "ce_type", bus_type_name(type));
-    if (!shard->options.limits.compact_envelope) {
-        add_header(out, "ce_specversion", "1.0");
-        add_header(out, "ce_source", shard->name);
-        add_header(out, "content-type", CONTENT_TYPE);
-        add_header(out, "ce_correlationid", correlation);
-        add_header(out, "ce_causationid", cause ? cause->id : NULL);
-        add_header(out, "traceparent", cause ? cause->traceparent : NULL);
-    } else if (options->correlation) {
-        add_header(out, "ce_correlationid", correlation);
-    }
+    bool compact = shard->options.limits.compact_envelope;
+    const char *correlation = options->correlation;
+    if (!correlation && cause && !compact)
+        correlation = *cause->correlation ? cause->correlation : cause->id;
+    const bus_cloud cloud = { .id = out->id, .type = bus_type_name(type), .source = shard->name, .correlation = correlation,
+                              .causation = cause ? cause->id : NULL, .traceparent = cause ? cause->traceparent : NULL, .compact = compact };
+    out->header_count = bus_cloud_write(&cloud, out->headers);
     size_t own = 0;
     for (size_t i = 0; i < options->header_count; i++)
         own += !bus_header_reserved(options->headers[i].name);

@@ -2,6 +2,7 @@
  * Landed: rows of an outbox that are in Kafka already, see landed.h. */
 #include "shard/landed.h"
 
+#include "base/array.h"
 #include "base/error.h"
 #include "base/id.h"
 #include "base/map.h"
@@ -53,15 +54,7 @@ static size_t name_of(bus_landed *landed, const bus_record *record, char out[BUS
 
 static bool more_rows(bus_landed *landed)
 {
-    if (landed->count < landed->cap)
-        return true;
-    size_t cap = landed->cap ? landed->cap * 2 : 256;
-    landed_row *grown = realloc(landed->row, cap * sizeof *grown);
-    if (!grown)
-        return false;
-    landed->row = grown;
-    landed->cap = cap;
-    return true;
+    return bus_array_room(&landed->row, &landed->cap, landed->count + 1, sizeof *landed->row, 256);
 }
 
 static bool more_places(bus_landed *landed)

@@ -4,6 +4,7 @@
  * by `<service>.redrive`, as those about letters do: the shard that owns the store obeys them, in order, once. */
 #include "shard/relay.h"
 
+#include "base/array.h"
 #include "base/error.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,14 +61,8 @@ static bool read_name(bus_slice name, wanted *out)
 static bool decided(bus_shard *shard, bus_destination *destination, int64_t id)
 {
     bus_relay *relay = &shard->relay;
-    if (relay->decided_count == relay->decided_cap) {
-        size_t cap = relay->decided_cap ? relay->decided_cap * 2 : 16;
-        bus_relay_decided *grown = realloc(relay->decided, cap * sizeof *grown);
-        if (!grown)
-            return false;
-        relay->decided = grown;
-        relay->decided_cap = cap;
-    }
+    if (!bus_array_room(&relay->decided, &relay->decided_cap, relay->decided_count + 1, sizeof *relay->decided, 16))
+        return false;
     relay->decided[relay->decided_count++] = (bus_relay_decided){ destination, id };
     return true;
 }

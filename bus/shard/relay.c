@@ -4,6 +4,7 @@
  * them now falls behind and is read from the store later. */
 #include "shard/relay.h"
 
+#include "base/array.h"
 #include "base/error.h"
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +23,8 @@ static route *route_of(bus_shard *shard, bus_destination *destination)
     bus_relay *relay = &shard->relay;
     if (destination->relay)
         return destination->relay;
-    if (relay->count == relay->cap) {
-        size_t cap = relay->cap ? relay->cap * 2 : 16;
-        route **grown = realloc(relay->all, cap * sizeof *grown);
-        if (!grown)
-            return NULL;
-        relay->all = grown;
-        relay->cap = cap;
-    }
+    if (!bus_array_room(&relay->all, &relay->cap, relay->count + 1, sizeof *relay->all, 16))
+        return NULL;
     route *r = calloc(1, sizeof *r);
     if (!r)
         return NULL;

@@ -3,6 +3,7 @@
  * fatal. */
 #include "shard/relay.h"
 
+#include "base/array.h"
 #include "base/error.h"
 #include <stdlib.h>
 
@@ -13,14 +14,8 @@
 static void acked(bus_shard *shard, int64_t id)
 {
     bus_relay *relay = &shard->relay;
-    if (relay->acked_count == relay->acked_cap) {
-        size_t cap = relay->acked_cap ? relay->acked_cap * 2 : 1024;
-        int64_t *grown = realloc(relay->acked, cap * sizeof *grown);
-        if (!grown)
-            return; /* it stays in the outbox and is sent again after a restart: a duplicate, dropped by its receiver */
-        relay->acked = grown;
-        relay->acked_cap = cap;
-    }
+    if (!bus_array_room(&relay->acked, &relay->acked_cap, relay->acked_count + 1, sizeof *relay->acked, 1024))
+        return; /* it stays in the outbox and is sent again after a restart: a duplicate, dropped by its receiver */
     if (relay->acked_count == 0)
         relay->acked_since_us = shard->now_us;
     relay->acked[relay->acked_count++] = id;

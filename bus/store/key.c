@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Key: the keys that are not free, all in memory, and their head's state. */
 #include "store/key.h"
+#include "base/array.h"
 #include "base/error.h"
 
 #include <stdio.h>
@@ -120,14 +121,8 @@ bool bus_key_touch(bus_store *store, bus_key *key)
 static bool name(bus_store *store, bus_key_entry *entry, int64_t id)
 {
     bus_tables_key *table = &store->keys;
-    if (table->alias_cap < table->aliases + 2) {
-        size_t cap = table->alias_cap ? table->alias_cap * 2 : 16;
-        int64_t *alias = realloc(table->alias, cap * sizeof *alias);
-        if (!alias)
-            return false;
-        table->alias = alias;
-        table->alias_cap = cap;
-    }
+    if (!bus_array_room(&table->alias, &table->alias_cap, table->aliases + 2, sizeof *table->alias, 16))
+        return false;
     if (!bus_map_put(&table->by_id, &id, sizeof id, entry))
         return false;
     if (entry->pub.id)

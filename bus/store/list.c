@@ -2,22 +2,13 @@
  * List: lists of pointers, and names that live as long as the store. */
 #include "store/internal.h"
 
+#include "base/array.h"
 #include <stdlib.h>
 #include <string.h>
 
 bool bus_list_reserve(bus_list *list, size_t count)
 {
-    if (count <= list->cap)
-        return true;
-    size_t cap = list->cap ? list->cap : 16;
-    while (cap < count)
-        cap *= 2;
-    void **at = realloc(list->at, cap * sizeof *at);
-    if (!at)
-        return false;
-    list->at = at;
-    list->cap = cap;
-    return true;
+    return bus_array_room(&list->at, &list->cap, count, sizeof *list->at, 16);
 }
 
 void bus_list_free(bus_list *list)

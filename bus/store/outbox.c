@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Outbox: rows committed with the user's data, to be relayed in id order. */
 #include "base/error.h"
+#include "base/array.h"
 #include "store/destination.h"
 #include "store/internal.h"
 
@@ -88,14 +89,8 @@ static bool keep_part(bus_buf *bytes, const void *part, size_t len, bool *there,
 
 static bus_fresh_row *keep_row(bus_fresh *fresh, const bus_outbox_row *row)
 {
-    if (fresh->count == fresh->cap) {
-        size_t cap = fresh->cap ? fresh->cap * 2 : 256;
-        bus_fresh_row *grown = realloc(fresh->row, cap * sizeof *grown);
-        if (!grown)
-            return NULL;
-        fresh->row = grown;
-        fresh->cap = cap;
-    }
+    if (!bus_array_room(&fresh->row, &fresh->cap, fresh->count + 1, sizeof *fresh->row, 256))
+        return NULL;
     bus_fresh_row *kept = &fresh->row[fresh->count];
     *kept = (bus_fresh_row){ .at = row->at, .destination = row->destination, .key_len = row->key ? row->key_len : 0,
                              .value_len = row->value ? row->value_len : 0, .headers_len = row->headers ? row->headers_len : 0,

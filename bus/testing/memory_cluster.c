@@ -2,6 +2,7 @@
  * The memory transport's cluster: topics as arrays of records, and what groups have committed. */
 #include "testing/memory_cluster.h"
 
+#include "base/array.h"
 #include "base/error.h"
 #include "codec/size.h"
 #include <stdlib.h>
@@ -182,15 +183,9 @@ const char *bus_memory_topic_at(const bus_memory_cluster *cluster, size_t i, int
 int64_t memory_log_store(bus_memory_cluster *cluster, memory_topic *topic, int32_t partition, memory_record *record)
 {
     memory_log *log = &topic->log[partition];
-    if (log->count == log->cap) {
-        size_t cap = log->cap ? log->cap * 2 : 16;
-        memory_record **grown = realloc(log->at, cap * sizeof *grown);
-        if (!grown) {
-            free(record);
-            return -1;
-        }
-        log->at = grown;
-        log->cap = cap;
+    if (!bus_array_room(&log->at, &log->cap, log->count + 1, sizeof *log->at, 16)) {
+        free(record);
+        return -1;
     }
     int64_t offset = memory_log_end(log);
     record->record.topic = topic->name;

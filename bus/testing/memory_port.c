@@ -2,6 +2,7 @@
  * The memory transport's ports: fetching from lanes, and producers whose rows a judge decides about. */
 #include "testing/memory_cluster.h"
 
+#include "base/array.h"
 #include "base/error.h"
 #include "codec/size.h"
 #include <stdio.h>
@@ -176,20 +177,13 @@ static uint64_t doubts(bus_port *p)
 
 static void tell(memory_port *port, memory_target *target, int64_t id, bus_report_kind kind, int64_t offset, const char *text)
 {
-    if (port->told_first + port->told_count == port->told_cap) {
-        if (port->told_first) {
-            memmove(port->told, port->told + port->told_first, port->told_count * sizeof *port->told);
-            port->told_first = 0;
-        } else {
-            size_t cap = port->told_cap ? port->told_cap * 2 : 64;
-            memory_told *grown = realloc(port->told, cap * sizeof *grown);
-            if (!grown) {
-                port->fatal[target->channel] = true; /* a lost report is a broken producer: `reset` mends it */
-                return;
-            }
-            port->told = grown;
-            port->told_cap = cap;
-        }
+    if (port->told_first && port->told_first + port->told_count == port->told_cap) {
+        memmove(port->told, port->told + port->told_first, port->told_count * sizeof *port->told);
+        port->told_first = 0;
+    }
+    if (!bus_array_room(&port->told, &port->told_cap, port->told_first + port->told_count + 1, sizeof *port->told, 64)) {
+        port->fatal[target->channel] = true; /* a lost report is a broken producer: `reset` mends it */
+        return;
     }
     memory_told *told = &port->told[port->told_first + port->told_count++];
     *told = (memory_told){ { .channel = target->channel, .id = id, .kind = kind, .offset = offset }, target };

@@ -8,6 +8,7 @@
 #include "base/id.h"
 #include "base/virtual_clock.h"
 #include "codec/catalog.h"
+#include "codec/cloud.h"
 #include "codec/envelope.h"
 #include "shard/topics.h"
 #include "store/store.h"
@@ -222,11 +223,10 @@ bus_status bus_test_send(bus_test *test, const char *topic, const bus_type *type
     char id[BUS_ID_TEXT];
     const bus_part parts[] = { { "bus_test", 8 }, { &test->sent, sizeof test->sent } };
     bus_id_of(parts, 2, id); /* not random, so that a test's runs are equal */
-    const char *name = bus_type_name(type);
-    const bus_header headers[] = { { "ce_specversion", "1.0", 3 }, { "ce_id", id, strlen(id) }, { "ce_source", "test", 4 },
-                                   { "ce_type", name, strlen(name) }, { "content-type", "application/avro", 16 } };
+    bus_header headers[BUS_CLOUD_HEADERS];
+    size_t count = bus_cloud_write(&(bus_cloud){ .id = id, .type = bus_type_name(type), .source = "test" }, headers);
     status = bus_test_send_raw(test, &(bus_raw){ .topic = topic, .key = key, .key_len = key ? strlen(key) : 0, .value = bytes,
-                                                 .value_len = len, .headers = headers, .header_count = 5 }, err);
+                                                 .value_len = len, .headers = headers, .header_count = count }, err);
     free(bytes);
     return status;
 }

@@ -2,6 +2,8 @@
  * Load: the types of the input files, sorted by name space. */
 #include "codec/compiler/compiler.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,15 +68,9 @@ static bool add(compiler *c, const source *from, const bus_node *node)
     unit *u = unit_of(c, from, node);
     if (!u)
         return false;
-    if (u->count == u->cap) {
-        size_t cap = u->cap ? u->cap * 2 : 8;
-        named *types = realloc(u->types, cap * sizeof *types);
-        if (!types) {
-            bus_fail_nomem(c->err);
-            return false;
-        }
-        u->types = types;
-        u->cap = cap;
+    if (!bus_array_room(&u->types, &u->cap, u->count + 1, sizeof *u->types, 8)) {
+        bus_fail_nomem(c->err);
+        return false;
     }
     u->types[u->count++] = (named){ node, from, NULL };
     return true;

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ * Array: room in an array that grows by doubling. */
+#ifndef BUS_BASE_ARRAY_H
+#define BUS_BASE_ARRAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* `array`: the address of the pointer to it; memory is malloc's. *cap: the items that it has room for. */
+bool bus_array_grow(void *array, size_t *cap, size_t count, size_t item, size_t least);
+
+/* Room for `count` items of `item` bytes; the first time for `least`. False: no memory, and the array is as it was. */
+static inline bool bus_array_room(void *array, size_t *cap, size_t count, size_t item, size_t least)
+{
+    return count <= *cap || bus_array_grow(array, cap, count, item, least);
+}
+
+#endif
