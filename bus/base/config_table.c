@@ -55,7 +55,8 @@ static const bus_property table[] = {
            "How a schema that the service brings must fit those of its name on bus.schemas, or the service ends. backward: it reads "
            "what the last one wrote; forward: the last one reads what it writes; full: both; transitive: all, not only the last."),
     BOOL("schemas.closed", "false",
-         "Learn no schema from bus.schemas: only compiled-in ones and the registry's. Events in others wait, as those in unknown ones do."),
+         "Learn no schema from bus.schemas: only compiled-in ones and the registry's. Events in others wait, as those in unknown "
+         "ones do."),
     INT("schemas.per.namespace", "1000", 1, 10000,
         "The most schemas of one name space that are learnt from bus.schemas; further ones are refused, counted in "
         "bus_process_schemas_refused_total and logged."),
@@ -86,52 +87,58 @@ static const bus_property table[] = {
     SIZE("fetch.queue.bytes", "8m", 64 * K, G, "The most bytes fetched ahead for each partition."),
     /* ---- what may pile up */
     SIZE("message.max.bytes", "1048588", K, G,
-         "The largest record that may be emitted, counted as brokers do: uncompressed key, value and headers in a batch of its own. The default "
-         "is what a topic takes unless told otherwise; a topic whose max.message.bytes is known to be less counts with that."),
+         "The largest record that may be emitted, counted as brokers do: uncompressed key, value and headers in a batch of its "
+         "own. The default is what a topic takes unless told otherwise; a topic whose max.message.bytes is known to be less "
+         "counts with that."),
     SIZE("outbox.max.bytes", "256m", 64 * K, 1024 * G,
          "When a shard's outbox is deeper, its deliveries stop and bus_transact answers BUS_FULL until Kafka takes rows again."),
     CHOICE("outbox.refused", "wait", "wait|pass",
-           "What becomes of rows behind one that Kafka refuses (too large for its topic, say): wait keeps them back until an operator has "
-           "decided (bus outbox), so that each key keeps its order; pass sends them, and their receivers report a gap. Answers and retry "
-           "records always pass."),
+           "What becomes of rows behind one that Kafka refuses (too large for its topic, say): wait keeps them back until an "
+           "operator has decided (bus outbox), so that each key keeps its order; pass sends them, and their receivers report a "
+           "gap. Answers and retry records always pass."),
     INT("in.flight.rows", "10000", 1, 1000000, "The most rows of one destination that are sent and not yet acknowledged."),
     TIME("outbox.linger.ms", "2ms", 0, 1 * SECOND,
-         "Rows of small transactions leave at once if the last left so long ago, else together when that is over; 0: each at once."),
+         "A row of a small transaction leaves at once if no row has left for this long; else it waits until then and leaves with "
+         "the others. 0: each leaves at once."),
     TIME("outbox.look.timeout.ms", "2s", 0, 10 * MINUTE,
-         "How long a shard with unacknowledged rows looks, when it opens, which of them are at the ends of their topics already; 0: not at all."),
+         "A shard that opens with unacknowledged rows reads the ends of their topics, for this long at most, and does not send "
+         "again what is there already; 0: it does not look."),
     INT("replies.destinations.max", "10000", 1, 10000000,
-        "A shard that has written to so many partitions answers on no further ones: whoever asks names them. Such answers are counted."),
+        "A shard that has written to so many partitions sends no answers to further ones, and counts them: a question names the "
+        "partition of its answer, so a foreigner could name any number."),
     TIME("idle.recheck.ms", "10s", 0, 7 * DAY,
-         "A destination that was idle for longer starts with one row alone, as after the start of a producer."),
+         "To a destination (a partition) that was idle for longer, one row is sent alone and its acknowledgement awaited, as "
+         "after the start of a producer."),
     TIME("log.check.ms", "10s", 0, 7 * DAY,
-         "An input that was not compared with what was read of it for longer is looked at before more of it is delivered, so that a topic "
-         "made again is noticed; 0: before each batch, which costs a round trip."),
+         "How often a record that was read before is read again while its partition is delivered, so that a topic that was "
+         "deleted and made again is noticed; 0: before each batch, which costs a round trip."),
     INT("parked.max.per.key", "10000", 1, 100000000,
         "The most events that wait behind a failed one of their key; further ones become dead letters that name it."),
     SIZE("parked.max.bytes", "256m", 64 * K, 1024 * G,
-         "The most bytes of waiting events, and of events that their dead letters could not carry, in a store; when they are more, the shard "
-         "pauses."),
+         "The most bytes of waiting events, and of events that their dead letters could not carry, in a store; when they are "
+         "more, the shard pauses."),
     INT("seen.max", "1000000", 1, 1000000000,
         "How many ids of events of foreign producers (without bus-hop) a store remembers to drop duplicates."),
     INT("marks.max", "100000", 1000, 100000000,
-        "The most sources of numbered events that a store keeps, and the most gaps in their numbers. What is above is told once, counted in "
-        "bus_uncounted_total and settled by its id, as foreign events are."),
+        "The most sources of numbered events that a store keeps, and the most gaps in their numbers. An event above that is told "
+        "from its copies by its id, as foreign events are; that is logged and counted in bus_uncounted_total."),
     /* ---- failing */
     LIST("retry.tiers", "1s,30s,10m",
          "The delays of the retry topics, rising; each is a topic <service>.retry.<delay>. The last one repeats."),
     INT("retry.attempts", "10", 1, 1000000,
         "How often an event is run, the first included, before it becomes a dead letter. A route may say otherwise."),
     TIME("retry.grace.ms", "10s", 0, DAY,
-         "So long after it is due a waiting event runs although its retry record has not come."),
+         "A waiting event whose retry record has not come runs this long after it was due."),
     TIME("pause.first.ms", "500ms", 1, HOUR, "How long a topic pauses after the first verdict pause; doubles with each further one."),
     TIME("pause.most.ms", "30s", 1, DAY, "The longest pause after a verdict pause."),
     TIME("schema.wait.ms", "10m", 0, 30 * DAY,
-         "How long a topic waits, in all, for schemas that nobody has announced or that the registry does not know; it gets a tenth of the time "
-         "that passes back. Then such an event becomes a dead letter, to be redriven when its schema is known. A registry that does not answer "
-         "is waited for without limit. Announcements come before their events: what is not there in minutes will not come by itself."),
+         "How long a topic waits, in all, for schemas that are neither announced nor known to the registry; of that time it gets "
+         "back a tenth of the time that passes. Then such an event becomes a dead letter, to be redriven when its schema is "
+         "known. A registry that does not answer is waited for without limit. Announcements come before their events: what is "
+         "not there in minutes will not come by itself."),
     INT("reject.ratio.percent", "50", 0, 100,
-        "When more than this share of the recent events failed on their first run, their topic pauses before each further dead letter, "
-        "and the shard says so, lest a bad deploy drains a topic; 0: off."),
+        "When more than this share of the recent events failed on their first run, their topic pauses before each further dead "
+        "letter, and the shard says so: a bad deploy must not drain a topic into the dead letters. 0: off."),
     /* ---- prepare */
     INT("prepare.threads", "16", 1, 1024, "The threads of a process that run prepare steps."),
     INT("prepare.window", "256", 1, 100000, "How many deliveries of a shard may be in their prepare step at once."),
@@ -140,11 +147,11 @@ static const bus_property table[] = {
            "full: the CloudEvents attributes, content-type and bus-hop, and causation, correlation and trace when there are any. "
            "compact: bus-hop, ce_id and ce_type alone."),
     TEXT("hop.key.file", "",
-         "The keys that records are signed and verified with (the header bus-mac; docs/security.md has the file's form). Not readable by "
-         "everybody; read at start. Empty: nothing is signed."),
+         "The keys that records are signed and verified with (the header bus-mac; docs/security.md has the file's form). Not "
+         "readable by everybody; read at start. Empty: nothing is signed."),
     LIST("hop.verify", "",
-         "The topics whose records must be signed with a key of hop.key.file, separated by commas; *: all that is read. What is not becomes "
-         "a dead letter of class `forged`; commands, letters, schemas and answers are passed over. Empty: none."),
+         "The topics whose records must be signed with a key of hop.key.file, separated by commas; *: all that is read. What is "
+         "not becomes a dead letter of class `forged`; commands, letters, schemas and answers are passed over. Empty: none."),
     /* ---- the store */
     SIZE("store.cache.bytes", "64m", 256 * K, 64 * G, "SQLite's page cache, for each shard."),
     TIME("store.read.max.ms", "5s", 1, HOUR,
@@ -157,12 +164,12 @@ static const bus_property table[] = {
     INT("publish.queue.records", "100000", 1, 10000000, "The most records of bus_publish that wait for their acknowledgement."),
     SIZE("publish.queue.bytes", "64m", 64 * K, 64 * G, "The same in bytes; above it bus_publish answers BUS_FULL."),
     TIME("publish.timeout.ms", "5m", 1 * SECOND, 7 * DAY,
-         "After this long without an acknowledgement a record of bus_publish has failed (it may be stored nevertheless). Rows of the "
+         "After this long without an acknowledgement a record of bus_publish has failed (it may be stored all the same). Rows of the "
          "outbox never time out."),
     TIME("publish.linger.ms", "5ms", 0, MINUTE, "How long bus_publish waits for further records to fill a batch."),
     /* ---- topics as `bus topics apply` makes them */
     INT("topics.partitions", "4", 1, 100000,
-        "Partitions of an output topic that nobody has made yet; topics of a service with more shards get as many as it has shards."),
+        "Partitions of an output topic that does not exist yet; topics of a service with more shards get as many as it has shards."),
     INT("topics.replication", "-1", -1, 100, "The replication factor of a topic that is made; -1: the broker's default."),
     INT("topics.min.insync", "0", 0, 100,
         "min.insync.replicas of a topic that is made; 0: the broker's default, or replication less one when that is set."),

@@ -44,7 +44,7 @@ bus_status bus_original_read(const bus_config *config, const bus_dead *dead, int
         return status;
     bus_slice id = bus_record_header(out->record, "ce_id");
     if (id.len && *dead->event_id && !bus_slice_is(id, dead->event_id))
-        return gone(dead, "holds another event now: its topic was made anew", err);
+        return gone(dead, "holds another event now: its topic was deleted and made again", err);
     return is_authentic(config, dead, out->record, err);
 }
 

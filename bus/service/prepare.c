@@ -73,8 +73,8 @@ static bus_status make_seats(bus *self, int shards, bus_error *err)
     if (self->shards == shards)
         return BUS_OK;
     if (self->shards)
-        return bus_fail(err, BUS_REFUSED, "%s had %d partitions and has %d now: the number of shards of a service is fixed. Make the "
-                        "topic anew with %d partitions", bus_router_lead(self->router), self->shards, shards, self->shards);
+        return bus_fail(err, BUS_REFUSED, "%s had %d partitions and has %d now: the number of shards of a service is fixed. Delete "
+                        "the topic and make it again with %d partitions", bus_router_lead(self->router), self->shards, shards, self->shards);
     bus_seat *seats = bus_seats_new(self, shards);
     if (!seats)
         return bus_fail_nomem(err);

@@ -101,7 +101,7 @@ static bus_outcome command_letter(bus_shard *shard, const bus_record *record, co
         return redo(shard, &err);
     if (!found)
         return unknown_letter(shard, envelope, "this shard has no such letter: it is another service's, or was made under another name "
-                              "of this one, or before its store was made anew");
+                              "of this one, or before its store was made again");
     if (letter.state != BUS_LETTER_OPEN || letter.round != envelope->command_round)
         return stale(shard, envelope, letter.state != BUS_LETTER_OPEN ? bus_letter_state_name((bus_letter_state)letter.state) : "at another round");
     bus_key *held = letter.key_id ? bus_key_by_id(shard->store, letter.key_id) : NULL;

@@ -52,7 +52,7 @@ const bus_metric bus_shard_metric_table[] = {
     GAUGE(outbox_rows, "bus_outbox_rows", "Rows not yet acknowledged by Kafka.", 1),
     GAUGE(outbox_bytes, "bus_outbox_bytes", "Their bytes.", 1),
     GAUGE(outbox_oldest_ms, "bus_outbox_oldest_timestamp_seconds", "When the oldest of them was committed; 0: none.", 0.001),
-    GAUGE(refused_rows, "bus_outbox_refused_rows", "Rows that Kafka refuses and nobody has decided about: alarm if not 0.", 1),
+    GAUGE(refused_rows, "bus_outbox_refused_rows", "Rows that Kafka refuses and that wait for bus outbox retry or discard: alarm if not 0.", 1),
     GAUGE(refused_destinations, "bus_outbox_refused_destinations", "Partitions to which nothing leaves until that is decided.", 1),
     GAUGE(letter_bodies, "bus_letter_bodies_bytes", "Bytes of dead letters whose records could not carry them.", 1),
     GAUGE(parked_keys, "bus_parked_keys", "Keys that wait, are held or drain.", 1),

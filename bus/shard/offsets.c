@@ -35,7 +35,7 @@ static bus_status list_lanes(bus_shard *shard, const int32_t *partitions, bus_er
     for (size_t i = 0; i < inputs; i++) {
         if (partitions[i] <= 0 || partitions[i] % n != 0)
             return bus_fail(err, BUS_REFUSED, "topic %s has %d partitions, and %s has %d shards: it must be a multiple. Create the topic "
-                            "with %d partitions, or start the service anew with another `shards`", declared[i].topic, partitions[i],
+                            "with %d partitions, or begin with new stores and another `shards`", declared[i].topic, partitions[i],
                             shard->name, n, n);
         total += (size_t)(partitions[i] / n);
     }
@@ -43,7 +43,7 @@ static bus_status list_lanes(bus_shard *shard, const int32_t *partitions, bus_er
         for (size_t i = 0; i < inputs; i++)
             if (shard->input[i].partitions != partitions[i])
                 return bus_fail(err, BUS_REFUSED, "topic %s grew from %d to %d partitions: its keys moved to other shards. Drain it, then "
-                                "start the service anew on a topic of its own size", declared[i].topic, shard->input[i].partitions,
+                                "start the service with new stores", declared[i].topic, shard->input[i].partitions,
                                 partitions[i]);
         return BUS_OK;
     }
@@ -122,7 +122,7 @@ static bus_status check_identity(bus_shard *shard, const bus_commit_text *last, 
             return BUS_OK;
         return bus_fail(err, BUS_REFUSED,
                         "%s is not the store of %s: the group's last was %s, opened %lld times, and this %s. Mount the right volume; or "
-                        "`bus rebuild`; or, to begin anew and give up what the old one knew, start with --init on an empty directory",
+                        "`bus rebuild`; or, to give up what the old one knew, start with --init on an empty directory",
                         bus_store_path(shard->store), shard->where, id, (long long)opens,
                         unclaimed(shard) ? "directory has none" : meta->store_id);
     }
@@ -153,7 +153,7 @@ static bus_status check_traces(bus_shard *shard, const bus_offset *marks, bus_er
         return BUS_OK;
     return bus_fail(err, BUS_REFUSED,
                     "%s has no store and the group no commits, but %s holds records: it ran before. Mount its volume; or `bus rebuild`; or, "
-                    "to begin anew, start with --init", shard->where, trace);
+                    "to start empty and give up what it knew, --init", shard->where, trace);
 }
 
 /* ---- positions */
