@@ -30,7 +30,7 @@ static bool reserve(disk_bytes *bytes, int64_t len)
 {
     if (len <= bytes->cap)
         return true;
-    int64_t cap = bytes->cap ? bytes->cap : 8192;
+    int64_t cap = bytes->cap ? bytes->cap : 65536;
     while (cap < len)
         cap *= 2;
     uint8_t *at = realloc(bytes->at, (size_t)cap);
@@ -54,9 +54,10 @@ static bool resize(disk_bytes *bytes, int64_t len)
 
 static bool put(disk_bytes *bytes, int64_t offset, const void *from, int64_t len)
 {
-    if (offset + len > bytes->len && !resize(bytes, offset + len))
+    if (!reserve(bytes, offset + len) || (offset > bytes->len && !resize(bytes, offset)))
         return false;
     memcpy(bytes->at + offset, from, (size_t)len);
+    bytes->len = offset + len > bytes->len ? offset + len : bytes->len;
     return true;
 }
 

@@ -19,6 +19,7 @@
 #include "support/sim_plan.h"
 #include "support/snapshot.h"
 #include "testing/test_host.h"
+#include <sqlite3.h>
 #include <stdio.h>
 
 #define SIM_SHARDS 2
@@ -157,6 +158,8 @@ struct sim {
     int damages;
     sim_given_up given_up[SIM_GIVEN_UP];
     int given_up_count;
+    bool refused;                        /* a store may hold a row that Kafka has refused */
+    sqlite3 *reader[SIM_SERVICES][SIM_SHARDS]; /* see sim_reader */
 
     /* a death */
     sim_process *acting;                 /* whose code runs */
@@ -282,6 +285,10 @@ bus_verdict sim_transaction(bus_tx *tx, void *call);
 void sim_check(sim *s);
 /* Where a service's store stands; -1: nowhere yet. */
 int64_t sim_position(sim *s, int service, int topic, int32_t partition);
+/* A store, to read in; NULL: no shard has made it yet. It stays open for who asks next, until sim_readers_close: opening it costs more than
+ * what is asked. Close them before anything runs. */
+sqlite3 *sim_reader(sim *s, int service, int shard);
+void sim_readers_close(sim *s);
 /* What the dead-letter topic of a service says about each letter last. */
 typedef struct sim_letter {
     int service;

@@ -11,14 +11,27 @@
 
 /* ---- stores */
 
-static sqlite3 *open_store(sim *s, int service, int shard)
+sqlite3 *sim_reader(sim *s, int service, int shard)
 {
     char path[256];
-    sqlite3 *db = NULL;
-    bus_error err = { 0 };
+    sqlite3 **db = &s->reader[service][shard];
     snprintf(path, sizeof path, "%s/%s/%d.db", s->data, s->service[service].name, shard);
-    if (bus_store_reader(path, &db, &err))
-        sim_fail(s, "%s: %s", path, err.text);
+    return *db || bus_store_reader(path, db, NULL) == BUS_OK ? *db : NULL;
+}
+
+void sim_readers_close(sim *s)
+{
+    for (int i = 0; i < SIM_SERVICES * SIM_SHARDS; i++) {
+        sqlite3_close(s->reader[0][i]);
+        s->reader[0][i] = NULL;
+    }
+}
+
+static sqlite3 *open_store(sim *s, int service, int shard)
+{
+    sqlite3 *db = sim_reader(s, service, shard);
+    if (!db)
+        sim_fail(s, "%s/%d: the store cannot be read", s->service[service].name, shard);
     return db;
 }
 
@@ -57,7 +70,6 @@ static void read_effects(sim *s, int service, const char *table, int *count, con
             *before = number;
         }
         sqlite3_finalize(query);
-        sqlite3_close(db);
     }
 }
 
@@ -76,7 +88,6 @@ static void check_copies(sim *s, int service, const bool *discarded, const sim_b
                 sim_fail(s, "%s/%d: a copy of event %d ran before its event", s->service[service].name, shard, number);
         }
         sqlite3_finalize(query);
-        sqlite3_close(db);
     }
 }
 
@@ -97,24 +108,19 @@ static void check_rest(sim *s, int service)
             if (rows != 0)
                 sim_fail(s, "%s/%d: %lld rows are left in %s", s->service[service].name, shard, (long long)rows, empty[i]);
         }
-        sqlite3_close(db);
     }
 }
 
 int64_t sim_position(sim *s, int service, int topic, int32_t partition)
 {
-    char path[256], sql[160];
-    sqlite3 *db = NULL;
+    char sql[160];
+    sqlite3 *db = sim_reader(s, service, (int)partition % SIM_SHARDS);
     sqlite3_stmt *query = NULL;
     int64_t next = -1;
-    snprintf(path, sizeof path, "%s/%s/%d.db", s->data, s->service[service].name, (int)partition % SIM_SHARDS);
     snprintf(sql, sizeof sql, "SELECT next FROM bus_position WHERE topic = '%s' AND partition = %d", sim_topics[topic].name, (int)partition);
-    if (bus_store_reader(path, &db, NULL))
-        return -1; /* no shard has made it yet */
-    if (sqlite3_prepare_v2(db, sql, -1, &query, NULL) == SQLITE_OK && sqlite3_step(query) == SQLITE_ROW)
+    if (db && sqlite3_prepare_v2(db, sql, -1, &query, NULL) == SQLITE_OK && sqlite3_step(query) == SQLITE_ROW)
         next = sqlite3_column_int64(query, 0);
     sqlite3_finalize(query);
-    sqlite3_close(db);
     return next;
 }
 
@@ -287,5 +293,6 @@ void sim_check(sim *s)
     check_copies(s, ALPHA, c->alpha_discarded, &c->bounds);
     check_copies(s, BETA, c->beta_discarded, &c->bounds);
     check_numbers(s, c);
+    sim_readers_close(s);
     free(c);
 }

@@ -56,6 +56,7 @@ void sim_replay(sim *s)
                  s->service[t->reader].name);
         send_copy(s, &record, run, ++sent, t->reader);
     }
+    sim_readers_close(s);
 }
 
 size_t sim_claims(sim *s, bus_header out[3])

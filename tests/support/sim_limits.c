@@ -69,12 +69,10 @@ static void decide(sim *s, int service, int shard, const char *row, bool discard
  * its event. */
 static void operate_rows(sim *s, int service, int shard, int *left)
 {
-    char path[256];
-    sqlite3 *db = NULL;
+    sqlite3 *db = sim_reader(s, service, shard);
     sqlite3_stmt *query = NULL;
-    snprintf(path, sizeof path, "%s/%s/%d.db", s->data, s->service[service].name, shard);
-    if (bus_store_reader(path, &db, NULL))
-        return; /* no shard has made it yet */
+    if (!db)
+        return;
     sqlite3_prepare_v2(db, "SELECT o.id || '@' || i.name, d.topic, o.value, o.seq, d.partition FROM bus_outbox o JOIN bus_destination d ON d.id = o.destination"
                        " JOIN bus_incarnation i ON i.epoch = o.epoch WHERE o.state <> 0 ORDER BY o.id", -1, &query, NULL);
     while (query && sqlite3_step(query) == SQLITE_ROW) {
@@ -90,15 +88,15 @@ static void operate_rows(sim *s, int service, int shard, int *left)
             decide(s, service, shard, row, discard);
     }
     sqlite3_finalize(query);
-    sqlite3_close(db);
 }
 
 int sim_rows(sim *s)
 {
     int left = 0;
-    for (int service = 0; service < SIM_SERVICES; service++)
+    for (int service = 0; service < SIM_SERVICES && s->refused; service++)
         for (int shard = 0; shard < SIM_SHARDS; shard++)
             operate_rows(s, service, shard, &left);
+    sim_readers_close(s);
     return left;
 }
 
@@ -113,17 +111,14 @@ void sim_limits_step(sim *s)
 /* Is the row that somebody wanted to give up among those that its store has given up? Another decision may have been first. */
 bool sim_is_given_up(sim *s, const sim_given_up *given)
 {
-    char path[256];
-    sqlite3 *db = NULL;
+    sqlite3 *db = sim_reader(s, given->service, given->shard);
     sqlite3_stmt *query = NULL;
-    snprintf(path, sizeof path, "%s/%s/%d.db", s->data, s->service[given->service].name, given->shard);
-    if (bus_store_reader(path, &db, NULL))
+    if (!db)
         return false;
     sqlite3_prepare_v2(db, "SELECT 1 FROM bus_discarded WHERE id || substr(replace(source, '#', '@'), instr(source, '#')) = ?1 AND operator = 'ann'"
                        " AND reason = 'why'", -1, &query, NULL);
     sqlite3_bind_text(query, 1, given->row, -1, SQLITE_STATIC);
     bool is = query && sqlite3_step(query) == SQLITE_ROW;
     sqlite3_finalize(query);
-    sqlite3_close(db);
     return is;
 }

@@ -40,6 +40,8 @@ static void on_log(void *opaque, bus_level level, const char *text, size_t len)
     bool gap = level == BUS_ERROR && memmem(text, len, "\"event\":\"gap\"", 13);
     if (s->library)
         sim_note(s, "    log %d %.*s", (int)level, (int)len, text);
+    if (level == BUS_ERROR && (memmem(text, len, "\"event\":\"rejected_row\"", 22) || memmem(text, len, "marking row ", 12)))
+        s->refused = true;
     if (gap)
         s->result->count[SIM_GAP_TOLD]++;
     const char *why = gap ? memmem(text, len, "\"msg\":", 6) : NULL;
@@ -82,6 +84,7 @@ static void unmake(sim *s)
         process->jobs.at_once = true;
         bus_host_close(process->host);
     }
+    sim_readers_close(s);
     bus_memory_cluster_free(s->cluster);
     bus_catalog_free(s->catalog);
     sim_disk_unmake(s);

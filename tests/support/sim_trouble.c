@@ -88,10 +88,12 @@ static void reset(sim *s, int topic, int32_t partition)
     int64_t low = bus_memory_start(s->cluster, t->name, partition), end = bus_memory_end(s->cluster, t->name, partition);
     int64_t to = low + sim_below(s, (int)(end - low) + 1);
     int64_t from = goes_on_at(s, topic, partition);
+    sim_readers_close(s);
     if (to == from || low == end || !sim_strikes(s, to < from ? SIM_RESET_BACK : SIM_RESET_FORWARD))
         return;
     stop_all(s, t->reader);
     set_offset(s, topic, partition, to);
+    sim_readers_close(s);
     start_all(s, t->reader);
 }
 
@@ -114,6 +116,7 @@ void sim_repair(sim *s, int service)
                 set_offset(s, t, p, next);
             s->lost_from[t][p] = INT64_MAX;
         }
+    sim_readers_close(s);
     s->broken[service] = false;
     start_all(s, service);
 }
@@ -131,6 +134,7 @@ static void expire(sim *s, int topic, int32_t partition)
     sim_read_logs(s);
     bus_memory_truncate_before(s->cluster, t->name, partition, to);
     int64_t next = goes_on_at(s, topic, partition);
+    sim_readers_close(s);
     if (next < 0) /* it will begin where the log does */
         sim_damaged(s, topic, partition, low, to);
     else if (next <= to) /* with `to` itself only the anchor has gone, but it may be asked for just then */
