@@ -107,7 +107,7 @@ static void drop(disk_inode *inode)
     free(inode);
 }
 
-static void point(disk_inode **at, disk_inode *to)
+void disk_point(disk_inode **at, disk_inode *to)
 {
     disk_inode *old = *at;
     if (to)
@@ -120,7 +120,7 @@ static void sync_names(disk *d, const disk_directory *directory)
 {
     for (disk_name *name = d->names; name; name = name->next)
         if (name->directory == directory)
-            point(&name->kept, name->now);
+            disk_point(&name->kept, name->now);
 }
 
 /* ---- one file */
@@ -256,7 +256,7 @@ static int make(disk *d, disk_name *name)
     if (!made)
         return SQLITE_IOERR_NOMEM;
     made->directory = name->directory;
-    point(&name->now, made);
+    disk_point(&name->now, made);
     return SQLITE_OK;
 }
 
@@ -276,7 +276,7 @@ static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename path, sqlite3_file *file,
     } else if (!(inode = calloc(1, sizeof *inode))) {
         return SQLITE_IOERR_NOMEM;
     }
-    point(&handle->inode, inode);
+    disk_point(&handle->inode, inode);
     handle->next = inode->handles;
     inode->handles = handle;
     handle->sync_names = path && (flags & SQLITE_OPEN_CREATE) && (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL));
@@ -296,7 +296,7 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync)
         return SQLITE_IOERR_DELETE;
     if (name->directory->room >= 0)
         name->directory->room += name->now->image.cache.len;
-    point(&name->now, NULL);
+    disk_point(&name->now, NULL);
     if (sync)
         sync_names(d, name->directory);
     return SQLITE_OK;
@@ -435,8 +435,8 @@ void disk_power_off(disk *d, const char *prefix)
         cut(name->now);
         cut(name->kept);
         disk_inode *left = disk_random(&d->random) % 2 ? name->now : name->kept;
-        point(&name->now, left);
-        point(&name->kept, left);
+        disk_point(&name->now, left);
+        disk_point(&name->kept, left);
         if (left)
             (void)disk_image_lose(&left->image, d->sector, !d->power_safe, &d->random);
     }

@@ -51,6 +51,13 @@ void disk_cut(disk *disk, const char *prefix);
 /* The same, and the power of the machine that has these files fails. */
 void disk_power_off(disk *disk, const char *prefix);
 
+/* The files whose path begins with `prefix` as they are now, as a file system's snapshot takes them; NULL: no memory, or too many. */
+typedef struct disk_copy disk_copy;
+disk_copy *disk_copy_take(disk *disk, const char *prefix);
+/* What was taken is there, durable, and what was there is in the copy: done twice nothing has changed. Nobody has them open. */
+void disk_copy_swap(disk_copy *copy);
+void disk_copy_free(disk_copy *copy);
+
 /* Operations so far that change something, and a hash over all of them: two histories that have the same did the same. */
 int64_t disk_changes(const disk *disk);
 uint64_t disk_print(const disk *disk);

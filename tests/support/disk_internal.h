@@ -73,6 +73,8 @@ void disk_shm_barrier(sqlite3_file *file);
 int disk_shm_unmap(sqlite3_file *file, int delete);
 /* Lets go of all; `file` is closed or its process is dead. The memory stays until it is closed. */
 void disk_let_go(disk_handle *handle, bool closed);
+/* *at becomes `to`, which may be NULL; what nobody uses any more is freed. */
+void disk_point(disk_inode **at, disk_inode *to);
 /* SQLITE_OK, or what the operation has to return. */
 int disk_ask(disk_handle *handle, disk_op op, int error);
 

@@ -92,6 +92,8 @@ typedef struct sim_process {
     bus_host *host;                      /* NULL: not running */
     sim_pool jobs;
     int service, number;
+    bool older;                          /* of its version: it has fewer routes */
+    bus_accept accept;                   /* what it was started with */
     bool dead;                           /* what it still does goes nowhere; it is closed when its code returns */
 } sim_process;
 
@@ -103,6 +105,14 @@ typedef struct sim_illness {
     bool full;
     bool struck;                         /* something has failed since it healed last */
 } sim_illness;
+
+/* A copy of a store that was taken while it ran. */
+typedef struct sim_backup {
+    disk_copy *copy;                     /* NULL: none */
+    int service, shard;
+    int64_t opens, age;
+    bool tried;                          /* it is where the store was, and to be refused */
+} sim_backup;
 
 /* A transaction from outside, and what its caller was told. */
 typedef struct sim_call {
@@ -125,7 +135,7 @@ struct sim {
     bus_virtual_clock clock;
     bus_memory_cluster *cluster;
     bus_catalog *catalog;
-    bus_service service[SIM_SERVICES];
+    bus_service service[SIM_SERVICES], older[SIM_SERVICES];
     bus_limits limits;
     bus_keys *keys;                      /* who belongs here signs; NULL: nobody does */
     char data[64];
@@ -158,6 +168,9 @@ struct sim {
     int damages;
     sim_given_up given_up[SIM_GIVEN_UP];
     int given_up_count;
+    bool strangers;                      /* one is in both groups */
+    bool stranger_set[SIM_TOPICS][4];    /* an offset, last of all who are not of the service */
+    sim_backup backup;
     bool refused;                        /* a store may hold a row that Kafka has refused */
     sqlite3 *reader[SIM_SERVICES][SIM_SHARDS]; /* see sim_reader */
 
@@ -185,6 +198,7 @@ void sim_note(sim *s, const char *format, ...) BUS_PRINTF(2, 3);
 void sim_fail(sim *s, const char *format, ...) BUS_PRINTF(2, 3);
 
 void sim_start(sim *s, sim_process *process);
+void sim_start_accepting(sim *s, sim_process *process, bus_accept accept);
 void sim_stop(sim *s, sim_process *process);
 void sim_kill(sim *s, sim_process *process);
 /* The same for one whose code runs now: it is closed when that returns. */
@@ -233,6 +247,17 @@ void sim_replay(sim *s);
 /* Headers of commands for an event of an input; how many: 0 if chance wants none. */
 size_t sim_claims(sim *s, bus_header out[3]);
 
+/* ---- sim_members.c: strangers in the group, older copies of stores */
+
+void sim_members_step(sim *s);
+void sim_stranger_leaves(sim *s);
+/* Is the offset that stands there a stranger's? */
+bool sim_stranger_set(const sim *s, int topic, int32_t partition);
+/* Can Kafka's tool set offsets that will be obeyed without a question? */
+bool sim_group_is_plain(const sim *s, int service);
+/* What an operator answers who is asked whose offsets the group's are. */
+bus_accept sim_answer(const sim *s, int service);
+
 /* ---- sim_trouble.c: what brokers and operators do to logs and positions */
 
 void sim_outage_step(sim *s);
@@ -241,6 +266,8 @@ void sim_trouble_step(sim *s);
 void sim_noise(sim *s);
 /* An operator accepts what a service's logs have lost: its positions are put where the logs begin again. */
 void sim_repair(sim *s, int service);
+void sim_stop_all(sim *s, int service);
+void sim_start_all(sim *s, int service, bus_accept accept);
 
 /* ---- sim_forger.c: signatures, and who has no key */
 

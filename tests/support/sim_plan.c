@@ -25,7 +25,9 @@ static const char *const names[SIM_COUNTS] = {
     [SIM_DEATH_AT_DISK] = "death-at-disk", [SIM_FULL_DISK] = "full-disk", [SIM_SYNC_FAILS] = "sync-fails",
     [SIM_WRITE_FAILS] = "write-fails", [SIM_READ_FAILS] = "read-fails",
     [SIM_FORGED_HOP] = "forged-hop", [SIM_COPIED] = "copied-elsewhere", [SIM_FORGED_COMMAND] = "forged-command",
-    [SIM_GAP_TOLD] = "gap-told", [SIM_HALTED] = "halted",
+    [SIM_STRANGER] = "stranger", [SIM_STRANGER_COMMITS] = "stranger-commits", [SIM_OLD_COPY] = "older-copy",
+    [SIM_OLDER_VERSION] = "older-version",
+    [SIM_GAP_TOLD] = "gap-told", [SIM_HALTED] = "halted", [SIM_ASKED] = "asked-whose-offset",
 };
 
 const char *sim_fault_name(sim_fault fault)

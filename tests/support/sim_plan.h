@@ -17,13 +17,14 @@ typedef enum sim_fault {
     SIM_EXPIRED, SIM_UNCLEAN, SIM_RECREATED, SIM_RESET_BACK, SIM_RESET_FORWARD, SIM_NO_SIGN, SIM_REFILLED, SIM_LOOK_WAITS, SIM_MARKERS, SIM_NOISE,        /* logs, positions */
     SIM_CLOCK_FORWARD, SIM_CLOCK_BACK,
     SIM_FORGED_HOP, SIM_COPIED, SIM_FORGED_COMMAND,                                                            /* forgers */
+    SIM_STRANGER, SIM_STRANGER_COMMITS, SIM_OLD_COPY, SIM_OLDER_VERSION,                                       /* members, copies */
     SIM_DEATH, SIM_DEATH_INSIDE, SIM_STOP,                                                                     /* processes */
     SIM_REPEAT, SIM_REDRIVE, SIM_DISCARD, SIM_COMMAND_TWICE, SIM_CALL, SIM_VISIT, SIM_REPLAY, SIM_REPLAY_EARLY, SIM_CLAIM,
     SIM_LIMIT, SIM_ROW_RETRY, SIM_ROW_DISCARD,                              /* people */
     SIM_RETRY, SIM_REJECT, SIM_PAUSE, SIM_STICKY, SIM_KILLER, SIM_PREPARE_RETRY, SIM_PREPARE_PAUSE,            /* handlers */
     SIM_POWER, SIM_POWER_INSIDE, SIM_DEATH_AT_DISK, SIM_FULL_DISK, SIM_SYNC_FAILS, SIM_WRITE_FAILS, SIM_READ_FAILS, /* disks */
     SIM_FAULTS,
-    SIM_GAP_TOLD = SIM_FAULTS, SIM_HALTED, SIM_COUNTS                                          /* what shards say to them */
+    SIM_GAP_TOLD = SIM_FAULTS, SIM_HALTED, SIM_ASKED, SIM_COUNTS                                          /* what shards say to them */
 } sim_fault;
 
 const char *sim_fault_name(sim_fault fault);

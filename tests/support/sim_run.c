@@ -85,6 +85,7 @@ static void unmake(sim *s)
         bus_host_close(process->host);
     }
     sim_readers_close(s);
+    disk_copy_free(s->backup.copy);
     bus_memory_cluster_free(s->cluster);
     bus_catalog_free(s->catalog);
     sim_disk_unmake(s);

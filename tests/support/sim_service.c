@@ -174,12 +174,20 @@ void sim_services(sim *s)
                                         .prepare = prepare_alpha, .replay = BUS_REPLAY_RUN, .replay_prepares = true },
                                       { .topic = "beta.events", .type = &payment_RefundPayment_type, .handler = on_echo,
                                         .replay = BUS_REPLAY_RUN }, { 0 } };
+    /* of an older version: it knows fewer topics */
+    static const bus_route older_alpha[] = { { .topic = "shop.inbox", .handler = on_inbox, .on_dead = BUS_HOLD_KEY, .replay = BUS_REPLAY_RUN },
+                                             { 0 } };
+    static const bus_route older_beta[] = { { .topic = "alpha.events", .type = &inventory_ReleaseStock_type, .handler = on_alpha,
+                                              .prepare = prepare_alpha, .replay = BUS_REPLAY_RUN, .replay_prepares = true }, { 0 } };
     static const bus_emits alpha_emits[] = { { .type = &inventory_ReleaseStock_type }, { 0 } };
     static const bus_emits beta_emits[] = { { .type = &payment_RefundPayment_type }, { 0 } };
     s->service[ALPHA] = (bus_service){ .name = "alpha", .routes = alpha, .emits = alpha_emits, .migrations = migrations,
                                        .open = on_open, .opaque = s };
     s->service[BETA] = (bus_service){ .name = "beta", .routes = beta, .emits = beta_emits, .migrations = migrations,
                                       .open = on_open, .opaque = s };
+    memcpy(s->older, s->service, sizeof s->older);
+    s->older[ALPHA].routes = older_alpha;
+    s->older[BETA].routes = older_beta;
     bus_catalog_add(s->catalog, bus_type_schema(&inventory_ReleaseStock_type), strlen(bus_type_schema(&inventory_ReleaseStock_type)), NULL);
     bus_catalog_add(s->catalog, bus_type_schema(&payment_RefundPayment_type), strlen(bus_type_schema(&payment_RefundPayment_type)), NULL);
 }

@@ -224,7 +224,7 @@ void sim_step(sim *s)
     reboot(s);
     if (sim_chance(s, s->disk_storm))
         sim_disk_step(s, service);
-    if ((dice -= 611) < 0) {
+    if ((dice -= 607) < 0) {
         sim_turn(s, process, sim_below(s, SIM_SHARDS));
     } else if ((dice -= 100) < 0) {
         sim_hear(s, process);
@@ -264,6 +264,8 @@ void sim_step(sim *s)
         sim_replay(s);
     } else if ((dice -= 4) < 0) {
         sim_limits_step(s);
+    } else if ((dice -= 4) < 0) {
+        sim_members_step(s);
     }
 }
 
@@ -315,9 +317,12 @@ void sim_heal(sim *s)
         sim_process *process = &s->process[0][0] + i;
         if (process->host)
             bus_memory_deliver(bus_host_transport(process->host), BUS_FATE_ACK);
-        else if (process->number < s->plan->processes)
+        if (process->host && process->older)
+            sim_stop(s, process);
+        if (!process->host && process->number < s->plan->processes)
             sim_start(s, process);
     }
+    sim_stranger_leaves(s);
     while (bus_memory_zombie_next(s->cluster, true))
         ;
     for (int i = 0; i < SIM_SERVICES && !s->result->failed; i++) {

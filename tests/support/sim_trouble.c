@@ -49,26 +49,27 @@ static int64_t goes_on_at(sim *s, int topic, int32_t partition)
 {
     const struct sim_topic *t = &sim_topics[topic];
     bus_offset set;
-    if (bus_memory_committed(s->cluster, s->service[t->reader].name, t->name, partition, &set) && !*set.metadata)
+    if (bus_memory_committed(s->cluster, s->service[t->reader].name, t->name, partition, &set) && !*set.metadata &&
+        !sim_stranger_set(s, topic, partition))
         return set.offset;
     return sim_position(s, t->reader, topic, partition);
 }
 
-static void stop_all(sim *s, int service)
+void sim_stop_all(sim *s, int service)
 {
     for (int p = 0; p < s->plan->processes; p++)
         if (s->process[service][p].host)
             sim_stop(s, &s->process[service][p]);
 }
 
-static void start_all(sim *s, int service)
+void sim_start_all(sim *s, int service, bus_accept accept)
 {
     for (int p = 0; p < s->plan->processes; p++)
-        sim_start(s, &s->process[service][p]);
+        sim_start_accepting(s, &s->process[service][p], accept);
     sim_rebalance(s, service);
 }
 
-/* kafka-consumer-groups --reset-offsets, on a service that is stopped. */
+/* kafka-consumer-groups --reset-offsets, on a service that is stopped, in a group that is empty. */
 static void set_offset(sim *s, int topic, int32_t partition, int64_t to)
 {
     const struct sim_topic *t = &sim_topics[topic];
@@ -80,6 +81,7 @@ static void set_offset(sim *s, int topic, int32_t partition, int64_t to)
     sim_read_logs(s);
     sim_damaged(s, topic, partition, from, to);
     bus_memory_commit_foreign(s->cluster, s->service[t->reader].name, t->name, partition, to);
+    s->stranger_set[topic][partition] = false;
 }
 
 static void reset(sim *s, int topic, int32_t partition)
@@ -89,18 +91,20 @@ static void reset(sim *s, int topic, int32_t partition)
     int64_t to = low + sim_below(s, (int)(end - low) + 1);
     int64_t from = goes_on_at(s, topic, partition);
     sim_readers_close(s);
-    if (to == from || low == end || !sim_strikes(s, to < from ? SIM_RESET_BACK : SIM_RESET_FORWARD))
+    if (to == from || low == end || !sim_group_is_plain(s, t->reader) || !sim_strikes(s, to < from ? SIM_RESET_BACK : SIM_RESET_FORWARD))
         return;
-    stop_all(s, t->reader);
+    sim_stop_all(s, t->reader);
     set_offset(s, topic, partition, to);
     sim_readers_close(s);
-    start_all(s, t->reader);
+    sim_start_all(s, t->reader, BUS_ACCEPT_NOTHING);
 }
 
 void sim_repair(sim *s, int service)
 {
     sim_note(s, "operator: %s is repaired", s->service[service].name);
-    stop_all(s, service);
+    sim_stranger_leaves(s);
+    sim_stop_all(s, service);
+    bus_accept accept = sim_group_is_plain(s, service) ? BUS_ACCEPT_NOTHING : BUS_ACCEPT_GROUP_OFFSETS;
     for (int t = 0; t < SIM_TOPICS; t++)
         for (int32_t p = 0; sim_topics[t].reader == service && p < sim_topics[t].partitions; p++) {
             int64_t next = goes_on_at(s, t, p), low = bus_memory_start(s->cluster, sim_topics[t].name, p);
@@ -112,13 +116,13 @@ void sim_repair(sim *s, int service)
                 set_offset(s, t, p, s->lost_from[t][p] > low ? s->lost_from[t][p] : low);
             } else if (next >= 0 && next < low)
                 set_offset(s, t, p, low);
-            else if (next >= 0 && s->lost_from[t][p] < INT64_MAX) /* read before, set back, and lost since: accepted where it stands */
-                set_offset(s, t, p, next);
+            else if (next >= 0 && (s->lost_from[t][p] < INT64_MAX || sim_stranger_set(s, t, p)))
+                set_offset(s, t, p, next); /* read before, set back, and lost since: accepted where it stands; or put right */
             s->lost_from[t][p] = INT64_MAX;
         }
     sim_readers_close(s);
     s->broken[service] = false;
-    start_all(s, service);
+    sim_start_all(s, service, accept);
 }
 
 /* ---- logs that lose records */

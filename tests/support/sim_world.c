@@ -121,14 +121,22 @@ void sim_run_jobs(sim_process *process)
 
 void sim_start(sim *s, sim_process *process)
 {
+    sim_start_accepting(s, process, BUS_ACCEPT_NOTHING);
+}
+
+void sim_start_accepting(sim *s, sim_process *process, bus_accept accept)
+{
     bus_error err = { 0 };
+    process->accept = accept;
+    process->older = sim_chance(s, 80) && !s->calm && sim_strikes(s, SIM_OLDER_VERSION);
     process->jobs = (sim_pool){ .pool = { submit } };
-    const bus_host_options options = { .service = &s->service[process->service], .data = s->data, .shards = SIM_SHARDS,
+    const bus_host_options options = { .service = &(process->older ? s->older : s->service)[process->service], .data = s->data, .shards = SIM_SHARDS,
                                        .retry_tiers = "200ms,1s", .attempts = 3, .limits = s->limits, .cluster = s->cluster,
                                        .clock = &s->clock.clock, .catalog = s->catalog,
-                                       .pool = &process->jobs.pool };
+                                       .pool = &process->jobs.pool, .accept = accept };
     bus_memory_looks_fail(s->cluster, sim_chance(s, 200) && sim_strikes(s, SIM_LOOK_FAILS));
-    sim_note(s, "%s.%d starts", s->service[process->service].name, process->number);
+    sim_note(s, "%s.%d starts%s%s", s->service[process->service].name, process->number, process->older ? ", of an older version" : "",
+             accept == BUS_ACCEPT_GROUP_OFFSETS ? " with --accept=group-offsets" : accept ? " with --accept=store-offsets" : "");
     if (bus_host_open(&options, &process->host, &err))
         sim_fail(s, "start: %s", err.text);
 }
@@ -265,6 +273,15 @@ static void look(sim *s, sim_process *process, int shard)
         sim_stop(s, process);
         return;
     }
+    if (status == BUS_REFUSED && s->result->count[SIM_STRANGER] && strstr(err.text, "--accept=store-offsets")) {
+        s->result->count[SIM_ASKED]++;
+        sim_stop(s, process);
+        sim_start_accepting(s, process, sim_answer(s, process->service));
+        sim_rebalance(s, process->service);
+        return;
+    }
+    if (status == BUS_REFUSED && s->backup.tried && s->backup.shard == shard && strstr(err.text, "--accept=copy"))
+        return;
     bool waits = status == BUS_LOCKED || status == BUS_BROKER || status == BUS_TIMEOUT;
     bool halts = s->broken[process->service] && (status == BUS_REFUSED || status == BUS_CORRUPT || status == BUS_MISSING);
     if (halts)
