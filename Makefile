@@ -279,7 +279,7 @@ mock: $(mock_bin)
 	@$(RUN) -s mock-$(VARIANT) -j 2 -t 600 $(mock_bin)
 # With failpoints, so in a variant that has them; under sanitizers fewer histories.
 ifneq ($(filter debug asan tsan,$(VARIANT)),)
-SEEDS    ?= $(if $(filter debug,$(VARIANT)),1:2400,1:300)
+SEEDS    ?= $(if $(filter debug,$(VARIANT)),1:10000,1:300)
 simulate: $(sim_bin)
 	@SEEDS='$(SEEDS)' $(RUN) -s simulate-$(VARIANT) -j 2 -t 1800 $(sim_bin)
 else
@@ -390,7 +390,7 @@ help:
 #:                      map": only these)
 #: make integration     on a real Kafka, started and stopped by the tests
 #:                      (T=test_a_paths)
-#: make simulate        whole histories on the in-memory transport (SEEDS=1:2400)
+#: make simulate        whole histories on the in-memory transport (SEEDS=1:10000)
 #: make sanitizers      unit, simulate and mock under ASan and UBSan, and under
 #:                      TSan
 #: make fuzz            every fuzz target for FUZZ_SECONDS (15) (T="plan json":

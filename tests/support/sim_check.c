@@ -21,10 +21,11 @@ sqlite3 *sim_reader(sim *s, int service, int shard)
 
 void sim_readers_close(sim *s)
 {
-    for (int i = 0; i < SIM_SERVICES * SIM_SHARDS; i++) {
-        sqlite3_close(s->reader[0][i]);
-        s->reader[0][i] = NULL;
-    }
+    for (int service = 0; service < SIM_SERVICES; service++)
+        for (int shard = 0; shard < SIM_SHARDS; shard++) {
+            sqlite3_close(s->reader[service][shard]);
+            s->reader[service][shard] = NULL;
+        }
 }
 
 static sqlite3 *open_store(sim *s, int service, int shard)
