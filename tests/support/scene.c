@@ -208,6 +208,14 @@ bus_memory_fate scene_hold_all(scene *s, const bus_row *row, bus_channel channel
     return BUS_FATE_HOLD;
 }
 
+bus_memory_fate scene_lose_ack(scene *s, const bus_row *row, bus_channel channel)
+{
+    (void)s;
+    (void)row;
+    (void)channel;
+    return BUS_FATE_LOST_ACK;
+}
+
 static void add_schema(scene *s, const bus_type *type)
 {
     assert_int_equal(bus_catalog_add(s->catalog, bus_type_schema(type), strlen(bus_type_schema(type)), NULL), BUS_OK);

@@ -44,6 +44,8 @@ int scene_tear_down(void **state);
 
 /* A fate: no row is answered until the test delivers it. */
 bus_memory_fate scene_hold_all(struct scene *scene, const bus_row *row, bus_channel channel);
+/* Stored, and its producer is not told. */
+bus_memory_fate scene_lose_ack(struct scene *scene, const bus_row *row, bus_channel channel);
 
 /* The process: it ends at a step boundary, as by kill -9 between two steps; and one starts. */
 void scene_stop(scene *scene);
