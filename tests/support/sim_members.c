@@ -25,6 +25,15 @@ static bool is_ours(const bus_offset *committed, signed_offset *out)
     return true;
 }
 
+/* What the process that had a shard last has said in the group: of the lead topic, which every version reads. */
+static bool last_word(const sim *s, int service, int shard, signed_offset *out)
+{
+    char lead[64];
+    bus_offset now;
+    snprintf(lead, sizeof lead, "%s.redrive", s->service[service].name);
+    return bus_memory_committed(s->cluster, s->service[service].name, lead, shard, &now) && is_ours(&now, out);
+}
+
 bool sim_stranger_set(const sim *s, int topic, int32_t partition)
 {
     bus_offset now;
@@ -35,16 +44,16 @@ bool sim_stranger_set(const sim *s, int topic, int32_t partition)
 /* Are all offsets that nobody of the service has committed an operator's (no stranger's)? Is there one? */
 static void whose(const sim *s, int service, bool *operators, bool *strangers, bool *flagged)
 {
+    signed_offset ours;
     *operators = *strangers = *flagged = false;
+    for (int shard = 0; shard < SIM_SHARDS; shard++)
+        *flagged = *flagged || (last_word(s, service, shard, &ours) && ours.strangers);
     for (int t = 0; t < SIM_TOPICS; t++)
         for (int32_t p = 0; sim_topics[t].reader == service && p < sim_topics[t].partitions; p++) {
             bus_offset now;
-            signed_offset ours;
-            if (!bus_memory_committed(s->cluster, s->service[service].name, sim_topics[t].name, p, &now))
+            if (!bus_memory_committed(s->cluster, s->service[service].name, sim_topics[t].name, p, &now) || is_ours(&now, &ours))
                 continue;
-            if (is_ours(&now, &ours))
-                *flagged = *flagged || ours.strangers;
-            else if (sim_stranger_set(s, t, p))
+            if (sim_stranger_set(s, t, p))
                 *strangers = true;
             else
                 *operators = true;
@@ -106,10 +115,8 @@ static void commit(sim *s, int topic, int32_t partition)
     const struct sim_topic *t = &sim_topics[topic];
     int64_t low = bus_memory_start(s->cluster, t->name, partition), end = bus_memory_end(s->cluster, t->name, partition);
     int64_t to = low + sim_below(s, (int)(end - low) + 1);
-    bus_offset now;
     signed_offset ours;
-    if (t->reader < 0 || !bus_memory_committed(s->cluster, s->service[t->reader].name, t->name, partition, &now) || !is_ours(&now, &ours) ||
-        !ours.strangers || !sim_strikes(s, SIM_STRANGER_COMMITS))
+    if (t->reader < 0 || !last_word(s, t->reader, partition % SIM_SHARDS, &ours) || !ours.strangers || !sim_strikes(s, SIM_STRANGER_COMMITS))
         return;
     sim_note(s, "the stranger commits %lld of %s/%d", (long long)to, t->name, (int)partition);
     bus_memory_commit_foreign(s->cluster, s->service[t->reader].name, t->name, partition, to);
@@ -145,10 +152,8 @@ static void back_up(sim *s, int service, int shard)
 /* Does the group know more than the copy? What it lacks may have been committed in the last moments alone; then nobody can tell. */
 static bool shows(const sim *s, const sim_backup *backup)
 {
-    const char *lead = backup->service == ALPHA ? "shop.inbox" : "alpha.events";
-    bus_offset now;
     signed_offset ours;
-    return bus_memory_committed(s->cluster, s->service[backup->service].name, lead, backup->shard, &now) && is_ours(&now, &ours) &&
+    return last_word(s, backup->service, backup->shard, &ours) &&
            (ours.opens > backup->opens || (ours.opens == backup->opens && ours.age > backup->age));
 }
 
