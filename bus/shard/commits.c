@@ -75,17 +75,19 @@ void bus_commit_look_around(bus_shard *shard)
 static bus_status ask(bus_shard *shard, const bus_offset *committed, int64_t next, bus_error *err)
 {
     return bus_fail(err, BUS_REFUSED,
-                    "%s/%d: the group holds offset %lld, which %s did not commit; its store stands at %lld. Members that are no process of this "
-                    "service were in the group while it last ran, so it may be theirs. If you have set it, start once with "
+                    "%s/%d: the group holds offset %lld, which %s did not commit; its store stands at %lld%s. Members that are no process of "
+                    "this service were in the group while it last ran, so it may be theirs. If you have set it, start once with "
                     "--accept=group-offsets; if not, start once with --accept=store-offsets, and nothing is skipped or repeated",
-                    committed->topic, committed->partition, (long long)committed->offset, shard->name, (long long)next);
+                    committed->topic, committed->partition, (long long)committed->offset, shard->name, (long long)next,
+                    next < 0 ? " (it has never read there)" : "");
 }
 
 bus_status bus_commit_counts(bus_shard *shard, const bus_offset *committed, int64_t next, bool *counts, bus_error *err)
 {
     bus_accept accept = shard->claimed ? BUS_ACCEPT_NOTHING : shard->options.accept; /* said of the start alone */
     bool held = shard->claimed && shard->commits.claimed_in == shard->commits.company.membership;    /* the group was never empty since */
-    *counts = accept == BUS_ACCEPT_GROUP_OFFSETS || next < 0;
+    /* A service that the group has never heard of takes over what it finds. One that has only not read this topic before does not. */
+    *counts = accept == BUS_ACCEPT_GROUP_OFFSETS || (next < 0 && !*shard->commits.last.store_id);
     if (*counts)
         return BUS_OK;
     if (accept != BUS_ACCEPT_STORE_OFFSETS && !held && !shard->commits.company.had_strangers) {

@@ -137,6 +137,51 @@ static void a_stranger_who_is_still_there_does_not_count(void **state)
     assert_string_equal(scene_effects(s), "a b c");
 }
 
+/* A newer version reads one topic more, in which a stranger of the group has set an offset. */
+static void upgrade_beside_a_stranger(scene *s, bus_route routes[12])
+{
+    size_t count = 0;
+    while (s->service.routes[count].topic)
+        count++;
+    assert_true(count < 11);
+    memcpy(routes, s->service.routes, count * sizeof *routes);
+    routes[count] = routes[0];
+    routes[count].topic = "late";
+    routes[count + 1] = (bus_route){ 0 };
+    strangers(s, 1);
+    assert_int_equal(bus_memory_topic(s->cluster, "late", 1), BUS_OK);
+    scene_send(s, "late", "k", "a");
+    bus_memory_commit_foreign(s->cluster, "svc", "late", 0, 1);
+    scene_stop(s);
+    s->service.routes = routes;
+}
+
+static void a_strangers_offset_of_a_topic_never_read_does_not_count(void **state)
+{
+    scene *s = *state;
+    bus_route routes[12];
+    upgrade_beside_a_stranger(s, routes);
+    scene_start(s);
+    assert_string_equal(scene_effects(s), "a");
+    scene_stop(s);
+}
+
+static void a_strangers_offset_of_a_topic_never_read_is_asked_about(void **state)
+{
+    scene *s = *state;
+    bus_route routes[12];
+    upgrade_beside_a_stranger(s, routes);
+    bus_memory_strangers(s->cluster, 0);
+    scene_start(s);
+    assert_int_equal(scene_failure(s), BUS_REFUSED);
+    assert_non_null(strstr(s->text, "it has never read there"));
+    scene_stop(s);
+    s->options.accept = BUS_ACCEPT_STORE_OFFSETS;
+    scene_start(s);
+    assert_string_equal(scene_effects(s), "a");
+    scene_stop(s);
+}
+
 /* ---- copies taken while it runs */
 
 static snapshot *copy_store(scene *s)
@@ -265,6 +310,8 @@ int main(void)
         TEST(an_offset_that_may_be_a_strangers_is_asked_about),
         TEST(an_offset_that_an_operator_confirms_counts),
         TEST(a_stranger_who_is_still_there_does_not_count),
+        TEST(a_strangers_offset_of_a_topic_never_read_does_not_count),
+        TEST(a_strangers_offset_of_a_topic_never_read_is_asked_about),
         TEST(a_copy_from_before_an_answered_transaction_is_refused),
         TEST(a_copy_from_among_many_transactions_is_refused),
         TEST(a_copy_from_before_a_schedule_fired_is_refused),

@@ -255,6 +255,8 @@ void sim_stranger_leaves(sim *s);
 bool sim_stranger_set(const sim *s, int topic, int32_t partition);
 /* Can Kafka's tool set offsets that will be obeyed without a question? */
 bool sim_group_is_plain(const sim *s, int service);
+/* Has a stranger set an offset that no process of the service has seen yet? */
+bool sim_stranger_waits(const sim *s, int service);
 /* What an operator answers who is asked whose offsets the group's are. */
 bus_accept sim_answer(const sim *s, int service);
 

@@ -67,6 +67,13 @@ bool sim_group_is_plain(const sim *s, int service)
     return !s->strangers && !strangers && !flagged;
 }
 
+bool sim_stranger_waits(const sim *s, int service)
+{
+    bool operators, strangers, flagged;
+    whose(s, service, &operators, &strangers, &flagged);
+    return strangers;
+}
+
 bus_accept sim_answer(const sim *s, int service)
 {
     bool operators, strangers, flagged;
@@ -109,14 +116,24 @@ static void join(sim *s)
     regroup(s, 1);
 }
 
-/* Only where the service knows of him: what he does before is the open case of docs/protocol.md. */
+/* Only where the service knows of him, and reads what he sets: the rest are open cases of docs/protocol.md. */
+static bool is_known(sim *s, int service, int topic, int32_t partition)
+{
+    signed_offset ours;
+    for (int p = 0; p < SIM_PROCESSES; p++)
+        if (s->process[service][p].host && s->process[service][p].older)
+            return false;
+    bool reads = sim_position(s, service, topic, partition) >= 0;
+    sim_readers_close(s);
+    return reads && last_word(s, service, partition % SIM_SHARDS, &ours) && ours.strangers;
+}
+
 static void commit(sim *s, int topic, int32_t partition)
 {
     const struct sim_topic *t = &sim_topics[topic];
     int64_t low = bus_memory_start(s->cluster, t->name, partition), end = bus_memory_end(s->cluster, t->name, partition);
     int64_t to = low + sim_below(s, (int)(end - low) + 1);
-    signed_offset ours;
-    if (t->reader < 0 || !last_word(s, t->reader, partition % SIM_SHARDS, &ours) || !ours.strangers || !sim_strikes(s, SIM_STRANGER_COMMITS))
+    if (t->reader < 0 || !is_known(s, t->reader, topic, partition) || !sim_strikes(s, SIM_STRANGER_COMMITS))
         return;
     sim_note(s, "the stranger commits %lld of %s/%d", (long long)to, t->name, (int)partition);
     bus_memory_commit_foreign(s->cluster, s->service[t->reader].name, t->name, partition, to);

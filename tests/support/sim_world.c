@@ -128,7 +128,7 @@ void sim_start_accepting(sim *s, sim_process *process, bus_accept accept)
 {
     bus_error err = { 0 };
     process->accept = accept;
-    process->older = sim_chance(s, 80) && !s->calm && sim_strikes(s, SIM_OLDER_VERSION);
+    process->older = sim_chance(s, 80) && !s->calm && !sim_stranger_waits(s, process->service) && sim_strikes(s, SIM_OLDER_VERSION);
     process->jobs = (sim_pool){ .pool = { submit } };
     const bus_host_options options = { .service = &(process->older ? s->older : s->service)[process->service], .data = s->data, .shards = SIM_SHARDS,
                                        .retry_tiers = "200ms,1s", .attempts = 3, .limits = s->limits, .cluster = s->cluster,
