@@ -400,8 +400,8 @@ help:
 #: make interop         with foreign clients
 #: make mutants         the product broken on purpose, line by line (M="3 7": only
 #:                      these; MUTANTS_TURN=date: a few)
-#: make controls        four mutants that the simulation alone must find, or its
-#:                      silence proves nothing
+#: make controls        ten mutants that the simulation's random histories must
+#:                      find, or their silence proves nothing
 #: make chaos           three Kafka nodes and the shop under load, attacked, healed
 #:                      and audited (A="leader sigstop", CHAOS_SECONDS=60, SEED=1;
 #:                      tests/chaos/chaos --help)
