@@ -17,7 +17,7 @@ static void metrics(bus_buf *page, const char *title, const char *labels, const 
 
 static void metrics_page(bus_buf *page)
 {
-    bus_buf_text(page, "# Metrics\n\n<!-- Generated from the tables in bus/service and bus/shard by `make docs`; do not edit. -->\n\n"
+    bus_buf_text(page, "# Metrics\n\n<!-- Generated from the tables in bus/service, bus/registry and bus/shard by `make docs`; do not edit. -->\n\n"
                        "A service answers `/metrics` in Prometheus' text format where `status.port` and `status.listen` say. Histograms have\n"
                        "buckets from 1 µs to 33 s, each twice the one before.\n");
     metrics(page, "Of a process", "`service`", bus_process_metric_table);
