@@ -22,3 +22,10 @@ bool bus_array_grow(void *array, size_t *cap, size_t count, size_t item, size_t 
     *cap = wanted;
     return true;
 }
+
+bool bus_array_one_more(void *array, size_t count, size_t item)
+{
+    size_t cap = count;
+    bool full = !(count & (count - 1)); /* or empty */
+    return !full || bus_array_grow(array, &cap, count + 1, item, 1);
+}

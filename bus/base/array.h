@@ -15,4 +15,7 @@ static inline bool bus_array_room(void *array, size_t *cap, size_t count, size_t
     return count <= *cap || bus_array_grow(array, cap, count, item, least);
 }
 
+/* Room for one item more where nobody keeps a capacity: it is the least power of two that holds `count`. For arrays that only this grows. */
+bool bus_array_one_more(void *array, size_t count, size_t item);
+
 #endif

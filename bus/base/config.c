@@ -2,6 +2,7 @@
  * A configuration: the values that were set over the table's defaults, and what passes through to librdkafka. */
 #include "base/config_table.h"
 
+#include "base/array.h"
 #include "base/log.h"
 #include <assert.h>
 #include <errno.h>
@@ -126,13 +127,11 @@ static bus_status pass_through(bus_config *config, const char *name, const char 
         }
     }
     char *key = copy_of(name);
-    pass *list = key ? realloc(config->kafka, (config->kafka_count + 1) * sizeof *list) : NULL;
-    if (!list) {
+    if (!key || !bus_array_one_more(&config->kafka, config->kafka_count, sizeof *config->kafka)) {
         free(key);
         free(text);
         return bus_fail_nomem(err);
     }
-    config->kafka = list;
     config->kafka[config->kafka_count++] = (pass){ key, text };
     return BUS_OK;
 }

@@ -2,6 +2,7 @@
  * Schema set: files as checked schemas, those they refer to parsed first. */
 #include "codec/schema_set.h"
 
+#include "base/array.h"
 #include "base/error.h"
 #include "codec/utf8.h"
 
@@ -95,10 +96,7 @@ static bus_status read_document(bus_schema_source *s, bus_error *err)
 /* A fresh source at the list's end, read. On failure it is gone. */
 static bus_status read_source(bus_schema_set *set, bus_schema_list *list, const char *path, bus_schema_source **out, bus_error *err)
 {
-    bus_schema_source **grown = realloc(list->at, (list->count + 1) * sizeof(bus_schema_source *));
-    if (grown)
-        list->at = grown;
-    bus_schema_source *s = grown ? calloc(1, sizeof *s) : NULL;
+    bus_schema_source *s = bus_array_one_more(&list->at, list->count, sizeof *list->at) ? calloc(1, sizeof *s) : NULL;
     if (!s || !(s->path = strdup(path))) {
         free(s);
         return bus_fail_nomem(err);

@@ -2,6 +2,7 @@
  * Refused: reading stores beside their shards, and commands about rows. */
 #include "ops/refused.h"
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "codec/size.h"
@@ -116,11 +117,10 @@ static bus_status list(const char *directory, int **out, size_t *count, bus_erro
         size_t digits = strspn(entry->d_name, "0123456789");
         if (!digits || digits > 6 || strcmp(entry->d_name + digits, ".db") != 0)
             continue;
-        int *grown = realloc(*out, (*count + 1) * sizeof *grown);
-        if (!grown)
+        if (!bus_array_one_more(out, *count, sizeof **out))
             status = bus_fail_nomem(err);
         else
-            (*out = grown)[(*count)++] = atoi(entry->d_name);
+            (*out)[(*count)++] = atoi(entry->d_name);
     }
     closedir(dir);
     if (status == BUS_OK && !*count)

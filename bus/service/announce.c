@@ -2,6 +2,7 @@
  * Announce: one thread that follows bus.schemas. A schema is announced only if the topic, read to its end, does not hold it:
  * restarts write nothing. */
 #include "service/announce.h"
+#include "base/array.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -191,10 +192,8 @@ bool bus_follower_add(bus_follower *follower, const bus_schema *schema)
     size_t i = 0;
     while (i < follower->later_count && follower->later[i] != schema)
         i++;
-    const bus_schema **grown = i < follower->later_count ? NULL : realloc(follower->later, (i + 1) * sizeof *grown);
-    bool ok = grown || i < follower->later_count;
-    if (grown) {
-        follower->later = grown;
+    bool there = i < follower->later_count, ok = there || bus_array_one_more(&follower->later, i, sizeof *follower->later);
+    if (ok && !there) {
         follower->later[follower->later_count++] = schema;
         atomic_store(&follower->news, true);
     }

@@ -59,13 +59,8 @@ static bool more_rows(bus_landed *landed)
 
 static bool more_places(bus_landed *landed)
 {
-    bus_look *places = realloc(landed->place, (landed->places + 1) * sizeof *places);
-    if (places)
-        landed->place = places;
-    size_t *rows = places ? realloc(landed->rows, (landed->places + 1) * sizeof *rows) : NULL;
-    if (rows)
-        landed->rows = rows;
-    return rows != NULL;
+    return bus_array_one_more(&landed->place, landed->places, sizeof *landed->place) &&
+           bus_array_one_more(&landed->rows, landed->places, sizeof *landed->rows);
 }
 
 /* The row's place; SIZE_MAX: no memory. */

@@ -3,6 +3,7 @@
 #include "shard/router.h"
 
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -71,12 +72,10 @@ static bus_input *add_input(bus_router *router, const char *topic)
     for (size_t i = 0; i < router->inputs; i++)
         if (strcmp(router->input[i].topic, topic) == 0)
             return &router->input[i];
-    bus_input *grown = realloc(router->input, (router->inputs + 1) * sizeof *grown);
-    if (!grown)
+    if (!bus_array_one_more(&router->input, router->inputs, sizeof *router->input))
         return NULL;
-    router->input = grown;
-    grown[router->inputs] = (bus_input){ .topic = topic };
-    return &grown[router->inputs++];
+    router->input[router->inputs] = (bus_input){ .topic = topic };
+    return &router->input[router->inputs++];
 }
 
 static bus_status add_output(bus_router *router, const char *topic, bus_error *err)
@@ -84,11 +83,9 @@ static bus_status add_output(bus_router *router, const char *topic, bus_error *e
     for (size_t i = 0; i < router->outputs; i++)
         if (strcmp(router->output[i].topic, topic) == 0)
             return BUS_OK;
-    bus_output *grown = realloc(router->output, (router->outputs + 1) * sizeof *grown);
-    if (!grown)
+    if (!bus_array_one_more(&router->output, router->outputs, sizeof *router->output))
         return bus_fail_nomem(err);
-    router->output = grown;
-    grown[router->outputs++] = (bus_output){ topic };
+    router->output[router->outputs++] = (bus_output){ topic };
     return BUS_OK;
 }
 

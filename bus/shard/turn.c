@@ -4,6 +4,7 @@
  * the notes of all. */
 #include "shard/turn.h"
 
+#include "base/array.h"
 #include "shard/internal.h"
 #include <linux/membarrier.h>
 #include <stdlib.h>
@@ -49,16 +50,15 @@ bus_turn *bus_turn_join(const void *process, bus_crash_note *note)
         turn->next = turns;
         turns = turn;
     }
-    bus_crash_note **grown = turn ? realloc(turn->notes, (turn->count + 1) * sizeof(bus_crash_note *)) : NULL;
-    if (grown) {
-        turn->notes = grown;
+    bool room = turn && bus_array_one_more(&turn->notes, turn->count, sizeof *turn->notes);
+    if (room) {
         turn->notes[turn->count++] = note;
     } else if (turn && !turn->count) {
         turns = turn->next;
         free(turn);
     }
     pthread_mutex_unlock(&lock);
-    return grown ? turn : NULL;
+    return room ? turn : NULL;
 }
 
 void bus_turn_leave(bus_turn *turn, bus_crash_note *note)

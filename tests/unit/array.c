@@ -58,12 +58,36 @@ static void a_failure_changes_nothing(void **state)
     free(list);
 }
 
+static void one_more_without_a_capacity(void **state)
+{
+    (void)state;
+    int64_t *list = NULL;
+    size_t count = 0;
+    for (; count < 1000; count++) {
+        assert_true(bus_array_one_more(&list, count, sizeof *list));
+        list[count] = (int64_t)count; /* a sanitizer sees one that has no room */
+    }
+    for (count = 3; count < 500; count++) { /* some were taken out: it may shrink, never below what is used */
+        assert_true(bus_array_one_more(&list, count, sizeof *list));
+        list[count] = (int64_t)count;
+    }
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(list[i], i);
+    alloc_fail_at(1, false);
+    assert_true(bus_array_one_more(&list, 500, sizeof *list)); /* up to 512 none is asked for */
+    assert_false(bus_array_one_more(&list, 512, sizeof *list));
+    assert_true(alloc_fail_off());
+    assert_int_equal(list[499], 499);
+    free(list);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(doubles_and_keeps),
         cmocka_unit_test(takes_many_at_once),
         cmocka_unit_test(a_failure_changes_nothing),
+        cmocka_unit_test(one_more_without_a_capacity),
     };
     return cmocka_run_group_tests_name("array", tests, NULL, NULL);
 }

@@ -46,10 +46,7 @@ static unit *unit_of(compiler *c, const source *from, const bus_node *node)
     const char *prefix = compiler_c_name(c, space);
     if (!prefix || !may_begin(c, from, node, space, prefix))
         return NULL;
-    unit **order = realloc(c->order, (c->unit_count + 1) * sizeof(unit *));
-    if (order)
-        c->order = order;
-    u = order ? bus_arena_zero(&c->arena, sizeof *u) : NULL;
+    u = bus_array_one_more(&c->order, c->unit_count, sizeof *c->order) ? bus_arena_zero(&c->arena, sizeof *u) : NULL;
     if (!u || !bus_map_put(&c->units, space, strlen(space), u)) {
         bus_fail_nomem(c->err);
         return NULL;
