@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Audit look: the reading in the order that makes an audit of a running system sound: stores, topics, the groups' commits, stores again. */
+#include "base/array.h"
 #include "base/error.h"
 #include "kafka/admin.h"
 #include "kafka/lag.h"
@@ -30,14 +31,8 @@ static bus_status want(void *opaque, const char *topic, bus_error *err)
             name = l->known[i].name;
     if (!name)
         return BUS_OK;
-    if (l->count == l->cap) {
-        size_t cap = l->cap ? l->cap * 2 : 32;
-        bus_range *grown = realloc(l->ranges, cap * sizeof *grown);
-        if (!grown)
-            return bus_fail_nomem(err);
-        l->ranges = grown;
-        l->cap = cap;
-    }
+    if (!bus_array_room(&l->ranges, &l->cap, l->count + 1, sizeof *l->ranges, 32))
+        return bus_fail_nomem(err);
     l->ranges[l->count++] = (bus_range){ .topic = name, .partition = -1, .from = { BUS_EDGE_START, 0 }, .to = { BUS_EDGE_END, 0 } };
     return BUS_OK;
 }
