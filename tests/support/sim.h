@@ -168,6 +168,7 @@ struct sim {
     int damages;
     sim_given_up given_up[SIM_GIVEN_UP];
     int given_up_count;
+    bool visited;                        /* strangers come in this history; in the others Kafka's tool has the group to itself */
     bool strangers;                      /* one is in both groups */
     bool stranger_set[SIM_TOPICS][4];    /* an offset, last of all who are not of the service */
     sim_backup backup;

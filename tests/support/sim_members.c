@@ -211,6 +211,8 @@ void sim_members_step(sim *s)
         back_up(s, service, shard);
     else if (kind < 35)
         restore(s);
+    else if (!s->visited)
+        return;
     else if (!s->strangers)
         join(s);
     else if (kind < 85)

@@ -30,6 +30,7 @@ static void choose_limits(sim *s)
     s->limits.wal_bytes = sim_chance(s, 500) ? 20000 : s->limits.wal_bytes;
     s->storm = sim_below(s, 3) * 15;
     s->rough = sim_chance(s, 300);
+    s->visited = sim_chance(s, 400);
     sim_make_keys(s);
 }
 
