@@ -74,10 +74,11 @@ static const bus_audit_rule rules[] = {
     { "content", BUS_AUDIT_VIOLATED, /* (source, topic, partition, seq) names one content for ever */
       "SELECT source, topic || '/' || partition || ' seq ' || seq, count(DISTINCT content) || ' different contents, at offsets ' || group_concat(offset)"
       " FROM record WHERE ours GROUP BY source, topic, partition, seq HAVING count(DISTINCT content) > 1" },
-    { "order", BUS_AUDIT_VIOLATED, /* a source's numbers first appear in order */
+    { "order", BUS_AUDIT_VIOLATED, /* a source's numbers first appear in order; a refused answer or retry record lets later ones pass, always */
       "SELECT source, " PLACE("h") " || ' seq ' || seq, 'stands at offset ' || offset || ', before seq ' || before || ' at ' || before_at"
       " FROM (SELECT *, lag(seq) OVER w AS before, lag(offset) OVER w AS before_at FROM had WHERE offset IS NOT NULL"
-      " WINDOW w AS (PARTITION BY source, topic, partition ORDER BY seq)) h WHERE before_at > offset" },
+      " WINDOW w AS (PARTITION BY source, topic, partition ORDER BY seq)) h WHERE before_at > offset AND substr(topic, -8) <> '.replies'"
+      " AND NOT EXISTS (SELECT 1 FROM store WHERE substr(h.topic, 1, length(service) + 7) = service || '.retry.')" },
     { "doubled", BUS_AUDIT_VIOLATED, /* an event's id follows from its cause: two numbers for one id are two runs that took effect */
       "SELECT shard, topic || ' event ' || event_id, 'was committed ' || count(DISTINCT source || seq) || ' times, at offsets ' || group_concat(offset)"
       " FROM record WHERE ours AND shard IN (SELECT shard FROM audited) AND topic NOT IN (SELECT service || '.dlq' FROM store UNION SELECT service || '.redrive' FROM store)"

@@ -216,7 +216,8 @@ def outputs_that_never_left(lab):
     service.idle()
     service.stop()
     audit(service, code=0, more=TOLD)
-    meddle(service, f"INSERT INTO bus_seen SELECT coalesce(max(n), 0) + 1, CAST('{topic}/0 ' AS BLOB), CAST('known' AS BLOB), 0 FROM bus_seen")
+    partition = next(r["partition"] for r in service.kafka.consume(topic) if r["key"] == "k0")
+    meddle(service, f"INSERT INTO bus_seen SELECT coalesce(max(n), 0) + 1, CAST('{topic}/{partition} ' AS BLOB), CAST('known' AS BLOB), 0 FROM bus_seen")
     service.kafka.produce(topic, [("k0", "7")], headers=["ce_id=known"])
     at = next(r for r in service.kafka.consume(topic) if r["headers"].get("ce_id") == "known")
     service.kafka.produce(service.topic("redrive"), [("k0", "7")], headers=["ce_id=known", "bus-command=replay run 0", "bus-hop=bus-replay/0#run swallowed.redrive/0/1",

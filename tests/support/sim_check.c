@@ -4,8 +4,10 @@
 
 #include "codec/envelope.h"
 #include "ops/headers.h"
+#include "support/memory_audit.h"
 #include <bus/bus.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -261,6 +263,34 @@ static void check_numbers(sim *s, const sim_counts *c)
     }
 }
 
+/* ---- the audit */
+
+#define AUDIT_EACH 8 /* one history of so many: it takes as long as all that is checked here */
+
+static bool on_finding(void *opaque, const bus_finding *finding)
+{
+    sim *s = opaque;
+    if (finding->weight == BUS_AUDIT_VIOLATED)
+        sim_fail(s, "the audit finds: %s: %s: %s %s", finding->rule, finding->where, finding->id, finding->text);
+    return true;
+}
+
+/* Nobody has moved a position, lost a record or given up a row: then bus audit has nothing to say. */
+static void audit(sim *s)
+{
+    char path[SIM_SERVICES * SIM_SHARDS][96];
+    const char *paths[SIM_SERVICES * SIM_SHARDS];
+    bus_error err = { 0 };
+    if (s->plan->seed % AUDIT_EACH || s->damages || s->given_up_count || s->result->failed)
+        return;
+    for (int i = 0; i < SIM_SERVICES * SIM_SHARDS; i++) {
+        snprintf(path[i], sizeof path[i], "%s/%s/%d.db", s->data, s->service[i / SIM_SHARDS].name, i % SIM_SHARDS);
+        paths[i] = path[i];
+    }
+    if (memory_audit(s->cluster, s->keys, paths, SIM_SERVICES * SIM_SHARDS, on_finding, s, &err))
+        sim_fail(s, "the audit: %s", err.text);
+}
+
 void sim_check(sim *s)
 {
     sim_counts *c = calloc(1, sizeof *c);
@@ -295,5 +325,6 @@ void sim_check(sim *s)
     check_copies(s, BETA, c->beta_discarded, &c->bounds);
     check_numbers(s, c);
     sim_readers_close(s);
+    audit(s);
     free(c);
 }
