@@ -24,7 +24,8 @@ static void row(cli_table *table, const bus_process *process, int64_t now, bool 
     cli_cell(table, live ? process->state : "stale");
     cli_paint(table, !live ? CLI_RED : serving ? CLI_GREEN : CLI_YELLOW);
     cli_cell_bool(table, live);
-    snprintf(shards, sizeof shards, "%s of %" PRId64, process->held ? process->shards : "none", process->shard_count);
+    snprintf(shards, sizeof shards, "%" PRId64 " of %" PRId64 "%s%s", process->held, process->shard_count, process->held ? ": " : "",
+             process->held ? process->shards : "");
     cli_cell(table, shards);
     cli_cell_int(table, process->held);
     cli_cell_int(table, process->shard_count);
@@ -66,7 +67,7 @@ static int run(cli *c)
     }
     int code = cli_print(c, table, shown ? CLI_OK : CLI_NOTHING);
     if (code == CLI_NOTHING)
-        cli_note(c, wanted ? "all are stale" : "no process has told that it lives");
+        cli_note(c, wanted ? "all are stale (--stale)" : "no process has written a heartbeat: does one run on this cluster?");
     bus_fleet_free(&fleet);
     return code;
 }
@@ -74,9 +75,8 @@ static int run(cli *c)
 const cli_command cli_services = {
     .name = "services", .operands = "[SERVICE...]", .least = 0, .most = -1,
     .summary = "list the processes of services, live and stale",
-    .text = "Goes by the heartbeats on bus.services, which each process writes every heartbeat.interval.ms: what a\n"
-            "process does now may be so much younger than what is shown. SHARDS is how many of the service's shards\n"
-            "the process has open.",
+    .text = "Goes by the heartbeats on bus.services, which each process writes every heartbeat.interval.ms: what is\n"
+            "shown may be that old. SHARDS is how many of the service's shards the process has, and which.",
     .options = options,
     .examples = "  bus services\n  bus services order --live -o json",
     .run = run

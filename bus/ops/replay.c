@@ -62,7 +62,7 @@ static bus_status find_destination(player *p, const bus_config *config, bus_erro
         status = bus_kafka_admin_topics(admin, &name, 1, false, p->replay->timeout_ms, &topics, &count, err);
     if (status == BUS_OK && (count == 0 || topics[0].partitions < 1))
         status = bus_fail(err, BUS_MISSING, "topic %s is not there: %s", name,
-                          p->replay->service ? "is the service's name right, and has it run?" : "create it first");
+                          p->replay->service ? "is the service's name right, and has it run?" : "create it first (bus topics list shows what is there)");
     if (status == BUS_OK) {
         p->result->partitions = p->partitions = topics[0].partitions;
         if (!(p->seq = calloc((size_t)p->partitions, sizeof *p->seq)))

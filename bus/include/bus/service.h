@@ -122,7 +122,7 @@ void bus_close(bus *bus);
 /* Blocks until bus_stop or a fatal error, which is then returned. */
 bus_status bus_run(bus *bus, bus_error *err);
 
-/* Makes bus_run return and deliveries end after the batch in hand. Any thread, and signal handlers. */
+/* Makes bus_run return and deliveries end after the batch that is under way. Any thread, and signal handlers. */
 void bus_stop(bus *bus);
 
 /* For a program with its own event loop: the descriptor turns readable when completions of
@@ -171,7 +171,7 @@ typedef struct bus_raw {
 bus_status bus_publish_raw(bus *bus, const bus_raw *record, bus_done done, void *opaque, bus_error *err);
 
 /* Waits until everything published is acknowledged or has failed. BUS_TIMEOUT; BUS_BROKER if any failed
- * since the last flush and had no `done`. timeout_ms < 0: for ever. */
+ * since the last flush and had no `done`. timeout_ms < 0: no limit. */
 bus_status bus_flush(bus *bus, int timeout_ms, bus_error *err);
 
 /* Sends `body` and waits for the answer on this process's partition of `<service>.replies`. `answer`

@@ -15,7 +15,7 @@ struct avro_value; /* avro_value_t */
 
 /* Fills *out with the event's value, by the schema that wrote it, whatever the route's type; for routes without one. The
  * bytes are checked before avro-c sees them. The value is the caller's: avro_value_decref frees it; it may outlive the
- * delivery, but belongs to one thread at a time. BUS_MISSING: nobody has announced the schema, or the registry is being asked for
+ * delivery, but belongs to one thread at a time. BUS_MISSING: the schema is not announced, or the registry is being asked for
  * it: return bus_pause. BUS_CORRUPT; BUS_SCHEMA: avro-c cannot hold such a type, or a registry has the schema and none is
  * configured; BUS_NOMEM. In a handler. */
 bus_status bus_event_value(bus_tx *tx, const bus_event *event, struct avro_value *out, bus_error *err);
