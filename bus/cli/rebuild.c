@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "cli/child.h"
 #include "ops/compare.h"
+#include "store/store.h"
 #include "store/swap.h"
 
 #include <inttypes.h>
@@ -25,7 +26,7 @@ static const cli_option options[] = {
 };
 
 typedef struct rebuilt {
-    int64_t shard, records, kept, expired;
+    int64_t shard, records, kept, expired, letters;
     const char *store;
     char old[512];            /* where the service looks for its store; there may be none */
     bus_comparison comparison;
@@ -39,6 +40,7 @@ typedef struct job {
     bus_arena arena;
     rebuilt *shards;
     size_t count, differing;
+    int64_t letters;          /* that differ from their topic */
 } job;
 
 /* Where the program keeps its data: as given to it, else as this command has it. `kept` is where a piece of --program is copied to. */
@@ -74,7 +76,9 @@ static bus_status read_report(job *j, const char *name, const bus_buf *text, bus
         at->records = json_integer_value(json_object_get(item, "records"));
         at->kept = json_integer_value(json_object_get(item, "kept"));
         at->expired = json_integer_value(json_object_get(item, "expired"));
+        at->letters = json_integer_value(json_object_get(item, "letters"));
         at->store = store;
+        j->letters += at->letters;
         if (place)
             snprintf(at->old, sizeof at->old, "%s", place);
         else /* of before programs told */
@@ -108,8 +112,8 @@ static bus_status compare(job *j, bus_error *err)
     bus_status status = BUS_OK;
     for (size_t i = 0; status == BUS_OK && i < j->count; i++) {
         rebuilt *at = &j->shards[i];
-        if (access(at->old, F_OK) != 0)
-            continue; /* the old store is lost: that may be why it was rebuilt */
+        if (access(at->old, F_OK) != 0 || bus_store_unclaimed(at->old))
+            continue; /* the old store is lost: that may be why it was rebuilt. A start that was refused since has left an empty one */
         status = bus_compare(at->old, at->store, &j->arena, &at->comparison, err);
         at->compared = status == BUS_OK;
         j->differing += at->comparison.differing;
@@ -223,7 +227,7 @@ static int print(const job *j, int code)
         cli_table_free(tables[i]);
     }
     if (j->c->json)
-        bus_buf_printf(&out, ",\n\"differing_tables\":%zu}\n", j->differing);
+        bus_buf_printf(&out, ",\n\"differing_tables\":%zu,\n\"differing_letters\":%" PRId64 "}\n", j->differing, j->letters);
     return cli_flush(j->c, &out, code);
 }
 
@@ -258,18 +262,19 @@ static int run(cli *c)
         status = read_report(&j, name, &text, &err);
     if (status == BUS_OK)
         status = compare(&j, &err);
-    bool replaces = cli_flag(c, "replace") && (!j.differing || cli_flag(c, "force"));
+    bool differs = j.differing || (j.letters && !cli_flag(c, "incomplete"));
+    bool replaces = cli_flag(c, "replace") && (!differs || cli_flag(c, "force"));
     if (status == BUS_OK && replaces)
         status = replace(&j, &err);
     if (status == BUS_OK && replaces && into == fresh)
         remove_build(&j, into);
-    code = j.differing ? CLI_PARTIAL : CLI_OK;
+    code = differs ? CLI_PARTIAL : CLI_OK;
     if (j.count)
         code = print(&j, code);
     if (status != BUS_OK)
         code = cli_fail(c, &err);
-    else if (j.differing)
-        cli_note(c, "%zu tables differ%s", j.differing, replaces || !cli_flag(c, "replace") ? "" :
+    else if (differs)
+        cli_note(c, "%zu tables differ, %" PRId64 " letters differ from their topic%s", j.differing, j.letters, replaces || !cli_flag(c, "replace") ? "" :
                  ": nothing was replaced. Find out why; to take the new stores all the same: --replace --force");
 out:
     json_decref(j.report);
@@ -285,7 +290,8 @@ const cli_command cli_rebuild = {
     .text = "Stop the service first. The service's own program, run with --rebuild, reads its inputs from their\n"
             "start, through its handlers, into new stores. Then it compares every table of the service, and what\n"
             "waits in the library's tables (keys, parked events, letters, schedules), with the old store: number of\n"
-            "rows, a hash of the content, and the rows that differ. Exit code 3 if any does.\n\n"
+            "rows, a hash of the content, and the rows that differ. Exit code 3 if any does, or if a letter is not what\n"
+            "the dead-letter topic says of it last (then something ran another way than it had).\n\n"
             "Without --replace old and new stores stay where they are. With --replace the new stores take the old\n"
             "ones' place if nothing differs, or with --force. It refuses, and says why, where the topics do not tell\n"
             "all (a log has lost its start, bus_transact was used); --incomplete accepts that.\n\n"

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "codec/envelope.h"
+#include "rebuild/letters.h"
 #include "shard/shard.h"
 
 #include <inttypes.h>
@@ -31,7 +32,8 @@ struct bus_history {
     bus_map waiting;        /* "<place> <round> <run>" of heads that wait in the old store */
     bus_map planned;        /* ids of events that are scheduled there */
     bus_map unsent;         /* "topic/partition id" of rows in its outbox */
-    bool old;
+    bus_map letters;        /* how far each has come */
+    bool old, letters_cut;
 };
 
 /* Of an event, or of a copy of it: then with its run. */
@@ -82,9 +84,14 @@ static bool take(bus_history *history, const bus_router *router, const bus_recor
 {
     bus_envelope envelope;
     failure what = { 0 };
-    if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK || !envelope.orig.topic.at)
+    if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK)
         return true;
-    if (strcmp(record->topic, bus_router_dlq(router)) == 0) {
+    bool dead = strcmp(record->topic, bus_router_dlq(router)) == 0;
+    if (dead && !bus_letters_note(&history->letters, &envelope))
+        return false;
+    if (!envelope.orig.topic.at)
+        return true;
+    if (dead) {
         if (envelope.letter != BUS_LETTER_OPEN)
             return true;
         what.fate.dead = true;
@@ -153,6 +160,7 @@ static bus_status read_topics(bus_history *history, const bus_history_options *o
         return status;
     for (size_t i = 0; i < options->logs->span_count(reader); i++) {
         bus_span span = options->logs->span(reader, i);
+        history->letters_cut |= span.low > 0 && strcmp(span.topic, bus_router_dlq(options->router)) == 0;
         if (span.low > 0)
             bus_log(BUS_WARN, "rebuild", "failures_unknown", "%s/%" PRId32 " begins at offset %" PRId64 ": which events failed before is told by "
                     "their handlers alone", span.topic, span.partition, span.low);
@@ -271,6 +279,11 @@ bool bus_history_unsent(const bus_history *history, const char *topic, int32_t p
     return bus_map_get(&history->unsent, text, (size_t)len) != NULL;
 }
 
+bus_status bus_history_letters(const bus_history *history, bus_store *store, int64_t *differing, bus_error *err)
+{
+    return bus_letters_compare(&history->letters, history->letters_cut, store, differing, err);
+}
+
 /* ---- the fates */
 
 static bus_history *of_fates(bus_fates *fates)
@@ -356,6 +369,7 @@ bus_status bus_history_open(const bus_history_options *options, bus_history **ou
     bus_map_init(&history->waiting);
     bus_map_init(&history->planned);
     bus_map_init(&history->unsent);
+    bus_map_init(&history->letters);
     bus_status status = read_topics(history, options, err);
     if (status != BUS_OK) {
         bus_history_close(history);
@@ -379,6 +393,7 @@ void bus_history_close(bus_history *history)
     bus_map_free(&history->waiting, NULL);
     bus_map_free(&history->planned, NULL);
     bus_map_free(&history->unsent, NULL);
+    bus_map_free(&history->letters, NULL);
     bus_arena_free(&history->arena);
     free(history);
 }

@@ -65,6 +65,21 @@ static bus_status take_place(rebuild *r, int p, bus_error *err)
     return status;
 }
 
+/* Where they do, the run of an event went another way than it had: what stands in its tables is not what stood there. */
+static bus_status check_letters(const rebuild *r, bus_error *err)
+{
+    int64_t differing = 0;
+    for (int p = 0; p < r->shards; p++)
+        differing += r->report->shard[p].letters;
+    if (!differing || (!r->in_place && !r->incomplete))
+        return BUS_OK;
+    if (!r->incomplete)
+        return bus_fail(err, BUS_REFUSED, "%" PRId64 " letters differ from their topic, see the log: nothing was replaced. Find out why (--into DIR "
+                        "leaves the new stores there); or take them all the same: --incomplete", differing);
+    bus_log(BUS_ERROR, "rebuild", "incomplete", "%" PRId64 " letters differ from their topic; given up (--incomplete)", differing);
+    return BUS_OK;
+}
+
 /* What the shards left beside the stores (lock files, crash notes) goes with the directory. */
 static void remove_build(const rebuild *r)
 {
@@ -130,6 +145,8 @@ bus_status bus_rebuild(const bus_rebuild_options *options, bus_rebuild_report *o
         status = bus_sent_open(r.logs, r.service->name, r.keys, path, &r.sent, err);
     for (int p = 0; p < r.shards && status == BUS_OK; p++, report.count++)
         status = bus_rebuild_shard(&r, p, err);
+    if (status == BUS_OK)
+        status = check_letters(&r, err);
     for (int p = 0; p < r.shards && status == BUS_OK && r.in_place; p++)
         status = take_place(&r, p, err);
     bus_sent_close(r.sent);
@@ -169,13 +186,15 @@ void bus_rebuild_text(const bus_rebuild_report *report, bool json, bus_buf *out)
             bus_buf_printf(out, "shard %d: %" PRId64 " records (%" PRId64 " after the last commit), %" PRId64 " emitted events were sent before, "
                            "%" PRId64 " are in their topics no more and taken for sent, %" PRId64 " are left to send\n  new store: %s\n", shard->shard,
                            shard->records, shard->after_commit, shard->dropped, shard->expired, shard->kept, shard->store);
+            if (shard->letters)
+                bus_buf_printf(out, "  %" PRId64 " letters differ from their topic\n", shard->letters);
             if (*shard->old)
                 bus_buf_printf(out, "  old store: %s\n", shard->old);
             continue;
         }
         bus_buf_printf(out, "%s{\"shard\":%d,\"records\":%" PRId64 ",\"after_commit\":%" PRId64 ",\"dropped\":%" PRId64
-                       ",\"expired\":%" PRId64 ",\"kept\":%" PRId64 ",\"store\":", i ? "," : "", shard->shard, shard->records,
-                       shard->after_commit, shard->dropped, shard->expired, shard->kept);
+                       ",\"expired\":%" PRId64 ",\"kept\":%" PRId64 ",\"letters\":%" PRId64 ",\"store\":", i ? "," : "", shard->shard, shard->records,
+                       shard->after_commit, shard->dropped, shard->expired, shard->kept, shard->letters);
         bus_buf_json(out, shard->store, strlen(shard->store));
         bus_buf_text(out, ",\"old\":");
         bus_buf_json(out, shard->old, strlen(shard->old));

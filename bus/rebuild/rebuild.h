@@ -21,6 +21,7 @@ typedef struct bus_rebuilt {
     int64_t after_commit;       /* of them, beyond what the group had committed */
     int64_t dropped, kept;      /* emitted events: known to be in Kafka already; left in the outbox to be sent */
     int64_t expired;            /* of before the last commit, and in their topics no more: taken for sent */
+    int64_t letters;            /* that differ from what their topic says of them */
     char store[512], old[512];  /* the new file; the old one, "" if there was none */
     char place[512];            /* where the service looks for it */
 } bus_rebuilt;
@@ -31,7 +32,8 @@ typedef struct bus_rebuild_report {
 } bus_rebuild_report;
 
 /* BUS_REFUSED, with the reason: a process of the service runs, `shards` is set and is not the lead topic's count; unless `incomplete`: the
- * start of a log is gone, a route starts at the end, bus_transact ever wrote. Otherwise what reading topics and writing files may give. Nothing is replaced unless all shards are rebuilt. */
+ * start of a log is gone, a route starts at the end, bus_transact ever wrote; in place, also: letters differ from their topic. Otherwise what
+ * reading topics and writing files may give. Nothing is replaced unless all shards are rebuilt. */
 bus_status bus_rebuild(const bus_rebuild_options *options, bus_rebuild_report *out, bus_error *err);
 void bus_rebuild_report_free(bus_rebuild_report *report);
 /* The report as text or as one JSON object. */

@@ -158,6 +158,8 @@ static bus_status settle_store(rebuild *r, int p, const bus_history *history, in
     status = bus_history_take_back(store, err);
     if (status == BUS_OK)
         status = bus_leftover_clear(store, r->sent, history, turn, &known, err);
+    if (status == BUS_OK)
+        status = bus_history_letters(history, store, &out->letters, err);
     out->dropped = known.sent;
     out->expired = known.expired;
     if (known.expired)
@@ -195,7 +197,7 @@ static bool is_last(const rebuild *r, int p, const char *path, const bus_kafka_l
     bool transacted;
     sqlite3 *db = NULL;
     sqlite3_stmt *meta = NULL, *position = NULL;
-    if (access(path, F_OK) != 0 || !bus_rebuild_identity(r, p, id, &opens, &transacted) || bus_store_reader(path, &db, NULL) != BUS_OK)
+    if (access(path, F_OK) != 0 || bus_store_unclaimed(path) || !bus_rebuild_identity(r, p, id, &opens, &transacted) || bus_store_reader(path, &db, NULL) != BUS_OK)
         return false;
     snprintf(sql, sizeof sql, "SELECT 1 FROM bus_meta WHERE store_id = '%s' AND opens >= %" PRId64, id, opens);
     bool last = sqlite3_prepare_v2(db, sql, -1, &meta, NULL) == SQLITE_OK && sqlite3_step(meta) == SQLITE_ROW &&

@@ -62,3 +62,22 @@ bus_status bus_store_reader(const char *path, sqlite3 **out, bus_error *err)
     sqlite3_close(db);
     return status;
 }
+
+static bool answers(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *ask = NULL;
+    bool yes = sqlite3_prepare_v2(db, sql, -1, &ask, NULL) == SQLITE_OK && sqlite3_step(ask) == SQLITE_ROW;
+    sqlite3_finalize(ask);
+    return yes;
+}
+
+bool bus_store_unclaimed(const char *path)
+{
+    sqlite3 *db = NULL;
+    if (bus_store_reader(path, &db, NULL) != BUS_OK)
+        return false;
+    bool unclaimed = answers(db, "SELECT 1 FROM bus_meta WHERE opens = 0") ||
+                     answers(db, "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema)"); /* killed before its first table */
+    sqlite3_close(db);
+    return unclaimed;
+}

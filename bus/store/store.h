@@ -328,5 +328,7 @@ bus_status bus_answers(bus_store *store, bus_answer_each each, void *opaque, bus
 
 /* ---- a query-only connection for bus_read; any thread, its own handle. */
 bus_status bus_store_reader(const char *path, sqlite3 **out, bus_error *err); /* PRAGMA query_only; close with sqlite3_close */
+/* A store that no shard ever claimed, left by a start that was refused: it holds nothing. false also: none there, or it cannot be read. */
+bool bus_store_unclaimed(const char *path);
 
 #endif

@@ -120,6 +120,53 @@ def bus_transacts_mark_outlives_the_file(lab):
 
 
 @test
+def a_refused_start_leaves_nothing_to_compare_with(lab):
+    """The store is lost, a start is refused and names the rebuild: what that start has made is no old store."""
+    service = make_topics(lab.service("refused"), 1)
+    lab.kafka.produce("refused.commands", [("k", str(n)) for n in range(1, 11)])
+    service.start().done(10)
+    service.idle()
+    service.stop()
+    lose(service)
+    service.start(ready=False)
+    equal(service.ended(), REFUSED, "without its store it does not start")
+    check(os.path.exists(store(service)), "it has made a store")
+    told = rebuild(service, "--replace")
+    equal([(s["compared"], s["replaced"], s["to_send"]) for s in told["stores"]], [(False, True, 0)], "the rebuild replaces it")
+    service.start().stop()
+    equal(service.sql("SELECT count(*), min(times), max(times) FROM effect"), [(10, 1, 1)], "effects")
+
+
+@test
+def a_letter_that_ended_another_way_is_not_replaced(lab):
+    """No old store is there to compare with: the dead-letter topic tells that a run went another way."""
+    service = make_topics(lab.service("otherwise", reject__ratio__percent=0), 1)
+    lab.kafka.produce("otherwise.commands", [("k", "1 broken"), ("k", "2")])
+    service.start().done(1)
+    eventually("a letter is open", 20, lambda: len(service.letters()) == 1)
+    service.stop()
+    service.environment["ECHO_FIXED"] = "1"
+    service.start()
+    bus_json(service, "dlq", "redrive", "--wait", "40s", "--all", "-s", "otherwise", "--yes")
+    service.done(2)
+    service.idle()
+    service.stop()
+    lose(service)
+    del service.environment["ECHO_FIXED"]
+    told = rebuild(service, "--replace", status=PARTIAL)
+    equal((told["differing_letters"], [s["replaced"] for s in told["stores"]]), (1, [False]), "a run that fails now")
+    done = subprocess.run([service.program, "--rebuild", *service.arguments()], env=service.environment, capture_output=True, text=True, timeout=60)
+    equal(done.returncode, REFUSED, "in place")
+    check("1 letters differ" in done.stderr and "--incomplete" in done.stderr, "it says so:", done.stderr)
+    check(not os.path.exists(store(service)), "nothing is put in place")
+    service.environment["ECHO_FIXED"] = "1"
+    told = rebuild(service, "--replace")
+    equal((told["differing_letters"], [s["replaced"] for s in told["stores"]]), (0, [True]), "as it was")
+    service.start().stop()
+    equal(service.sql("SELECT count(*) FROM effect"), [(2,)], "effects")
+
+
+@test
 def a_lost_store_whose_log_has_lost_its_start(lab):
     """Neither the copy nor the topics are whole: there is a way all the same, and it is named."""
     service = make_topics(lab.service("circle"), 1)
@@ -132,7 +179,6 @@ def a_lost_store_whose_log_has_lost_its_start(lab):
     service.start(ready=False)
     equal(service.ended(), REFUSED, "without its store it does not start")
     check("bus rebuild" in service.last_words(), "and names the way:", service.last_words())
-    lose(service)
     text = rebuild_says(service, status=REFUSED)
     check("begins at offset 4" in text and "--incomplete" in text, "the rebuild names the next:", text)
     told = rebuild(service, "--incomplete", "--replace")

@@ -79,6 +79,30 @@ static void raises(void **state)
     temp_store_remove(&temp);
 }
 
+/* What a start leaves that was refused before it claimed the shard; also one that was killed while it made the file. */
+static void a_store_that_nobody_claimed_is_known(void **state)
+{
+    (void)state;
+    temp_store temp;
+    temp_store_init(&temp);
+    assert_false(bus_store_unclaimed(temp.path));
+    bus_store_close(temp_store_open(&temp));
+    temp.store = NULL;
+    assert_true(bus_store_unclaimed(temp.path));
+    bus_store *store = temp_store_open(&temp);
+    OK_(bus_store_raise(store, NULL, 0, &temp.err), temp.err);
+    assert_false(bus_store_unclaimed(temp.path));
+    bus_store_close(store);
+    temp.store = NULL;
+    assert_false(bus_store_unclaimed(temp.path));
+    assert_int_equal(truncate(temp.path, 0), 0);
+    char wal[sizeof temp.path + 8];
+    snprintf(wal, sizeof wal, "%s-wal", temp.path);
+    unlink(wal);
+    assert_true(bus_store_unclaimed(temp.path));
+    temp_store_remove(&temp);
+}
+
 static void another_owner(void **state)
 {
     (void)state;
@@ -237,6 +261,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(makes_and_sets),
         cmocka_unit_test(raises),
+        cmocka_unit_test(a_store_that_nobody_claimed_is_known),
         cmocka_unit_test(another_owner),
         cmocka_unit_test(another_file),
         cmocka_unit_test(without_permission),
