@@ -94,6 +94,7 @@ static bus_status prepare(const comparer *c, char *sql, sqlite3_stmt **out)
 
 static const struct own { const char *name, *sql; } own[] = {
     { "bus_body", "SELECT letter, key, value FROM %s.bus_body" },
+    { "bus_discarded", "SELECT source, topic, partition, seq, event_id, error, operator, reason, at FROM %s.bus_discarded" },
     { "bus_key", "SELECT scope, key, state, attempt, event_id FROM %s.bus_key WHERE state IN (1, 2)" },
     { "bus_letter", "SELECT id, event_id, scope, round, state FROM %s.bus_letter" },
     { "bus_parked", "SELECT k.scope, k.key, row_number() OVER (PARTITION BY p.key_id ORDER BY p.n) AS place, p.event_id, p.topic, p.partition,"

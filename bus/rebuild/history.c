@@ -32,6 +32,7 @@ struct bus_history {
     bus_map waiting;        /* "<place> <round> <run>" of heads that wait in the old store */
     bus_map planned;        /* ids of events that are scheduled there */
     bus_map unsent;         /* "topic/partition id" of rows in its outbox */
+    bus_map discarded;      /* the same of rows that an operator gave up there */
     bus_map letters;        /* how far each has come */
     bool old, letters_cut;
 };
@@ -252,10 +253,12 @@ static void read_old(bus_history *history, const bus_router *router, const char 
 {
     static const char unsent[] = "SELECT d.topic || '/' || d.partition || ' ' || o.event_id FROM bus_outbox o JOIN bus_destination d"
                                  " ON d.id = o.destination WHERE o.event_id IS NOT NULL";
+    static const char discarded[] = "SELECT topic || '/' || partition || ' ' || event_id FROM bus_discarded WHERE event_id IS NOT NULL";
     sqlite3 *db = NULL;
     if (bus_store_reader(path, &db, NULL) != BUS_OK)
         return;
-    history->old = note_waiting(history, db) &&
+    bool discards = sqlite3_table_column_metadata(db, NULL, "bus_discarded", NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
+    history->old = note_waiting(history, db) && (!discards || note_all(db, discarded, &history->discarded, history)) &&
                    note_all(db, "SELECT event_id FROM bus_schedule", &history->planned, history) &&
                    note_all(db, unsent, &history->unsent, history) && take_unsent(history, router, db);
     sqlite3_close(db);
@@ -265,6 +268,7 @@ static void read_old(bus_history *history, const bus_router *router, const char 
     bus_map_free(&history->waiting, NULL);
     bus_map_free(&history->planned, NULL);
     bus_map_free(&history->unsent, NULL);
+    bus_map_free(&history->discarded, NULL);
 }
 
 bool bus_history_has_old(const bus_history *history)
@@ -272,11 +276,21 @@ bool bus_history_has_old(const bus_history *history)
     return history->old;
 }
 
-bool bus_history_unsent(const bus_history *history, const char *topic, int32_t partition, const char *event_id)
+static bool has_row(const bus_map *rows, const char *topic, int32_t partition, const char *event_id)
 {
     char text[600];
     int len = snprintf(text, sizeof text, "%.250s/%" PRId32 " %.300s", topic, partition, event_id ? event_id : "");
-    return bus_map_get(&history->unsent, text, (size_t)len) != NULL;
+    return bus_map_get(rows, text, (size_t)len) != NULL;
+}
+
+bool bus_history_unsent(const bus_history *history, const char *topic, int32_t partition, const char *event_id)
+{
+    return has_row(&history->unsent, topic, partition, event_id);
+}
+
+bool bus_history_discarded(const bus_history *history, const char *topic, int32_t partition, const char *event_id)
+{
+    return has_row(&history->discarded, topic, partition, event_id);
 }
 
 bus_status bus_history_letters(const bus_history *history, bus_store *store, int64_t *differing, bus_error *err)
@@ -314,19 +328,22 @@ static bool failed(bus_fates *fates, const char *topic, int32_t partition, int64
     return true;
 }
 
-static bool sent(bus_fates *fates, const char *topic, int32_t partition, const char *event_id)
+static bool left(bus_fates *fates, const char *topic, int32_t partition, const char *event_id)
 {
-    return bus_sent_has_event(of_fates(fates)->sent, topic, partition, event_id);
+    const bus_history *history = of_fates(fates);
+    return bus_sent_has_event(history->sent, topic, partition, event_id) || bus_history_unsent(history, topic, partition, event_id) ||
+           bus_history_discarded(history, topic, partition, event_id);
 }
 
-/* A copy of the old store may know of a plan that has left since: the topic tells. */
+/* A copy of the old store may know of a plan that has left since: the topic tells. What has left is in its topic or was on its way, unless the topic
+ * has lost records: then a plan that the old store does not know is taken to have left, see leftover.c. */
 static bool planned(bus_fates *fates, const char *topic, const char *event_id)
 {
-    bus_history *history = of_fates(fates);
-    if (!bus_map_get(&history->planned, event_id, strlen(event_id)))
-        return false;
-    for (int32_t q = 0; bus_sent_place_of(history->sent, topic, q); q++)
-        if (bus_sent_has_event(history->sent, topic, q, event_id))
+    const bus_history *history = of_fates(fates);
+    bool known = bus_map_get(&history->planned, event_id, strlen(event_id));
+    const bus_sent_place *place;
+    for (int32_t q = 0; (place = bus_sent_place_of(history->sent, topic, q)); q++)
+        if ((place->cut && !known) || left(fates, topic, q, event_id))
             return false;
     return true;
 }
@@ -362,13 +379,14 @@ bus_status bus_history_open(const bus_history_options *options, bus_history **ou
     bus_history *history = calloc(1, sizeof *history);
     if (!history)
         return bus_fail_nomem(err);
-    history->fates = (bus_fates){ .failed = failed, .sent = sent, .planned = planned };
+    history->fates = (bus_fates){ .failed = failed, .left = left, .planned = planned };
     history->sent = options->sent;
     bus_arena_init(&history->arena, 0);
     bus_map_init(&history->failures);
     bus_map_init(&history->waiting);
     bus_map_init(&history->planned);
     bus_map_init(&history->unsent);
+    bus_map_init(&history->discarded);
     bus_map_init(&history->letters);
     bus_status status = read_topics(history, options, err);
     if (status != BUS_OK) {
@@ -393,6 +411,7 @@ void bus_history_close(bus_history *history)
     bus_map_free(&history->waiting, NULL);
     bus_map_free(&history->planned, NULL);
     bus_map_free(&history->unsent, NULL);
+    bus_map_free(&history->discarded, NULL);
     bus_map_free(&history->letters, NULL);
     bus_arena_free(&history->arena);
     free(history);

@@ -31,6 +31,8 @@ bus_fates *bus_history_fates(bus_history *history);
 bool bus_history_has_old(const bus_history *history);
 /* Was the row in its outbox: not acknowledged? */
 bool bus_history_unsent(const bus_history *history, const char *topic, int32_t partition, const char *event_id);
+/* Had an operator given it up there (`bus outbox discard`)? */
+bool bus_history_discarded(const bus_history *history, const char *topic, int32_t partition, const char *event_id);
 /* How many letters differ in the store from what the dead-letter topic, or a record in the old store's outbox, said of them last; see letters.h. */
 bus_status bus_history_letters(const bus_history *history, bus_store *store, int64_t *differing, bus_error *err);
 /* Takes back what the fates have put off, in the store that was made. */

@@ -54,12 +54,14 @@ static bus_status judge(leftover *left, const outrow *row, bus_error *err)
         return status;
     const bus_sent_place *place = bus_sent_place_of(left->sent, row->topic, row->partition);
     bool there = bus_sent_has(left->sent, row->topic, row->partition, row->headers, row->header_count);
-    bool gone = !there && place && place->cut && expired(left, row, place);
+    bool given_up = !there && bus_history_discarded(left->history, row->topic, row->partition, row->event_id);
+    bool gone = !there && !given_up && place && place->cut && expired(left, row, place);
     left->count.sent += there;
+    left->count.discarded += given_up;
     left->count.expired += gone;
-    if ((there || gone) && !bus_array_room(&left->known, &left->known_cap, left->known_count + 1, sizeof *left->known, 1024))
+    if ((there || given_up || gone) && !bus_array_room(&left->known, &left->known_cap, left->known_count + 1, sizeof *left->known, 1024))
         return bus_fail_nomem(err);
-    if (there || gone)
+    if (there || given_up || gone)
         left->known[left->known_count++] = row->id;
     return bus_sent_failure(left->sent, err);
 }
@@ -119,6 +121,45 @@ bus_status bus_leftover_clear(bus_store *store, bus_sent *sent, const bus_histor
         status = delete_known(store, &left, err);
     *out = left.count;
     free(left.known);
+    return status;
+}
+
+/* ---- what had been given up */
+
+/* Ids of rows are of the store that made them: these are below all that the new one will give. */
+static bus_status carry(bus_store *store, sqlite3_stmt *from, bus_error *err)
+{
+    sqlite3_stmt *put = NULL;
+    int rc = sqlite3_prepare_v2(bus_store_db(store), "INSERT INTO bus_discarded SELECT -1 - count(*), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9"
+                                " FROM bus_discarded", -1, &put, NULL);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(from)) == SQLITE_ROW) {
+        for (int i = 0; i < 9; i++)
+            sqlite3_bind_value(put, i + 1, sqlite3_column_value(from, i));
+        rc = sqlite3_step(put);
+        rc = rc == SQLITE_DONE ? sqlite3_reset(put) : rc;
+    }
+    bus_status status = rc == SQLITE_DONE ? BUS_OK : bus_fail(err, BUS_STORE, "%s: %s", bus_store_path(store), sqlite3_errmsg(bus_store_db(store)));
+    sqlite3_finalize(put);
+    return status;
+}
+
+bus_status bus_leftover_carry_discarded(bus_store *store, const char *old, bus_error *err)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *ask = NULL;
+    bus_status status = bus_store_reader(old, &db, err);
+    if (status != BUS_OK)
+        return status;
+    if (sqlite3_prepare_v2(db, "SELECT source, topic, partition, seq, event_id, error, operator, reason, at FROM bus_discarded ORDER BY id DESC", -1,
+                           &ask, NULL) == SQLITE_OK && (status = bus_store_begin(store, err)) == BUS_OK) {
+        status = carry(store, ask, err);
+        if (status == BUS_OK)
+            status = bus_store_commit(store, err);
+        else
+            bus_store_rollback(store);
+    }
+    sqlite3_finalize(ask);
+    sqlite3_close(db);
     return status;
 }
 

@@ -19,7 +19,7 @@ typedef struct bus_rebuilt {
     int shard;
     int64_t records;            /* read from the topics */
     int64_t after_commit;       /* of them, beyond what the group had committed */
-    int64_t dropped, kept;      /* emitted events: known to be in Kafka already; left in the outbox to be sent */
+    int64_t dropped, kept;      /* emitted events: known to be in Kafka already; left in the outbox to be sent, and plans that are due */
     int64_t expired;            /* of before the last commit, and in their topics no more: taken for sent */
     int64_t letters;            /* that differ from what their topic says of them */
     char store[512], old[512];  /* the new file; the old one, "" if there was none */

@@ -144,11 +144,26 @@ static bus_status replay_shard(rebuild *r, int p, bus_history *history, const bu
 
 /* ---- its outbox and identity */
 
+/* Plans that are due leave when the service starts, as what is in the outbox does. */
+static bus_status count_due(const rebuild *r, bus_store *store, int64_t *count, bus_error *err)
+{
+    sqlite3_stmt *ask = NULL;
+    sqlite3 *db = bus_store_db(store);
+    bool ok = sqlite3_prepare_v2(db, "SELECT count(*) FROM bus_schedule WHERE due <= ?1", -1, &ask, NULL) == SQLITE_OK;
+    if (ok)
+        sqlite3_bind_int64(ask, 1, r->at_ms);
+    ok = ok && sqlite3_step(ask) == SQLITE_ROW;
+    *count = ok ? sqlite3_column_int64(ask, 0) : 0;
+    bus_status status = ok ? BUS_OK : bus_fail(err, BUS_STORE, "%s: %s", bus_store_path(store), sqlite3_errmsg(db));
+    sqlite3_finalize(ask);
+    return status;
+}
+
 static bus_status settle_store(rebuild *r, int p, const bus_history *history, int64_t turn, bus_rebuilt *out, bus_error *err)
 {
     bus_store *store = NULL;
     char id[37];
-    int64_t opens;
+    int64_t opens, due = 0;
     bus_store_options options = { .path = out->store, .service = r->service->name, .shard = p, .shards = r->shards,
                                   .migrations = r->service->migrations };
     bus_status status = bus_store_open(&options, &store, err);
@@ -160,6 +175,8 @@ static bus_status settle_store(rebuild *r, int p, const bus_history *history, in
         status = bus_leftover_clear(store, r->sent, history, turn, &known, err);
     if (status == BUS_OK)
         status = bus_history_letters(history, store, &out->letters, err);
+    if (status == BUS_OK && bus_history_has_old(history))
+        status = bus_leftover_carry_discarded(store, out->place, err);
     out->dropped = known.sent;
     out->expired = known.expired;
     if (known.expired)
@@ -172,7 +189,9 @@ static bus_status settle_store(rebuild *r, int p, const bus_history *history, in
         status = bus_store_forget_former(store, err);
     if (status == BUS_OK)
         status = bus_leftover_renumber(store, err);
-    out->kept = bus_outbox_depth_of(store).rows;
+    if (status == BUS_OK)
+        status = count_due(r, store, &due, err);
+    out->kept = bus_outbox_depth_of(store).rows + due;
     if (status == BUS_OK)
         status = bus_store_checkpoint(store, 0, err);
     bus_store_close(store);

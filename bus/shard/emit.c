@@ -282,6 +282,20 @@ bus_status bus_reply(bus_tx *tx, const bus_type *type, const void *body)
     return bus_send(tx, type, body, &options);
 }
 
+/* In a rebuild: the plan had left when its name was cancelled or planned again, by a clock that was later than the log's. Its row is made now. */
+static bus_status left_before(bus_shard *shard, const char *name, bool *left, bus_error *err)
+{
+    bus_fates *fates = shard->options.fates;
+    bus_scheduled event;
+    *left = false;
+    if (!fates || bus_schedule_find(shard->store, name, &shard->arena, &event, NULL))
+        return BUS_OK;
+    int32_t partition = event.partition;
+    *left = place(shard, event.topic, event.key, event.key_len, event.event_id, &partition, NULL) == BUS_OK &&
+            fates->left(fates, event.topic, partition, event.event_id);
+    return *left ? bus_emit_scheduled(shard, &event, err) : BUS_OK;
+}
+
 bus_status bus_schedule(bus_tx *tx, const char *name, int64_t due, const bus_type *type, const char *key, const void *body)
 {
     if (tx->error.status)
@@ -289,7 +303,9 @@ bus_status bus_schedule(bus_tx *tx, const char *name, int64_t due, const bus_typ
     bus_emit_options options = { .key = key, .key_len = key ? strlen(key) : 0 };
     outgoing out;
     bus_status status = compacted_ok(tx, key, &tx->error);
-    if (status || (status = build(tx, type, body, &options, &out, &tx->error)) || tx->discard)
+    bool left;
+    if (status || (status = build(tx, type, body, &options, &out, &tx->error)) || tx->discard ||
+        (status = left_before(tx->shard, name, &left, &tx->error)))
         return stick(tx, status);
     bus_buf *packed = &tx->shard->headers_scratch;
     bus_buf_clear(packed);
@@ -310,24 +326,12 @@ bus_status bus_schedule(bus_tx *tx, const char *name, int64_t due, const bus_typ
     return stick(tx, bus_schedule_put(tx->shard->store, &event, &tx->error));
 }
 
-/* In a rebuild: it had been sent when this was asked first, by a clock that was later than the log's. */
-static bool sent_before(bus_shard *shard, const char *name)
-{
-    bus_fates *fates = shard->options.fates;
-    bus_scheduled event;
-    if (!fates || bus_schedule_find(shard->store, name, &shard->arena, &event, NULL))
-        return false;
-    int32_t partition = event.partition;
-    return place(shard, event.topic, event.key, event.key_len, event.event_id, &partition, NULL) == BUS_OK &&
-           fates->sent(fates, event.topic, partition, event.event_id);
-}
-
 bool bus_cancel(bus_tx *tx, const char *name)
 {
-    if (tx->error.status || tx->discard)
+    bool left;
+    if (tx->error.status || tx->discard || stick(tx, left_before(tx->shard, name, &left, &tx->error)))
         return false;
-    bool sent = tx->shard->options.fates && sent_before(tx->shard, name);
-    return bus_schedule_drop(tx->shard->store, name) && !sent;
+    return bus_schedule_drop(tx->shard->store, name) && !left;
 }
 
 /* ---- a scheduled event that fell due */

@@ -19,9 +19,9 @@ struct bus_fates {
     /* Did the event of that place fail in its `run`-th run (from 1) after its letter's round `round` (0: it had none yet)? `copy`: or the copy
      * of it that this run of `bus replay` sent; "": the event. */
     bool (*failed)(bus_fates *fates, const char *topic, int32_t partition, int64_t offset, const char *copy, int round, int run, bus_fate *out);
-    /* Has the event of this id, planned for a partition of the topic, been sent? */
-    bool (*sent)(bus_fates *fates, const char *topic, int32_t partition, const char *event_id);
-    /* Does it still wait to be sent, although it is due? */
+    /* Has the event of this id, planned for a partition of the topic, left the plans: is it sent, or was it on its way? */
+    bool (*left)(bus_fates *fates, const char *topic, int32_t partition, const char *event_id);
+    /* It is due: does it wait all the same? Where the service was down when it fell due, what was handled first may have cancelled it. */
     bool (*planned)(bus_fates *fates, const char *topic, const char *event_id);
 };
 

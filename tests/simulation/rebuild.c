@@ -245,6 +245,84 @@ static void a_cancel_that_came_too_late_comes_too_late_again(void **state)
     assert_string_equal(scene_topic(s, "svc.events"), "a");
 }
 
+/* The service was down past a plan's time: what it handled first when it came back has cancelled or replaced the plan, and nothing left. */
+static void what_was_cancelled_before_it_could_leave_does_not_leave(void **state)
+{
+    scene *s = *state;
+    scene_stop(s);
+    scene_send(s, "in", "k", "a schedule=500 name=stopped");
+    scene_send(s, "in", "k", "b schedule=500 name=replaced");
+    scene_send(s, "in", "k", "c schedule=500 name=left");
+    bus_virtual_clock_advance(&s->clock, INT64_C(4000000));
+    scene_send(s, "in", "k", "d cancel=stopped");
+    scene_send(s, "in", "k", "e schedule=90000 name=replaced");
+    scene_start(s);
+    scene_pass(s, 1000);
+    assert_true(s->cancelled);
+    assert_string_equal(scene_topic(s, "svc.events"), "c");
+    s->cancelled = false;
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    assert_true(s->cancelled);
+    unlink(rebuilt.store);
+    scene_lose_store(s);
+    rebuilt = scene_rebuild(s);
+    assert_int_equal(rebuilt.kept, 0);
+    go_on(s, &rebuilt);
+    scene_pass(s, 60000);
+    assert_string_equal(scene_topic(s, "svc.events"), "c");
+    scene_pass(s, 60000);
+    assert_string_equal(scene_topic(s, "svc.events"), "c e");
+}
+
+/* It had fired, and its row had not left: a cancel that was sent before and handled after does not take it back. */
+static void a_plan_that_was_on_its_way_stays_so(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a due=500 name=x");
+    scene_run(s);
+    s->weather = true;
+    s->fate = scene_hold_all;
+    scene_send(s, "slow", "k", "wait pause cancel=x");
+    scene_pass(s, 5000);
+    s->weather = false;
+    scene_pass(s, 60000);
+    assert_false(s->cancelled);
+    bus_rebuilt rebuilt = is_the_same(s, 1);
+    assert_false(s->cancelled);
+    s->fate = NULL;
+    go_on(s, &rebuilt);
+    scene_pass(s, 1000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a");
+    unlink(rebuilt.store);
+}
+
+/* What an operator has given up is not sent, and who and why stays known. */
+static void what_was_discarded_is_not_sent(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a emit");
+    scene_run(s);
+    bus_memory_topic_limit(s->cluster, "svc.events", 500);
+    scene_send(s, "in", "k", "b big=1000");
+    scene_run(s);
+    scene_send(s, "in", "k", "c emit");
+    scene_pass(s, 1000);
+    assert_true(scene_discard_refused(s));
+    scene_pass(s, 20000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 c1");
+    bus_memory_topic_limit(s->cluster, "svc.events", 5000);
+    bus_rebuilt rebuilt = is_the_same(s, 0);
+    go_on(s, &rebuilt);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_discarded WHERE id < 0 AND operator = 'ann@host' AND reason = 'why' AND seq = 2"), 1);
+    scene_pass(s, 20000);
+    assert_string_equal(scene_topic(s, "svc.events"), "a1 c1");
+    rebuilt = is_the_same(s, 0); /* and from store to store */
+    scene_lose_store(s);
+    unlink(rebuilt.store);
+    rebuilt = scene_rebuild(s); /* nobody knows any more */
+    assert_int_equal(rebuilt.kept, 1);
+}
+
 /* ---- with keys: what others write in the service's name decides nothing */
 
 static const char signing[] = "k 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef write";
@@ -479,6 +557,7 @@ int main(void)
         TEST(a_letter_stays_open_though_its_handler_is_repaired), TEST(letters_of_copies_stay), TEST(letters_of_each_round_and_state), TEST(a_letter_that_is_not_what_its_topic_says_is_counted),
         TEST(commands_that_overtook_a_backlog),
         TEST(schedules_fire_are_cancelled_and_pend_as_they_did), TEST(a_cancel_that_came_too_late_comes_too_late_again),
+        TEST(what_was_cancelled_before_it_could_leave_does_not_leave), TEST(a_plan_that_was_on_its_way_stays_so), TEST(what_was_discarded_is_not_sent),
         TEST(forged_letters_and_retries_fail_nothing_again), TEST(a_forged_output_is_not_taken_for_sent),
         TEST(an_older_copy_is_no_witness), TEST(outputs_that_expired_are_not_sent_again), TEST(outputs_that_were_compacted_are_not_sent_again), TEST(answers_and_what_has_no_key), TEST(what_was_under_way_is_sent_once), TEST(steps_and_deaths_are_as_they_were),
        

@@ -41,6 +41,34 @@ static void send_something(history *h)
     scene_send(h->s, topic, below(h, 8) ? key : NULL, text);
 }
 
+/* While it was down a plan fell due; what it handles first when it is back may be a cancel of it, or another plan of its name. */
+static void plan_while_it_is_away(history *h)
+{
+    scene *s = h->s;
+    char text[80];
+    snprintf(text, sizeof text, "e%d schedule=%d name=in-away", h->sent++, 1 + below(h, 3000));
+    scene_send(s, "in", "away", text);
+    bus_virtual_clock_advance(&s->clock, (1 + below(h, 5000)) * INT64_C(1000));
+    if (below(h, 3))
+        snprintf(text, sizeof text, "e%d cancel=in-away", h->sent++);
+    else
+        snprintf(text, sizeof text, "e%d schedule=%d name=in-away", h->sent++, 1 + below(h, 3000));
+    scene_send(s, "in", "away", text);
+}
+
+static void discard_something(history *h)
+{
+    scene *s = h->s;
+    char text[40];
+    bus_memory_topic_limit(s->cluster, "svc.events", 500);
+    snprintf(text, sizeof text, "e%d big=1000 emit", h->sent++);
+    scene_send(s, "in", below(h, 2) ? "k0" : "big", text);
+    scene_pass(s, 1000);
+    if (scene_discard_refused(s))
+        scene_pass(s, 1000);
+    bus_memory_topic_limit(s->cluster, "svc.events", 5000);
+}
+
 static void command_something(history *h)
 {
     int64_t end = bus_memory_end(h->s->cluster, "svc.dlq", 0), at;
@@ -177,7 +205,7 @@ static bool play(scene *s, int seed, bool lossy)
 {
     history h = { .s = s, .random = (uint64_t)seed * 7919 };
     for (int step = 0; step < 60; step++) {
-        int what = below(&h, 20);
+        int what = below(&h, 21);
         if (what < 10)
             send_something(&h);
         else if (what < 12)
@@ -186,6 +214,8 @@ static bool play(scene *s, int seed, bool lossy)
             s->mended = !s->mended;
         else if (what == 13) { /* it is away for a while, and events come */
             scene_stop(s);
+            if (below(&h, 2))
+                plan_while_it_is_away(&h);
             for (int i = below(&h, 4); i > 0; i--) {
                 bus_virtual_clock_advance(&s->clock, below(&h, 5000) * INT64_C(1000));
                 send_something(&h);
@@ -199,6 +229,8 @@ static bool play(scene *s, int seed, bool lossy)
             if (!rebuilds(&h, seed, step))
                 return false;
             scene_start(s);
+        } else if (what == 20) {
+            discard_something(&h);
         } else {
             scene_pass(s, 1 + below(&h, 4000));
         }

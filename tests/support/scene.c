@@ -439,6 +439,24 @@ int64_t scene_send_headers(scene *s, const char *topic, const char *key, const b
     return offset;
 }
 
+bool scene_discard_refused(scene *s)
+{
+    char text[64];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *ask = NULL;
+    assert_int_equal(bus_store_reader(bus_shard_store_path(bus_host_shard(s->host, 0)), &db, NULL), BUS_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT o.id || '@' || i.name FROM bus_outbox o JOIN bus_incarnation i ON i.epoch = o.epoch WHERE state <> 0"
+                                        " ORDER BY o.id", -1, &ask, NULL), SQLITE_OK);
+    bool found = sqlite3_step(ask) == SQLITE_ROW;
+    snprintf(text, sizeof text, "row-discard %.40s 0", found ? (const char *)sqlite3_column_text(ask, 0) : "");
+    sqlite3_finalize(ask);
+    sqlite3_close(db);
+    bus_header headers[] = { { "bus-command", text, strlen(text) }, { "bus-reason", "why", 3 }, { "bus-operator", "ann@host", 8 } };
+    if (found)
+        bus_memory_append(s->cluster, "svc.redrive", 0, &(bus_row){ .headers = headers, .header_count = 3 });
+    return found;
+}
+
 void scene_command(scene *s, int64_t at, const char *word, int round)
 {
     bus_record letter;

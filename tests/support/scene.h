@@ -69,6 +69,9 @@ int64_t scene_send_headers(scene *scene, const char *topic, const char *key, con
 /* A command about the at-th letter of the dead-letter topic, with the letter's own bytes. round 0: as the letter says. */
 void scene_command(scene *scene, int64_t at, const char *word, int round);
 
+/* As `bus outbox discard` does, by ann@host for `why`, with the first row that Kafka refused. false: none was. */
+bool scene_discard_refused(scene *scene);
+
 /* With further headers. */
 int64_t scene_send_with(scene *scene, const char *topic, const char *key, const char *text, const bus_header *more, size_t count);
 /* What `bus replay --to-service` writes: the seq-th copy of a run, of the record at an offset of a topic. */
