@@ -102,7 +102,26 @@ static void sum_up(total *sum, const bus_kafka_lag *at)
     sum->waiting.in_stores.delayed += w.in_stores.delayed;
 }
 
-static bus_status one_service(const cli *c, const char *service, int64_t over, cli_table *table, int64_t *worst, int *rows, bus_error *err)
+/* A shard commits the offsets of all its partitions in one, with one metadata: those that are missing were deleted, by Kafka together with
+ * their topic or by a tool. What is unread there cannot be counted. An offset that Kafka's tool has set has no metadata. */
+static int64_t offsets_gone(const bus_kafka_lag *list, size_t count)
+{
+    int64_t told = 0, there = 0;
+    for (size_t i = 0; i < count; i++)
+        there += list[i].committed >= 0 && !*list[i].metadata;
+    for (size_t i = 0; i < count; i++) {
+        waiting lead = waiting_of(&list[i]);
+        if (!lead.known || !lead.in_stores.partitions)
+            continue;
+        told += lead.in_stores.partitions;
+        for (size_t k = 0; k < count; k++)
+            there += strcmp(list[k].metadata, list[i].metadata) == 0;
+    }
+    return told > there ? told - there : 0;
+}
+
+static bus_status one_service(const cli *c, const char *service, int64_t over, cli_table *table, int64_t *worst, int64_t *gone, int *rows,
+                              bus_error *err)
 {
     bus_kafka_lag *list = NULL;
     size_t count = 0;
@@ -130,6 +149,11 @@ static bus_status one_service(const cli *c, const char *service, int64_t over, c
     }
     if (all > *worst)
         *worst = all;
+    int64_t missing = status == BUS_OK ? offsets_gone(list, count) : 0;
+    if (missing && !c->quiet)
+        cli_note(c, "%s: the committed offsets of %" PRId64 " of its partitions are gone, deleted with their topic or by a tool: what is unread "
+                 "there is not counted. It commits them again at its next start", service, missing);
+    *gone += missing;
     free(list);
     return status;
 }
@@ -169,7 +193,7 @@ static int run(cli *c)
     bool each = cli_flag(c, "partitions");
     bus_kafka_topic *found = NULL;
     size_t found_count = 0;
-    int64_t over = -1, most = -1, worst = 0;
+    int64_t over = -1, most = -1, worst = 0, gone = 0;
     int rows = 0, code;
     bus_error err = { 0 };
     bus_status status = BUS_OK;
@@ -182,12 +206,12 @@ static int run(cli *c)
     if (!c->operands)
         status = find_services(c, &found, &found_count, &err);
     for (size_t i = 0; status == BUS_OK && i < (c->operands ? (size_t)c->operands : found_count); i++)
-        status = one_service(c, c->operands ? c->operand[i] : found[i].name, over, table, &worst, &rows, &err);
+        status = one_service(c, c->operands ? c->operand[i] : found[i].name, over, table, &worst, &gone, &rows, &err);
     if (status != BUS_OK) {
         cli_table_free(table);
         code = cli_fail(c, &err);
     } else {
-        code = !rows ? CLI_NOTHING : most >= 0 && worst > most ? CLI_PARTIAL : CLI_OK;
+        code = !rows ? CLI_NOTHING : most >= 0 && (worst > most || gone) ? CLI_PARTIAL : CLI_OK;
         if (c->quiet && most >= 0)
             cli_table_free(table); /* the exit code is the answer */
         else
@@ -207,7 +231,8 @@ const cli_command cli_lag = {
             "What a service has read and not finished waits in its stores. It is shown on the line of the lead topic,\n"
             "<service>.redrive: PARKED is the events that failed and wait for their next attempt, and those behind\n"
             "them; HELD the keys that wait for an open dead letter; DELAYED the events that bus_schedule will send\n"
-            "later. --max counts parked events too: at 0 all that was sent has been handled, or is a dead letter.",
+            "later. --max counts parked events too: at 0 all that was sent has been handled, or is a dead letter.\n"
+            "Where committed offsets are gone (the topic was deleted, a tool removed them) it says so, and --max fails.",
     .options = options,
     .examples = "  bus lag\n  bus lag order payment --partitions\n  bus lag inventory --max 1000 -q    for a script: exit code 3 if more",
     .run = run

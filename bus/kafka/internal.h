@@ -80,6 +80,7 @@ struct kafka_port {
     size_t recheck_count;
     uint64_t recheck_number;        /* a newer one supersedes those before */
     bool recheck_asked, recheck_done;
+    int64_t refresh_at;             /* when the member may be told again to ask for metadata */
 };
 
 struct kafka_transport {

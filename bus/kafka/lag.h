@@ -15,7 +15,7 @@ typedef struct bus_kafka_lag {
     int64_t low, high;     /* the log's first offset, and its end */
     int64_t lag;           /* high - committed; all of the log if none is committed */
     int64_t lag_ms;        /* age of the first unread record; 0: nothing unread; -1: not asked for or unknown */
-    char metadata[120];    /* committed with the offset */
+    char metadata[160];    /* committed with the offset */
 } bus_kafka_lag;
 
 /* The group's lag on every partition of `topics` (topics that are absent are left out), or, topics NULL, of every topic with a

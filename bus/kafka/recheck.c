@@ -11,6 +11,7 @@
 
 #define ANSWER_MS 2000 /* for each of the three questions of a look */
 #define JOIN_MS 1000
+#define REFRESH_MS 5000 /* between two questions of the member for metadata, while a look finds no topic */
 
 /* ---- signs */
 
@@ -174,11 +175,27 @@ static void ask_places(rd_kafka_t *rk, job *j, int which)
     free(topic);
 }
 
+/* librdkafka believes for minutes that a topic is missing, or has fewer partitions: topic.metadata.refresh.interval.ms. */
+static void learn_missing(rd_kafka_t *rk, const job *j)
+{
+    for (size_t i = 0; i < j->count; i++) {
+        const struct rd_kafka_metadata *metadata;
+        rd_kafka_topic_t *topic = j->look[i].status == BUS_MISSING ? rd_kafka_topic_new(rk, j->look[i].topic, NULL) : NULL;
+
+        if (!topic)
+            continue;
+        if (rd_kafka_metadata(rk, 0, topic, &metadata, ANSWER_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+            rd_kafka_metadata_destroy(metadata);
+        rd_kafka_topic_destroy(topic);
+    }
+}
+
 static void do_look(rd_kafka_t *rk, job *j)
 {
     for (size_t i = 0; i < j->count; i++)
         j->look[i].status = BUS_OK;
     ask_ends(rk, j, RD_KAFKA_OFFSET_BEGINNING);
+    learn_missing(rk, j);
     ask_ends(rk, j, RD_KAFKA_OFFSET_END);
     ask_places(rk, j, 0);
     for (size_t i = 0; i < j->count; i++)
@@ -342,6 +359,22 @@ bus_status kafka_recheck(bus_port *p, const bus_recheck *list, size_t count, bus
     return BUS_OK;
 }
 
+/* The member that fetches does not ask by itself either. The answer is taken by librdkafka's own thread: nothing waits for it here. */
+static void refresh_member(kafka_port *port, const bus_recheck *list, size_t count)
+{
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_t *rk = port->transport->rk;
+    bool missing = false;
+
+    for (size_t i = 0; i < count; i++)
+        missing |= list[i].status == BUS_MISSING;
+    if (!missing || !rk || bus_kafka_left(port->refresh_at) > 0)
+        return;
+    port->refresh_at = bus_kafka_now() + REFRESH_MS;
+    if (rd_kafka_metadata(rk, 0, NULL, &metadata, 1) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(metadata);
+}
+
 size_t kafka_rechecked(bus_port *p, bus_recheck *out, size_t max)
 {
     kafka_port *port = kafka_port_of(p);
@@ -360,6 +393,7 @@ size_t kafka_rechecked(bus_port *p, bus_recheck *out, size_t max)
         port->recheck_done = false;
     }
     pthread_mutex_unlock(&port->rechecker->lock);
+    refresh_member(port, out, count);
     return count;
 }
 

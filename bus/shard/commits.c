@@ -2,7 +2,7 @@
  * Commits: what the metadata of a committed offset says, and whether an offset that is not ours counts.
  *
  * Ours say "<store id> <opens> <age> <flags>", " transacted" once bus_transact has written, which is for a rebuild, and for people
- * " waiting=<parked events>/<held keys>/<delayed events>". Older versions wrote the first two alone. Flags: "f": foreign members were in
+ * " waiting=<parked events>/<held keys>/<delayed events> of=<partitions committed in one>". Older versions wrote the first two alone. Flags: "f": foreign members were in
  * the group when this was written; "-": none. What is not known in it is skipped.
  *
  * An offset without our metadata was committed by Kafka's own tool, which the broker lets do so only while the group is empty, or by a
@@ -34,18 +34,19 @@ void bus_commit_write(const bus_shard *shard, char out[BUS_COMMIT_TEXT])
 {
     const bus_meta *meta = bus_store_meta(shard->store);
     bus_key_totals keys = bus_key_totals_of(shard->store);
-    snprintf(out, BUS_COMMIT_TEXT, "%s %lld %lld %s%s waiting=%lld/%lld/%lld", meta->store_id, (long long)meta->opens, (long long)meta->age,
+    snprintf(out, BUS_COMMIT_TEXT, "%s %lld %lld %s%s waiting=%lld/%lld/%lld of=%zu", meta->store_id, (long long)meta->opens, (long long)meta->age,
              shard->commits.company.strangers > 0 ? "f" : "-", meta->transacted ? " transacted" : "", (long long)keys.parked,
-             (long long)keys.held, (long long)(bus_schedule_next_due(shard->store) == INT64_MAX ? 0 : bus_schedule_count(shard->store)));
+             (long long)keys.held, (long long)(bus_schedule_next_due(shard->store) == INT64_MAX ? 0 : bus_schedule_count(shard->store)),
+             shard->lane_count);
 }
 
 bool bus_commit_waiting(const char *metadata, bus_waiting *out)
 {
-    long long parked, held, delayed;
+    long long parked, held, delayed, partitions = 0;
     const char *at = strstr(metadata, " waiting=");
-    if (!at || sscanf(at, " waiting=%lld/%lld/%lld", &parked, &held, &delayed) != 3)
+    if (!at || sscanf(at, " waiting=%lld/%lld/%lld of=%lld", &parked, &held, &delayed, &partitions) < 3)
         return false;
-    *out = (bus_waiting){ parked, held, delayed };
+    *out = (bus_waiting){ .parked = parked, .held = held, .delayed = delayed, .partitions = partitions };
     return true;
 }
 

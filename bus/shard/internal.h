@@ -53,6 +53,7 @@ void bus_rechecks_free(bus_shard *shard);
 /* The log is not the one that was read before: says so with the ways out, and halts; one of retry records, which only trigger, is taken as it
  * is: false. */
 bool bus_lane_replaced(bus_shard *shard, bus_shard_lane *lane, const char *what);
+bool bus_lane_unchecked(const bus_shard *shard, const bus_shard_lane *lane, char *why, size_t cap); /* its looks have failed for a while */
 
 /* batch.c: one transaction */
 bool bus_batch_run(bus_shard *shard); /* false: nothing was to be done */

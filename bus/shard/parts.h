@@ -19,7 +19,7 @@
 #define BUS_MOST_HEADERS 64   /* of an event that a handler sends; of records of others all are kept */
 #define BUS_ORIG_TEXT 1024
 #define BUS_REASON 256        /* of retry and dead-letter texts */
-#define BUS_COMMIT_TEXT 120   /* the metadata of a committed offset, see commits.c */
+#define BUS_COMMIT_TEXT 160   /* the metadata of a committed offset, see commits.c */
 
 /* ---- lanes: one assigned partition */
 
@@ -60,6 +60,9 @@ typedef struct bus_shard_lane {
     int64_t sure_us;               /* and when that was; 0: not since the lane came */
     int64_t high;                  /* the highest end of the log that was seen */
     bool wants_recheck;
+    int64_t unchecked_us;          /* since when its looks fail; 0: the last did not */
+    bus_status unchecked;          /* how the last failed */
+    bool unchecked_said;
 } bus_shard_lane;
 
 /* What the metadata of our commits says, see commits.c. */

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #define AGAIN_US (INT64_C(500) * 1000) /* after a look that failed */
+#define UNCHECKED_US (INT64_C(5) * 1000 * 1000) /* a leader that moves fails looks, too, but not for so long */
 
 typedef enum finding { SAME, OTHER, UNKNOWN } finding;
 
@@ -59,7 +60,8 @@ static void found_same(bus_shard_lane *lane, int64_t at_us, uint64_t serial, uin
     lane->sure_us = at_us;
     lane->sure_serial = serial;
     lane->doubts = seen;
-    lane->wants_recheck = lane->unsure = false;
+    lane->wants_recheck = lane->unsure = lane->unchecked_said = false;
+    lane->unchecked_us = 0;
 }
 
 void bus_rechecks_attached(bus_shard *shard)
@@ -74,7 +76,8 @@ void bus_rechecks_attached(bus_shard *shard)
         lane->doubts = doubts(shard);
         lane->sure_us = 0;
         lane->high = 0;
-        lane->unsure = false;
+        lane->unsure = lane->unchecked_said = false;
+        lane->unchecked_us = 0;
         lane->wants_recheck = has_evidence(position) && !itself && shard->port->ops->recheck;
     }
 }
@@ -230,13 +233,37 @@ static void begin_again(bus_shard *shard, bus_shard_lane *lane, bool at_anchor)
     shard->port->ops->rewind(shard->port, lane->handle, lane->start);
 }
 
+bool bus_lane_unchecked(const bus_shard *shard, const bus_shard_lane *lane, char *why, size_t cap)
+{
+    if (!lane->handle || !lane->wants_recheck || !lane->unchecked_us || shard->now_us - lane->unchecked_us < UNCHECKED_US)
+        return false;
+    snprintf(why, cap, "%s", lane->unchecked == BUS_MISSING ? "Kafka has no such partition: was the topic deleted, or made again with fewer?"
+                             : lane->unchecked == BUS_DENIED ? "Kafka denies it: grant DESCRIBE and READ on the topic" : "its leader does not answer");
+    return true;
+}
+
+/* Nothing of it is delivered until a look ends well, and without a topic there is nothing to fetch either: that must not be silent. */
+static void look_failed(bus_shard *shard, bus_shard_lane *lane, bus_status status)
+{
+    char why[128];
+    shard->rechecks.again_us = shard->now_us + AGAIN_US;
+    lane->unchecked = status;
+    if (!lane->unchecked_us)
+        lane->unchecked_us = shard->now_us;
+    if (lane->unchecked_said || !bus_lane_unchecked(shard, lane, why, sizeof why))
+        return;
+    lane->unchecked_said = true;
+    bus_log(BUS_WARN, shard->where, "log_unchecked", "%s/%d cannot be compared with what was read of it: %s; nothing of it is delivered "
+            "until it can", lane->input->declared->topic, lane->partition, why);
+}
+
 static void take(bus_shard *shard, bus_shard_lane *lane, const bus_recheck *look, const bus_place *anchor)
 {
     bus_position *position = lane->position;
     char what[160] = "";
     finding last = find(look, 0, anchor), proof = find(look, 1, &position->proof);
     if (look->status != BUS_OK) {
-        shard->rechecks.again_us = shard->now_us + AGAIN_US;
+        look_failed(shard, lane, look->status);
         return;
     }
     bool other = last == OTHER || proof == OTHER;

@@ -159,7 +159,10 @@ bus_status bus_shard_call(bus_shard *shard, bus_call *call, bus_error *err);
 bool bus_shard_visit(bus_shard *shard, bus_call *call, int64_t *wait_us);
 
 /* What waits in a shard's store, as the metadata of the offsets that it commits tells (commits.c). False: it does not tell. */
-typedef struct bus_waiting { int64_t parked, held, delayed; } bus_waiting; /* events, keys, events */
+typedef struct bus_waiting {
+    int64_t parked, held, delayed; /* events, keys, events */
+    int64_t partitions;            /* whose offsets it committed in one; 0: written by a version that did not say */
+} bus_waiting;
 bool bus_commit_waiting(const char *metadata, bus_waiting *out);
 
 /* True on a thread that is inside a handler or transaction of any shard. */

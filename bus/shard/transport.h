@@ -63,7 +63,7 @@ typedef struct bus_offset {
     int32_t partition;
     int64_t offset;            /* BUS_OFFSET_NONE: none */
     int64_t low, high;         /* filled by `watermarks` */
-    char metadata[120];        /* "" if none; longer foreign metadata is cut */
+    char metadata[160];        /* "" if none; longer foreign metadata is cut */
     bus_status status;         /* of this partition, filled by answers */
 } bus_offset;
 

@@ -16,6 +16,14 @@ static const bus_shard_lane *failed_lane(const bus_shard *shard)
     return NULL;
 }
 
+static const bus_shard_lane *unchecked_lane(const bus_shard *shard, char *why, size_t cap)
+{
+    for (size_t i = 0; i < shard->lane_count && shard->attached; i++)
+        if (bus_lane_unchecked(shard, &shard->lane[i], why, cap))
+            return &shard->lane[i];
+    return NULL;
+}
+
 static const bus_shard_input *paused_input(const bus_shard *shard)
 {
     for (size_t i = 0; i < shard->input_count && shard->attached; i++)
@@ -49,6 +57,7 @@ static void describe(const bus_shard *shard, char *out, size_t cap)
     const bus_shard_input *input;
     const bus_destination *destination;
     const bus_relay_destination *refused = refused_destination(shard);
+    char why[128];
     *out = 0;
     if (shard->said.store_warned && shard->batch.retry_at_us)
         snprintf(out, cap, "the store cannot be written, see the log");
@@ -61,6 +70,8 @@ static void describe(const bus_shard *shard, char *out, size_t cap)
         snprintf(out, cap, "too many events wait behind failed ones (parked.max.bytes): redrive or discard what holds their keys");
     else if ((lane = failed_lane(shard)))
         snprintf(out, cap, "%.200s/%d cannot be read: %.120s", lane->input->declared->topic, lane->partition, lane->input->why);
+    else if ((lane = unchecked_lane(shard, why, sizeof why)))
+        snprintf(out, cap, "%.200s/%d cannot be compared with what was read of it: %s", lane->input->declared->topic, lane->partition, why);
     else if ((input = paused_input(shard)))
         snprintf(out, cap, "topic %.200s is paused: %.120s", input->declared->topic, input->why);
     else if ((destination = failing_destination(shard)))

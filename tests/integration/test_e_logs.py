@@ -57,6 +57,22 @@ def recreated_while_it_runs(lab):
 
 
 @test
+def gone_for_a_while(lab):
+    """librdkafka looks for a topic that it does not find every five minutes only: the bus tells, and asks by itself."""
+    s = single(lab, "gone").start()
+    send(s, range(1, 11))
+    s.done(10)
+    s.idle()
+    s.kafka.delete(s.topic("commands"))
+    s.says("log_unchecked", "gone.commands/0 .*no such partition", 40)
+    eventually("not ready", 20, lambda: s.get("/readyz") is None)
+    s.make_topics()
+    send(s, range(11, 21))
+    halted(s, "gone.commands/0", "was read")
+    equal(s.effects(), 10, "effects of the new topic's events")
+
+
+@test
 def recreated_while_it_stands(lab):
     """With the same keys and values at the same places: their time tells."""
     s = single(lab, "stood").start()

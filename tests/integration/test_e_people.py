@@ -89,6 +89,28 @@ def lag_counts_to_the_end_of_the_log(lab):
 
 
 @test
+def lag_tells_offsets_that_are_gone(lab):
+    """What is unread of a topic cannot be counted without its offsets: that is not 0."""
+    s = lab.service("forgot").make_topics().start()
+    lab.kafka.produce("forgot.commands", [("k", "1")])
+    s.done(1)
+    s.idle()
+    s.stop()
+    within(s, 0, OK)
+    lab.kafka.produce("forgot.commands", [("k", "2")])
+    lab.kafka.tool("kafka-consumer-groups", "--delete-offsets", "--group", "forgot", "--topic", "forgot.commands")
+    within(s, 0, PARTIAL)
+    told = bus_says(s, "lag", "forgot", status=OK)
+    check("offsets of 4 of its partitions are gone" in told, "it is told:", told)
+    s.start()
+    s.done(2)
+    s.idle()
+    eventually("all is counted again", 20, lambda: "forgot.commands" in lag(s))
+    within(s, 0, OK)
+    s.stop()
+
+
+@test
 def ranges_by_time_find_what_is_inside(lab):
     """Producers write what times they like: an event in the range stands behind one that is past it."""
     s = lab.service("hours")

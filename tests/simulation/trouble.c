@@ -70,6 +70,39 @@ static void a_denied_topic_is_trouble_until_it_is_read_again(void **state)
     WELL(s);
 }
 
+/* As librdkafka, which says nothing of a partition that it does not find any more. */
+static size_t silent_fetch(bus_port *port, bus_lane *lane, bus_record *out, size_t max, bus_error *err)
+{
+    size_t count = true_ops->fetch(port, lane, out, max, err);
+    if (err->status == BUS_MISSING)
+        *err = (bus_error){ 0 };
+    return count;
+}
+
+static void an_input_that_is_gone_is_trouble_until_it_is_told_from_the_former(void **state)
+{
+    scene *s = *state;
+    bus_port *port = bus_host_shard(s->host, 0)->port;
+    true_ops = port->ops;
+    denied_ops = *port->ops;
+    denied_ops.fetch = silent_fetch;
+    port->ops = &denied_ops;
+    scene_send(s, "in", "k", "a");
+    scene_pass(s, 1000);
+    bus_memory_topic_delete(s->cluster, "in");
+    scene_pass(s, 2000);
+    WELL(s); /* a leader that moves takes as long */
+    scene_pass(s, 20000);
+    TROUBLE(s, "in/0 cannot be compared with what was read of it: Kafka has no such partition");
+    assert_int_equal(scene_failure(s), BUS_OK);
+    bus_memory_topic(s->cluster, "in", 1);
+    port->ops = true_ops;
+    scene_send(s, "in", "k", "b");
+    scene_pass(s, 2000);
+    assert_int_equal(scene_failure(s), BUS_REFUSED);
+    assert_non_null(strstr(s->text, "another log"));
+}
+
 static void an_output_that_takes_no_rows_is_trouble_until_it_does(void **state)
 {
     scene *s = *state;
@@ -112,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_paused_topic_is_trouble_until_its_events_run_again),
         TEST(a_denied_topic_is_trouble_until_it_is_read_again),
+        TEST(an_input_that_is_gone_is_trouble_until_it_is_told_from_the_former),
         TEST(an_output_that_takes_no_rows_is_trouble_until_it_does),
         TEST(a_full_outbox_is_trouble_until_it_drains),
     };

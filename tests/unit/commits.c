@@ -47,10 +47,22 @@ static void what_others_wrote_is_not_ours(void **state)
     const char *const foreign[] = { "", " ", "reset", ID, ID " ", ID " x", ID "-12", "some other program's notes, rather long ones 12" };
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         assert_false(bus_commit_read(foreign[i], &text));
-    char most[120];
+    char most[sizeof ((bus_offset *)0)->metadata];
     memset(most, 'x', sizeof most - 1);
     most[sizeof most - 1] = 0;
     assert_false(bus_commit_read(most, &text));
+}
+
+static void what_waits_is_read_with_and_without_the_partitions(void **state)
+{
+    (void)state;
+    bus_waiting waiting;
+    assert_false(bus_commit_waiting(ID " 3 4 -", &waiting));
+    assert_true(bus_commit_waiting(ID " 3 4 - waiting=1/2/3", &waiting));
+    assert_int_equal(waiting.parked + waiting.held + waiting.delayed, 6);
+    assert_int_equal(waiting.partitions, 0);
+    assert_true(bus_commit_waiting(ID " 3 4 - transacted waiting=1/2/3 of=12", &waiting));
+    assert_int_equal(waiting.partitions, 12);
 }
 
 static void the_first_of_ours_tells(void **state)
@@ -67,7 +79,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_this_version_writes), cmocka_unit_test(reads_older_and_newer_versions),
-        cmocka_unit_test(what_others_wrote_is_not_ours), cmocka_unit_test(the_first_of_ours_tells),
+        cmocka_unit_test(what_others_wrote_is_not_ours), cmocka_unit_test(what_waits_is_read_with_and_without_the_partitions),
+        cmocka_unit_test(the_first_of_ours_tells),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
