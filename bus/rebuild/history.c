@@ -34,6 +34,7 @@ struct bus_history {
     bus_map unsent;         /* "topic/partition id" of rows in its outbox */
     bus_map discarded;      /* the same of rows that an operator gave up there */
     bus_map letters;        /* how far each has come */
+    bus_map resolved;       /* id of a letter -> when that was, and of which round */
     bool old, letters_cut;
 };
 
@@ -81,6 +82,19 @@ static bool add(bus_history *history, const bus_envelope *envelope, const char *
     return bus_map_put(&history->failures, text, len, first);
 }
 
+typedef struct ending { int64_t at; int round; } ending;
+
+static bool note_resolved(bus_history *history, const bus_envelope *envelope, int64_t at)
+{
+    if (envelope->letter != BUS_LETTER_RESOLVED || !at)
+        return true;
+    ending *mine = bus_arena_alloc(&history->arena, sizeof *mine);
+    if (!mine)
+        return false;
+    *mine = (ending){ at, envelope->letter_round };
+    return bus_map_put(&history->resolved, envelope->letter_id.at, envelope->letter_id.len, mine);
+}
+
 static bool take(bus_history *history, const bus_router *router, const bus_record *record)
 {
     bus_envelope envelope;
@@ -88,7 +102,7 @@ static bool take(bus_history *history, const bus_router *router, const bus_recor
     if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK)
         return true;
     bool dead = strcmp(record->topic, bus_router_dlq(router)) == 0;
-    if (dead && !bus_letters_note(&history->letters, &envelope))
+    if (dead && (!bus_letters_note(&history->letters, &envelope) || !note_resolved(history, &envelope, record->timestamp)))
         return false;
     if (!envelope.orig.topic.at)
         return true;
@@ -328,6 +342,33 @@ static bool failed(bus_fates *fates, const char *topic, int32_t partition, int64
     return true;
 }
 
+/* When an arrival failed first, of its round; INT64_MAX: that is not told. `last`: it was given up with that run. */
+static int64_t first_failure(const bus_history *history, const bus_arrival *of, bool *last)
+{
+    char text[PLACE_MOST];
+    size_t len = place_text(of->topic, (int)strlen(of->topic), of->partition, of->offset, of->copy, text);
+    const failure *each = bus_map_get(&history->failures, text, len);
+    while (each && each->round != of->round)
+        each = each->next;
+    *last = each && each->run == 1 && each->fate.dead;
+    return each ? each->at : INT64_MAX;
+}
+
+/* The merge by time lets an event come before commands that its lane, which lagged, came to after them. */
+static bool overtook(bus_fates *fates, const bus_arrival *arrival, const bus_arrival *head)
+{
+    const bus_history *history = of_fates(fates);
+    const ending *end = bus_map_get(&history->resolved, arrival->letter, strlen(arrival->letter));
+    bool dead, unused;
+    int64_t failed_at = first_failure(history, arrival, &dead), at = INT64_MAX;
+    if (dead)
+        at = failed_at;
+    else if (failed_at == INT64_MAX && end && end->round == arrival->round)
+        at = end->at;
+    int64_t blocked_at = first_failure(history, head, &unused);
+    return blocked_at != INT64_MAX && at < blocked_at;
+}
+
 static bool left(bus_fates *fates, const char *topic, int32_t partition, const char *event_id)
 {
     const bus_history *history = of_fates(fates);
@@ -379,7 +420,7 @@ bus_status bus_history_open(const bus_history_options *options, bus_history **ou
     bus_history *history = calloc(1, sizeof *history);
     if (!history)
         return bus_fail_nomem(err);
-    history->fates = (bus_fates){ .failed = failed, .left = left, .planned = planned };
+    history->fates = (bus_fates){ .failed = failed, .overtook = overtook, .left = left, .planned = planned };
     history->sent = options->sent;
     bus_arena_init(&history->arena, 0);
     bus_map_init(&history->failures);
@@ -388,6 +429,7 @@ bus_status bus_history_open(const bus_history_options *options, bus_history **ou
     bus_map_init(&history->unsent);
     bus_map_init(&history->discarded);
     bus_map_init(&history->letters);
+    bus_map_init(&history->resolved);
     bus_status status = read_topics(history, options, err);
     if (status != BUS_OK) {
         bus_history_close(history);
@@ -413,6 +455,7 @@ void bus_history_close(bus_history *history)
     bus_map_free(&history->unsent, NULL);
     bus_map_free(&history->discarded, NULL);
     bus_map_free(&history->letters, NULL);
+    bus_map_free(&history->resolved, NULL);
     bus_arena_free(&history->arena);
     free(history);
 }

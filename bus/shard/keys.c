@@ -230,6 +230,44 @@ static bus_outcome run_as_head(bus_shard *shard, bus_delivery *delivery, const b
     return BUS_OUT_DONE;
 }
 
+/* The letter that the head is redriven from: a held key's own, or that of a redriven arrival which had parked. */
+static bus_status name_letter(bus_shard *shard, const bus_key *key, bus_delivery *delivery, bus_error *err)
+{
+    const bus_envelope *envelope = &delivery->envelope;
+    if (delivery->command == BUS_COMMAND_REDRIVE)
+        return bus_letter_name(shard, delivery, envelope->command_id, envelope->command_round, err);
+    return key->round > 0 ? bus_letter_name(shard, delivery, (bus_slice){ 0 }, key->round, err) : BUS_OK;
+}
+
+static bus_arrival arrival_of(const bus_delivery *delivery)
+{
+    const bus_event *event = &delivery->event;
+    return (bus_arrival){ .topic = event->topic, .partition = event->partition, .offset = event->offset, .copy = delivery->run,
+                          .letter = delivery->letter_id, .round = delivery->letter_round };
+}
+
+/* In a rebuild: did it run when its key was free, though the head is there by now? Of one that waited, or held its key, nobody asks: what came after
+ * it was behind it. */
+static bus_status overtook(bus_shard *shard, bus_key *key, const bus_delivery *delivery, bool *yes, bus_error *err)
+{
+    bus_fates *fates = shard->options.fates;
+    bus_parked parked;
+    bus_delivery head;
+    *yes = false;
+    if (!fates || needs_step(delivery) || holds_key(delivery))
+        return BUS_OK;
+    bus_status status = bus_key_head(shard->store, key, &shard->arena, &parked, err);
+    if (status)
+        return status;
+    bus_record record = bus_parked_record(&parked, &shard->arena);
+    if ((record.header_count && !record.headers) || bus_delivery_read(shard, &record, parked.command, &shard->arena, false, &head, err) ||
+        name_letter(shard, key, &head, err))
+        return bus_fail_nomem(err);
+    bus_arrival mine = arrival_of(delivery), heads = arrival_of(&head);
+    *yes = fates->overtook(fates, &mine, &heads);
+    return BUS_OK;
+}
+
 bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job)
 {
     bus_tx tx;
@@ -247,7 +285,10 @@ bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slo
     }
     if (bus_key_look(shard->store, delivery->scope, delivery->key, delivery->key_len, &key, &err))
         return store_failed(shard, &err);
-    if (key)
+    bool first = false;
+    if (key && overtook(shard, key, delivery, &first, &err))
+        return store_failed(shard, &err);
+    if (key && !first)
         return arrive_behind(shard, key, delivery);
     bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
     if (!job && needs_step(delivery))
@@ -255,6 +296,8 @@ bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slo
     bus_outcome outcome = bus_handle(shard, delivery, job, &tx);
     if (outcome == BUS_OUT_RETRY && attempts_of(shard, delivery) <= 1)
         outcome = BUS_OUT_DEAD;
+    if (key && outcome != BUS_OUT_DONE && outcome != BUS_OUT_DEAD && outcome != BUS_OUT_REDO) /* not as it was told */
+        return shard->batch.saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : arrive_behind(shard, key, delivery);
     if (outcome == BUS_OUT_PAUSE) {
         bus_input_pause(shard, input, tx.reason, false);
         /* A command must not hold up the commands behind it. */
@@ -335,15 +378,6 @@ static bus_outcome head_dead(bus_shard *shard, bus_key *key, const bus_delivery 
         return BUS_OUT_DEAD;
     bus_outcome outcome = head_gone(shard, key);
     return outcome == BUS_OUT_DONE ? BUS_OUT_DEAD : outcome;
-}
-
-/* The letter that the head is redriven from: a held key's own, or that of a redriven arrival which had parked. */
-static bus_status name_letter(bus_shard *shard, const bus_key *key, bus_delivery *delivery, bus_error *err)
-{
-    const bus_envelope *envelope = &delivery->envelope;
-    if (delivery->command == BUS_COMMAND_REDRIVE)
-        return bus_letter_name(shard, delivery, envelope->command_id, envelope->command_round, err);
-    return key->round > 0 ? bus_letter_name(shard, delivery, (bus_slice){ 0 }, key->round, err) : BUS_OK;
 }
 
 /* This version of the service has no route for it. Another may have had one, and have it again: what waits is never dropped for that. A letter

@@ -174,7 +174,8 @@ static void a_letter_that_is_not_what_its_topic_says_is_counted(void **state)
     assert_string_equal(scene_effects(s), "a");
 }
 
-/* A topic that is worked off late holds an event of the key back: a letter of it is redriven twice meanwhile. */
+/* A topic that is worked off late holds an event of the key back: a letter of it is redriven twice meanwhile. The merge by time brings the event
+ * first. (Effects of different keys have no order.) */
 static void commands_that_overtook_a_backlog(void **state)
 {
     scene *s = *state;
@@ -196,12 +197,16 @@ static void commands_that_overtook_a_backlog(void **state)
     assert_string_equal(scene_effects(s), "a w x");
     s->mended = true;
     bus_rebuilt rebuilt = scene_rebuild(s);
-    assert_int_equal(rebuilt.letters, 1);
-    scene_stop(s);
-    scene_lose_store(s);
+    assert_null(strstr(scene_differences(s, &rebuilt), "bus_"));
+    assert_int_equal(rebuilt.letters, 0);
+    assert_int_equal(rebuilt.kept, 0);
     unlink(rebuilt.store);
+    scene_lose_store(s);
     rebuilt = scene_rebuild(s);
-    assert_int_equal(rebuilt.letters, 1);
+    assert_int_equal(rebuilt.letters, 0);
+    go_on(s, &rebuilt);
+    assert_string_equal(scene_effects(s), "w a x");
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter WHERE round = 2 AND state = 3"), 1);
 }
 
 /* (c) Records of one fetch are not of one time. */
