@@ -295,8 +295,8 @@ const cli_command cli_rebuild = {
             "Without --replace old and new stores stay where they are. With --replace the new stores take the old\n"
             "ones' place if nothing differs, or with --force. It refuses, and says why, where the topics do not tell\n"
             "all (a log has lost its start, bus_transact was used); --incomplete accepts that.\n\n"
-            "TO SEND counts the outbox rows that will leave when the service starts; EXPIRED those that were taken\n"
-            "for sent, because retention has deleted that part of their topic. ARGUMENTs go to the program.",
+            "TO SEND counts the outbox rows and the plans that will leave when the service starts; EXPIRED the rows that\n"
+            "were taken for sent, because retention has deleted that part of their topic. ARGUMENTs go to the program.",
     .options = options,
     .examples = "  bus rebuild --program build/release/bin/inventory -- --data.dir=/var/lib/shop\n"
                 "  bus rebuild --program build/release/bin/inventory --replace -o json",
