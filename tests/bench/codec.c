@@ -10,6 +10,7 @@
 #include "codec_shapes.h"
 #include "support/shapes.c" /* benches do not link the tests' support */
 
+#include <sodium.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -163,6 +164,16 @@ static void verify(work *w)
         die(w->err.text);
 }
 
+/* What nobody can do without: a keyed BLAKE2b of as many bytes as are covered, in one piece. */
+static void hash_alone(work *w)
+{
+    enum { COVERED = 2 + 9 + (1 + 37) + (1 + 9) + (1 + 18) + (1 + 47) + 1 + 2 + SIGNED_BYTES };
+    static const uint8_t key[32] = { 1 };
+    uint8_t out[16];
+    crypto_generichash(out, sizeof out, (const uint8_t *)w->space, COVERED, key, sizeof key);
+    w->sum += out[0];
+}
+
 /* ---- measuring */
 
 /* Nanoseconds a call. */
@@ -309,8 +320,16 @@ int main(void)
     if (bus_keys_new(file, sizeof file - 1, "keys", "*", &keys, &w.err) != BUS_OK)
         die(w.err.text);
     printf("codec bus-mac of %d bytes and 6 headers: ", SIGNED_BYTES);
-    printf("sign %.0f ns, ", once(sign, &w));
-    printf("verify %.0f ns\n", once(verify, &w));
+    double best[3] = { 1e9, 1e9, 1e9 };
+    for (int i = 0; i < TURNS; i++) {
+        void (*const runs[3])(work *) = { sign, verify, hash_alone };
+        for (int k = 0; k < 3; k++) {
+            double ns = once(runs[k], &w);
+            best[k] = ns < best[k] ? ns : best[k];
+        }
+    }
+    printf("sign %.0f ns, verify %.0f ns, BLAKE2b alone %.0f ns; %.2f and %.2f times that\n", best[0], best[1], best[2], best[0] / best[2],
+           best[1] / best[2]);
     bus_keys_free(keys);
     avro_reader_free(w.reader);
     avro_writer_free(w.writer);
