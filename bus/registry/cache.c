@@ -10,6 +10,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/throttle.h"
 #include "base/wait.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -22,6 +23,7 @@
 
 #define AGAIN_FIRST_MS 250
 #define AGAIN_MOST_MS 30000
+#define REFUSED_MOST 1000 /* references of records that the registry does not know: their writers choose how many */
 
 typedef enum entry_state { ENTRY_DUE, ENTRY_KNOWN, ENTRY_REFUSED } entry_state;
 
@@ -29,6 +31,7 @@ typedef struct entry {
     entry_state state;
     bool asking;               /* by the thread, now */
     bool asked;                /* before */
+    int waiters;               /* callers that wait for it */
     bool expected;
     int64_t due_us;            /* ask not before; of REFUSED: not again before */
     bus_backoff backoff;
@@ -54,6 +57,8 @@ struct bus_asker {
     bus_asker_metrics metrics;
     pthread_cond_t changed;
     bus_map entries;           /* question to entry, owned */
+    size_t refused;            /* about how many of them are refused references */
+    bus_throttle refused_lines;
     bus_map stamps;            /* schema's text, by its address, and topic to entry */
     bus_map recalled;          /* questions about ids that stores kept, to the id plus one */
 };
@@ -66,6 +71,7 @@ const bus_metric bus_asker_metric_table[] = {
     METRIC(errors, "errors_total", "Questions that no address answered.", COUNTER),
     METRIC(hits, "hits_total", "Ids to write that were known, from before or from a store.", COUNTER),
     METRIC(misses, "misses_total", "Ids and schemas that had to be asked for.", COUNTER),
+    METRIC(forgotten, "forgotten_total", "References that it had refused and that are not remembered any more, for they are more than 1000.", COUNTER),
     METRIC(negative_hits, "negative_hits_total", "Times something was wanted that the registry had refused less than registry.unknown.ms ago.", COUNTER),
     METRIC(request_time, "request_seconds", "Time until the registry answered, or no address did.", HISTOGRAM),
     { 0 },
@@ -84,12 +90,39 @@ static bool stopping(void *opaque)
 
 /* ---- entries; with the lock */
 
+/* What is in the way of nobody; it is asked for again when it is wanted again. */
+static bool forgettable(const entry *e)
+{
+    return e->state == ENTRY_REFUSED && !e->json && !e->asking && !e->waiters;
+}
+
+/* Without memory they stay. */
+static void forget_refused(bus_asker *asker)
+{
+    const void *key;
+    size_t at = 0, len, count = 0;
+    void *value;
+    entry **list = malloc(asker->entries.count * sizeof(entry *));
+    while (list && bus_map_next(&asker->entries, &at, &key, &len, &value))
+        if (forgettable(value))
+            list[count++] = value;
+    for (size_t i = 0; i < count; i++) {
+        bus_map_remove(&asker->entries, list[i]->question, strlen(list[i]->question));
+        free_entry(list[i]);
+    }
+    free(list);
+    bus_count(&asker->metrics.forgotten, count);
+    asker->refused = 0;
+}
+
 static entry *entry_of(bus_asker *asker, const char *question)
 {
     size_t n = strlen(question);
     entry *found = bus_map_get(&asker->entries, question, n);
     if (found)
         return found;
+    if (asker->refused >= REFUSED_MOST)
+        forget_refused(asker);
     entry *made = calloc(1, sizeof *made + n + 1);
     if (!made)
         return NULL;
@@ -189,8 +222,10 @@ static bus_status await(bus_asker *asker, entry *e, bus_error *err)
 {
     int64_t until_us = bus_clock_now_us() + asker->wait_us;
     renew(asker, e);
+    e->waiters++;
     while (e->state == ENTRY_DUE && !atomic_load(&asker->quit) && bus_clock_now_us() < until_us)
         (void)bus_cond_wait(&asker->changed, &asker->lock, until_us);
+    e->waiters--;
     return e->state == ENTRY_KNOWN ? BUS_OK : not_yet(e, err);
 }
 
@@ -257,6 +292,14 @@ static void recall(bus_ids *ids, const char *question, const char *answer)
 
 /* ---- the thread */
 
+static void tell_refused(bus_asker *asker, const entry *e)
+{
+    char more[BUS_THROTTLE_TEXT];
+    uint64_t hidden;
+    if (bus_throttle_pass(&asker->refused_lines, bus_clock_now_us(), &hidden))
+        bus_log(BUS_WARN, asker->options.where, "registry_refused", "%s%s", e->why.text, bus_throttle_text(hidden, more));
+}
+
 static void tell(bus_asker *asker, const entry *e, bus_status status)
 {
     const char *where = asker->options.where;
@@ -264,7 +307,7 @@ static void tell(bus_asker *asker, const entry *e, bus_status status)
     if (away && !asker->away)
         bus_log(BUS_WARN, where, "registry_away", "%s; asking on, and what is known already goes on", e->why.text);
     else if (!away && status != BUS_OK && status != BUS_CANCELLED)
-        bus_log(BUS_WARN, where, "registry_refused", "%s", e->why.text);
+        tell_refused(asker, e);
     else if (!away && asker->away)
         bus_log(BUS_INFO, where, "registry_back", "the schema registry answers again");
     if (status != BUS_CANCELLED)
@@ -298,6 +341,7 @@ static void ask(bus_asker *asker, entry *e)
     } else {
         bus_count(&asker->metrics.refused, 1);
         e->state = ENTRY_REFUSED;
+        asker->refused += !e->json;
         e->due_us = bus_clock_now_us() + asker->unknown_us;
     }
     tell(asker, e, status);

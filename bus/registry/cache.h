@@ -43,6 +43,7 @@ bus_status bus_asker_wait(bus_asker *asker, const bus_framing *framing, bus_erro
 /* Read at any time. What records refer to and the catalog has never comes here. */
 typedef struct bus_asker_metrics {
     bus_counter requests, refused, errors;  /* put to the registry; answered with no; answered by no address */
+    bus_counter forgotten;                   /* refused references that made room for others */
     bus_counter hits, misses, negative_hits; /* wanted: known, to be asked for, known to be refused */
     bus_histogram request_time;
 } bus_asker_metrics;

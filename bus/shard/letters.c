@@ -175,6 +175,27 @@ static bus_status publish_open(bus_shard *shard, const bus_letter *letter, const
     return publish(shard, letter, headers + own, count - own, event, HEADERS_ALONE, err);
 }
 
+/* A record that its handler rejects costs its writer nothing: the lines are few, the letters and their count all there. */
+static void tell_opened(bus_shard *shard, const bus_delivery *delivery, const bus_tx *why, int attempts, const bus_letter *letter, bool held)
+{
+    char more[BUS_THROTTLE_TEXT];
+    uint64_t hidden;
+    const bus_event *event = &delivery->event;
+    if (bus_throttle_pass(&shard->said.letter_lines, shard->now_us, &hidden))
+        bus_log(BUS_WARN, shard->where, "dead_letter", "%s%s/%d offset %lld (%s) after %d attempt(s), %s: %s; letter %s%s%s",
+                delivery->run[0] ? "a replayed copy of " : "", event->topic, event->partition, (long long)event->offset, event->type_name, attempts,
+                why->error_class, why->reason, letter->id, held ? ", its key is held" : "", bus_throttle_text(hidden, more));
+}
+
+static void tell_without_body(bus_shard *shard, const bus_letter *letter)
+{
+    char more[BUS_THROTTLE_TEXT];
+    uint64_t hidden;
+    if (bus_throttle_pass(&shard->said.body_lines, shard->now_us, &hidden))
+        bus_log(BUS_WARN, shard->where, "letter_body", "letter %s does not carry its event, which does not fit %s: the store keeps it%s", letter->id,
+                bus_router_dlq(shard->options.router), bus_throttle_text(hidden, more));
+}
+
 bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const bus_tx *why, int attempts, bus_key *holding, bus_error *err)
 {
     bus_letter letter;
@@ -213,9 +234,7 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
         return status;
     BUS_FAILPOINT("letter-opened");
     bus_count(&shard->metrics.dead_lettered, 1);
-    bus_log(BUS_WARN, shard->where, "dead_letter", "%s%s/%d offset %lld (%s) after %d attempt(s), %s: %s; letter %s%s",
-            delivery->run[0] ? "a replayed copy of " : "", delivery->event.topic, delivery->event.partition, (long long)delivery->event.offset, delivery->event.type_name, attempts,
-            why->error_class, why->reason, letter.id, holding ? ", its key is held" : "");
+    tell_opened(shard, delivery, why, attempts, &letter, holding != NULL);
     letter_texts text;
     size_t count;
     bus_header *headers = letter_headers(shard, &letter, delivery, why, attempts, holding != NULL, &count, &text);
@@ -229,8 +248,7 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
     if ((status = publish_open(shard, &letter, delivery, headers, count, own, &told, err)))
         return status;
     if (told != WHOLE)
-        bus_log(BUS_WARN, shard->where, "letter_body", "letter %s does not carry its event, which does not fit %s: the store keeps it", letter.id,
-                bus_router_dlq(shard->options.router));
+        tell_without_body(shard, &letter);
     /* A held key's event is parked. */
     if (holding || (told == WHOLE && bus_body_fits_command(shard, &delivery->event, headers, own + 1)))
         return bus_body_drop(shard->store, letter.id, err);
@@ -267,7 +285,10 @@ bus_status bus_letter_open_again(bus_shard *shard, bus_letter *letter, const bus
     if (status)
         return status;
     bus_count(&shard->metrics.dead_lettered, 1);
-    bus_log(BUS_WARN, shard->where, "dead_letter", "letter %s: %s", letter->id, why);
+    char others[BUS_THROTTLE_TEXT];
+    uint64_t hidden;
+    if (bus_throttle_pass(&shard->said.letter_lines, shard->now_us, &hidden))
+        bus_log(BUS_WARN, shard->where, "dead_letter", "letter %s: %s%s", letter->id, why, bus_throttle_text(hidden, others));
     for (size_t i = 0; i < command->header_count; i++) {
         const char *name = command->headers[i].name;
         if (bus_header_travels(name) || strcmp(name, BUS_HEADER_ORIG) == 0 || strcmp(name, BUS_HEADER_BODY) == 0)

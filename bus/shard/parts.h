@@ -295,7 +295,7 @@ typedef struct bus_sizes {          /* sizes.c */
 typedef struct bus_said {           /* what is told once, or now and then */
     bool store_warned, outbox_full_warned, parked_full_warned, misplaced_warned, uncounted_warned, reserved_warned;
     int forged_letters;             /* since the shard was opened */
-    bus_throttle forged_lines, gap_lines, ignored_lines, stale_lines; /* what others can cause */
+    bus_throttle forged_lines, gap_lines, ignored_lines, stale_lines, letter_lines, body_lines; /* what others can cause */
     int64_t stray_said_us, command_said_us, replay_said_us, reply_told_us; /* when that was logged last */
 } bus_said;
 

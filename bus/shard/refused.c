@@ -99,8 +99,11 @@ bus_outcome bus_refused_command(bus_shard *shard, const bus_record *record, cons
         status = bus_outbox_rejected(shard->store, find, &w, &err);
     if (status == BUS_OK && !w.destination) {
         bus_count(&shard->metrics.commands_stale, 1);
-        bus_log(BUS_INFO, shard->where, "command_stale", "%s of row %.*s: no such row is refused: it has left, or it is decided already",
-                bus_command_name(envelope->command), (int)envelope->command_id.len, envelope->command_id.at);
+        char more[BUS_THROTTLE_TEXT];
+        uint64_t hidden;
+        if (bus_throttle_pass(&shard->said.stale_lines, shard->now_us, &hidden))
+            bus_log(BUS_INFO, shard->where, "command_stale", "%s of row %.*s: no such row is refused: it has left, or it is decided already%s",
+                    bus_command_name(envelope->command), (int)envelope->command_id.len, envelope->command_id.at, bus_throttle_text(hidden, more));
         return bus_delivery_release(shard) ? BUS_OUT_DONE : BUS_OUT_REDO;
     }
     if (status == BUS_OK)

@@ -53,6 +53,29 @@ static void gaps_above_the_bound_are_settled_by_id(void **state)
     bus_log_to(NULL, NULL, BUS_ERROR);
 }
 
+static void count_letter_lines(void *opaque, bus_level level, const char *line, size_t len)
+{
+    (void)level;
+    *(int *)opaque += memmem(line, len, "\"dead_letter\"", 13) != NULL;
+}
+
+/* What a handler rejects costs its writer nothing. */
+static void rejected_records_cost_few_lines(void **state)
+{
+    scene *s = *state;
+    int lines = 0;
+    char text[24];
+    bus_log_to(count_letter_lines, &lines, BUS_DEBUG);
+    for (int i = 1; i <= 300; i++) {
+        snprintf(text, sizeof text, "e%d reject", i);
+        scene_send(s, "in", NULL, text);
+    }
+    scene_run(s);
+    bus_log_to(NULL, NULL, BUS_ERROR);
+    assert_int_equal(COUNTER(s, dead_lettered), 300);
+    assert_int_equal(lines, 10);
+}
+
 static void invented_sources_above_the_bound_are_settled_by_id(void **state)
 {
     scene *s = *state;
@@ -315,6 +338,7 @@ int main(void)
         TEST(invented_sources_above_the_bound_are_settled_by_id),
         TEST(letters_settled_long_ago_are_forgotten_and_their_rounds_are_not_used_again),
         TEST(ignored_records_cost_few_lines),
+        TEST(rejected_records_cost_few_lines),
         TEST(every_header_is_kept),
         TEST(what_is_not_signed_becomes_a_letter_and_counts_nothing),
         TEST(a_copy_in_another_topic_is_forged),

@@ -299,6 +299,35 @@ static void *wait_for_it(void *arg)
     return (void *)(uintptr_t)bus_asker_wait(arg, &framing, &err);
 }
 
+/* The ids in records are their writers' choice. */
+static void refused_ids_are_bounded(void **state)
+{
+    (void)state;
+    static const registry_page pages[] = { { 0 } };
+    static const char *const more[] = { "registry.unknown.ms", "1h", NULL };
+    registry_server s;
+    heard h = { .news = 0 };
+    registry_server_start(&s, pages);
+    bus_config *config = configured(s.url, more);
+    bus_catalog *catalog = bus_catalog_new();
+    bus_asker *asker = asker_of(config, catalog, &h);
+    const bus_asker_metrics *metrics = bus_asker_metrics_of(asker);
+    for (int i = 0; i < 1001; i++) {
+        char question[40];
+        bus_framing framing;
+        bus_error err = { 0 };
+        snprintf(question, sizeof question, "schemas/ids/%d", 1000 + i);
+        assert_true(bus_framing_of_question(question, &framing));
+        assert_int_equal(bus_counter_read(&metrics->forgotten), 0);
+        assert_int_equal(bus_asker_wait(asker, &framing, &err), BUS_MISSING);
+    }
+    assert_int_equal(bus_counter_read(&metrics->forgotten), 1000);
+    bus_asker_close(asker);
+    bus_catalog_free(catalog);
+    bus_config_free(config);
+    registry_server_stop(&s);
+}
+
 static void asks_each_question_once(void **state)
 {
     (void)state;
@@ -467,7 +496,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(asks_and_is_answered), cmocka_unit_test(puts_references_in), cmocka_unit_test(survives_bad_days),
-        cmocka_unit_test(shows_who_it_is), cmocka_unit_test(names_subjects), cmocka_unit_test(asks_each_question_once),
+        cmocka_unit_test(shows_who_it_is), cmocka_unit_test(names_subjects), cmocka_unit_test(asks_each_question_once), cmocka_unit_test(refused_ids_are_bounded),
         cmocka_unit_test(gives_ids_to_write), cmocka_unit_test(comes_back_by_itself), cmocka_unit_test(needs_a_registry_for_its_framing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
