@@ -73,32 +73,36 @@ static void published(void *opaque, bus_status status, int32_t partition, int64_
     free(t);
 }
 
+/* A key or an id; NULL: none. A key is bytes, so U+0000 may be among them. */
+typedef struct word { char *text; size_t len; } word;
+
 /* A value as key or id: text as it is, numbers and booleans as JSON writes them. False: there is none, it is a structure, or there is no
  * memory. */
-static bool text_of(const json_t *value, char **out)
+static bool text_of(const json_t *value, word *out)
 {
-    if (json_is_string(value))
-        *out = strlen(json_string_value(value)) == json_string_length(value) ? strdup(json_string_value(value)) : NULL;
-    else
-        *out = value && !json_is_object(value) && !json_is_array(value) && !json_is_null(value) ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
-    return *out != NULL;
+    if (json_is_string(value)) {
+        out->len = json_string_length(value);
+        if ((out->text = malloc(out->len + 1)))
+            memcpy(out->text, json_string_value(value), out->len + 1);
+        return out->text != NULL;
+    }
+    out->text = value && !json_is_object(value) && !json_is_array(value) && !json_is_null(value) ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    out->len = out->text ? strlen(out->text) : 0;
+    return out->text != NULL;
 }
 
 /* What is to be the key or the id: that field of the event, NULL without a field. */
-static bus_status field_text(const json_t *event, const char *field, const char *what, char **out, bus_error *err)
+static bus_status field_text(const json_t *event, const char *field, const char *what, word *out, bus_error *err)
 {
     json_t *value = json_object_get(event, field);
     if (json_object_size(value) == 1) /* a union in Avro's JSON encoding */
         value = json_object_iter_value(json_object_iter(value));
     if (!field || text_of(value, out))
         return BUS_OK;
-    if (json_is_string(value))
-        return bus_fail(err, BUS_INVALID, "the text in field \"%s\" holds U+0000, which a %s given by this command cannot hold: use another field, or "
-                        "publish it from a program (bus_publish takes bytes)", field, what);
     return bus_fail(err, BUS_INVALID, "no text or number in field \"%s\", which is to be the %s", field, what);
 }
 
-static bus_status fields_of(const publication *p, const char *text, size_t len, char **key, char **id, bus_error *err)
+static bus_status fields_of(const publication *p, const char *text, size_t len, word *key, word *id, bus_error *err)
 {
     const char *key_field = cli_value(p->c, "key-field"), *id_field = cli_value(p->c, "id-field");
     if (!key_field && !id_field)
@@ -107,13 +111,16 @@ static bus_status fields_of(const publication *p, const char *text, size_t len, 
     bus_status status = event ? field_text(event, key_field, "key", key, err) : bus_fail_nomem(err); /* it has been read before */
     if (status == BUS_OK)
         status = field_text(event, id_field, "id", id, err);
-    if (status == BUS_OK && *id && (!**id || strlen(*id) > 255))
+    if (status == BUS_OK && id->text && (!id->len || id->len > 255))
         status = bus_fail(err, BUS_INVALID, "an id has 1 to 255 bytes");
+    if (status == BUS_OK && id->text && strlen(id->text) != id->len)
+        status = bus_fail(err, BUS_INVALID, "the text in field \"%s\" holds U+0000, which an id, being a header of text, cannot hold: use another field",
+                          id_field);
     json_decref(event);
     return status;
 }
 
-static bus_status send_event(publication *p, int64_t line, const char *key, const char *id, bus_error *err)
+static bus_status send_event(publication *p, int64_t line, word key, const char *id, bus_error *err)
 {
     bus_header headers[HEADERS_MOST + 1];
     bus_status status;
@@ -124,9 +131,8 @@ static bus_status send_event(publication *p, int64_t line, const char *key, cons
     headers[0] = (bus_header){ BUS_HEADER_ID, id, strlen(id) };
     memcpy(headers + 1, p->fixed, p->fixed_count * sizeof *headers);
     /* As for a service: without a key the partition follows from the id. */
-    const char *by = key ? key : id;
-    bus_row row = { .topic = p->c->operand[0], .partition = bus_partition_of(by, strlen(by), p->partitions), .key = key,
-                    .key_len = key ? strlen(key) : 0, .value = p->body.data, .value_len = p->body.len, .headers = headers,
+    int32_t partition = key.text ? bus_partition_of(key.text, key.len, p->partitions) : bus_partition_of(id, strlen(id), p->partitions);
+    bus_row row = { .topic = p->c->operand[0], .partition = partition, .key = key.text, .key_len = key.len, .value = p->body.data, .value_len = p->body.len, .headers = headers,
                     .header_count = p->fixed_count + 1 };
     while ((status = bus_kafka_publish(p->publisher, &row, published, t, err)) == BUS_FULL && !cli_interrupted())
         bus_kafka_publisher_poll(p->publisher, 100);
@@ -141,18 +147,21 @@ static bus_status send_event(publication *p, int64_t line, const char *key, cons
 /* One line. What is wrong with it is in *err. */
 static bus_status take_event(publication *p, const char *text, size_t len, int64_t line, bus_error *err)
 {
-    char random_id[BUS_ID_TEXT], *key = NULL, *id = NULL;
+    char random_id[BUS_ID_TEXT];
+    const char *given = cli_value(p->c, "key");
+    word key = { NULL, 0 }, id = { NULL, 0 };
     bus_buf_clear(&p->body);
     bus_status status = bus_translator_write(p->translator, &p->prefix, p->schema, text, len, &p->body, err);
     if (status == BUS_OK)
         status = fields_of(p, text, len, &key, &id, err);
     if (status == BUS_OK && !p->dry) {
-        if (!id)
+        if (!id.text)
             bus_id_random(random_id);
-        status = send_event(p, line, key ? key : cli_value(p->c, "key"), id ? id : random_id, err);
+        word one = { (char *)(uintptr_t)given, given ? strlen(given) : 0 }; /* for all */
+        status = send_event(p, line, key.text ? key : one, id.text ? id.text : random_id, err);
     }
-    free(key);
-    free(id);
+    free(key.text);
+    free(id.text);
     return status;
 }
 

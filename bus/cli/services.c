@@ -2,10 +2,12 @@
  * bus services: which processes of which services live. */
 #include "cli/cli.h"
 #include "base/error.h"
+#include "kafka/lag.h"
 #include "ops/fleet.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const cli_option options[] = {
@@ -38,6 +40,53 @@ static void row(cli_table *table, const bus_process *process, int64_t now, bool 
     cli_cell(table, process->why);
 }
 
+static void stranger_row(cli_table *table, const char *service, const bus_kafka_member *member)
+{
+    char shards[240] = "";
+    for (size_t i = 0; i < member->lead_count && strlen(shards) < 200; i++)
+        snprintf(shards + strlen(shards), sizeof shards - strlen(shards), "%s%" PRId32, i ? ", " : "partitions ", member->lead[i]);
+    cli_cell(table, service);
+    cli_cell(table, member->client);
+    cli_cell(table, "stranger");
+    cli_paint(table, CLI_RED);
+    cli_cell_bool(table, true);
+    cli_cell(table, *shards ? shards : "none");
+    cli_cell_int(table, 0);
+    cli_cell(table, NULL);
+    cli_cell(table, NULL);
+    cli_cell(table, member->host);
+    cli_cell(table, NULL);
+    cli_cell(table, NULL);
+    cli_cell_both(table, "-", "null");
+    cli_cell(table, "in the group, and no process of this service: what it reads is not handled");
+}
+
+/* Who else is in the service's group. False: this broker does not tell (the embedded one), or does not let us know; it is said once. */
+static bool strangers_of(cli *c, cli_table *table, const char *service, size_t *shown)
+{
+    bus_kafka_member *members = NULL;
+    size_t count = 0;
+    bus_error err = { 0 };
+    bus_status status = bus_kafka_members(c->config, "bus-services", service, c->timeout_ms, &members, &count, &err);
+    if (status != BUS_OK && status != BUS_REFUSED)
+        cli_note(c, "who else is in the groups is not known: %s", err.text);
+    for (size_t i = 0; status == BUS_OK && i < count; i++)
+        if (!bus_kafka_member_is_ours(&members[i])) {
+            stranger_row(table, service, &members[i]);
+            (*shown)++;
+        }
+    free(members);
+    return status == BUS_OK;
+}
+
+static bool is_named(const cli *c, const char *service)
+{
+    bool named = !c->operands;
+    for (int k = 0; k < c->operands; k++)
+        named |= !strcmp(c->operand[k], service);
+    return named;
+}
+
 static int run(cli *c)
 {
     static const cli_column columns[] = { { "SERVICE", "service", false }, { "INSTANCE", "instance", false }, { "STATE", "state", false },
@@ -56,15 +105,17 @@ static int run(cli *c)
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
     for (size_t i = 0; table && i < fleet.count; i++) {
         const bus_process *process = &fleet.list[i];
-        bool named = !c->operands, live = now - process->at_ms <= stale;
-        for (int k = 0; k < c->operands; k++)
-            named |= !strcmp(c->operand[k], process->service);
+        bool named = is_named(c, process->service), live = now - process->at_ms <= stale;
         wanted += named;
         if (!named || (cli_flag(c, "live") && !live))
             continue;
         row(table, process, now, live);
         shown++;
     }
+    bool tells = true; /* the list is sorted by service */
+    for (size_t i = 0; table && tells && i < fleet.count; i++)
+        if (is_named(c, fleet.list[i].service) && (!i || strcmp(fleet.list[i].service, fleet.list[i - 1].service) != 0))
+            tells = strangers_of(c, table, fleet.list[i].service, &shown);
     int code = cli_print(c, table, shown ? CLI_OK : CLI_NOTHING);
     if (code == CLI_NOTHING)
         cli_note(c, wanted ? "all are stale (--stale)" : "no process has written a heartbeat: does one run on this cluster?");
@@ -76,7 +127,9 @@ const cli_command cli_services = {
     .name = "services", .operands = "[SERVICE...]", .least = 0, .most = -1,
     .summary = "list the processes of services, live and stale",
     .text = "Goes by the heartbeats on bus.services, which each process writes every heartbeat.interval.ms: what is\n"
-            "shown may be that old. SHARDS is how many of the service's shards the process has, and which.",
+            "shown may be that old. SHARDS is how many of the service's shards the process has, and which.\n"
+            "A \"stranger\" is a member of the service's group that is no process of it: Kafka gives it partitions,\n"
+            "whose events nobody handles then.",
     .options = options,
     .examples = "  bus services\n  bus services order --live -o json",
     .run = run

@@ -9,7 +9,7 @@
 
 #define MOST_WAIT_MS 2000
 
-/* Ours join under the name of their slot, as client and as instance. */
+/* As bus_kafka_member_is_ours. */
 static bool is_ours(const rd_kafka_MemberDescription_t *member)
 {
     const char *client = rd_kafka_MemberDescription_client_id(member), *instance = rd_kafka_MemberDescription_group_instance_id(member);

@@ -370,6 +370,11 @@ static void fill_member(const rd_kafka_MemberDescription_t *from, bus_kafka_memb
     }
 }
 
+bool bus_kafka_member_is_ours(const bus_kafka_member *member)
+{
+    return *member->instance && strcmp(member->client, member->instance) == 0;
+}
+
 bus_status bus_kafka_members(const bus_config *config, const char *where, const char *group, int timeout_ms,
                              bus_kafka_member **out, size_t *count, bus_error *err)
 {

@@ -36,6 +36,8 @@ typedef struct bus_kafka_member {
     int32_t lead[64];                                     /* first partitions assigned, of any topic */
     size_t lead_count, assigned;                          /* how many are in lead[], how many in all */
 } bus_kafka_member;
+/* Is it a process of a service? Ours join under the name of their slot, as client and as instance. */
+bool bus_kafka_member_is_ours(const bus_kafka_member *member);
 /* The members of one group. *out is one malloc'd array: free() it. */
 bus_status bus_kafka_members(const bus_config *config, const char *where, const char *group, int timeout_ms,
                              bus_kafka_member **out, size_t *count, bus_error *err);
