@@ -100,6 +100,34 @@ def a_letter_is_not_hidden_by_an_invented_round(lab):
 
 
 @test
+def what_is_shown_hides_nothing(lab):
+    """Marks of direction and C1 controls in all that a writer chooses: key, header name and content, type, id."""
+    service = make_topics(lab.service("shown", reject__ratio__percent=0))
+    evil = "a\u202eb\u009bc\u2066d"
+    send(service, "shown.commands", evil, "1 reject", [("ce_id", evil), ("ce_type", evil), (f"x-{evil}", evil)])
+    service.start()
+    found = eventually("its letter", 20, lambda: letters(service))
+    for words in (("consume", "shown.commands", "--raw"), ("dlq", "show", found[0]["id"]), ("dlq", "list", "shown"),
+                  ("consume", "shown.commands", "--raw", "-o", "json"), ("dlq", "show", found[0]["id"], "-o", "json")):
+        text = bus(service, *words)
+        check(not set(text) & set("\u202e\u009b\u2066"), f"bus {' '.join(words)} shows none of them", text)
+    with open(service.log_file, encoding="utf-8") as file:
+        check(not set(file.read()) & set("\u202e\u009b\u2066"), "nor does the log")
+
+
+@test
+def closed_schemas_take_none_from_the_topic(lab):
+    service = make_topics(lab.service("closed", schemas__closed="true", env={"ECHO_TYPED": "closed.typed"}))
+    junk = json.dumps({"type": "record", "name": "closed.Junk", "fields": []})
+    send(service, "bus.schemas", "x", junk)
+    service.start()
+    eventually("it is refused, and counted", 20, lambda: service.metric("bus_process_schemas_refused_total") >= 1)
+    send(service, "closed.commands", "k", "1")
+    service.done(1)
+    service.stop()
+
+
+@test
 def what_only_heartbeats_ask_for_is_not_made(lab):
     service = make_topics(lab.service("beats"))
     beat = {"service": "evil", "instance": "1", "at": "2026-01-01T00:00:00Z",

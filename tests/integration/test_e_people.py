@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 import lab
-from fleet import bus, bus_json, bus_says
+from fleet import bus, bus_json, bus_says, make_topics
 from lab import BUS as lab_bus, check, equal, eventually, run, test
 
 OK, PARTIAL, NOTHING, USAGE = 0, 3, 4, 2
@@ -149,6 +149,21 @@ def headers_are_shown_as_they_are(lab):
     told = bus_says(s, "topics", "list", "heads.events", "nope", status=PARTIAL)
     check("there is no topic nope" in told, "what is absent is named:", told)
     bus_says(s, "topics", "list", "nope", status=NOTHING)
+
+
+@test
+def a_key_is_bytes(lab):
+    s = lab.service("nul")
+    lab.kafka.create("nul.events", 1)
+    schema = os.path.join(lab.work, "nul.avsc")
+    with open(schema, "w") as file:
+        json.dump({"type": "record", "name": "nul.Said", "fields": [{"name": "who", "type": "string"}]}, file)
+    make_topics(s)
+    bus(s, "publish", "nul.events", "--schema", schema, "--key-field", "who", stdin='{"who": "a\\u0000b"}\n')
+    read = json.loads(bus(s, "consume", "nul.events", "-o", "json"))
+    equal(read["key"], "a\0b", "the key")
+    told = bus_says(s, "publish", "nul.events", "--schema", schema, "--id-field", "who", stdin='{"who": "a\\u0000b"}\n', status=PARTIAL)
+    check("U+0000" in told and "an id" in told, "an id is text:", told)
 
 
 if __name__ == "__main__":
