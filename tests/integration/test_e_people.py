@@ -11,7 +11,7 @@ import lab
 from fleet import bus, bus_json, bus_says, make_topics
 from lab import BUS as lab_bus, check, equal, eventually, run, test
 
-OK, PARTIAL, NOTHING, USAGE = 0, 3, 4, 2
+OK, FAILED, USAGE, PARTIAL, NOTHING = 0, 1, 2, 3, 4
 
 
 def deny(kafka, topic, verb="--add"):
@@ -162,7 +162,7 @@ def a_key_is_bytes(lab):
     bus(s, "publish", "nul.events", "--schema", schema, "--key-field", "who", stdin='{"who": "a\\u0000b"}\n')
     read = json.loads(bus(s, "consume", "nul.events", "-o", "json"))
     equal(read["key"], "a\0b", "the key")
-    told = bus_says(s, "publish", "nul.events", "--schema", schema, "--id-field", "who", stdin='{"who": "a\\u0000b"}\n', status=PARTIAL)
+    told = bus_says(s, "publish", "nul.events", "--schema", schema, "--id-field", "who", stdin='{"who": "a\\u0000b"}\n', status=FAILED)
     check("U+0000" in told and "an id" in told, "an id is text:", told)
 
 
