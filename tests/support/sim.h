@@ -166,6 +166,7 @@ struct sim {
     bus_map sources;
     sim_damage damage[SIM_DAMAGES];
     int damages;
+    bool commands_skipped;               /* an offset of a lead topic was set forward: the numbers passed by stay missing */
     sim_given_up given_up[SIM_GIVEN_UP];
     int given_up_count;
     bool visited;                        /* strangers come in this history; in the others Kafka's tool has the group to itself */

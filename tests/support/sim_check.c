@@ -99,7 +99,7 @@ static void check_rest(sim *s, int service)
     /* a hole is an event that its topic has lost, or that was given up */
     const char *const empty[] = { "bus_outbox", "bus_parked", "bus_key", "bus_schedule",
                                   "bus_body WHERE letter NOT IN (SELECT id FROM bus_letter WHERE state IN (1, 2))", /* forged ones stay */
-                                  s->damages || s->given_up_count ? NULL : "bus_hole" };
+                                  s->damages || s->given_up_count || s->commands_skipped ? NULL : "bus_hole" };
     for (int shard = 0; shard < SIM_SHARDS; shard++) {
         sqlite3 *db = open_store(s, service, shard);
         for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
@@ -281,7 +281,7 @@ static void audit(sim *s)
     char path[SIM_SERVICES * SIM_SHARDS][96];
     const char *paths[SIM_SERVICES * SIM_SHARDS];
     bus_error err = { 0 };
-    if (s->plan->seed % AUDIT_EACH || s->damages || s->given_up_count || s->result->failed)
+    if (s->plan->seed % AUDIT_EACH || s->damages || s->given_up_count || s->commands_skipped || s->result->failed)
         return;
     for (int i = 0; i < SIM_SERVICES * SIM_SHARDS; i++) {
         snprintf(path[i], sizeof path[i], "%s/%s/%d.db", s->data, s->service[i / SIM_SHARDS].name, i % SIM_SHARDS);

@@ -80,6 +80,7 @@ static void set_offset(sim *s, int topic, int32_t partition, int64_t to)
              (long long)from, (long long)to);
     sim_read_logs(s);
     sim_damaged(s, topic, partition, from, to);
+    s->commands_skipped |= t->input < 0 && to > from;
     bus_memory_commit_foreign(s->cluster, s->service[t->reader].name, t->name, partition, to);
     s->stranger_set[topic][partition] = false;
 }
