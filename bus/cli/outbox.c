@@ -177,7 +177,8 @@ static const char *word_of(const bus_decision *decision, bus_command_kind kind)
     if (decision->status != BUS_OK)
         return "not sent";
     switch (decision->end) {
-    case BUS_DECISION_GONE: return kind == BUS_COMMAND_ROW_RETRY ? "left" : "discarded";
+    case BUS_DECISION_LEFT: return kind == BUS_COMMAND_ROW_RETRY ? "left" : "was sent";
+    case BUS_DECISION_GIVEN_UP: return kind == BUS_COMMAND_ROW_RETRY ? "was discarded" : "discarded";
     case BUS_DECISION_AGAIN: return "refused again";
     case BUS_DECISION_TAKEN: return "on its way";
     default: return "sent";
@@ -189,12 +190,13 @@ static int print(const job *j, bus_command_kind kind, bool waited)
     static const cli_column columns[] = { { "ROW", "row", false }, { "OUTCOME", "outcome", false }, { "WHY", "why", false } };
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
     size_t good = 0;
+    int wanted = kind == BUS_COMMAND_ROW_RETRY ? BUS_DECISION_LEFT : BUS_DECISION_GIVEN_UP;
     for (size_t i = 0; table && i < j->count; i++) {
         const bus_decision *decision = &j->decision[i];
-        good += decision->status == BUS_OK && (decision->end == BUS_DECISION_GONE || !waited);
+        good += decision->status == BUS_OK && ((int)decision->end == wanted || !waited);
         cli_cell(table, decision->name);
         cli_cell(table, word_of(decision, kind));
-        cli_paint(table, decision->end == BUS_DECISION_GONE ? CLI_GREEN : CLI_YELLOW);
+        cli_paint(table, (int)decision->end == wanted ? CLI_GREEN : CLI_YELLOW);
         cli_cell(table, decision->text);
     }
     return cli_print(j->c, table, good == j->count ? CLI_OK : CLI_PARTIAL);
@@ -232,7 +234,9 @@ static int run_decide(cli *c, bus_command_kind kind)
     cli_watch_end(&watch);
     code = status == BUS_OK ? print(&j, kind, wait_ms > 0) : cli_fail(c, &err);
     if (status == BUS_OK && code == CLI_PARTIAL)
-        cli_note(c, "not every row has left; see bus outbox list (is the service running?)");
+        cli_note(c, kind == BUS_COMMAND_ROW_RETRY
+                     ? "not every row was sent; see bus outbox list (is the service running?)"
+                     : "not every row was discarded; what was sent before is on its topic (see bus outbox list; is the service running?)");
     free(j.decision);
     return code;
 }

@@ -207,7 +207,9 @@ static bus_status look(const char *data, const char *service, const char *topic,
         return status;
     bool read = ask(db, "SELECT next FROM bus_position WHERE partition = ?1 AND topic = ?2", topic, shard, -1) > decision->offset;
     int64_t state = ask(db, "SELECT state FROM bus_outbox WHERE id = ?1", NULL, atoll(strchr(decision->name, '/') + 1), -1);
-    decision->end = state < 0 ? BUS_DECISION_GONE : !read ? BUS_DECISION_SENT : state ? BUS_DECISION_AGAIN : BUS_DECISION_TAKEN;
+    /* After the outbox: a row moves from the one to the other in one transaction. */
+    bool given_up = state < 0 && ask(db, "SELECT 1 FROM bus_discarded WHERE id = ?1", NULL, atoll(strchr(decision->name, '/') + 1), 0) == 1;
+    decision->end = given_up ? BUS_DECISION_GIVEN_UP : state < 0 ? BUS_DECISION_LEFT : !read ? BUS_DECISION_SENT : state ? BUS_DECISION_AGAIN : BUS_DECISION_TAKEN;
     sqlite3_close(db);
     return BUS_OK;
 }

@@ -33,8 +33,9 @@ typedef struct bus_decision {
     bus_status status;         /* of sending the command */
     char text[200];            /* why it was not sent */
     int64_t offset;            /* of the command in its partition */
-    enum { BUS_DECISION_SENT, BUS_DECISION_TAKEN, BUS_DECISION_AGAIN, BUS_DECISION_GONE } end; /* not read yet; read, the row is on its
-                                * way; read, and the row is refused (again); the row has left the outbox */
+    enum { BUS_DECISION_SENT, BUS_DECISION_TAKEN, BUS_DECISION_AGAIN, BUS_DECISION_LEFT, BUS_DECISION_GIVEN_UP } end; /* not
+                                * read yet; read, the row is on its way; read, and the row is refused (again); the row was sent, by this command or
+                                * by another; the row was discarded, in the same way */
 } bus_decision;
 /* Sends row-retry or row-discard for each, then looks at the stores until every row's end is known or wait_ms has passed. */
 bus_status bus_refused_decide(const bus_config *config, const char *data, const char *service, bus_command_kind kind, const char *reason,

@@ -21,6 +21,7 @@
 #define LEAVE_MS 500
 #define SIZES_AGAIN_US SECOND_US
 #define SIZES_TIMEOUT_MS 1000
+#define LETTERS_TIMEOUT_MS 5000
 
 static int64_t now_us(const bus *self)
 {
@@ -278,6 +279,19 @@ static void look_at_sizes(bus *self, bus_watch *watch)
     }
 }
 
+/* Has the dead-letter topic lost open letters? One shard a turn. */
+static void look_for_letters(bus *self, bus_watch *watch)
+{
+    for (int i = 0; i < self->shards; i++) {
+        watch->lost_at = (watch->lost_at + 1) % self->shards;
+        bus_seat *seat = &self->seats[watch->lost_at];
+        if (!seat->shard || !seat->claimed || !bus_shard_wants_letters(seat->shard))
+            continue;
+        bus_shard_find_letters(seat->shard, LETTERS_TIMEOUT_MS);
+        return;
+    }
+}
+
 /* One topic a turn, so that a broker that is slow to answer never blocks the loop for long. A topic with other partitions
  * than at the start sends keys to other shards: nothing may be delivered until a person has said that this is meant. */
 static bus_status look_at_growth(bus *self, bus_watch *watch, bus_error *err)
@@ -354,6 +368,7 @@ static bus_status serve(bus *self, bus_error *err)
         if (status == BUS_OK)
             status = look_at_growth(self, &watch, err);
         look_at_letters(self, &watch);
+        look_for_letters(self, &watch);
     }
     return status;
 }

@@ -193,6 +193,7 @@ static bus_outcome run_unpositioned(bus_shard *shard)
 {
     bus_outcome outcome = bus_calls_run(shard);
     if (outcome != BUS_OUT_DONE || shard->calls.visited || (outcome = run_schedule(shard)) != BUS_OUT_DONE ||
+        (outcome = bus_lost_run(shard)) != BUS_OUT_DONE ||
         (outcome = bus_keys_look_again(shard, TIMERS_MOST)) != BUS_OUT_DONE || (outcome = run_waiting(shard)) != BUS_OUT_DONE)
         return outcome;
     return run_draining(shard);
@@ -309,6 +310,7 @@ static void after_commit(bus_shard *shard)
     bus_prepare_batch_over(shard, true);
     if (!shard->calls.visited)
         shard->batch.held_left = shard->batch.held_at;
+    bus_lost_over(shard);
     for (size_t i = 0; i < shard->lane_count; i++) {
         bus_shard_lane *lane = &shard->lane[i];
         for (size_t k = lane->batch_at; lane->job && k < lane->at; k++) {
@@ -361,7 +363,7 @@ static bool work_waits(bus_shard *shard)
     bus_calls_take(shard);
     shard->batch.busy = lanes || shard->calls.result_count || shard->prepares.heads_ready;
     shard->calls.lone = shard->calls.result_count == 1 && !lanes && !shard->prepares.heads_ready;
-    if (shard->batch.busy || bus_relay_wants_delete(shard, true) || shard->batch.held_left || grow_due(shard))
+    if (shard->batch.busy || bus_relay_wants_delete(shard, true) || shard->batch.held_left || bus_lost_waiting(shard) || grow_due(shard))
         return true;
     if (bus_schedule_next_due(shard->store) <= shard->now_ms || key_due(shard, bus_key_next_due(shard->store)))
         return true;

@@ -5,7 +5,7 @@
 
 #include "shard/parts.h"
 
-/* The files call each other in one direction: shard, batch, fetch, receive, commands, replays, keys, letters, emit, relay, reports; below
+/* The files call each other in one direction: shard, batch, fetch, receive, commands, replays, keys, lost, letters, emit, relay, reports; below
  * them handle, prepare, recheck, and what all use: delivery, lane, input, undo, notice. scripts/check-layers refuses a circle. */
 
 /* undo.c: giving up what cannot stand */
@@ -152,7 +152,19 @@ bus_status bus_letter_change(bus_shard *shard, bus_letter *letter, bus_letter_st
                              bus_error *err);
 /* A redriven letter whose event is nowhere: open again, and saying so. What the command had of it goes along. */
 bus_status bus_letter_open_again(bus_shard *shard, bus_letter *letter, const bus_record *command, const char *why, bus_error *err);
+/* The record of an open letter once more: its topic has lost it. */
+bus_status bus_letter_publish_again(bus_shard *shard, const bus_letter *letter, const bus_delivery *delivery, const bus_letter_cause *cause,
+                                    bool held, bus_error *err);
 bus_status bus_letter_head_waits(bus_shard *shard, bus_key *key, bus_error *err); /* a held head waits, due at once */
+
+/* lost.c: open letters whose records their topic has lost. */
+void bus_lost_attached(bus_shard *shard);                         /* look at once: another may have had the shard */
+void bus_lost_step(bus_shard *shard);                             /* asks for a look when it is time, takes what it found */
+bool bus_lost_waiting(const bus_shard *shard);                    /* there are some to be published again */
+bus_outcome bus_lost_run(bus_shard *shard);                       /* publishes some. Inside a transaction */
+void bus_lost_over(bus_shard *shard);                             /* that transaction committed */
+int64_t bus_lost_wait_us(const bus_shard *shard);
+void bus_lost_free(bus_shard *shard);
 
 /* commands.c: what comes by `<service>.redrive`. */
 bus_outcome bus_command_run(bus_shard *shard, const bus_record *record);

@@ -118,13 +118,18 @@ static bus_status publish(bus_shard *shard, const bus_letter *letter, const bus_
     return bus_emit_row(shard, &emission, err);
 }
 
+static const char *class_of(const bus_delivery *delivery, const bus_tx *why)
+{
+    return delivery->run[0] && strcmp(why->error_class, "handler") == 0 ? "replay" : why->error_class;
+}
+
 /* NULL: no memory. */
 static bus_header *letter_headers(bus_shard *shard, const bus_letter *letter, const bus_delivery *delivery, const bus_tx *why,
-                                  int attempts, bool held, size_t *out_count, letter_texts *text)
+                                  int attempts, bool held, int64_t last_failed, size_t *out_count, letter_texts *text)
 {
     const bus_event *event = &delivery->event;
-    const char *class = delivery->run[0] && strcmp(why->error_class, "handler") == 0 ? "replay" : why->error_class;
     size_t count;
+    text->orig[0] = 0;
     bus_header *headers = bus_copy_headers(delivery, LETTER_HEADERS, &shard->arena, &count, text->orig);
     if (!headers)
         return NULL;
@@ -133,7 +138,7 @@ static bus_header *letter_headers(bus_shard *shard, const bus_letter *letter, co
     snprintf(text->offset, sizeof text->offset, "%lld", (long long)event->offset);
     snprintf(text->count, sizeof text->count, "%d", attempts);
     snprintf(text->first, sizeof text->first, "%lld", (long long)letter->first_failed);
-    snprintf(text->last, sizeof text->last, "%lld", (long long)shard->now_ms);
+    snprintf(text->last, sizeof text->last, "%lld", (long long)last_failed);
     if (!delivery->envelope.id.len)
         add(headers, &count, "ce_id", event->id);
     add(headers, &count, "bus-letter", text->letter);
@@ -142,7 +147,7 @@ static bus_header *letter_headers(bus_shard *shard, const bus_letter *letter, co
     add(headers, &count, "__dlq.errors.offset", text->offset);
     add(headers, &count, "__dlq.errors.group", shard->name);
     add(headers, &count, "__dlq.errors.delivery.count", text->count);
-    add(headers, &count, "__dlq.errors.class", class);
+    add(headers, &count, "__dlq.errors.class", class_of(delivery, why));
     add(headers, &count, "__dlq.errors.message", why->reason);
     add(headers, &count, "__dlq.errors.first", text->first);
     add(headers, &count, "__dlq.errors.last", text->last);
@@ -152,6 +157,22 @@ static bus_header *letter_headers(bus_shard *shard, const bus_letter *letter, co
         add(headers, &count, BUS_HEADER_REPLAY, letter->replay);
     *out_count = count;
     return headers;
+}
+
+static bus_status keep_cause(bus_shard *shard, const char *id, const bus_delivery *delivery, const bus_tx *why, int attempts,
+                             const letter_texts *text, bus_error *err)
+{
+    const bus_letter_cause cause = { .orig = text->orig, .class = class_of(delivery, why), .reason = why->reason, .attempts = attempts };
+    return bus_letter_cause_put(shard->store, id, &cause, err);
+}
+
+/* Ours begin with where it came from. */
+static size_t first_own(const bus_header *headers, size_t count)
+{
+    size_t own = 0;
+    while (own < count && strcmp(headers[own].name, "bus-orig") != 0)
+        own++;
+    return own < count ? own : 0;
 }
 
 /* As much of the event as a record takes; *told says how much that was. headers[count] is free for bus-body. */
@@ -237,14 +258,13 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
     tell_opened(shard, delivery, why, attempts, &letter, holding != NULL);
     letter_texts text;
     size_t count;
-    bus_header *headers = letter_headers(shard, &letter, delivery, why, attempts, holding != NULL, &count, &text);
+    bus_header *headers = letter_headers(shard, &letter, delivery, why, attempts, holding != NULL, shard->now_ms, &count, &text);
     if (!headers)
         return bus_fail_nomem(err);
+    if ((status = keep_cause(shard, letter.id, delivery, why, attempts, &text, err)))
+        return status;
     how_much told;
-    size_t own = 0; /* ours begin with where it came from */
-    while (own < count && strcmp(headers[own].name, "bus-orig") != 0)
-        own++;
-    own = own < count ? own : 0;
+    size_t own = first_own(headers, count);
     if ((status = publish_open(shard, &letter, delivery, headers, count, own, &told, err)))
         return status;
     if (told != WHOLE)
@@ -253,6 +273,18 @@ bus_status bus_letter_open(bus_shard *shard, const bus_delivery *delivery, const
     if (holding || (told == WHOLE && bus_body_fits_command(shard, &delivery->event, headers, own + 1)))
         return bus_body_drop(shard->store, letter.id, err);
     return bus_body_of_letter(shard, letter.id, &delivery->event, headers, own + 1, err);
+}
+
+bus_status bus_letter_publish_again(bus_shard *shard, const bus_letter *letter, const bus_delivery *delivery, const bus_letter_cause *cause,
+                                    bool held, bus_error *err)
+{
+    bus_tx why = { .error_class = cause->class };
+    letter_texts text;
+    size_t count;
+    how_much told;
+    snprintf(why.reason, sizeof why.reason, "%s", cause->reason);
+    bus_header *headers = letter_headers(shard, letter, delivery, &why, cause->attempts, held, cause->at, &count, &text);
+    return headers ? publish_open(shard, letter, delivery, headers, count, first_own(headers, count), &told, err) : bus_fail_nomem(err);
 }
 
 bus_status bus_letter_change(bus_shard *shard, bus_letter *letter, bus_letter_state state, const bus_header *more, size_t more_count,
@@ -283,6 +315,13 @@ bus_status bus_letter_open_again(bus_shard *shard, bus_letter *letter, const bus
     letter->state = BUS_LETTER_OPEN;
     bus_status status = headers ? bus_letter_put(shard->store, letter, err) : bus_fail_nomem(err);
     if (status)
+        return status;
+    bus_letter_cause cause;
+    if ((status = bus_letter_cause_get(shard->store, letter->id, &shard->arena, &cause, err)))
+        return status;
+    cause.class = "body";
+    cause.reason = why;
+    if ((status = bus_letter_cause_put(shard->store, letter->id, &cause, err)))
         return status;
     bus_count(&shard->metrics.dead_lettered, 1);
     char others[BUS_THROTTLE_TEXT];

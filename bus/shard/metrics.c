@@ -36,6 +36,7 @@ const bus_metric bus_shard_metric_table[] = {
     COUNTER(uncounted, "bus_uncounted_total", "Events above the bounds of sources and gaps, settled by their ids: alarm if it grows."),
     COUNTER(ignored, "bus_ignored_total", "Records on retry and redrive topics that are not the bus's, passed over."),
     COUNTER(letters_forgotten, "bus_letters_forgotten_total", "Resolved and discarded letters that left the store by age or number."),
+    COUNTER(letters_again, "bus_letters_republished_total", "Open letters published again because their topic had lost their records."),
     COUNTER(forged, "bus_forged_total", "Records that are not signed as hop.verify demands: alarm if it grows."),
     COUNTER(replies_unsent, "bus_replies_unsent_total", "Answers that were not sent: the event asked for none, or named no place where one can go."),
     COUNTER(commands_refused, "bus_commands_refused_total", "Commands about a letter that the shard does not know, or with the bytes of another event."),

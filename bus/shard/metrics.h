@@ -10,7 +10,7 @@ typedef struct bus_shard_metrics {
         misplaced, emitted, relayed, relay_failures, rejected_rows, commits, rollbacks, reruns, transactions, pauses,
         scheduled, commands_stale, commands_refused, stray_headers, reserved_headers, replayed, replays_skipped, replays_refused, checkpoints,
         landed;
-    bus_counter log_looks, logs_replaced, uncounted, ignored, letters_forgotten, forged, replies_unsent, retried_rows, discarded_rows, offsets_ignored, schemas_missed;
+    bus_counter log_looks, logs_replaced, uncounted, ignored, letters_forgotten, letters_again, forged, replies_unsent, retried_rows, discarded_rows, offsets_ignored, schemas_missed;
     bus_gauge outbox_rows, outbox_bytes, outbox_oldest_ms /* wall ms of the oldest row, 0 none */, parked_keys, parked_events,
         held_keys, letters_open, refused_rows, refused_destinations, letter_bodies, lag_messages, lag_ms, paused, assigned, wal_bytes,
         strangers, schema_waiting;

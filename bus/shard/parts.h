@@ -292,6 +292,22 @@ typedef struct bus_sizes {          /* sizes.c */
     _Atomic bool wanted;
 } bus_sizes;
 
+typedef struct bus_lost_letter { char id[BUS_ID_TEXT]; int round; } bus_lost_letter;
+
+typedef enum bus_lost_stage { BUS_LOST_IDLE, BUS_LOST_ASKED, BUS_LOST_ANSWERED } bus_lost_stage;
+
+typedef struct bus_lost {           /* lost.c */
+    _Atomic int stage;              /* ASKED: what follows up to `high` is the claiming thread's, else the shard's */
+    int64_t since_ms, asked_ms;     /* when the oldest open letter changed; when it was asked */
+    bus_map seen;                   /* "id round" of the open letters that the topic has */
+    int64_t from_ms;                /* the answer: older ones were not looked for; INT64_MAX: nothing is missing, or nothing is known */
+    bool nomem, unknown;
+    int64_t low, high;              /* of the topic's partition at the last look that told; -1: none did */
+    int64_t at_us;         /* when it is asked next */
+    bus_lost_letter *list;          /* to be published again */
+    size_t count, cap, done, doing; /* done: of them before this batch; doing: after it */
+} bus_lost;
+
 typedef struct bus_said {           /* what is told once, or now and then */
     bool store_warned, outbox_full_warned, parked_full_warned, misplaced_warned, uncounted_warned, reserved_warned;
     int forged_letters;             /* since the shard was opened */
@@ -340,6 +356,7 @@ struct bus_shard {
     bus_sizes sizes;
     bus_said said;
     bus_crash_note *crash;
+    bus_lost lost;
     bus_handler_watch watch;
     bus_trouble trouble;
 

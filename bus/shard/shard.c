@@ -86,6 +86,8 @@ static bus_shard *allocate(const bus_shard_options *options)
     bus_buf_init(&shard->headers_scratch, 0);
     bus_map_init(&shard->output_partitions);
     bus_map_init(&shard->announced);
+    bus_map_init(&shard->lost.seen);
+    shard->lost.low = shard->lost.high = -1;
     atomic_store(&shard->sizes.least, options->limits.message_bytes);
     bus_map_init(&shard->prepares.by_key);
     bus_map_init(&shard->prepares.heads);
@@ -148,6 +150,7 @@ void bus_shard_close(bus_shard *shard)
     bus_crash_close(shard->crash);
     bus_relay_free(shard);
     bus_rechecks_free(shard);
+    bus_lost_free(shard);
     bus_batch_free(shard);
     /* A store at rest is one file: an operator who copies only that copies all. */
     if (shard->store && !bus_store_active(shard->store) && shard->claimed && !atomic_load(&shard->failed))
@@ -181,6 +184,7 @@ void bus_shard_attach(bus_shard *shard, const bus_lane_spec *lanes)
     }
     shard->attached = true;
     bus_rechecks_attached(shard);
+    bus_lost_attached(shard);
     BUS_FAILPOINT("attached");
     bus_gauge_set(&shard->published.assigned, 1);
 }
@@ -272,6 +276,9 @@ static int64_t next_turn_us(bus_shard *shard)
     int64_t wait = bus_batch_wait_us(shard), other = bus_relay_wait_us(shard);
     if (other < wait)
         wait = other;
+    other = bus_lost_wait_us(shard);
+    if (other < wait)
+        wait = other;
     other = bus_offsets_wait_us(shard);
     return other < wait ? other : wait;
 }
@@ -285,8 +292,10 @@ static bool turn(bus_shard *shard, bool *worked)
         return false;
     }
     bus_relay_pump(shard);
-    if (!shard->calls.visited)
+    if (!shard->calls.visited) {
         bus_offsets_step(shard);
+        bus_lost_step(shard);
+    }
     if (*worked)
         checkpoint(shard);
     publish(shard);

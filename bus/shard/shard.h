@@ -105,6 +105,11 @@ bus_status bus_shard_claim(bus_shard *shard, const int32_t *partitions, bus_erro
 bus_status bus_shard_learn_sizes(bus_shard *shard, int timeout_ms, bus_error *err);
 bool bus_shard_wants_sizes(bus_shard *shard);
 
+/* Looks which open letters its dead-letter topic still has; to be called, by the thread that claims, while bus_shard_wants_letters says
+ * so: after each claim, and every half minute while some are open. The shard may run meanwhile; it publishes again what is missing. */
+void bus_shard_find_letters(bus_shard *shard, int timeout_ms);
+bool bus_shard_wants_letters(bus_shard *shard);
+
 /* How many lanes it wants, and what they are: port, topic, partition, offset (one before the next record, to check the anchor). */
 size_t bus_shard_lane_count(const bus_shard *shard);
 void bus_shard_lane_specs(bus_shard *shard, bus_lane_spec *out);

@@ -123,6 +123,73 @@ int64_t bus_letter_failures(bus_store *store, const char *run)
     return count;
 }
 
+/* ---- why they are open */
+
+bus_status bus_letter_cause_put(bus_store *store, const char *id, const bus_letter_cause *cause, bus_error *err)
+{
+    bus_error local;
+    err = err ? err : &local;
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_LETTER_CAUSE_PUT, err);
+    if (!stmt)
+        return err->status;
+    bus_bind_text(stmt, 1, id);
+    bus_bind_text(stmt, 2, cause->orig);
+    sqlite3_bind_int(stmt, 3, cause->attempts);
+    bus_bind_text(stmt, 4, cause->class);
+    bus_bind_text(stmt, 5, cause->reason);
+    return bus_run_statement(store, stmt, "writing a letter", err);
+}
+
+bus_status bus_letter_cause_get(bus_store *store, const char *id, bus_arena *arena, bus_letter_cause *out, bus_error *err)
+{
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_LETTER_CAUSE_GET, err);
+    if (!stmt)
+        return err->status;
+    bus_bind_text(stmt, 1, id);
+    int rc = bus_step(store, stmt);
+    bus_status status = BUS_OK;
+    const void *orig = NULL, *class = NULL, *reason = NULL;
+    size_t len;
+    if (rc == SQLITE_DONE)
+        status = bus_fail(err, BUS_MISSING, "%s: there is no letter %.40s", store->path, id);
+    else if (rc != SQLITE_ROW)
+        status = bus_store_fail(store, rc, "reading a letter", err);
+    else if (!bus_column_copy(stmt, 0, arena, &orig, &len) || !bus_column_copy(stmt, 2, arena, &class, &len) ||
+             !bus_column_copy(stmt, 3, arena, &reason, &len))
+        status = bus_fail_nomem(err);
+    else
+        *out = (bus_letter_cause){ orig, class, reason, sqlite3_column_int(stmt, 1), sqlite3_column_int64(stmt, 4) };
+    sqlite3_reset(stmt);
+    return status;
+}
+
+bus_status bus_letter_oldest(bus_store *store, int64_t *out, bus_error *err)
+{
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_LETTER_OLDEST, err);
+    if (!stmt)
+        return err->status;
+    int rc = bus_step(store, stmt);
+    bus_status status = rc == SQLITE_ROW ? BUS_OK : bus_store_fail(store, rc, "looking for the oldest letter", err);
+    *out = rc == SQLITE_ROW && sqlite3_column_type(stmt, 0) != SQLITE_NULL ? sqlite3_column_int64(stmt, 0) : INT64_MAX;
+    sqlite3_reset(stmt);
+    return status;
+}
+
+bus_status bus_letters_between(bus_store *store, int64_t from_ms, int64_t to_ms, bus_letter_each each, void *opaque, bus_error *err)
+{
+    sqlite3_stmt *stmt = bus_statement_of(store, BUS_SQL_LETTER_BETWEEN, err);
+    if (!stmt)
+        return err->status;
+    sqlite3_bind_int64(stmt, 1, from_ms);
+    sqlite3_bind_int64(stmt, 2, to_ms);
+    int rc;
+    while ((rc = bus_step(store, stmt)) == SQLITE_ROW && each(bus_column_text(stmt, 0), sqlite3_column_int(stmt, 1), opaque))
+        ;
+    bus_status status = rc == SQLITE_ROW || rc == SQLITE_DONE ? BUS_OK : bus_store_fail(store, rc, "listing open letters", err);
+    sqlite3_reset(stmt);
+    return status;
+}
+
 /* ---- what is settled for long */
 
 #define FORGET_MOST 10000 /* at a time */

@@ -47,6 +47,11 @@
 /* How often copies of a run have failed. */
 #define LETTER_REPLAY "CREATE INDEX bus_letter_replay ON bus_letter(replay) WHERE replay <> '';"
 
+/* What the record of a letter says, so that one that its topic has lost can be made again. */
+#define LETTER_CAUSE(then) \
+    "orig TEXT NOT NULL DEFAULT ''" then " attempts INTEGER NOT NULL DEFAULT 0" then " class TEXT NOT NULL DEFAULT ''" then \
+    " reason TEXT NOT NULL DEFAULT ''"
+
 static const char tables[] =
     "CREATE TABLE bus_meta(id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, service TEXT NOT NULL,"
     " shard INTEGER NOT NULL, shards INTEGER NOT NULL, store_id TEXT NOT NULL, opens INTEGER NOT NULL, epoch INTEGER NOT NULL,"
@@ -72,7 +77,7 @@ static const char tables[] =
     "CREATE INDEX bus_parked_event ON bus_parked(key_id, event_id);"
     "CREATE TABLE bus_letter(id TEXT NOT NULL PRIMARY KEY, event_id TEXT NOT NULL, scope TEXT NOT NULL, key_id INTEGER NOT NULL,"
     " round INTEGER NOT NULL, state INTEGER NOT NULL, first_failed INTEGER NOT NULL, at INTEGER NOT NULL,"
-    " partition INTEGER NOT NULL DEFAULT -1, replay TEXT NOT NULL DEFAULT '') WITHOUT ROWID;"
+    " partition INTEGER NOT NULL DEFAULT -1, replay TEXT NOT NULL DEFAULT '', " LETTER_CAUSE(",") ") WITHOUT ROWID;"
     "CREATE INDEX bus_letter_open ON bus_letter(id) WHERE state IN (1, 2);"
     LETTER_REPLAY
     "CREATE TABLE bus_schedule(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, due INTEGER NOT NULL, event_id TEXT NOT NULL,"
@@ -93,6 +98,7 @@ static const char *const upgrades[BUS_STORE_VERSION] = {
     [6] = BODY_TABLE DISCARDED_TABLE,
     [7] = "ALTER TABLE bus_meta ADD COLUMN age INTEGER NOT NULL DEFAULT 0;",
     [8] = "ALTER TABLE bus_position ADD COLUMN " POSITION_MORE("; ALTER TABLE bus_position ADD COLUMN") ";",
+    [9] = "ALTER TABLE bus_letter ADD COLUMN " LETTER_CAUSE("; ALTER TABLE bus_letter ADD COLUMN") ";",
 };
 
 /* One integer, or `absent` if the query has no row. */

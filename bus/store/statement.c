@@ -102,6 +102,10 @@ static const char *const texts[BUS_STATEMENTS] = {
                            " replay) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(id) DO UPDATE SET event_id = excluded.event_id,"
                            " scope = excluded.scope, key_id = excluded.key_id, round = excluded.round, state = excluded.state,"
                            " first_failed = excluded.first_failed, at = excluded.at",
+    [BUS_SQL_LETTER_CAUSE_PUT] = "UPDATE bus_letter SET orig = ?2, attempts = ?3, class = ?4, reason = ?5 WHERE id = ?1",
+    [BUS_SQL_LETTER_CAUSE_GET] = "SELECT orig, attempts, class, reason, at FROM bus_letter WHERE id = ?1",
+    [BUS_SQL_LETTER_OLDEST] = "SELECT min(at) FROM bus_letter WHERE state IN (1, 2)",
+    [BUS_SQL_LETTER_BETWEEN] = "SELECT id, round FROM bus_letter WHERE state IN (1, 2) AND state = 1 AND at BETWEEN ?1 AND ?2 ORDER BY id",
     [BUS_SQL_LETTER_SETTLED] = "SELECT count(*) FROM bus_letter WHERE state NOT IN (1, 2)",
     [BUS_SQL_LETTER_OLD] = "SELECT count(*), max(round) FROM (SELECT round FROM bus_letter WHERE state NOT IN (1, 2)"
                            " AND at <= ?1 ORDER BY at, id LIMIT ?2)",

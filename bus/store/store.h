@@ -15,7 +15,7 @@
 #include <sqlite3.h>
 
 #define BUS_RUN_TEXT 64      /* the id of a run of `bus replay`, at most */
-#define BUS_STORE_VERSION 9 /* of the library's own tables */
+#define BUS_STORE_VERSION 10 /* of the library's own tables */
 
 typedef struct bus_store bus_store;
 
@@ -277,6 +277,20 @@ typedef struct bus_letter {
 } bus_letter;
 bus_status bus_letter_get(bus_store *store, const char *id, bus_letter *out, bus_error *err); /* BUS_MISSING */
 bus_status bus_letter_put(bus_store *store, const bus_letter *letter, bus_error *err);        /* insert or replace */
+/* Why it is open, so that its record can be made again: see shard/lost.c. Texts are borrowed, or in the arena. */
+typedef struct bus_letter_cause {
+    const char *orig;           /* bus-orig of its event; "": an older version wrote it */
+    const char *class, *reason;
+    int attempts;
+    int64_t at;                 /* when the letter changed last; only told */
+} bus_letter_cause;
+bus_status bus_letter_cause_put(bus_store *store, const char *id, const bus_letter_cause *cause, bus_error *err);
+bus_status bus_letter_cause_get(bus_store *store, const char *id, bus_arena *arena, bus_letter_cause *out, bus_error *err); /* BUS_MISSING */
+/* When the oldest of the open and redriven letters changed last; INT64_MAX: there is none. */
+bus_status bus_letter_oldest(bus_store *store, int64_t *out, bus_error *err);
+/* Open letters that changed last from `from_ms` to `to_ms`; false: stop. */
+typedef bool (*bus_letter_each)(const char *id, int round, void *opaque);
+bus_status bus_letters_between(bus_store *store, int64_t from_ms, int64_t to_ms, bus_letter_each each, void *opaque, bus_error *err);
 /* Forgets letters resolved or discarded before `before_ms`, and the oldest of them over `most`, some thousands at a time: *more, if there
  * are yet others. What is open stays. Rounds that were used are never used again: see bus_letter_first_round. In a transaction. */
 bus_status bus_letter_expire(bus_store *store, int64_t before_ms, int64_t most, int64_t *gone, bool *more, bus_error *err);

@@ -267,6 +267,9 @@ void bus_host_group(bus_host *host)
     for (int i = 0; i < host->options.shards; i++)
         if (host->seat[i].shard && host->seat[i].claimed && bus_shard_wants_sizes(host->seat[i].shard))
             (void)bus_shard_learn_sizes(host->seat[i].shard, 0, NULL);
+    for (int i = 0; i < host->options.shards; i++)
+        if (host->seat[i].shard && host->seat[i].claimed && bus_shard_wants_letters(host->seat[i].shard))
+            bus_shard_find_letters(host->seat[i].shard, 0);
     if (host->join_again)
         join_again(host);
     if (host->open_work && take_seats(host))

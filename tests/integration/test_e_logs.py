@@ -197,4 +197,36 @@ def compacted_letters(lab):
     s.stop()
 
 
+def dead_letters(s):
+    return bus_json(s, "dlq", "list", s.name, "--letters") or []
+
+
+@test
+def lost_letters(lab):
+    """The records of open letters are deleted while the service runs, or their topic is made again while it stands: it publishes them again,
+    and the tools can redrive them. A letter that holds its key has its event with it, one that does not says where that is."""
+    held = lab.service("forgot", env={"ECHO_HOLD": "1"}, topics__partitions=1).make_topics().start()
+    free = single(lab, "parted").start()
+    for s in (held, free):
+        send(s, ["1 reject:1", "2"])
+        eventually("a letter", 20, lambda s=s: len(s.letters()) == 1)
+        s.idle()
+    held.kafka.delete_below("forgot.dlq", 0, 1)
+    held.says("letters_lost", "forgot.dlq no longer has 1 of the open letters", 60)
+    free.stop()
+    make_again(free, "dlq")
+    free.start()
+    free.says("letters_lost", "parted.dlq no longer has 1 of the open letters")
+    for s in (held, free):
+        eventually("the letter again", 20, lambda s=s: len(dead_letters(s)) == 1)
+        equal(s.metric("bus_letters_republished_total"), 1, "letters published again")
+        (letter,) = dead_letters(s)
+        equal((letter["type"], letter["topic"]), ("echo.Say" if s is held else letter["type"], s.topic("commands")), "the letter")
+        check("reject" in bus(s, "dlq", "show", letter["id"])[1] or s is free, "its event is shown")
+        bus(s, "dlq", "redrive", "--all", "--service", s.name, "--yes", "--wait", "30s")
+        eventually("it is resolved", 20, lambda s=s: s.sql("SELECT 1 FROM bus_letter WHERE state = 3"))
+        s.done(2)
+        s.idle()
+
+
 lab.main("logs")

@@ -236,5 +236,28 @@ def a_refused_row_given_up(lab):
     outbox(s, "list", status=4)
 
 
+@test
+def a_discard_that_comes_too_late(lab):
+    """A retry and a discard of one row, both given before the service reads them: the row is sent, and the discard says so."""
+    s = lab.service("race").make_topics().start()
+    commands(s, [("k", "1")])
+    s.done(1)
+    s.idle()
+    limit(lab, "race.events", 1000)
+    commands(s, [("k", "2 big:3000")])
+    s.says("rejected_row", "race.events")
+    s.stop()
+    limit(lab, "race.events", 1048588)
+    outbox(s, "retry", "--all", "--wait", "0")
+    late = subprocess.Popen([BUS, "outbox", "discard", "race", "--all", "--reason", "never", "--wait", "60s", "--data", s.data, "-b", lab.kafka.servers],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    eventually("both commands are there", 20, lambda: len(lab.kafka.consume("race.redrive")) == 2)
+    s.start()
+    said = late.communicate(timeout=60)[0]
+    equal(late.returncode, 3, said)
+    check("was sent" in said and "not every row was discarded" in said, "the discard", said)
+    equal((len(lab.kafka.consume("race.events")), s.sql("SELECT 1 FROM bus_discarded")), (2, []), "records, and rows given up")
+
+
 if __name__ == "__main__":
     lab.main("sizes")

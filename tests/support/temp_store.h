@@ -46,6 +46,8 @@ bool sqlite_fail_off(void);
 
 /* What stores of version 6 and before have not, for tests that make one. */
 #define TEMP_STORE_BEFORE_7 \
+    "ALTER TABLE bus_letter DROP COLUMN orig; ALTER TABLE bus_letter DROP COLUMN attempts;" \
+    "ALTER TABLE bus_letter DROP COLUMN class; ALTER TABLE bus_letter DROP COLUMN reason;" \
     "ALTER TABLE bus_position DROP COLUMN anchor_kind; ALTER TABLE bus_position DROP COLUMN proof;" \
     "ALTER TABLE bus_position DROP COLUMN proof_hash; ALTER TABLE bus_position DROP COLUMN proof_kind;" \
     "ALTER TABLE bus_position DROP COLUMN life; ALTER TABLE bus_position DROP COLUMN judging;"
