@@ -192,9 +192,12 @@ static void judge_partitions(bus_step *step, int32_t has)
 {
     const bus_wish *wish = step->wish;
     const char *grow = "growing it would move keys to other shards, so that is refused";
-    if (wish->exactly && has != wish->exactly)
-        snprintf(step->text, sizeof step->text, "%s has %d shards but the topic %" PRId32 " partitions: set the number of shards to that, or, if "
-                 "the service never ran, delete the topic and apply again", wish->by, wish->exactly, has);
+    if (wish->exactly && has < wish->exactly)
+        snprintf(step->text, sizeof step->text, "%s has %d shards but the topic %" PRId32 " partitions: add some with Kafka's kafka-topics.sh "
+                 "--alter --partitions %d (it is not read by key, so here that is safe)", wish->by, wish->exactly, has, wish->exactly);
+    else if (wish->exactly && has > wish->exactly)
+        snprintf(step->text, sizeof step->text, "%s has %d shards but the topic %" PRId32 " partitions: delete the topic and apply again "
+                 "(commands that were not read are lost), or, if the service never ran, set shards to that", wish->by, wish->exactly, has);
     else if (wish->multiple && has % wish->multiple != 0)
         snprintf(step->text, sizeof step->text, "its %" PRId32 " partitions do not divide by the shards of its readers (a multiple of %" PRId32
                  " is needed); %s: make a new topic, and `bus replay` into it", has, wish->multiple, grow);

@@ -85,17 +85,30 @@ void bus_topics_json(const bus_topic_need *needs, size_t count, bus_buf *out)
     bus_buf_text(out, "]");
 }
 
+/* Shard p reads and writes partition p, whatever the keys are: neither adding partitions nor making it again moves a key. */
+static bus_status lead_refused(const bus_topic_need *need, const char *service, int32_t partitions, int shards, bus_error *err)
+{
+    char way[160];
+    if (partitions < shards)
+        snprintf(way, sizeof way, "add partitions with Kafka's kafka-topics.sh --alter --partitions %d", shards);
+    else
+        snprintf(way, sizeof way, "delete the topic and run `bus topics apply` (commands on it that were not read are lost: give them again)");
+    return bus_fail(err, BUS_REFUSED, "topic %s has %" PRId32 " partitions but %s has %d shards, and the number of shards is fixed: %s. A service "
+                    "that never ran can set shards=%" PRId32 " instead", need->name, partitions, service, shards, way, partitions);
+}
+
 bus_status bus_topic_fits(const bus_topic_need *need, const char *service, int32_t partitions, int shards, bus_error *err)
 {
     switch (need->role) {
     case BUS_TOPIC_LEAD:
-        if (partitions != shards)
-            return bus_fail(err, BUS_REFUSED, "topic %s has %" PRId32 " partitions but %s has %d shards, and the number of shards "
-                            "is fixed: set shards=%" PRId32 ", or, if the service never ran, delete the topic and run "
-                            "`bus topics apply`", need->name, partitions, service, shards, partitions);
+        return partitions == shards ? BUS_OK : lead_refused(need, service, partitions, shards, err);
+    case BUS_TOPIC_RETRY:
+        if (partitions % shards != 0)
+            return bus_fail(err, BUS_REFUSED, "topic %s has %" PRId32 " partitions, which is no multiple of the %d shards of %s: delete it and run "
+                            "`bus topics apply`; what waits is in the store and runs by its timer, so nothing is lost", need->name, partitions,
+                            shards, service);
         return BUS_OK;
     case BUS_TOPIC_INPUT:
-    case BUS_TOPIC_RETRY:
         if (partitions % shards != 0)
             return bus_fail(err, BUS_REFUSED, "topic %s has %" PRId32 " partitions, which is no multiple of the %d shards of %s: "
                             "shard p reads every partition q with q mod %d = p. Let its owner make one with a multiple of %d "
@@ -103,8 +116,9 @@ bus_status bus_topic_fits(const bus_topic_need *need, const char *service, int32
         return BUS_OK;
     case BUS_TOPIC_DLQ: /* shard p writes partition p */
         if (partitions < shards)
-            return bus_fail(err, BUS_REFUSED, "topic %s has %" PRId32 " partitions, fewer than the %d shards of %s: add "
-                            "partitions, `bus topics apply` does", need->name, partitions, shards, service);
+            return bus_fail(err, BUS_REFUSED, "topic %s has %" PRId32 " partitions, fewer than the %d shards of %s: add partitions with Kafka's "
+                            "kafka-topics.sh --alter --partitions %d (it is not read by key, so here that is safe)", need->name, partitions, shards,
+                            service, shards);
         return BUS_OK;
     case BUS_TOPIC_OUTPUT:
     case BUS_TOPIC_REPLIES:

@@ -29,7 +29,8 @@ static bus_status wrong_owner(const bus_store *store, const char *service, int s
                         shard, store->shard);
     if (shards != store->shards)
         return bus_fail(err, BUS_REFUSED, "%s was made for %d shards, the service now has %d; the number of shards is fixed at creation:"
-                        " set it back, or make a new service and replay into it", store->path, shards, store->shards);
+                        " set shards=%d (unset, it is the number of partitions of %s.redrive), or make a new service and replay into it",
+                        store->path, shards, store->shards, shards, store->service);
     return BUS_OK;
 }
 

@@ -229,4 +229,36 @@ def lost_letters(lab):
         s.idle()
 
 
+def unfit(s, *patterns):
+    """It refuses to start; the message says what to do."""
+    code, said = refused(s)
+    equal(code, 5, said)
+    for pattern in patterns:
+        check(pattern in said, f"the message says {pattern!r}:", said)
+
+
+@test
+def topics_made_again_with_other_partitions(lab):
+    """What each message says to do works, also for a service that ran."""
+    s = lab.service("shaped", shards=2, env={"ECHO_HOLD": "1"}).make_topics().start()
+    s.kafka.produce(s.topic("commands"), [(f"k{n % 8}", str(n)) for n in range(1, 41)])
+    s.done(40)
+    s.idle()
+    s.stop()
+    for kind, partitions, pattern in (("dlq", 1, "--alter --partitions 2"), ("redrive", 1, "--alter --partitions 2"),
+                                      ("redrive", 3, "delete the topic and run `bus topics apply`"),
+                                      ("retry.100ms", 3, "delete it and run `bus topics apply`")):
+        s.kafka.delete(s.topic(kind))
+        s.kafka.create(s.topic(kind), partitions)
+        unfit(s, pattern)
+        if "alter" in pattern:
+            s.kafka.add_partitions(s.topic(kind), 2)
+        else:
+            make_again(s, kind)
+    s.start()
+    s.kafka.produce(s.topic("commands"), [(f"k{n % 8}", str(n)) for n in range(41, 61)])
+    s.done(60)
+    s.idle()
+
+
 lab.main("logs")

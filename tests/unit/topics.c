@@ -103,13 +103,17 @@ static void partitions_that_do_not_fit_are_refused(void **state)
     bus_topic_need output = { .name = "cart.events", .role = BUS_TOPIC_OUTPUT };
     assert_int_equal(bus_topic_fits(&lead, "cart", 4, 4, &err), BUS_OK);
     assert_int_equal(bus_topic_fits(&lead, "cart", 8, 4, &err), BUS_REFUSED);
+    assert_non_null(strstr(err.text, "delete the topic and run `bus topics apply`"));
     assert_non_null(strstr(err.text, "shards=8"));
+    assert_int_equal(bus_topic_fits(&lead, "cart", 2, 4, &err), BUS_REFUSED);
+    assert_non_null(strstr(err.text, "--alter --partitions 4"));
     assert_int_equal(bus_topic_fits(&input, "cart", 8, 4, &err), BUS_OK);
     assert_int_equal(bus_topic_fits(&input, "cart", 6, 4, &err), BUS_REFUSED);
     assert_non_null(strstr(err.text, "order.events has 6 partitions"));
     assert_non_null(strstr(err.text, "bus topics"));
     assert_int_equal(bus_topic_fits(&dlq, "cart", 5, 4, &err), BUS_OK);
     assert_int_equal(bus_topic_fits(&dlq, "cart", 3, 4, &err), BUS_REFUSED);
+    assert_non_null(strstr(err.text, "--alter --partitions 4"));
     assert_int_equal(bus_topic_fits(&output, "cart", 1, 4, &err), BUS_OK);
 }
 
