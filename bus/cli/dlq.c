@@ -138,6 +138,9 @@ static int print_list(const cli *c, bus_dlq *dlq, const bus_dead_filter *filter,
     if (bus_dead_forged(fold))
         cli_note(c, "%zu records of these topics are not signed by their service (hop.verify), or name a round that their letter does not have: "
                  "passed over; somebody else writes there", bus_dead_forged(fold));
+    if (bus_dead_copied(fold))
+        cli_note(c, "%zu records of these topics were copied there from other topics: passed over. Letters are redriven where their service wrote them",
+                 bus_dead_copied(fold));
     if (bus_dead_foreign(fold))
         cli_note(c, "%zu records of these topics are no letters of this bus: bus consume shows them", bus_dead_foreign(fold));
     free(groups);

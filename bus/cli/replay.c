@@ -187,7 +187,7 @@ static int run(cli *c)
     cli_watch_end(&watch);
     if (status == BUS_OK || result.read) {
         bool whole = result.acknowledged == result.matched - result.early && !after.letters && (after.through || !waits);
-        whole = whole || (replay.dry_run && !result.refused && !result.forged);
+        whole = whole || (replay.dry_run && !result.refused && !result.forged && !result.large);
         code = !result.matched ? CLI_NOTHING : whole ? CLI_OK : CLI_PARTIAL;
         code = print(c, &replay, &result, &after, status == BUS_REFUSED ? CLI_REFUSED : code);
     }
@@ -199,6 +199,8 @@ static int run(cli *c)
         cli_failf(c, CLI_PARTIAL, "%" PRId64 " records are not signed as hop.verify demands, and no copies of those were sent: this tool would sign them. "
                   "What a service refused as forged is among its letters (bus dlq list). The first: %s", result.forged, result.forgery.text);
     cli_range_notes(c, &replay.source, result.cut, result.outside);
+    if (result.large)
+        cli_note(c, "%" PRId64 " copies are too large for their topic: raise its max.message.bytes", result.large);
     if (result.early)
         cli_note(c, "%" PRId64 " events are still before the service, which will handle them itself: no copies of those were sent", result.early);
     if (after.letters)
@@ -219,7 +221,7 @@ const cli_command cli_replay = {
             ".replay_emits. An event that the service has not handled yet is not copied. A copy that fails becomes a\n"
             "dead letter of its own at once; it is not retried and no other event waits for it. After --max-failures\n"
             "of them the run ends in that shard. Before it sends anything the command shows which copies would run,\n"
-            "be skipped or be refused.\n\n"
+            "be skipped or be refused, and which are too large.\n\n"
             "To a topic: everyone who reads it sees the copies, with their ids, keys and times; the header bus-orig\n"
             "says where each came from.\n\n"
             "Copies are signed with hop.key.file. So a record that hop.verify wants signed, and that is not, is\n"

@@ -89,6 +89,12 @@ static bus_report_kind kind_of(rd_kafka_resp_err_t code)
     }
 }
 
+static const char *advice(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION
+               ? ": the topic has fewer partitions than it had: add them again with Kafka's kafka-topics.sh --alter --partitions N" : "";
+}
+
 /* Keeps the report of a row that never left. false: no memory. */
 static bool refuse(kafka_producer *producer, bus_channel channel, int64_t id, rd_kafka_resp_err_t code)
 {
@@ -98,7 +104,7 @@ static bool refuse(kafka_producer *producer, bus_channel channel, int64_t id, rd
         return false;
     report = &producer->refused[producer->refused_count++];
     *report = (bus_report){ .channel = channel, .id = id, .kind = kind_of(code), .offset = BUS_OFFSET_NONE };
-    snprintf(report->text, sizeof report->text, "%s", rd_kafka_err2str(code));
+    snprintf(report->text, sizeof report->text, "%s%s", rd_kafka_err2str(code), advice(code));
     return true;
 }
 
@@ -150,7 +156,7 @@ static void report_of(const rd_kafka_message_t *message, bus_channel channel, bu
     out->kind = kind_of(message->err);
     out->offset = BUS_OFFSET_NONE;
     /* Not rd_kafka_message_errstr: of a row that was not answered by a broker it returns the row's value. */
-    snprintf(out->text, sizeof out->text, "%s", rd_kafka_err2str(message->err));
+    snprintf(out->text, sizeof out->text, "%s%s", rd_kafka_err2str(message->err), advice(message->err));
 }
 
 static void on_error(kafka_port *port, kafka_producer *producer, rd_kafka_event_t *event)

@@ -16,7 +16,7 @@ struct bus_dead_fold {
     bus_arena arena;
     bus_map by_id;           /* "service/id" -> bus_dead */
     bus_dead **list;
-    size_t count, cap, foreign, forged;
+    size_t count, cap, foreign, forged, copied;
     const bus_keys *keys;
     bool failed;             /* no memory since the last add */
 };
@@ -54,6 +54,11 @@ void bus_dead_fold_trust(bus_dead_fold *fold, const bus_keys *keys)
 size_t bus_dead_forged(const bus_dead_fold *fold)
 {
     return fold->forged;
+}
+
+size_t bus_dead_copied(const bus_dead_fold *fold)
+{
+    return fold->copied;
 }
 
 size_t bus_dead_foreign(const bus_dead_fold *fold)
@@ -206,6 +211,11 @@ bus_status bus_dead_fold_add(bus_dead_fold *fold, const char *service, const bus
     if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK || envelope.letter == BUS_LETTER_NONE ||
         !is_id(envelope.letter_id)) {
         fold->foreign++;
+        return BUS_OK;
+    }
+    bool copied = envelope.hop.topic.at && !bus_slice_is(envelope.hop.topic, record->topic);
+    if (copied) { /* the service that was meant to have it goes by its own topic, and no other knows the letter */
+        fold->copied++;
         return BUS_OK;
     }
     if (!bus_record_authentic(fold->keys, record, service, NULL)) {

@@ -44,11 +44,12 @@ void bus_dead_fold_free(bus_dead_fold *fold);
 
 /* Takes one record of `<service>.dlq`. Each partition's records must come in order. A record that says less than what is known
  * (a lower round, or an earlier state of the same round: a copy the broker was sent twice) changes nothing; one without a
- * readable bus-letter header is counted as foreign. BUS_NOMEM. */
+ * readable bus-letter header is counted as foreign, one that was written to another topic (bus-hop) as copied. BUS_NOMEM. */
 bus_status bus_dead_fold_add(bus_dead_fold *fold, const char *service, const bus_record *record, bus_error *err);
 
 size_t bus_dead_count(const bus_dead_fold *fold);
 size_t bus_dead_foreign(const bus_dead_fold *fold);
+size_t bus_dead_copied(const bus_dead_fold *fold);
 /* From now on records that hop.verify wants signed by their service count only if they are; the keys are borrowed. How many were not, and
  * how many changes named a round that their letter did not have. */
 void bus_dead_fold_trust(bus_dead_fold *fold, const bus_keys *keys);

@@ -4,12 +4,12 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "codec/size.h"
-#include "kafka/admin.h"
 #include "kafka/lag.h"
 #include "kafka/publisher.h"
 #include "ops/bodies.h"
 #include "ops/commands.h"
 #include "ops/fleet.h"
+#include "ops/takes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,22 +246,6 @@ static void refuse_service(sender *s, const char *service)
         }
 }
 
-/* What the topic takes, as far as the cluster tells. */
-static int64_t largest(const sender *s)
-{
-    bus_kafka_admin *admin = NULL;
-    bus_kafka_topic *topic = NULL;
-    const char *name = s->topic;
-    size_t count = 0;
-    int64_t most = 0;
-    if (bus_kafka_admin_open(s->config, "bus-redrive", &admin, NULL) == BUS_OK &&
-        bus_kafka_admin_topics(admin, &name, 1, true, s->timeout_ms, &topic, &count, NULL) == BUS_OK && count)
-        most = topic->message_bytes;
-    free(topic);
-    bus_kafka_admin_close(admin);
-    return most ? most : BUS_TOPIC_BYTES;
-}
-
 static bus_status send_service(sender *s, bus_dlq *dlq, bus_error *err)
 {
     size_t wanted = 0;
@@ -272,7 +256,7 @@ static bus_status send_service(sender *s, bus_dlq *dlq, bus_error *err)
         if (s->outcomes[i].status == BUS_MISSING)
             letters[wanted++] = s->outcomes[i].dead;
     snprintf(s->topic, sizeof s->topic, "%s.redrive", s->outcomes[s->from].dead->service);
-    s->most = largest(s);
+    s->most = bus_topic_takes(s->config, "bus-redrive", s->topic, s->timeout_ms);
     bus_status status = bus_dlq_records(dlq, letters, wanted, send_one, s, NULL, err);
     free(letters);
     return status;

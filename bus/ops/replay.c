@@ -5,9 +5,11 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/id.h"
+#include "codec/size.h"
 #include "kafka/admin.h"
 #include "kafka/publisher.h"
 #include "ops/commands.h"
+#include "ops/takes.h"
 #include "shard/shard.h"
 
 #include <stdio.h>
@@ -25,6 +27,7 @@ typedef struct player {
     bus_arena arena;
     char destination[260];
     int32_t partitions;
+    int64_t most;             /* largest record of the destination */
     int64_t *seq;             /* by destination partition */
     bus_replay_plan *plan;    /* to a service */
     bus_keys *keys;
@@ -70,6 +73,7 @@ static bus_status find_destination(player *p, const bus_config *config, bus_erro
     }
     free(topics);
     bus_kafka_admin_close(admin);
+    p->most = status == BUS_OK ? bus_topic_takes(config, WHERE, name, p->replay->timeout_ms) : 0;
     return status;
 }
 
@@ -106,14 +110,36 @@ static void pace(player *p)
     }
 }
 
-static bus_status copy(player *p, const bus_record *record, bus_error *err)
+/* In the arena. */
+static bus_status make_copy(player *p, const bus_record *record, bus_row *row, bus_error *err)
 {
     const bus_replay *replay = p->replay;
     bus_command command = { .kind = BUS_COMMAND_REPLAY, .id = replay->run, .round = replay->most_failures, .reason = replay->reason, .by = replay->by };
     bus_header *headers;
     size_t count;
-    bus_error why = { 0 };
     int32_t partition = record->partition % p->partitions;
+    if (!replay->service && record->key)
+        partition = bus_partition_of(record->key, record->key_len, p->partitions);
+    bus_copy_hop hop = { .run = replay->run, .topic = p->destination, .partition = partition, .seq = p->seq[partition] + 1 };
+    bus_arena_reset(&p->arena);
+    bus_status status = bus_replay_headers(record, replay->service ? &command : NULL, replay->service ? &hop : NULL,
+                                         !replay->service, &p->arena, &headers, &count, err);
+    if (status == BUS_OK)
+        *row = (bus_row){ .topic = p->destination, .partition = partition, .key = record->key, .key_len = record->key_len,
+                          .value = record->value, .value_len = record->value_len, .headers = headers, .header_count = count,
+                          .timestamp = replay->service ? 0 : record->timestamp > 0 ? record->timestamp : 0 };
+    return status;
+}
+
+static bool fits(const player *p, const bus_row *row)
+{
+    return bus_record_size(row->key, row->key_len, row->value, row->value_len, row->headers, row->header_count) <= p->most;
+}
+
+static bus_status copy(player *p, const bus_record *record, bus_error *err)
+{
+    bus_error why = { 0 };
+    bus_row row;
     bus_slice elsewhere = bus_body_elsewhere(record);
     if (elsewhere.at) { /* a copy of it would be a tombstone */
         bus_status missing = bus_fail(&why, BUS_MISSING, "%s/%d offset %lld does not carry its event, which is %.*s: replay that", record->topic,
@@ -121,25 +147,17 @@ static bus_status copy(player *p, const bus_record *record, bus_error *err)
         published(p->result, missing, 0, 0, &why);
         return BUS_OK;
     }
-    if (!replay->service && record->key)
-        partition = bus_partition_of(record->key, record->key_len, p->partitions);
-    bus_copy_hop hop = { .run = replay->run, .topic = p->destination, .partition = partition, .seq = p->seq[partition] + 1 };
-    bus_arena_reset(&p->arena);
-    bus_status status = bus_replay_headers(record, replay->service ? &command : NULL, replay->service ? &hop : NULL,
-                                         !replay->service, &p->arena, &headers, &count, err);
+    bus_status status = make_copy(p, record, &row, err);
     if (status != BUS_OK)
         return status;
-    bus_row row = { .topic = p->destination, .partition = partition, .key = record->key, .key_len = record->key_len,
-                    .value = record->value, .value_len = record->value_len, .headers = headers, .header_count = count,
-                    .timestamp = replay->service ? 0 : record->timestamp > 0 ? record->timestamp : 0 };
     pace(p);
     while ((status = bus_kafka_publish(p->publisher, &row, published, p->result, &why)) == BUS_FULL) {
-        if (bus_watch_stop(replay->watch))
+        if (bus_watch_stop(p->replay->watch))
             return bus_fail(err, BUS_CANCELLED, "interrupted");
         bus_kafka_publisher_poll(p->publisher, 100);
     }
     if (status == BUS_OK) {
-        p->seq[partition]++;
+        p->seq[row.partition]++;
         p->result->sent++;
     } else {
         published(p->result, status, 0, 0, &why);
@@ -163,9 +181,17 @@ static bool is_forged(player *p, const bus_record *record)
 static bus_status take(player *p, const bus_record *record, bus_error *err)
 {
     bus_replay_result *result = p->result;
-    bool forged = is_forged(p, record);
-    bus_meets meets = p->plan ? bus_replay_plan_meets(p->plan, record, forged, p->counting) : forged ? BUS_MEETS_FORGED : BUS_MEETS_RUN;
+    bool forged = is_forged(p, record), large = false;
+    bus_row row;
+    if (p->counting && !bus_body_elsewhere(record).at) {
+        bus_status status = make_copy(p, record, &row, err);
+        if (status != BUS_OK)
+            return status;
+        large = !fits(p, &row);
+    }
+    bus_meets meets = p->plan ? bus_replay_plan_meets(p->plan, record, forged, large, p->counting) : forged ? BUS_MEETS_FORGED : BUS_MEETS_RUN;
     result->matched++;
+    result->large += large;
     result->early += meets == BUS_MEETS_EARLY;
     result->refused += meets == BUS_MEETS_REFUSE || meets == BUS_MEETS_NO_ROUTE;
     if (!result->first || record->timestamp < result->first)

@@ -28,6 +28,7 @@ typedef struct bus_replay {
 
 typedef struct bus_replay_result {
     int64_t read, matched, sent, acknowledged, failed;
+    int64_t large;            /* of those that a dry run has counted: copies that their topic would not take */
     int64_t early, refused;   /* of the matched, not sent to the service: not handled there yet; no route that would run them */
     int64_t forged;           /* of the matched, not sent to anybody: not signed as hop.verify demands */
     int64_t first, last;      /* timestamps of the matched, ms; 0: none */

@@ -26,7 +26,8 @@ const char *bus_meets_text(bus_meets meets)
                                          "refused: its route does not say that the handler may run again (.replay = BUS_REPLAY_RUN)",
                                          "refused: the service has no route for it", "the service does not tell its routes: its shards decide",
                                          "refused: the service has not come to it yet, and will handle the event itself",
-                                         "refused: it is not signed as hop.verify demands" };
+                                         "refused: it is not signed as hop.verify demands",
+                                         "too large for its topic with the headers of a copy: raise max.message.bytes of <service>.redrive" };
     return texts[meets];
 }
 
@@ -130,13 +131,15 @@ static void count_in(bus_replay_plan *plan, bus_slice type, bool tombstone, bus_
     plan->kind[i].records++;
 }
 
-bus_meets bus_replay_plan_meets(bus_replay_plan *plan, const bus_record *record, bool forged, bool count)
+bus_meets bus_replay_plan_meets(bus_replay_plan *plan, const bus_record *record, bool forged, bool large, bool count)
 {
     bus_slice type = bus_record_header(record, BUS_HEADER_TYPE);
     bus_meets meets = by_routes(plan, type, !record->value);
     for (size_t i = 0; i < plan->lag_count; i++)
         if (plan->lag[i].partition == record->partition && record->offset >= plan->lag[i].committed)
             meets = BUS_MEETS_EARLY; /* none committed is less than any */
+    if (large && bus_meets_well(meets))
+        meets = BUS_MEETS_TOO_LARGE;
     if (forged)
         meets = BUS_MEETS_FORGED;
     if (count)

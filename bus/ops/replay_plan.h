@@ -14,7 +14,8 @@ typedef enum bus_meets {
     BUS_MEETS_NO_ROUTE,
     BUS_MEETS_UNKNOWN,   /* no process of the service tells its routes */
     BUS_MEETS_EARLY,     /* the service has not come to the event yet */
-    BUS_MEETS_FORGED     /* nobody shows that the event is whose it says: a copy would be signed, and believed */
+    BUS_MEETS_FORGED,    /* nobody shows that the event is whose it says: a copy would be signed, and believed */
+    BUS_MEETS_TOO_LARGE  /* its topic does not take a copy of it */
 } bus_meets;
 
 /* What it meets in words. */
@@ -31,8 +32,8 @@ typedef struct bus_replay_plan bus_replay_plan;
 bus_status bus_replay_plan_open(const bus_config *config, const char *service, const char *topic, int timeout_ms, bus_replay_plan **out,
                                 bus_error *err);
 void bus_replay_plan_close(bus_replay_plan *plan); /* NULL is a no-op */
-/* What a copy of this record, which may be `forged`, meets; counted by its type if `count`. */
-bus_meets bus_replay_plan_meets(bus_replay_plan *plan, const bus_record *record, bool forged, bool count);
+/* What a copy of this record, which may be `forged`, or too `large`, meets; counted by its type if `count`. */
+bus_meets bus_replay_plan_meets(bus_replay_plan *plan, const bus_record *record, bool forged, bool large, bool count);
 size_t bus_replay_plan_kinds(const bus_replay_plan *plan);
 const bus_plan_kind *bus_replay_plan_kind(const bus_replay_plan *plan, size_t at);
 

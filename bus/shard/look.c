@@ -21,10 +21,11 @@ static void tell_unseen(const bus_shard *shard, const bus_look *places, size_t c
             unseen++;
             first = i;
         }
+    const char *todo = unseen && places[first].status == BUS_MISSING ? "Make the topic again, with the partitions that it had" : "Grant READ on the topics";
     if (unseen)
         bus_log(BUS_WARN, shard->where, "look", "%zu of %zu destinations with unacknowledged rows could not be read (%s/%d: %s): those rows are "
-                "sent, and a reader that does not go by bus-hop may see them twice. Grant READ on the topics", unseen, count,
-                places[first].topic, places[first].partition, bus_status_name(places[first].status));
+                "sent, and a reader that does not go by bus-hop may see them twice. %s", unseen, count,
+                places[first].topic, places[first].partition, bus_status_name(places[first].status), todo);
 }
 
 void bus_relay_look(bus_shard *shard)

@@ -124,7 +124,8 @@ void bus_shard_find_letters(bus_shard *shard, int timeout_ms)
         lost->from_ms = INT64_MAX;
     if (lost->unknown)
         bus_log(BUS_WARN, shard->where, "letters_unknown", "whether %s still has the open letters could not be found out (%s%s%s); it is tried "
-                "again. Grant READ on it", bus_router_dlq(shard->options.router), bus_status_name(status), *err.text ? ": " : "", err.text);
+                "again%s", bus_router_dlq(shard->options.router), bus_status_name(status), *err.text ? ": " : "", err.text,
+                status == BUS_DENIED ? ". Grant READ on it" : "");
     atomic_store(&lost->stage, BUS_LOST_ANSWERED);
     if (shard->options.wake)
         shard->options.wake(shard->options.wake_opaque);

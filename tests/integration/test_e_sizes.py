@@ -156,10 +156,29 @@ def a_copy_that_does_not_fit_is_told(lab):
     big_command(s, "k1", "1 silent", TAKES - 200)
     commands(s, [("k2", "2 silent")])
     s.done(2)
-    done = subprocess.run([BUS, "replay", "again.commands", "--to-service", "again", "-o", "json", "-b", lab.kafka.servers], capture_output=True,
-                          text=True, timeout=60)
+    words = [BUS, "replay", "again.commands", "--to-service", "again", "-o", "json", "-b", lab.kafka.servers]
+    dry = subprocess.run([*words, "--dry-run"], capture_output=True, text=True, timeout=60)
+    check(dry.returncode == 3 and "1 copies are too large for their topic" in dry.stderr and "1 of (no type): too large" in dry.stderr,
+          "it is told beforehand", dry)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     check(done.returncode == 3 and "large" in done.stdout + done.stderr, "replay", done)
     equal(json.loads(done.stdout)[0]["failed"], 1, "copies that failed")
+
+
+@test
+def what_the_topics_take_the_tools_send(lab):
+    """Topics that take 4 MB: a letter of 2 MB is redriven and its event copied, with the tools' own defaults."""
+    for kind, keep in (("commands", 604800000), ("dlq", -1), ("redrive", -1), ("retry.100ms", 604800000), ("retry.300ms", 604800000)):
+        lab.kafka.create(f"wide.{kind}", 1, max_message_bytes=4 << 20, retention_ms=keep)
+    s = lab.service("wide", message__max__bytes="4m", topics__partitions=1).make_topics().start()
+    big_command(s, "k1", "1 silent reject:1", 2 << 20)
+    eventually("a letter", 30, lambda: s.sql("SELECT 1 FROM bus_letter") and not s.sql("SELECT 1 FROM bus_outbox"))
+    redrive_all(s)
+    s.done(1)
+    done = subprocess.run([BUS, "replay", "wide.commands", "--to-service", "wide", "-o", "json", "-b", lab.kafka.servers], capture_output=True,
+                          text=True, timeout=60)
+    (told,) = json.loads(done.stdout)
+    equal((told["acknowledged"], told["failed"]), (1, 0), done.stderr)
 
 
 def outbox(s, *words, status=0):

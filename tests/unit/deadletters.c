@@ -173,6 +173,22 @@ static void what_is_no_letter_is_counted(void **state)
     bus_dead_fold_free(fold);
 }
 
+/* Nobody would take a command about it: its service does not read one about this topic, and this topic's does not know the letter. */
+static void a_letter_copied_from_another_topic_is_passed_over(void **state)
+{
+    (void)state;
+    bus_dead_fold *fold = bus_dead_fold_new();
+    bus_header headers[2] = { { "bus-letter", ID1 " 1 open", sizeof ID1 + 6 }, { "bus-hop", "cart/0#1 cart.dlq/0/7", 21 } };
+    bus_record record = { .topic = "order.dlq", .headers = headers, .header_count = 2 };
+    assert_int_equal(bus_dead_fold_add(fold, "order", &record, NULL), BUS_OK);
+    assert_int_equal(bus_dead_count(fold), 0);
+    assert_int_equal(bus_dead_copied(fold), 1);
+    headers[1] = (bus_header){ "bus-hop", "order/0#1 order.dlq/0/7", 23 };
+    assert_int_equal(bus_dead_fold_add(fold, "order", &record, NULL), BUS_OK);
+    assert_int_equal(bus_dead_count(fold), 1);
+    bus_dead_fold_free(fold);
+}
+
 static void found_by_the_beginning_of_an_id(void **state)
 {
     (void)state;
@@ -277,7 +293,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_opening_tells_all), cmocka_unit_test(changes_move_it_on), cmocka_unit_test(old_news_change_nothing),
         cmocka_unit_test(invented_rounds_hide_nothing), cmocka_unit_test(unsigned_letters_are_passed_over),
-        cmocka_unit_test(what_is_no_letter_is_counted), cmocka_unit_test(found_by_the_beginning_of_an_id), cmocka_unit_test(filters),
+        cmocka_unit_test(what_is_no_letter_is_counted), cmocka_unit_test(a_letter_copied_from_another_topic_is_passed_over), cmocka_unit_test(found_by_the_beginning_of_an_id), cmocka_unit_test(filters),
         cmocka_unit_test(no_key_is_not_an_empty_key), cmocka_unit_test(patterns), cmocka_unit_test(groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
