@@ -45,6 +45,7 @@ static const char sheet[] =
     "CREATE TABLE committed(service TEXT, topic TEXT, partition INTEGER, next INTEGER, store_id TEXT, opens INTEGER, age INTEGER);"
     "CREATE TABLE later_store(path TEXT PRIMARY KEY, store_id TEXT, opens INTEGER, age INTEGER);"
     "CREATE TABLE later_position(path TEXT, topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (path, topic, partition));"
+    "CREATE TABLE damage(path TEXT PRIMARY KEY, text TEXT);"
     "CREATE TABLE clock(ms INTEGER);"
     "CREATE TABLE later(sql TEXT);";
 

@@ -55,6 +55,8 @@ static const char views[] =
     "    AND substr(p.topic, 1, length(p.service) + 7) <> p.service || '.retry.' GROUP BY p.service, p.topic, p.partition) x GROUP BY service, topic;";
 
 static const bus_audit_rule rules[] = {
+    { "damaged", BUS_AUDIT_VIOLATED, /* nothing else is said of it */
+      "SELECT path, 'file', 'the file is damaged: ' || text || '; restore a whole copy, or bus rebuild' FROM damage" },
     { "lost", BUS_AUDIT_VIOLATED, /* committed, gone from the outbox, and not in the topic; the lowest may have expired */
       "SELECT source, " PLACE("h") " || ' seq ' || (before + 1) || iif(seq - before > 2, '..' || (seq - 1), ''),"
       " (seq - before - 1) || ' event(s) were committed and are neither in the topic nor in the outbox' FROM (SELECT *, lag(seq, 1, 0)"

@@ -115,10 +115,21 @@ static bus_status copy(bus_audit *audit, const char *path, const reading *list, 
     return status;
 }
 
+/* Tables of a damaged file say nothing. *whole: it is none. Looked for by the first reading. */
+static bus_status look_for_damage(bus_audit *audit, const char *path, bool again, bool *whole, bus_error *err)
+{
+    static const char look[] = "INSERT INTO damage SELECT ?1, integrity_check FROM pragma_integrity_check(1, 's') WHERE integrity_check <> 'ok'";
+    static const char known[] = "UPDATE damage SET text = text WHERE path = ?1";
+    bus_status status = bus_sheet_do(audit, again ? known : look, path, NULL, path, err);
+    *whole = status == BUS_OK && sqlite3_changes(audit->db) == 0;
+    return status;
+}
+
 static bus_status read_store(bus_audit *audit, const char *path, bool again, bool tables, bus_error *err)
 {
     char service[64] = "";
     int64_t shard = 0;
+    bool whole = false;
     bus_status status = attach(audit, path, err);
     if (status != BUS_OK)
         return status;
@@ -127,9 +138,11 @@ static bus_status read_store(bus_audit *audit, const char *path, bool again, boo
     if (status == BUS_OK && tables) /* ATTACH is not allowed inside the transaction */
         status = bus_sheet_own_schema(audit, service, &shard, err);
     if (status == BUS_OK && (status = bus_sheet_run(audit, "BEGIN", path, err)) == BUS_OK) {
-        status = again ? copy(audit, path, second_reading, sizeof second_reading / sizeof *second_reading, err)
-                       : copy(audit, path, first_reading, sizeof first_reading / sizeof *first_reading, err);
-        if (status == BUS_OK && tables)
+        status = look_for_damage(audit, path, again, &whole, err);
+        if (status == BUS_OK && whole)
+            status = again ? copy(audit, path, second_reading, sizeof second_reading / sizeof *second_reading, err)
+                           : copy(audit, path, first_reading, sizeof first_reading / sizeof *first_reading, err);
+        if (status == BUS_OK && whole && tables)
             status = bus_sheet_own_tables(audit, service, shard, err);
         sqlite3_exec(audit->db, "COMMIT", NULL, NULL, NULL);
     }

@@ -321,6 +321,19 @@ static bus_status look_at_growth(bus *self, bus_watch *watch, bus_error *err)
     return status;
 }
 
+/* A process goes on writing to files that were removed under it. */
+static bus_status look_for_stores(bus *self, bus_watch *watch, bus_error *err)
+{
+    if (now_us(self) < watch->stores_us)
+        return BUS_OK;
+    watch->stores_us = now_us(self) + SECOND_US;
+    bus_status status = BUS_OK;
+    for (int i = 0; i < self->shards && status == BUS_OK; i++)
+        if (self->seats[i].shard)
+            status = bus_shard_gone(self->seats[i].shard, err);
+    return status;
+}
+
 /* Compaction takes letters that share a key, and has the broker refuse those without one. */
 static void look_at_letters(bus *self, bus_watch *watch)
 {
@@ -358,6 +371,8 @@ static bus_status serve(bus *self, bus_error *err)
             bus_set_phase(self, BUS_PHASE_PAUSED, "a topic has grown partitions: restart to go on");
         if (status == BUS_OK)
             status = look_for_failures(self, err);
+        if (status == BUS_OK)
+            status = look_for_stores(self, &watch, err);
         bool changed = false;
         if (status == BUS_OK && !watch.paused)
             status = take_shards(self, &changed, err);

@@ -14,6 +14,7 @@ typedef struct bus_watch {
     int64_t told_us;    /* that the broker is away */
     int64_t sizes_us;        /* topics' limits are not asked for before */
     int sizes_at, lost_at;   /* the shard that was asked for last */
+    int64_t stores_us;  /* when the stores' files are looked for next */
     int64_t letters_us; /* when the dead-letter topic's policy is looked at next */
 } bus_watch;
 

@@ -98,6 +98,9 @@ static bool accepts_copy(const bus_shard *shard) { return shard->options.accept 
 static bus_status older_copy(bus_shard *shard, const char *what, bus_error *err)
 {
     if (accepts_copy(shard)) {
+        bus_status whole = bus_store_verify(shard->store, err);
+        if (whole)
+            return whole;
         bus_log(BUS_WARN, shard->where, "copy_accepted", "%s is an older copy: %s. --accept=copy: what it has not seen of its topics it handles "
                 "again, and emits again under new numbers; schedules fire again; what bus_transact wrote since is lost",
                 bus_store_path(shard->store), what);
@@ -361,10 +364,10 @@ void bus_shard_lane_specs(bus_shard *shard, bus_lane_spec *out)
 
 void bus_offsets_step(bus_shard *shard)
 {
+    bus_error err = { 0 };
     if (!shard->attached)
         return;
     if (shard->commits.waiting) {
-        bus_error err = { 0 };
         int answer = shard->port->ops->committed(shard->port, &err);
         if (answer == 0)
             return;
@@ -388,6 +391,10 @@ void bus_offsets_step(bus_shard *shard)
      * hears of the store's age at once, without waiting for acknowledgements, beside the offsets that it knows. */
     if (!offsets && (!shard->commits.age_moved || shard->now_us < shard->commits.age_at_us))
         return;
+    if (bus_store_gone(shard->store, &err)) { /* what those offsets say is in no file that a next process will find */
+        bus_shard_halt(shard, &err);
+        return;
+    }
     BUS_FAILPOINT("before-offset-commit");
     shard->commits.wanted = shard->commits.wanted && !offsets;
     shard->commits.waiting = true;

@@ -154,7 +154,7 @@ void bus_shard_close(bus_shard *shard)
     bus_batch_free(shard);
     /* A store at rest is one file: an operator who copies only that copies all. */
     if (shard->store && !bus_store_active(shard->store) && shard->claimed && !atomic_load(&shard->failed))
-        (void)bus_store_checkpoint(shard->store, 1, NULL);
+        (void)bus_store_rest(shard->store, NULL);
     bus_store_close(shard->store);
     BUS_FAILPOINT("closed");
     bus_lock_free(shard->lock);
@@ -370,6 +370,7 @@ bool bus_shard_wanted(const bus_shard *shard)
 }
 
 const bus_shard_metrics *bus_shard_metrics_of(const bus_shard *shard) { return &shard->published; }
+bus_status bus_shard_gone(const bus_shard *shard, bus_error *err) { return bus_store_gone(shard->store, err); }
 const char *bus_shard_store_path(const bus_shard *shard) { return bus_store_path(shard->store); }
 int bus_shard_index(const bus_shard *shard) { return shard->options.index; }
 

@@ -152,6 +152,7 @@ void bus_shard_close(bus_shard *shard);
 /* Is someone else waiting for this shard (store/lock.h)? */
 bool bus_shard_wanted(const bus_shard *shard);
 const bus_shard_metrics *bus_shard_metrics_of(const bus_shard *shard);
+bus_status bus_shard_gone(const bus_shard *shard, bus_error *err); /* bus_store_gone; any thread */
 const char *bus_shard_store_path(const bus_shard *shard);
 int bus_shard_index(const bus_shard *shard);
 /* mono_us of when the running handler started, 0 if none runs: for the watchdog. Any thread. */

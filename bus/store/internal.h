@@ -125,6 +125,9 @@ struct bus_store {
     int64_t now_ms;               /* wall time of begin */
     bus_wal wal;
     int64_t page_size;
+    int64_t seal;                 /* see seal.c */
+    bool sealing, verified;
+    int64_t file, log_file;       /* bus_file_number; 0: a file system of the caller's */
 
     bus_tables_cage cage;
     bus_meta meta;

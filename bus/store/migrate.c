@@ -96,7 +96,8 @@ static bus_status record(bus_store *store, size_t n, const bus_migration *migrat
 {
     char sum[BUS_ID_TEXT];
     checksum(migration, sum);
-    char *sql = sqlite3_mprintf("INSERT INTO bus_migration VALUES (%lld, %Q, %Q, %lld)", (long long)n, migration->name, sum,
+    /* It may be the first commit since a checkpoint: see seal.c. */
+    char *sql = sqlite3_mprintf("UPDATE bus_meta SET seal = seal | 1; INSERT INTO bus_migration VALUES (%lld, %Q, %Q, %lld)", (long long)n, migration->name, sum,
                                 (long long)store->now_ms);
     if (!sql)
         return bus_fail_nomem(err);
@@ -114,6 +115,7 @@ static bus_status apply(bus_store *store, size_t n, const bus_migration *migrati
         store->committing = true;
         status = bus_exec(store, "COMMIT", "committing a migration", err);
         store->committing = false;
+        store->seal |= status == BUS_OK;
     }
     if (status != BUS_OK && !sqlite3_get_autocommit(store->db))
         (void)bus_exec(store, "ROLLBACK", "migrating", NULL);

@@ -27,6 +27,7 @@ static bus_status raise_rows(bus_store *store, const char *store_id, int64_t ope
     bus_bind_text(raise, 1, store_id);
     sqlite3_bind_int64(raise, 2, opens);
     sqlite3_bind_int64(raise, 3, epoch);
+    sqlite3_bind_int64(raise, 4, store->file);
     sqlite3_bind_int64(prune, 1, epoch);
     /* How far it had numbered is kept while it is still the one that runs. */
     if ((status = bus_run_statement(store, keep, "raising the count of opens", err)) != BUS_OK ||

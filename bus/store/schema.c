@@ -33,6 +33,9 @@
     " key BLOB, value BLOB, headers BLOB, error TEXT);"
 #define OUTBOX_VIEW "CREATE VIEW bus_outbox AS SELECT * FROM bus_outbox_0 UNION ALL SELECT * FROM bus_outbox_1;"
 
+/* What a store and its log must agree about, and which file it was: see seal.c. */
+#define META_MORE(then) "seal INTEGER NOT NULL DEFAULT 0" then " file INTEGER NOT NULL DEFAULT 0"
+
 /* Hashes of kind 0 are those of version 6 and before: of key and value alone. */
 #define POSITION_MORE(then) \
     "anchor_kind INTEGER NOT NULL DEFAULT 0" then " proof INTEGER NOT NULL DEFAULT -1" then " proof_hash INTEGER NOT NULL DEFAULT 0" then \
@@ -55,7 +58,7 @@
 static const char tables[] =
     "CREATE TABLE bus_meta(id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, service TEXT NOT NULL,"
     " shard INTEGER NOT NULL, shards INTEGER NOT NULL, store_id TEXT NOT NULL, opens INTEGER NOT NULL, epoch INTEGER NOT NULL,"
-    " transacted INTEGER NOT NULL, next_outbox INTEGER NOT NULL, next_serial INTEGER NOT NULL, age INTEGER NOT NULL DEFAULT 0);"
+    " transacted INTEGER NOT NULL, next_outbox INTEGER NOT NULL, next_serial INTEGER NOT NULL, age INTEGER NOT NULL DEFAULT 0, " META_MORE(",") ");"
     "CREATE TABLE bus_incarnation(epoch INTEGER PRIMARY KEY, name TEXT NOT NULL);"
     "CREATE TABLE bus_migration(n INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, at INTEGER NOT NULL);"
     "CREATE TABLE bus_destination(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,"
@@ -99,6 +102,7 @@ static const char *const upgrades[BUS_STORE_VERSION] = {
     [7] = "ALTER TABLE bus_meta ADD COLUMN age INTEGER NOT NULL DEFAULT 0;",
     [8] = "ALTER TABLE bus_position ADD COLUMN " POSITION_MORE("; ALTER TABLE bus_position ADD COLUMN") ";",
     [9] = "ALTER TABLE bus_letter ADD COLUMN " LETTER_CAUSE("; ALTER TABLE bus_letter ADD COLUMN") ";",
+    [10] = "ALTER TABLE bus_meta ADD COLUMN " META_MORE("; ALTER TABLE bus_meta ADD COLUMN") ";",
 };
 
 /* One integer, or `absent` if the query has no row. */
@@ -122,7 +126,7 @@ static bus_status insert_meta(bus_store *store, bus_error *err)
     char id[BUS_ID_TEXT], incarnation[17];
     bus_id_random(id);
     bus_token_random(incarnation);
-    char *sql = sqlite3_mprintf("INSERT INTO bus_meta VALUES (1, %d, %Q, %d, %d, %Q, 0, 1, 0, 1, 1, 0);"
+    char *sql = sqlite3_mprintf("INSERT INTO bus_meta VALUES (1, %d, %Q, %d, %d, %Q, 0, 1, 0, 1, 1, 0, 1, 0);"
                                 "INSERT INTO bus_incarnation VALUES (1, %Q)",
                                 BUS_STORE_VERSION, store->service, store->shard, store->shards, id, incarnation);
     if (!sql)
@@ -159,8 +163,8 @@ bus_status bus_schema_check(bus_store *store, bus_error *err)
 
 static bus_status upgrade(bus_store *store, bus_error *err)
 {
-    char sql[80];
-    snprintf(sql, sizeof sql, "UPDATE bus_meta SET version = %d WHERE id = 1", BUS_STORE_VERSION);
+    char sql[100];
+    snprintf(sql, sizeof sql, "UPDATE bus_meta SET version = %d, seal = seal | 1 WHERE id = 1", BUS_STORE_VERSION);
     bus_status status = BUS_OK;
     for (int i = store->version; i < BUS_STORE_VERSION && status == BUS_OK; i++)
         status = bus_exec(store, upgrades[i], "upgrading the store", err);

@@ -22,10 +22,11 @@ static const char *const texts[BUS_STATEMENTS] = {
     [BUS_SQL_RELEASE] = "RELEASE bus",
     [BUS_SQL_BACK] = "ROLLBACK TO bus",
     [BUS_SQL_META_LOAD] = "SELECT m.service, m.shard, m.shards, m.store_id, m.opens, m.epoch, i.name, m.transacted, m.next_outbox,"
-                          " m.next_serial, m.age FROM bus_meta m LEFT JOIN bus_incarnation i ON i.epoch = m.epoch WHERE m.id = 1",
+                          " m.next_serial, m.age, m.seal FROM bus_meta m LEFT JOIN bus_incarnation i ON i.epoch = m.epoch WHERE m.id = 1",
     [BUS_SQL_META_LEASE] = "UPDATE bus_meta SET next_outbox = ?1, next_serial = ?2 WHERE id = 1",
-    [BUS_SQL_META_RAISE] = "UPDATE bus_meta SET store_id = ?1, opens = ?2, epoch = ?3 WHERE id = 1",
+    [BUS_SQL_META_RAISE] = "UPDATE bus_meta SET store_id = ?1, opens = ?2, epoch = ?3, file = ?4 WHERE id = 1",
     [BUS_SQL_META_AGE] = "UPDATE bus_meta SET age = ?1 WHERE id = 1",
+    [BUS_SQL_META_SEAL] = "UPDATE bus_meta SET seal = ?1 WHERE id = 1",
     [BUS_SQL_META_TRANSACTED] = "UPDATE bus_meta SET transacted = 1 WHERE id = 1",
     [BUS_SQL_INCARNATION_ADD] = "INSERT INTO bus_incarnation(epoch, name) VALUES (?1, ?2)",
     [BUS_SQL_INCARNATION_GET] = "SELECT name FROM bus_incarnation WHERE epoch = ?1",

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "store/file.h"
 #include "store/internal.h"
+#include "store/seal.h"
 #include "store/swap.h"
 
 #include <stdio.h>
@@ -70,8 +71,8 @@ static bus_status configure(bus_store *store, const bus_store_options *options, 
         return status;
     if (sqlite3_db_readonly(db, "main") == 1) /* SQLite falls back to reading where it may not write */
         return bus_fail(err, BUS_IO, "%s cannot be written; let the user of this process write the file and its directory", store->path);
-    /* Another program's database is refused before anything in it is changed. */
-    if ((status = bus_schema_check(store, err)) != BUS_OK || (status = harden_empty(store, err)) != BUS_OK ||
+    /* Another program's database is refused before anything in it is changed, and so is one whose log is another's. */
+    if ((status = bus_schema_check(store, err)) != BUS_OK || (status = bus_seal_check(store, err)) != BUS_OK || (status = harden_empty(store, err)) != BUS_OK ||
         (status = pragma_of(store, "PRAGMA journal_mode = WAL", "wal", NULL, err)) != BUS_OK)
         return status;
     store->wal.gathers = strcmp(synchronous, "FULL") == 0;
@@ -108,6 +109,7 @@ static bus_status open_file(bus_store *store, const bus_store_options *options, 
         return status;
     int rc = sqlite3_open_v2(store->path, &store->db,
                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, options->vfs);
+    store->file = options->vfs ? 0 : bus_file_number(store->path);
     return rc == SQLITE_OK ? BUS_OK : bus_store_fail(store, rc, "opening the store", err);
 }
 

@@ -15,7 +15,7 @@
 #include <sqlite3.h>
 
 #define BUS_RUN_TEXT 64      /* the id of a run of `bus replay`, at most */
-#define BUS_STORE_VERSION 10 /* of the library's own tables */
+#define BUS_STORE_VERSION 11 /* of the library's own tables */
 
 typedef struct bus_store bus_store;
 
@@ -35,7 +35,7 @@ typedef struct bus_store_options {
 /* Opens or creates. The caller holds the shard's lock. Refuses, saying what and what to do: a store of another service,
  * shard or shard count (BUS_REFUSED), from a newer version (BUS_REFUSED), an applied migration whose text changed or
  * that is missing from the list (BUS_REFUSED), a file that is no database or fails quick_check's header (BUS_CORRUPT), no
- * permission (BUS_IO). Sets WAL, wal_autocheckpoint=0, synchronous, foreign_keys, NO_CKPT_ON_CLOSE; makes durable what the log
+ * permission (BUS_IO), a WAL that does not go on from the file (BUS_REFUSED, see seal.c), a copy that is damaged (BUS_CORRUPT). Sets WAL, wal_autocheckpoint=0, synchronous, foreign_keys, NO_CKPT_ON_CLOSE; makes durable what the log
  * holds (a sync of the process before may have failed); runs migrations, each in its own transaction, then loads the caches. */
 bus_status bus_store_open(const bus_store_options *options, bus_store **out, bus_error *err);
 void bus_store_close(bus_store *store); /* no checkpoint; NULL is a no-op */
@@ -56,10 +56,17 @@ bus_status bus_store_back(bus_store *store, bus_error *err);
 bool bus_store_changed(const bus_store *store);  /* any row changed since save, by sqlite3_total_changes64 */
 
 /* Moves the WAL into the database when it is over `bytes`, between transactions, this connection, PASSIVE; a WAL that stays
- * over 4 x bytes is reset with TRUNCATE when no reader holds it. */
+ * over 4 x bytes is reset with TRUNCATE when no reader holds it. Once all is moved, a commit says so, and is moved as well (seal.c). */
 bus_status bus_store_checkpoint(bus_store *store, int64_t bytes, bus_error *err);
+/* Before it is closed: moves all of the WAL, whatever its size, so that the store is one file. */
+bus_status bus_store_rest(bus_store *store, bus_error *err);
 /* What the WAL holds that is not in the database yet, in bytes; 0 until the first commit after a checkpoint of all. */
 int64_t bus_store_wal_bytes(const bus_store *store);
+
+/* PRAGMA integrity_check, once for an open store: BUS_CORRUPT, saying what is damaged and what to do. */
+bus_status bus_store_verify(bus_store *store, bus_error *err);
+/* Was the file, or its WAL, removed or replaced since it was opened? BUS_REFUSED: it was. Two stats; any thread. */
+bus_status bus_store_gone(const bus_store *store, bus_error *err);
 
 /* ---- the cage: between enter and leave the user's code runs on the connection. The authorizer is installed once and
  * reads a flag. Inside, transaction control, savepoints, ATTACH, PRAGMA, DDL and the library's tables (bus_*) are denied. */

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "store/internal.h"
+#include "store/seal.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -139,26 +140,53 @@ int64_t bus_store_wal_bytes(const bus_store *store)
     return store->wal.size;
 }
 
+/* *whole: nothing is left that only the log has. A reader in the way is no error, and TRUNCATE does not wait for it: the next turn tries again. */
+static bus_status move(bus_store *store, int mode, bool *whole, bus_error *err)
+{
+    int all = 0, moved = 0;
+    if (mode == SQLITE_CHECKPOINT_TRUNCATE)
+        sqlite3_busy_timeout(store->db, 0);
+    int rc = sqlite3_wal_checkpoint_v2(store->db, "main", mode, &all, &moved);
+    if (mode == SQLITE_CHECKPOINT_TRUNCATE)
+        sqlite3_busy_timeout(store->db, BUS_BUSY_MS);
+    *whole = rc == SQLITE_OK && all == moved;
+    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
+        return bus_store_fail(store, rc, "moving the write-ahead log into the store", err);
+    return BUS_OK;
+}
+
+/* See seal.c for why twice. */
+static bus_status move_and_seal(bus_store *store, int mode, bool *whole, bus_error *err)
+{
+    BUS_FAILPOINT("store_checkpoint");
+    bus_status status = move(store, mode, whole, err);
+    BUS_FAILPOINT("store_checkpoint_moved");
+    if (status == BUS_OK && *whole && (status = bus_seal_set(store, true, err)) == BUS_OK)
+        status = move(store, mode, whole, err);
+    return status;
+}
+
+bus_status bus_store_rest(bus_store *store, bus_error *err)
+{
+    bool whole;
+    return store->active || store->wal.size <= 0 ? BUS_OK : move_and_seal(store, SQLITE_CHECKPOINT_TRUNCATE, &whole, err);
+}
+
 bus_status bus_store_checkpoint(bus_store *store, int64_t bytes, bus_error *err)
 {
     if (store->active)
         return bus_fail(err, BUS_BUG, "%s: checkpoint inside a transaction", store->path);
     if (bytes <= 0 || store->wal.size <= bytes || store->wal.size < store->wal.checkpoint_above)
         return BUS_OK;
-    BUS_FAILPOINT("store_checkpoint");
-    int all = 0, moved = 0, rc;
-    if (store->wal.size > 4 * bytes) {
-        /* A reader in the way is no reason to wait: the next turn tries again. */
-        sqlite3_busy_timeout(store->db, 0);
-        rc = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_TRUNCATE, &all, &moved);
-        sqlite3_busy_timeout(store->db, BUS_BUSY_MS);
-    } else {
-        rc = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &all, &moved);
-    }
-    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
-        return bus_store_fail(store, rc, "moving the write-ahead log into the store", err);
+    int mode = store->wal.size > 4 * bytes ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+    bool whole;
+    bus_status status = move_and_seal(store, mode, &whole, err);
+    if (status == BUS_OK)
+        status = bus_seal_set(store, false, err);
+    if (status != BUS_OK)
+        return status;
     BUS_FAILPOINT("store_checkpointed");
-    if (rc == SQLITE_OK && all == moved) {
+    if (whole) {
         store->wal.size = 0; /* the next commit starts it anew and the hook tells its size */
         store->wal.checkpoint_above = 0;
     } else {
@@ -174,6 +202,7 @@ bus_status bus_wal_open(bus_store *store, bus_error *err)
     sqlite3_wal_autocheckpoint(store->db, 0);
     sqlite3_wal_hook(store->db, on_wal, store);
     bus_status status = harden(store, err);
+    bus_seal_note(store);
     return status == BUS_OK && store->wal.gathers ? begin_gathering(store, err) : status;
 }
 

@@ -17,7 +17,7 @@ AT_END = {"draining", "closing", "closed"}   # reached when the service is stopp
 AT_START = {"claim-before-raise", "claim-before-commit", "claim-after-commit", "attached"}
 LATER = {"scheduled"}                        # reached some time after its event was handled
 # Reached once or twice a round of load, or seldom: a higher count would need more load than it is worth.
-ONCE = {"store_checkpoint", "store_checkpointed", "letter-opened", "deleted", "before-delete", "before-offset-commit", "after-offset-commit"}
+ONCE = {"store_checkpoint", "store_checkpoint_moved", "store_checkpointed", "letter-opened", "deleted", "before-delete", "before-offset-commit", "after-offset-commit"}
 
 
 def failpoints():

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: MIT
 """Strangers in the consumer group, two versions of a service in one group, and copies of a store that were taken while it ran."""
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
-from lab import Failure, check, equal, eventually, main, test
+from lab import BUS, Failure, check, equal, eventually, main, test
 from fleet import bus_json, make_topics, refused, reset, store
 
 REFUSED = 5
@@ -124,6 +126,110 @@ def a_backup_of_a_running_service(lab):
     service.says("copy_accepted", "older copy")
     service.stop()
     service.start().stop() # without it from now on
+
+
+def put_back(service, kept):
+    """The copies of both files, as files of their own."""
+    for suffix in ("", "-wal", "-shm"):
+        if os.path.exists(store(service) + suffix):
+            os.remove(store(service) + suffix)
+        if suffix != "-shm":
+            shutil.copy(os.path.join(kept, "0.db" + suffix), store(service) + suffix)
+
+
+def torn(lab, name, size):
+    """The database is copied, a checkpoint passes, the log is copied; then it dies."""
+    service = small(lab, name, wal__max__bytes=size)
+    kept = service.data + "-torn"
+    os.makedirs(kept)
+    service.start()
+    last = 0
+    for copied in (False, True):
+        since = service.metric("bus_checkpoints_total")
+        while service.metric("bus_checkpoints_total") == since:
+            lab.kafka.produce(f"{name}.commands", texts(last + 1, last + 200))
+            last += 200
+            service.done(last)
+        if not copied:
+            shutil.copy(store(service), kept)
+    lab.kafka.produce(f"{name}.commands", texts(last + 1, last + 1)) # the log has begun anew
+    last += 1
+    service.done(last)
+    service.idle()
+    shutil.copy(store(service) + "-wal", kept)
+    service.kill()
+    whole = service.data + "-whole"
+    shutil.copytree(os.path.dirname(store(service)), whole)
+    put_back(service, kept)
+    for more in ({}, {"accept": "copy"}):
+        code, text = refused(service, **more)
+        equal(code, REFUSED, f"exit code with halves of two moments, {more} ({text})")
+        check("not of one moment" in text and ".backup" in text and "bus rebuild" in text, "the message:", text)
+    put_back(service, whole) # both of one moment, as the death left them, in another place
+    service.start()
+    service.says("copy_checked", "it is whole")
+    lab.kafka.produce(f"{name}.commands", texts(last + 1, last + 2))
+    service.done(last + 2)
+    service.idle()
+    service.kill() # and its own file after a death is not looked through
+    service.start()
+    equal([line for line in service.lines()[service.said_before:] if line.get("event") == "copy_checked"], [], "checks of its own file")
+    service.stop()
+    service.check_exactly_once({"k": list(range(1, last + 3))})
+
+
+@test
+def a_torn_copy_of_a_small_log(lab):
+    torn(lab, "tornsmall", "64k")
+
+
+@test
+def a_torn_copy_of_a_log(lab):
+    torn(lab, "torn", "1m")
+
+
+@test
+def a_damaged_copy_is_not_accepted(lab):
+    """An older copy with a page of zeros: --accept=copy looks before it takes it, and an audit tells."""
+    service = small(lab, "damaged")
+    service.start()
+    lab.kafka.produce("damaged.commands", texts(1, 300))
+    service.done(300)
+    service.idle()
+    copy = backup(service)
+    with sqlite3.connect(copy) as db:
+        page = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'effect'").fetchone()[0]
+    with open(copy, "r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(bytes(4096))
+    lab.kafka.produce("damaged.commands", texts(301, 310))
+    service.done(310)
+    service.idle()
+    service.stop()
+    restore(service, copy)
+    code, text = refused(service, accept="copy")
+    check(code != 0 and "is damaged" in text and "bus rebuild" in text, "the message:", code, text)
+    audit = subprocess.run([BUS, "audit", "--data", service.data, "--bootstrap", service.kafka.servers], capture_output=True, text=True, timeout=60)
+    equal(audit.returncode, 3, f"exit code of the audit ({audit.stdout}{audit.stderr})")
+    check("damaged" in audit.stdout and "1 violation" in audit.stdout, "the audit:", audit.stdout)
+
+
+@test
+def a_directory_that_is_removed(lab):
+    """Under the running service: it ends before it tells Kafka more than a next process can find."""
+    service = small(lab, "removed")
+    service.start()
+    lab.kafka.produce("removed.commands", texts(1, 10))
+    service.done(10)
+    service.idle()
+    shutil.rmtree(os.path.dirname(store(service)))
+    since = time.monotonic()
+    lab.kafka.produce("removed.commands", texts(11, 20))
+    check(service.ended(20) != 0, "it ends by itself")
+    print(f"noticed after {time.monotonic() - since:.1f} s")
+    service.says("halted", "was removed or replaced while the service ran.*bus rebuild")
+    rows = bus_json(service, "lag", "removed", "--partitions")
+    equal(max(row["committed"] for row in rows if row["topic"] == "removed.commands"), 10, "the offset that Kafka was told")
 
 
 @test

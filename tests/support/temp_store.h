@@ -8,7 +8,7 @@
 /* Takes from a store of today what versions after 4 have added, for tests of upgrades. */
 #define TEMP_STORE_BACK_TO_4 \
     "DROP INDEX bus_letter_replay; ALTER TABLE bus_letter DROP COLUMN replay; ALTER TABLE bus_letter DROP COLUMN partition;" \
-    "ALTER TABLE bus_parked DROP COLUMN command; ALTER TABLE bus_meta DROP COLUMN age;"
+    "ALTER TABLE bus_parked DROP COLUMN command; ALTER TABLE bus_meta DROP COLUMN age; ALTER TABLE bus_meta DROP COLUMN seal; ALTER TABLE bus_meta DROP COLUMN file;"
 
 typedef struct temp_store {
     char directory[64];

@@ -350,6 +350,22 @@ static void what_is_no_store_is_refused(void **state)
     assert_string_equal((read_store(d), judge(d, 0, 0)), ""); /* and the sheet is as good as before */
 }
 
+static void a_damaged_store_is_a_violation(void **state)
+{
+    desk *d = *state;
+    static const char zeros[4096];
+    OK_(bus_store_checkpoint(d->temp.store, 1, &d->temp.err), d->temp.err);
+    int page = (int)temp_store_number(&d->temp, "SELECT rootpage FROM sqlite_schema WHERE name = 'bus_mark'");
+    temp_store_close(&d->temp);
+    FILE *file = fopen(d->temp.path, "r+b");
+    assert_int_equal(fseek(file, 4096L * (page - 1), SEEK_SET), 0);
+    assert_int_equal(fwrite(zeros, sizeof zeros, 1, file), 1);
+    fclose(file);
+    bus_error err = { 0 };
+    OK_(bus_audit_store(d->audit, d->temp.path, false, &err), err);
+    assert_non_null(strstr(judge(d, 0, 0), "damaged"));
+}
+
 static bool has_had_enough(void *opaque)
 {
     int *asked = opaque;
@@ -389,7 +405,7 @@ int main(void)
         TEST(what_says_where_its_event_is_is_well),
         TEST(a_tombstone_that_says_so_is_well),
         TEST(what_is_not_signed_is_nobodys_record),
-        TEST(what_is_no_store_is_refused),
+        TEST(a_damaged_store_is_a_violation), TEST(what_is_no_store_is_refused),
         TEST(a_query_without_end_ends_when_asked_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -364,7 +364,7 @@ static void checkpoints(void **state)
     for (int64_t seq = 202; seq <= 400; seq++)
         OK_(transaction(temp.store, seq, seq, &temp.err), temp.err);
     OK_(bus_store_checkpoint(temp.store, 4096, &temp.err), temp.err);
-    assert_int_equal(wal_size(&temp), 0);
+    assert_int_equal(wal_size(&temp), 32 + 24 + 4096); /* one page, which says that it is written to */
     OK_(bus_store_begin(temp.store, &temp.err), temp.err);
     assert_int_equal(bus_store_checkpoint(temp.store, 1, &temp.err), BUS_BUG);
     bus_store_rollback(temp.store);
