@@ -227,15 +227,15 @@ static void two_moments_are_refused_or_agree(void **state)
         for (int n = 0; n < 700; n++) {
             int i = dice(r, r->moments), near = i - 40 + dice(r, 80), k = dice(r, 3) ? near : dice(r, r->moments);
             k = k < 0 ? 0 : k >= r->moments ? r->moments - 1 : k;
-            if ((k < i || !r->at[k].log.len) && (readers || r->at[i].within))
+            if (k != i && (r->at[k].within || ((k < i || !r->at[k].log.len) && (readers || r->at[i].within))))
                 continue;
             snprintf(r->what, sizeof r->what, "seed %d, the file of moment %d (%d), the log of %d (%d)", (int)seed, i, r->at[i].commits, k,
                      r->at[k].commits);
             (void)try(r, &r->at[i].file, &r->at[k].log, false);
         }
         print_message("%d refused, %d accepted\n", r->refused, r->accepted);
-        assert_in_range(r->refused, 50, 1400);
-        assert_in_range(r->accepted, 50, 1400);
+        assert_in_range(r->refused, 10, 1400);
+        assert_in_range(r->accepted, 10, 1400);
         finish(r);
     }
     free(r);
@@ -255,7 +255,8 @@ static void a_copy_takes_time(void **state)
                 when[i] = when[i] < r->moments ? when[i] : r->moments - 1;
             }
             const moment *from = &r->at[when[2]], *to = &r->at[when[3]];
-            if (!from->log.len || to->log.len < from->log.len || from->life != to->life) /* cut off while it was read: nothing tells */
+            /* Cut off while it was read, or read at the end of a checkpoint, between its two commits: nothing tells. */
+            if (!from->log.len || to->log.len < from->log.len || from->life != to->life || from->within || to->within)
                 continue;
             snprintf(r->what, sizeof r->what, "seed %d, the file of moments %d (%d) and %d (%d), the log of %d (%d) and %d (%d)", (int)seed, when[0],
                      r->at[when[0]].commits, when[1], r->at[when[1]].commits, when[2], r->at[when[2]].commits, when[3], r->at[when[3]].commits);
@@ -266,7 +267,7 @@ static void a_copy_takes_time(void **state)
             free(log.at);
         }
         print_message("%d refused, %d accepted\n", r->refused, r->accepted);
-        assert_in_range(r->refused, 50, 1400);
+        assert_in_range(r->refused, 10, 1400);
         finish(r);
     }
     free(r);
