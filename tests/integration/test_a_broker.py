@@ -46,9 +46,11 @@ def away_for_a_minute(lab):
     eventually("work has begun", 20, lambda: s.effects() > 50)
     # A client that asks for metadata makes the shard look at its log before it delivers more, and without a broker no look ends.
     eventually("the last client has found its topics", 20, lambda: no_look_is_due(s))
+    # A connection that breaks is such a sign, too: so the broker freezes first, and dies once the outbox is full.
+    kafka.node("pause")
+    told = s.says("outbox_full", "outbox.max.bytes.*nothing is lost", 30)
     kafka.node("kill")
     gone = time.monotonic()
-    told = s.says("outbox_full", "outbox.max.bytes.*nothing is lost", 30)
     check("deliveries stop" in told, "what the message says", told)
     eventually("the outbox is at its bound", 10, lambda: s.metric("bus_outbox_bytes") >= 65536)
     check(s.metric("bus_outbox_bytes") < 65536 * 2, "the outbox is bounded:", s.metric("bus_outbox_bytes"))
