@@ -156,6 +156,7 @@ def a_copy_that_does_not_fit_is_told(lab):
     big_command(s, "k1", "1 silent", TAKES - 200)
     commands(s, [("k2", "2 silent")])
     s.done(2)
+    s.idle()
     words = [BUS, "replay", "again.commands", "--to-service", "again", "-o", "json", "-b", lab.kafka.servers]
     dry = subprocess.run([*words, "--dry-run"], capture_output=True, text=True, timeout=60)
     check(dry.returncode == 3 and "1 copies are too large for their topic" in dry.stderr and "1 of (no type): too large" in dry.stderr,
@@ -178,6 +179,7 @@ def what_the_topics_take_the_tools_send(lab):
     s.start()
     redrive_all(s)
     s.done(1)
+    s.idle()
     done = subprocess.run([BUS, "replay", "wide.commands", "--to-service", "wide", "-o", "json", "-b", lab.kafka.servers], capture_output=True,
                           text=True, timeout=60)
     (told,) = json.loads(done.stdout)
