@@ -20,7 +20,7 @@
 #define PAGE 4096
 
 typedef struct bytes { char *at; size_t len; } bytes;
-typedef struct moment { bytes file, log; int commits, life; bool within; } moment; /* within a commit or a checkpoint */
+typedef struct moment { bytes file, log; int commits, life; bool within, moved; } moment; /* within a commit or a checkpoint */
 typedef struct rig {
     temp_store temp;
     moment at[MOMENTS];
@@ -56,14 +56,17 @@ static bytes bytes_of(const char *path, const char *suffix)
 static void look(rig *r, bool within)
 {
     if (r->moments < MOMENTS)
-        r->at[r->moments++] = (moment){ bytes_of(r->temp.path, ""), bytes_of(r->temp.path, "-wal"), r->commits, r->life, within };
+        r->at[r->moments++] = (moment){ bytes_of(r->temp.path, ""), bytes_of(r->temp.path, "-wal"), r->commits, r->life, within, false };
 }
 
 #ifdef BUS_FAILPOINTS
 static void at_failpoint(const char *name, void *opaque)
 {
-    if (strncmp(name, "store_", 6) == 0)
-        look(opaque, true);
+    rig *r = opaque;
+    if (strncmp(name, "store_", 6) != 0)
+        return;
+    look(r, true);
+    r->at[r->moments - 1].moved = strcmp(name, "store_checkpoint_moved") == 0;
 }
 #endif
 
@@ -273,6 +276,29 @@ static void a_copy_takes_time(void **state)
     free(r);
 }
 
+/* Copied while a checkpoint moves pages, which it does in their order: the first are there, the others are not yet. The log is read later. */
+static void a_checkpoint_takes_time(void **state)
+{
+    (void)state;
+    rig *r = calloc(1, sizeof *r);
+    for (uint64_t seed = 1; seed < 3; seed++) {
+        run(r, seed, false);
+        for (int i = 1; i < r->moments; i++) {
+            int k = i + 1 + dice(r, 12);
+            if (!r->at[i].moved || k >= r->moments || r->at[k].within || !r->at[k].log.len)
+                continue;
+            for (int n = 0; n < 4; n++) {
+                bytes file = joined(&r->at[i].file, &r->at[i - 1].file, (size_t)PAGE * (size_t)(2 + dice(r, 60)));
+                snprintf(r->what, sizeof r->what, "seed %d, half moved at moment %d, the log of %d", (int)seed, i, k);
+                (void)try(r, &file, &r->at[k].log, false);
+                free(file.at);
+            }
+        }
+        finish(r);
+    }
+    free(r);
+}
+
 /* ---- copies, and files that go */
 
 static void zero_a_page(rig *r, int page)
@@ -369,6 +395,7 @@ int main(void)
         cmocka_unit_test(what_a_death_left_is_never_refused),
         cmocka_unit_test(two_moments_are_refused_or_agree),
         cmocka_unit_test(a_copy_takes_time),
+        cmocka_unit_test(a_checkpoint_takes_time),
         cmocka_unit_test(a_copy_is_checked_whole),
         cmocka_unit_test(a_file_that_is_removed_is_missed),
         cmocka_unit_test(an_upgraded_store_is_numbered),
