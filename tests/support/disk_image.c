@@ -56,7 +56,8 @@ static bool put(disk_bytes *bytes, int64_t offset, const void *from, int64_t len
 {
     if (!reserve(bytes, offset + len) || (offset > bytes->len && !resize(bytes, offset)))
         return false;
-    memcpy(bytes->at + offset, from, (size_t)len);
+    if (len)
+        memcpy(bytes->at + offset, from, (size_t)len);
     bytes->len = offset + len > bytes->len ? offset + len : bytes->len;
     return true;
 }
