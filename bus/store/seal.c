@@ -230,6 +230,15 @@ bus_status bus_seal_check(bus_store *store, bus_error *err)
     return status;
 }
 
+/* SQLite tells a page that could not be read among what is damaged; with its code in most places, without in lists of free pages. */
+static int read_error(const char *text)
+{
+    const char *at = strstr(text, "error code=");
+    int code = at ? atoi(at + strlen("error code=")) : strstr(text, "failed to get page") ? SQLITE_IOERR_READ : SQLITE_OK;
+    bool damage = code == SQLITE_IOERR_SHORT_READ || (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
+    return damage ? SQLITE_OK : code;
+}
+
 bus_status bus_store_verify(bus_store *store, bus_error *err)
 {
     sqlite3_stmt *stmt = NULL;
@@ -239,10 +248,11 @@ bus_status bus_store_verify(bus_store *store, bus_error *err)
     int rc = bus_prepare_own(store, "PRAGMA integrity_check(1)", false, &stmt, NULL);
     if (rc == SQLITE_OK)
         rc = bus_step(store, stmt);
-    if (rc != SQLITE_ROW)
-        status = bus_store_fail(store, rc, "checking the store", err);
-    else if (strcmp(bus_column_text(stmt, 0), "ok") != 0)
-        status = bus_fail(err, BUS_CORRUPT, "%s is damaged: %.200s. " WAY_OUT, store->path, bus_column_text(stmt, 0));
+    const char *found = rc == SQLITE_ROW ? bus_column_text(stmt, 0) : "";
+    if (rc != SQLITE_ROW || read_error(found))
+        status = bus_store_fail(store, rc != SQLITE_ROW ? rc : read_error(found), "checking the store", err);
+    else if (strcmp(found, "ok") != 0)
+        status = bus_fail(err, BUS_CORRUPT, "%s is damaged: %.200s. " WAY_OUT, store->path, found);
     sqlite3_finalize(stmt);
     store->verified = status == BUS_OK;
     return status;
