@@ -166,6 +166,7 @@ struct sim {
     bus_map sources;
     sim_damage damage[SIM_DAMAGES];
     int damages;
+    bool log_lost;                       /* any log has lost records, or was made again: bus audit says so */
     bool commands_skipped;               /* an offset of a lead topic was set forward: the numbers passed by stay missing */
     sim_given_up given_up[SIM_GIVEN_UP];
     int given_up_count;

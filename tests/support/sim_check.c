@@ -281,7 +281,8 @@ static void audit(sim *s)
     char path[SIM_SERVICES * SIM_SHARDS][96];
     const char *paths[SIM_SERVICES * SIM_SHARDS];
     bus_error err = { 0 };
-    if (s->plan->seed % AUDIT_EACH || s->damages || s->given_up_count || s->commands_skipped || s->result->failed)
+    if (s->plan->seed % AUDIT_EACH || s->damages || s->given_up_count || s->commands_skipped || s->log_lost ||
+        s->result->failed)
         return;
     for (int i = 0; i < SIM_SERVICES * SIM_SHARDS; i++) {
         snprintf(path[i], sizeof path[i], "%s/%s/%d.db", s->data, s->service[i / SIM_SHARDS].name, i % SIM_SHARDS);

@@ -145,6 +145,7 @@ void sim_damaged(sim *s, int topic, int32_t partition, int64_t from, int64_t to)
 
 void sim_log_lost(sim *s, int topic, int32_t partition, int64_t from)
 {
+    s->log_lost = true;
     int64_t now = ++s->ledger_time;
     for (size_t i = 0; i < s->records; i++) {
         sim_record *record = &s->record[i];
