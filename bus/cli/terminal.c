@@ -32,7 +32,7 @@ int cli_interrupted_by(void)
 
 void cli_catch_signals(void)
 {
-    /* SA_RESETHAND: whoever presses Ctrl-C twice means it. No SA_RESTART, so that a read from a terminal ends too. */
+    /* SA_RESETHAND: a second Ctrl-C ends the program at once. No SA_RESTART, so that a read from a terminal ends too. */
     struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);

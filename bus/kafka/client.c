@@ -350,6 +350,16 @@ int64_t bus_kafka_now(void)
     return bus_clock_now_us() / 1000;
 }
 
+bool bus_kafka_learn(rd_kafka_t *rk, rd_kafka_topic_t *only, int timeout_ms)
+{
+    const struct rd_kafka_metadata *metadata;
+
+    if (rd_kafka_metadata(rk, 0, only, &metadata, timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return false;
+    rd_kafka_metadata_destroy(metadata);
+    return true;
+}
+
 int bus_kafka_left(int64_t deadline_ms)
 {
     int64_t left = deadline_ms - bus_kafka_now();

@@ -57,4 +57,8 @@ void bus_kafka_text(char *out, size_t cap, const char *text, size_t len);
 int64_t bus_kafka_now(void);
 int bus_kafka_left(int64_t deadline_ms);
 
+/* Has a client ask who leads the partitions of `only`, or, NULL, of all topics that it knows. False: no answer in time; the client learns
+ * from a later one all the same. Any thread. */
+bool bus_kafka_learn(rd_kafka_t *rk, rd_kafka_topic_t *only, int timeout_ms);
+
 #endif

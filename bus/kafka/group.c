@@ -279,12 +279,8 @@ static bus_status open_lanes(kafka_transport *t, bus_lane_spec *specs, size_t co
  * partitions, 1.5 s in all. What cannot be learned now is learned later. */
 static void know_topics(kafka_transport *t)
 {
-    const struct rd_kafka_metadata *metadata;
-
-    if (rd_kafka_metadata(t->rk, 0, NULL, &metadata, KNOW_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return;
-    rd_kafka_metadata_destroy(metadata);
-    t->asked = t->name_count;
+    if (bus_kafka_learn(t->rk, NULL, KNOW_MS))
+        t->asked = t->name_count;
 }
 
 bus_status kafka_assign(bus_transport *base, bus_lane_spec *specs, size_t count, bus_error *err)

@@ -175,17 +175,21 @@ static void ask_places(rd_kafka_t *rk, job *j, int which)
     free(topic);
 }
 
-/* librdkafka believes for minutes that a topic is missing, or has fewer partitions: topic.metadata.refresh.interval.ms. */
+/* librdkafka believes for minutes that a topic is missing, or has fewer partitions: topic.metadata.refresh.interval.ms. The partitions
+ * of a topic stand together: each topic is asked about once. */
 static void learn_missing(rd_kafka_t *rk, const job *j)
 {
+    const char *asked = NULL;
+
     for (size_t i = 0; i < j->count; i++) {
-        const struct rd_kafka_metadata *metadata;
-        rd_kafka_topic_t *topic = j->look[i].status == BUS_MISSING ? rd_kafka_topic_new(rk, j->look[i].topic, NULL) : NULL;
+        const bus_recheck *look = &j->look[i];
+        bool again = asked && strcmp(asked, look->topic) == 0;
+        rd_kafka_topic_t *topic = look->status == BUS_MISSING && !again ? rd_kafka_topic_new(rk, look->topic, NULL) : NULL;
 
         if (!topic)
             continue;
-        if (rd_kafka_metadata(rk, 0, topic, &metadata, ANSWER_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
-            rd_kafka_metadata_destroy(metadata);
+        asked = look->topic;
+        bus_kafka_learn(rk, topic, ANSWER_MS);
         rd_kafka_topic_destroy(topic);
     }
 }
@@ -362,7 +366,6 @@ bus_status kafka_recheck(bus_port *p, const bus_recheck *list, size_t count, bus
 /* The member that fetches does not ask by itself either. The answer is taken by librdkafka's own thread: nothing waits for it here. */
 static void refresh_member(kafka_port *port, const bus_recheck *list, size_t count)
 {
-    const struct rd_kafka_metadata *metadata;
     rd_kafka_t *rk = port->transport->rk;
     bool missing = false;
 
@@ -371,8 +374,7 @@ static void refresh_member(kafka_port *port, const bus_recheck *list, size_t cou
     if (!missing || !rk || bus_kafka_left(port->refresh_at) > 0)
         return;
     port->refresh_at = bus_kafka_now() + REFRESH_MS;
-    if (rd_kafka_metadata(rk, 0, NULL, &metadata, 1) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        rd_kafka_metadata_destroy(metadata);
+    bus_kafka_learn(rk, NULL, 1);
 }
 
 size_t kafka_rechecked(bus_port *p, bus_recheck *out, size_t max)

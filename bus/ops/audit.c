@@ -204,21 +204,31 @@ static bus_status step(bus_audit *audit, sqlite3_stmt *stmt, bus_error *err)
     return status;
 }
 
+static void bind_place(sqlite3_stmt *stmt, int at, const bus_record *record)
+{
+    sqlite3_bind_text(stmt, at, record->topic, -1, SQLITE_STATIC);
+    sqlite3_bind_int(stmt, at + 1, record->partition);
+    sqlite3_bind_int64(stmt, at + 2, record->offset);
+}
+
+static void bind_orig(sqlite3_stmt *stmt, int at, const bus_orig *orig)
+{
+    bind_slice(stmt, at, orig->topic);
+    sqlite3_bind_int(stmt, at + 1, orig->partition);
+    sqlite3_bind_int64(stmt, at + 2, orig->offset);
+}
+
 static bus_status take_letter(bus_audit *audit, const bus_record *record, const bus_envelope *envelope, bus_error *err)
 {
     sqlite3_stmt *stmt = audit->letter;
-    sqlite3_bind_text(stmt, 1, record->topic, -1, SQLITE_STATIC);
-    sqlite3_bind_int(stmt, 2, record->partition);
-    sqlite3_bind_int64(stmt, 3, record->offset);
+    bind_place(stmt, 1, record);
     bind_slice(stmt, 4, envelope->letter_id);
     bind_slice(stmt, 5, envelope->id);
     sqlite3_bind_int(stmt, 6, envelope->letter_round);
     sqlite3_bind_int(stmt, 7, (int)envelope->letter);
     sqlite3_bind_int(stmt, 8, !record->value);
     sqlite3_bind_int(stmt, 9, (int)envelope->body.kind);
-    bind_slice(stmt, 10, envelope->orig.topic);
-    sqlite3_bind_int(stmt, 11, envelope->orig.partition);
-    sqlite3_bind_int64(stmt, 12, envelope->orig.offset);
+    bind_orig(stmt, 10, &envelope->orig);
     sqlite3_bind_int64(stmt, 13, envelope->orig.timestamp);
     bind_slice(stmt, 14, envelope->error_class);
     return step(audit, stmt, err);
@@ -227,12 +237,8 @@ static bus_status take_letter(bus_audit *audit, const bus_record *record, const 
 static bus_status take_copy(bus_audit *audit, const bus_record *record, const bus_orig *orig, bus_error *err)
 {
     sqlite3_stmt *stmt = audit->copied;
-    sqlite3_bind_text(stmt, 1, record->topic, -1, SQLITE_STATIC);
-    sqlite3_bind_int(stmt, 2, record->partition);
-    sqlite3_bind_int64(stmt, 3, record->offset);
-    bind_slice(stmt, 4, orig->topic);
-    sqlite3_bind_int(stmt, 5, orig->partition);
-    sqlite3_bind_int64(stmt, 6, orig->offset);
+    bind_place(stmt, 1, record);
+    bind_orig(stmt, 4, orig);
     return step(audit, stmt, err);
 }
 
@@ -255,9 +261,7 @@ bus_status bus_audit_record(bus_audit *audit, const bus_record *record, bus_erro
     }
     uint64_t content = bus_hash(envelope.id.at, envelope.id.len, bus_hash(record->key, record->key ? record->key_len : 0, 1));
     content = bus_hash(record->value, record->value ? record->value_len : 0, content);
-    sqlite3_bind_text(stmt, 1, record->topic, -1, SQLITE_STATIC);
-    sqlite3_bind_int(stmt, 2, record->partition);
-    sqlite3_bind_int64(stmt, 3, record->offset);
+    bind_place(stmt, 1, record);
     sqlite3_bind_int64(stmt, 4, record->timestamp);
     sqlite3_bind_int(stmt, 5, slice_is(hop->topic, record->topic) && hop->partition == record->partition);
     bind_slice(stmt, 6, hop->source);

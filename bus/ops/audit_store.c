@@ -1,45 +1,19 @@
 /* SPDX-License-Identifier: MIT
  * Audit stores: copying them into the sheet. A store is attached read-only, so nothing here can commit or checkpoint it. */
 #include "base/error.h"
-#include "base/buf.h"
 #include "ops/audit_sheet.h"
+#include "ops/store_uri.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* For SQLite, wherever that keeps its files: tests give it a disk of their own. */
-static bool exists(const char *path)
-{
-    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
-    int yes = 0;
-    return vfs && vfs->xAccess(vfs, path, SQLITE_ACCESS_EXISTS, &yes) == SQLITE_OK && yes;
-}
-
-/* Percent-encoded, so that '?' and '#' in a directory's name stay part of it. A stopped service leaves its WAL behind with
- * committed rows in it; immutable, which ignores it, is only right where there is none, and then works in a read-only directory. */
-static char *uri_of(const char *path)
-{
-    bus_buf uri;
-    char wal[4096];
-    snprintf(wal, sizeof wal, "%s-wal", path);
-    bus_buf_init(&uri, 0);
-    bus_buf_text(&uri, "file:");
-    for (const char *at = path; *at; at++)
-        if (strchr("%?# ", *at))
-            bus_buf_printf(&uri, "%%%02X", (unsigned)(unsigned char)*at);
-        else
-            bus_buf_byte(&uri, (uint8_t)*at);
-    bus_buf_text(&uri, exists(wal) ? "?mode=ro" : "?mode=ro&immutable=1");
-    return bus_buf_take(&uri);
-}
-
 static bus_status attach(bus_audit *audit, const char *path, bus_error *err)
 {
     if (access(path, R_OK) != 0)
         return bus_fail(err, BUS_MISSING, "%s: no store that can be read there", path);
-    char *uri = uri_of(path);
+    char *uri = bus_store_uri(path);
     if (!uri)
         return bus_fail_nomem(err);
     bus_status status = bus_sheet_do(audit, "ATTACH ?1 AS s", uri, NULL, path, err);

@@ -4,9 +4,11 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/id.h"
+#include "ops/store_uri.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,46 +39,24 @@ static bus_status sql_failed(const comparer *c, const char *what)
     return bus_fail(c->err, status, "%s: %s", what, sqlite3_errmsg(c->db));
 }
 
-/* Percent-encodes a path into an SQLite URI, so that '?' and '#' in a directory's name stay part of it. */
-static bool uri_of(const char *path, const char *query, bus_buf *out)
-{
-    bus_buf_text(out, "file:");
-    for (const char *at = path; *at; at++) {
-        if (strchr("%?# ", *at))
-            bus_buf_printf(out, "%%%02X", (unsigned)(unsigned char)*at);
-        else
-            bus_buf_byte(out, (uint8_t)*at);
-    }
-    bus_buf_text(out, query);
-    bus_buf_byte(out, 0);
-    return bus_buf_ok(out);
-}
-
 static bus_status attach(const comparer *c, const char *path, const char *as)
 {
     bus_status status = BUS_OK;
-    bus_buf uri;
     sqlite3_stmt *stmt = NULL;
-    char wal[4096], sql[64];
+    char sql[64];
 
     if (access(path, R_OK) != 0)
         return bus_fail(c->err, BUS_MISSING, "%s: no store that can be read there", path);
-    /* A stopped service leaves its WAL behind with committed rows in it, so the file alone is not the store: immutable, which
-     * ignores the WAL, is only right where there is none (and then works in a read-only directory too). */
-    snprintf(wal, sizeof wal, "%s-wal", path);
-    bus_buf_init(&uri, 0);
-    if (!uri_of(path, access(wal, F_OK) == 0 ? "?mode=ro" : "?mode=ro&immutable=1", &uri)) {
-        status = bus_fail_nomem(c->err);
-        goto out;
-    }
+    char *uri = bus_store_uri(path);
+    if (!uri)
+        return bus_fail_nomem(c->err);
     snprintf(sql, sizeof sql, "ATTACH ?1 AS %s", as);
     if (sqlite3_prepare_v2(c->db, sql, -1, &stmt, NULL) != SQLITE_OK
-        || sqlite3_bind_text(stmt, 1, (const char *)uri.data, -1, SQLITE_STATIC) != SQLITE_OK
+        || sqlite3_bind_text(stmt, 1, uri, -1, SQLITE_STATIC) != SQLITE_OK
         || sqlite3_step(stmt) != SQLITE_DONE)
         status = sql_failed(c, path);
-out:
     sqlite3_finalize(stmt);
-    bus_buf_free(&uri);
+    free(uri);
     return status;
 }
 

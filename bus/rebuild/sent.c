@@ -122,7 +122,7 @@ static bool claims_service(const bus_sent *sent, const bus_record *record)
     return false;
 }
 
-/* Whoever writes there could else have a row taken for sent that is not. */
+/* A foreign writer could otherwise have a row taken for sent that is not. */
 static bool of_service(bus_sent *sent, const bus_record *record)
 {
     if (!claims_service(sent, record))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Ids: what a shard wants of whoever asks the schema registry (registry/cache.h). */
+ * Ids: what a shard wants from the part that asks the schema registry (registry/cache.h). */
 #ifndef BUS_SHARD_IDS_H
 #define BUS_SHARD_IDS_H
 

@@ -5,6 +5,7 @@
  * ends alone, and in its records only if these tell of a loss. */
 #include "shard/internal.h"
 
+#include "base/array.h"
 #include "base/error.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,14 +141,8 @@ static bool compare(const char *id, int round, void *opaque)
     size_t len = name_of(id, strlen(id), round, name);
     if (bus_map_get(&lost->seen, name, len))
         return true;
-    if (lost->count == lost->cap) {
-        size_t cap = lost->cap ? lost->cap * 2 : 64;
-        bus_lost_letter *grown = realloc(lost->list, cap * sizeof *grown);
-        if (!grown)
-            return false; /* the others at the next look */
-        lost->list = grown;
-        lost->cap = cap;
-    }
+    if (!bus_array_room(&lost->list, &lost->cap, lost->count + 1, sizeof *lost->list, 64))
+        return false; /* the others at the next look */
     lost->list[lost->count].round = round;
     snprintf(lost->list[lost->count++].id, BUS_ID_TEXT, "%s", id);
     return true;

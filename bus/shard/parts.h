@@ -128,7 +128,7 @@ typedef struct bus_relay_destination {
     bus_destination *destination;
     bus_flow flow;
     bool lone;             /* one row alone until its ack */
-    bool behind;           /* rows from `cursor` on are in the store, not in hand */
+    bool behind;           /* rows from `cursor` on are in the store, not in memory */
     bool to_probe;         /* after STOPPING: go on as PROBING */
     bool blocked;          /* within one pump */
     int64_t cursor;        /* every committed row below has been produced */
@@ -150,11 +150,11 @@ typedef struct bus_relay {
     bus_relay_destination **all;
     size_t count, cap;
     int64_t *acked; size_t acked_count, acked_cap;   /* to be deleted from the outbox */
-    size_t deleting;       /* of them by the transaction in hand */
+    size_t deleting;       /* of them by the current transaction */
     int64_t acked_since_us;
     bool rewound;          /* delete what is acknowledged before the next scan */
     bool any_behind;
-    size_t held;           /* rows committed, not yet handed over, in hand at the store */
+    size_t held;           /* rows committed and not yet handed over, kept in memory by the store */
     int64_t handed_at_us;  /* when rows were last handed over */
     int64_t push_at_us;    /* when those shall leave at the latest; 0: they need no push */
     size_t waiting;        /* reports outstanding on the main producer */
@@ -162,7 +162,7 @@ typedef struct bus_relay {
     bool deaf;
     bool resetting;        /* main producer fatal: no produce until replaced */
     int64_t retry_at_us;   /* of a reset that failed */
-    bus_relay_decided *decided; size_t decided_count, decided_cap; /* refused rows that the batch in hand lets go, see refused.c */
+    bus_relay_decided *decided; size_t decided_count, decided_cap; /* refused rows that the current batch lets go, see refused.c */
     int64_t fatal_since_us[BUS_CHANNELS]; /* a fatal producer still owes reports; 0: none does */
 } bus_relay;
 
@@ -176,7 +176,7 @@ struct bus_job_slot {
     bus_job_state state;
     _Atomic bool abandoned;         /* its lane was detached: not to be begun any more, free when done */
     bool used;                      /* its verdict has paused the topic: the step runs again */
-    bool settled;                   /* its event is settled in the batch in hand */
+    bool settled;                   /* its event is settled in the current batch */
     bool suspect;                   /* has killed the process three times: its step is not run */
     bus_delivery delivery;
     bus_record record;

@@ -67,7 +67,7 @@ static bool nobody_hears(const bus_shard *shard, const route *r, const bus_repor
            !bus_map_get(&shard->output_partitions, topic, strlen(topic)) && shard->now_us - r->failing_since_us > REPLY_PATIENCE_US;
 }
 
-/* Whoever asks names the topic of an answer, and a retry record only triggers: neither may hold up others. */
+/* The one who asks names the topic of an answer, and a retry record only triggers: neither may hold up others. */
 static bool holds(const bus_shard *shard, const char *topic)
 {
     size_t count;

@@ -3,18 +3,20 @@
  * database from before that checkpoint it is a hole, which SQLite does not see: the log's salts are in the log alone. Such a pair is what
  * one gets who copies the two files one after the other while the service runs.
  *
- * So bus_meta.seal counts: odd while the store is written to, even once a checkpoint has moved all. The even number is committed after that
- * checkpoint, alone, and moved by a second one: a database that holds it had all before it. Then it is made odd at once, by the first commit
- * of a log that begins anew; or, when the store is closed, by the first after that. Hence, with `first` and `last`, the numbers that the log has from its beginning to its end:
+ * So bus_meta.seal counts: odd while the store is written to, even once a checkpoint has moved all. The even number is committed after
+ * that checkpoint, alone, and moved by a second one: a database that holds it had all before it. Then it is made odd at once, by the first
+ * commit of the next log; or, when the store is closed, by the first after that. Hence, with `first` and `last`, the numbers that the log
+ * has from its beginning to its end:
  *
  *     first - 1 <= number in the database, without the log <= last
  *
  * Less: the database lacks what an earlier log held. More: it has what this log will overwrite with older pages. Both numbers are read from
- * the files themselves, as SQLite shows them together only. Every commit that may be the first of a log writes the number (meta.c, migrate.c). A
- * log without any was begun by another program, after its own checkpoint: nothing can be said of it.
+ * the files themselves, as SQLite shows them together only. Every commit that may be the first of a log writes the number (meta.c,
+ * migrate.c). A log without any was begun by another program, after its own checkpoint: nothing can be said of it.
  *
- * The second line: bus_meta.file says which file it was at the last opening (inode and birth). Where it is another, the file is a copy, and is checked whole, as
- * the order in which a program reads what it copies is its own. A process that was killed, or lost power, left its own file, and costs nothing. */
+ * The second line: bus_meta.file says which file it was at the last opening (inode and birth). Where it is another, the file is a copy, and
+ * is checked whole, as the order in which a program reads what it copies is its own. A process that was killed, or lost power, left its own
+ * file, and costs nothing. */
 #include "store/seal.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -90,7 +92,7 @@ typedef struct pair {
     uint32_t root;              /* page of bus_meta */
     int64_t in_file, first;     /* -1: none */
     bool commits;               /* the log has a whole one */
-    bool mixed;                 /* the log was copied while it began anew */
+    bool mixed;                 /* the log was copied while a new one began in its file */
     unsigned char *bytes;       /* room for a page and its header */
 } pair;
 
@@ -118,7 +120,8 @@ static void add_up(const unsigned char *at, size_t len, bool big, uint32_t sum[2
     }
 }
 
-/* Reads frames up to the first whole one that has the number, and the first whole commit; then to the last that has the log's salts, and looks whether a newer follows. */
+/* Reads frames up to the first whole one that has the number, and the first whole commit; then to the last that has the log's salts, and
+ * looks whether a newer follows. */
 static int read_frames(const sqlite3_file *log, const unsigned char *head, pair *p)
 {
     const sqlite3_io_methods *io = log->pMethods;
@@ -188,7 +191,7 @@ static bool is_copy(const bus_store *store, const pair *p) { return store->file 
 static bus_status compare(const bus_store *store, const pair *p, bus_error *err)
 {
     if (p->mixed)
-        return bus_fail(err, BUS_REFUSED, "%s-wal was copied while it began anew, and is half an older log and half a newer one. " WAY_OUT, store->path);
+        return bus_fail(err, BUS_REFUSED, "%s-wal was copied while a new log began in it, and is half an older log and half a newer one. " WAY_OUT, store->path);
     /* A loss of power may leave half a page, which the log has whole. */
     if (p->first <= 1 || p->in_file < 0 || (p->first - 1 <= p->in_file && p->in_file <= p->now))
         return BUS_OK;
@@ -258,26 +261,29 @@ bus_status bus_store_verify(bus_store *store, bus_error *err)
     return status;
 }
 
+static int64_t log_number(const bus_store *store)
+{
+    char log[4096];
+    snprintf(log, sizeof log, "%s-wal", store->path);
+    return bus_file_number(log);
+}
+
 bus_status bus_store_gone(const bus_store *store, bus_error *err)
 {
     if (!store->file)
         return BUS_OK;
-    char log[4096];
-    snprintf(log, sizeof log, "%s-wal", store->path);
-    const char *what = bus_file_number(store->path) != store->file ? store->path : bus_file_number(log) != store->log_file ? log : NULL;
-    if (!what)
+    bool file = bus_file_number(store->path) != store->file;
+    if (!file && log_number(store) == store->log_file)
         return BUS_OK;
-    return bus_fail(err, BUS_REFUSED, "%s was removed or replaced while the service ran: what it would commit from now on would be in no file. Put the "
-                    "newest copy there, or `bus rebuild`, and start it again", what);
+    return bus_fail(err, BUS_REFUSED, "%s%s was removed or replaced while the service ran: what it would commit from now on would be in no file. Put the "
+                    "newest copy there, or `bus rebuild`, and start it again", store->path, file ? "" : "-wal");
 }
 
 /* ---- from open on */
 
 void bus_seal_note(bus_store *store)
 {
-    char log[4096];
-    snprintf(log, sizeof log, "%s-wal", store->path);
-    store->log_file = bus_file_number(log);
+    store->log_file = log_number(store);
 }
 
 bus_status bus_seal_set(bus_store *store, bool sealed, bus_error *err)

@@ -42,15 +42,6 @@ static void others(scene *s, const char *topic, int count)
     scene_run(s);
 }
 
-static void set_back(scene *s, const char *topic)
-{
-    bus_memory_lose(bus_host_transport(s->host));
-    scene_run(s);
-    bus_memory_commit_foreign(s->cluster, "svc", topic, 0, 0);
-    bus_memory_assign(bus_host_transport(s->host), (int32_t[]){ 0 }, 1);
-    scene_run(s);
-}
-
 /* ---- sizes */
 
 static void a_letter_that_fits_nowhere(void **state)
@@ -107,7 +98,7 @@ static void an_event_that_is_an_open_letter_comes_again(void **state)
     scene_send(s, "in", "k", "a reject emit");
     scene_run(s);
     s->mended = true;
-    set_back(s, "in");
+    scene_set_back(s, "in");
     is_clean(s);
 }
 
@@ -118,7 +109,7 @@ static void an_event_that_is_an_open_letter_comes_behind_its_key(void **state)
     scene_run(s);
     scene_send(s, "in", "k", "b retry=2");
     scene_run(s);
-    set_back(s, "in");
+    scene_set_back(s, "in");
     s->mended = true;
     scene_pass(s, 20000);
     is_clean(s);
@@ -130,7 +121,7 @@ static void an_event_that_waits_comes_again(void **state)
     scene_send(s, "in", "k", "a retry=1 emit");
     scene_send(s, "in", "k", "b emit");
     scene_run(s);
-    set_back(s, "in");
+    scene_set_back(s, "in");
     scene_pass(s, 20000);
     is_clean(s);
 }

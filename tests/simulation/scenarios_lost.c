@@ -5,7 +5,6 @@
 
 #include "codec/envelope.h"
 #include <setjmp.h>
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,16 +14,6 @@
 
 #define COUNTER(scene, name) ((int)bus_counter_read(&scene_metrics(scene)->name))
 #define LOOK_MS 31000
-
-static void meddle(scene *s, const char *sql)
-{
-    char path[96];
-    sqlite3 *db = NULL;
-    snprintf(path, sizeof path, "%s/svc/0.db", s->data);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(db), SQLITE_OK);
-}
 
 static const char *header_of(scene *s, int64_t offset, const char *name)
 {
@@ -135,7 +124,7 @@ static void letters_of_older_versions_are_published_as_far_as_they_are_known(voi
     scene_send(s, "in", "k", "b reject");
     scene_pass(s, LOOK_MS); /* nothing of it is in the outbox */
     scene_stop(s);
-    meddle(s, "UPDATE bus_letter SET orig = '', class = '', reason = ''");
+    scene_meddle(s, "UPDATE bus_letter SET orig = '', class = '', reason = ''");
     bus_memory_truncate_before(s->cluster, "svc.dlq", 0, 2);
     scene_start(s);
     scene_pass(s, 1000);

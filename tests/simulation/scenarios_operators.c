@@ -6,7 +6,6 @@
 #include "base/id.h"
 #include "codec/envelope.h"
 #include <setjmp.h>
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,25 +27,6 @@ static int headers_named(scene *s, const char *topic, int64_t offset, const char
     for (size_t i = 0; i < record.header_count; i++)
         count += strncmp(record.headers[i].name, beginning, strlen(beginning)) == 0;
     return count;
-}
-
-static void meddle(scene *s, const char *sql)
-{
-    char path[96];
-    sqlite3 *db = NULL;
-    snprintf(path, sizeof path, "%s/svc/0.db", s->data);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(db), SQLITE_OK);
-}
-
-static void set_back(scene *s, const char *topic)
-{
-    bus_memory_lose(bus_host_transport(s->host)); /* Kafka's tool sets offsets of a group without members */
-    scene_run(s);
-    bus_memory_commit_foreign(s->cluster, "svc", topic, 0, 0);
-    bus_memory_assign(bus_host_transport(s->host), (int32_t[]){ 0 }, 1);
-    scene_run(s);
 }
 
 /* ---- headers that claim something */
@@ -127,7 +107,7 @@ static void commands_about_letters_of_others_are_told(void **state)
     scene_send(s, "in", "k", "a reject");
     scene_send(s, "in", "k", "b reject");
     scene_run(s);
-    meddle(s, "UPDATE bus_letter SET id = 'another' WHERE event_id = 'a'");
+    scene_meddle(s, "UPDATE bus_letter SET id = 'another' WHERE event_id = 'a'");
     s->mended = true;
     scene_command(s, 0, "redrive", 0);
     scene_run(s);
@@ -242,7 +222,7 @@ static void a_copy_that_waits_does_not_stand_for_its_event(void **state)
     scene_replay(s, "in", 0, "run", 1, 0);
     scene_run(s);
     assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_parked WHERE command = 3"), 1);
-    set_back(s, "in");
+    scene_set_back(s, "in");
     s->weather = false;
     scene_pass(s, 60000);
     assert_string_equal(scene_topic(s, "svc.events"), "a1 a1"); /* what was set back runs whole */
@@ -345,7 +325,7 @@ static void an_event_that_is_an_open_letter_does_not_park(void **state)
     scene_run(s);
     scene_send(s, "in", "k", "b retry=2");
     scene_run(s);
-    set_back(s, "in");
+    scene_set_back(s, "in");
     s->mended = true;
     scene_pass(s, 20000);
     assert_string_equal(scene_effects(s), "x b");
@@ -365,7 +345,7 @@ static void an_event_whose_letter_is_on_its_way_does_not_run_beside_it(void **st
     scene_run(s);
     scene_command(s, 0, "redrive", 0);
     scene_run(s);
-    set_back(s, "in");
+    scene_set_back(s, "in");
     s->mended = true;
     scene_pass(s, 20000);
     assert_string_equal(scene_effects(s), "b a");
@@ -385,11 +365,11 @@ static void a_letter_that_is_closed_does_not_hold_its_event_back(void **state)
     scene_command(s, 1, "redrive", 0);
     scene_run(s);
     assert_string_equal(scene_effects(s), "b");
-    set_back(s, "in");
+    scene_set_back(s, "in");
     scene_run(s);
     assert_string_equal(scene_effects(s), "b a b");
     s->mended = false;
-    set_back(s, "in"); /* and a letter opens at its next round, so that commands of the former come too late */
+    scene_set_back(s, "in"); /* and a letter opens at its next round, so that commands of the former come too late */
     scene_run(s);
     assert_int_equal(scene_ask(s, "SELECT min(round) FROM bus_letter WHERE state = 1"), 2);
 }
@@ -405,7 +385,7 @@ static void letters_of_older_versions_are_found(void **state)
     scene_stop(s);
     bus_id_of(parts, 5, id);
     snprintf(sql, sizeof sql, "UPDATE bus_letter SET id = '%s', partition = -1", id);
-    meddle(s, sql);
+    scene_meddle(s, sql);
     bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 0);
     s->mended = true;
     scene_start(s);

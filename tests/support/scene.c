@@ -439,6 +439,25 @@ int64_t scene_send_headers(scene *s, const char *topic, const char *key, const b
     return offset;
 }
 
+void scene_meddle(scene *s, const char *sql)
+{
+    char path[sizeof s->data + 16];
+    sqlite3 *db = NULL;
+    snprintf(path, sizeof path, "%s/svc/0.db", s->data);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+void scene_set_back(scene *s, const char *topic)
+{
+    bus_memory_lose(bus_host_transport(s->host));
+    scene_run(s);
+    bus_memory_commit_foreign(s->cluster, "svc", topic, 0, 0);
+    bus_memory_assign(bus_host_transport(s->host), (int32_t[]){ 0 }, 1);
+    scene_run(s);
+}
+
 bool scene_discard_refused(scene *s)
 {
     char text[64];

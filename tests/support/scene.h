@@ -69,6 +69,11 @@ int64_t scene_send_headers(scene *scene, const char *topic, const char *key, con
 /* A command about the at-th letter of the dead-letter topic, with the letter's own bytes. round 0: as the letter says. */
 void scene_command(scene *scene, int64_t at, const char *word, int round);
 
+/* Runs SQL on its store from a connection of its own. */
+void scene_meddle(scene *scene, const char *sql);
+/* The group's offset of a topic to the start, as Kafka's tool sets it: while the group has no members. */
+void scene_set_back(scene *scene, const char *topic);
+
 /* As `bus outbox discard` does, by ann@host for `why`, with the first row that Kafka refused. false: none was. */
 bool scene_discard_refused(scene *scene);
 
