@@ -3,6 +3,7 @@
 #include "shard/internal.h"
 
 #include "base/error.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +24,17 @@ static void lane_failed(bus_shard *shard, bus_shard_lane *lane, const bus_error 
         lane->blocked_until_us = shard->now_us + LANE_AGAIN_US;
         return;
     }
-    bus_fail_in(&why, "%s/%d", lane->input->declared->topic, lane->partition);
     /* Without memory a record was lost on its way here: only a new membership reads it again. And what had expired before the
      * first fetch may be no more than the anchor, or retries that the store holds: the next claim sees where the log begins. */
     bool looks_again = lane->check_anchor || lane->input->declared->retry_tier;
-    why.status = err->status == BUS_NOMEM ? BUS_NOMEM : looks_again ? BUS_BROKER : BUS_REFUSED;
+    if (err->status == BUS_CORRUPT && !looks_again) {
+        char what[320];
+        snprintf(what, sizeof what, "all before offset %" PRId64 " was read, and that cannot be: %.240s", lane->position->next, err->text);
+        bus_lane_replaced(shard, lane, what);
+        return;
+    }
+    bus_fail_in(&why, "%s/%d", lane->input->declared->topic, lane->partition);
+    why.status = err->status == BUS_NOMEM ? BUS_NOMEM : BUS_BROKER;
     bus_shard_halt(shard, &why);
 }
 

@@ -168,6 +168,22 @@ static void a_busy_lane_does_not_wait_for_looks(void **state)
     assert_in_range(COUNTER(s, log_looks), 5, 15);
 }
 
+/* The fetch may fail before any look finds out why: what is said then must name the way on, too. */
+static void an_offset_outside_of_the_log_is_refused_with_the_way_on(void **state)
+{
+    scene *s = *state;
+    send_all(s, "in", "abc");
+    scene_pass(s, 1000);
+    bus_memory_no_signs(s->cluster, true);
+    recreate(s, "in", "p");
+    scene_run(s);
+    assert_int_equal(scene_failure(s), BUS_REFUSED);
+    assert_non_null(strstr(s->text, "all before offset 3 was read"));
+    assert_non_null(strstr(s->text, "outside its log"));
+    assert_non_null(strstr(s->text, "--to-earliest"));
+    assert_string_equal(scene_effects(s), "a b c");
+}
+
 static void a_log_that_lost_its_end_halts_though_nothing_new_comes(void **state)
 {
     scene *s = *state;
@@ -332,6 +348,7 @@ int main(void)
         TEST(a_lane_that_was_idle_is_looked_at_before_it_goes_on),
         TEST(each_batch_is_looked_at_where_that_is_wanted),
         TEST(a_busy_lane_does_not_wait_for_looks),
+        TEST(an_offset_outside_of_the_log_is_refused_with_the_way_on),
         TEST(a_log_that_lost_its_end_halts_though_nothing_new_comes),
         TEST(a_log_cut_and_filled_again_halts),
         TEST(a_log_cut_above_what_was_read_goes_on),
