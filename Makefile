@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 # The whole build: one non-recursive makefile, one directory per variant. `make help` tells the targets.
 
-VERSION  := 0.1.0
-SOVERSION := 0
+# The version is that of bus/include/bus/version.h. Until 1.0 each minor version is an ABI of its own (docs/abi.md).
+version_part = $(shell sed -n 's/^.define BUS_VERSION_$(1) //p' bus/include/bus/version.h)
+MAJOR    := $(call version_part,MAJOR)
+MINOR    := $(call version_part,MINOR)
+VERSION  := $(MAJOR).$(MINOR).$(call version_part,PATCH)
+SOVERSION := $(if $(filter 0,$(MAJOR)),0.$(MINOR),$(MAJOR))
 
 VARIANT  ?= release
 BUILD    ?= build
@@ -10,6 +14,7 @@ PREFIX   ?= /usr/local
 LIBDIR   ?= $(PREFIX)/lib
 DESTDIR  ?=
 MAKEFLAGS += --no-builtin-rules
+comma    := ,
 Q        := $(if $(V),,@)
 # V=1 shows the commands
 say      = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$@')
@@ -38,11 +43,23 @@ CC       := gcc
 endif
 TOOL_CC  := $(if $(filter release,$(VARIANT)),$(CC),gcc)
 AR       ?= ar
+LD       ?= ld
+OBJCOPY  ?= objcopy
 PKG_CONFIG ?= pkg-config
 
+# Empty: the librdkafka that scripts/setup has built, unless the system's is as new. RDKAFKA=system: the system's; RDKAFKA=DIR: the one
+# installed there. Programs look for it first where it was when they were linked, then where the system looks.
+export RDKAFKA ?=
+RDKAFKA_DIR := $(shell RDKAFKA='$(RDKAFKA)' scripts/setup-librdkafka --where)
+pkg_config := $(if $(RDKAFKA_DIR),PKG_CONFIG_PATH='$(RDKAFKA_DIR)/lib/pkgconfig:$(PKG_CONFIG_PATH)') $(PKG_CONFIG)
+
 PACKAGES := rdkafka sqlite3 uuid jansson libmicrohttpd libcurl avro-c libsodium
-PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
-PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
+# The command's alone
+CLI_PACKAGES := libutf8proc
+# As the system's: their headers warn.
+PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(pkg_config) --cflags $(PACKAGES) 2>/dev/null))
+PKG_LIBS := $(shell $(pkg_config) --libs $(PACKAGES) 2>/dev/null) $(if $(RDKAFKA_DIR),-Wl$(comma)-rpath$(comma)$(RDKAFKA_DIR)/lib)
+CLI_LIBS := $(shell $(pkg_config) --libs $(CLI_PACKAGES) 2>/dev/null)
 TEST_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 
 ARCH     := $(shell uname -m)
@@ -53,7 +70,7 @@ WARN     := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-pr
 WARN     += $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,-Wno-format-truncation)
 HARDEN   := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong $(CONTROL_FLOW)
 HARDEN_LD := -Wl,-z,relro,-z,now,-z,noexecstack
-COMMON   := -std=c11 -D_GNU_SOURCE -DBUS_VERSION='"$(VERSION)"' -g -fPIC -pthread -fno-semantic-interposition $(WARN)
+COMMON   := -std=c11 -D_GNU_SOURCE -g -fPIC -pthread -fno-semantic-interposition $(WARN)
 
 FLAGS_release := $(HARDEN)
 FLAGS_clang   := $(HARDEN)
@@ -80,8 +97,9 @@ COMPILE  := $(COMMON) $(FLAGS_$(VARIANT)) $(INCLUDES) $(PKG_CFLAGS) $(EXTRA_CFLA
 TOOL_COMPILE := $(COMMON) $(if $(filter gcc%,$(TOOL_CC)),-Wno-format-truncation) $(FLAGS_release) $(INCLUDES) $(PKG_CFLAGS) $(EXTRA_CFLAGS)
 LINK     := -pthread -Wl,--as-needed $(LINK_$(VARIANT)) $(EXTRA_LDFLAGS)
 TOOL_LINK := -pthread -Wl,--as-needed $(LINK_release) $(EXTRA_LDFLAGS)
-# Tests can make the n-th allocation fail (tests/support/alloc_fail.h) and draw ids from a seed (tests/support/seeded.h).
-WRAP     := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=bus_uuid_random,--wrap=bus_token_random
+# Tests can make the n-th allocation fail (tests/support/alloc_fail.h) and draw ids from a seed (tests/support/seeded.h); each
+# runs alone by TEST_FILTER (tests/support/filter.c).
+WRAP     := -Wl,-u,test_filter -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=bui_uuid_random,--wrap=bui_token_random
 
 # ---- sources ------------------------------------------------------------------------------------------------------
 
@@ -89,9 +107,12 @@ lib_src      := $(foreach l,$(LAYERS),$(sort $(wildcard bus/$(l)/*.c)))
 schemac_src  := $(sort $(wildcard bus/codec/compiler/*.c))
 tool_src     := $(foreach l,$(filter base codec,$(LAYERS)),$(sort $(wildcard bus/$(l)/*.c)))
 cli_src      := $(sort $(wildcard bus/cli/*.c))
-schemas      := $(if $(schemac_src),$(sort $(wildcard schemas/*.avsc examples/*/*.avsc)))
+schemas      := $(if $(schemac_src),$(sort $(wildcard schemas/*.avsc examples/*/*.avsc tests/data/states/*.avsc)))
 # schemas/order.OrderPlaced.avsc belongs to the name space order: one order.events.h and one order.events.c
 gen_names    := $(sort $(foreach s,$(notdir $(schemas)),$(firstword $(subst ., ,$(s))).events))
+# Other versions of some, for tests: their C names begin with inventory_v2_
+versions     := $(if $(schemas),$(sort $(wildcard tests/data/versions/*.avsc)))
+gen_names    += $(sort $(foreach s,$(notdir $(versions)),$(firstword $(subst ., ,$(s)))_v2.events))
 services     := $(sort $(foreach s,$(wildcard services/*/main.c),$(notdir $(patsubst %/,%,$(dir $(s))))))
 examples     := $(sort $(foreach s,$(wildcard examples/*/main.c),$(notdir $(patsubst %/,%,$(dir $(s))))))
 support_src  := $(sort $(wildcard tests/support/*.c))
@@ -99,7 +120,6 @@ support_src  := $(sort $(wildcard tests/support/*.c))
 test_services := $(patsubst tests/support/services/%.c,%,$(sort $(wildcard tests/support/services/*.c)))
 public       := $(sort $(wildcard bus/include/bus/*.h))
 
-comma := ,
 only = $(if $(T),$(filter $(T),$(1)),$(1))
 stems = $(call only,$(sort $(patsubst tests/$(1)/%.c,%,$(wildcard tests/$(1)/*.c))))
 unit_stems   := $(call stems,unit)
@@ -115,7 +135,9 @@ gen_obj      := $(patsubst %,$(B)/gen/%.o,$(gen_names))
 cli_obj      := $(call obj,$(cli_src))
 support_obj  := $(call obj,$(support_src))
 
+# What is installed, with the public names alone, and what tests, benches, tools and the bus command link: they reach inside.
 lib_a        := $(B)/libbus.a
+internal_a   := $(B)/libbus-internal.a
 lib_so       := $(B)/libbus.so.$(VERSION)
 gen_a        := $(B)/libgen.a
 support_a    := $(B)/libsupport.a
@@ -131,7 +153,7 @@ fuzz_bin     := $(patsubst %,$(B)/tests/fuzz/%,$(fuzz_stems))
 bench_bin    := $(patsubst %,$(B)/tests/bench/%,$(bench_stems))
 
 all: lib $(programs) $(patsubst %,$(B)/examples/%,$(examples)) $(patsubst %,$(B)/tests/services/%,$(test_services))
-lib: $(lib_a) $(B)/libbus.so
+lib: $(lib_a) $(internal_a) $(B)/libbus.so
 programs: $(programs)
 gen: $(gen_stamp)
 tests-built: $(unit_bin) $(mock_bin) $(sim_bin)
@@ -160,10 +182,17 @@ $(B)/gen/%.o: $(GEN)/%.c $(B)/flags
 	$(Q)$(CC) $(COMPILE) -MMD -MP -c $< -o $@
 
 # The lists of members are stamped as well: a removed source must leave the archive.
-$(lib_a): $(lib_obj) $(B)/members
+$(internal_a): $(lib_obj) $(B)/members
 	@rm -f $@
 	$(call say,AR)
 	$(Q)$(AR) rcs $@ $(lib_obj)
+# One object, in which every name but the public ones is local: a program may use the others for itself.
+$(lib_a): $(lib_obj) $(B)/members $(GEN)/libbus.names
+	@rm -f $@
+	$(call say,AR)
+	$(Q)$(LD) -r -o $(B)/libbus.o $(lib_obj)
+	$(Q)$(OBJCOPY) --keep-global-symbols=$(GEN)/libbus.names $(B)/libbus.o
+	$(Q)$(AR) rcs $@ $(B)/libbus.o
 $(B)/members: FORCE
 	@mkdir -p $(@D)
 	@echo '$(lib_obj)' | cmp -s - $@ || echo '$(lib_obj)' > $@
@@ -179,7 +208,10 @@ $(support_a): $(support_obj)
 # The library exports what the public headers declare, and nothing else.
 $(GEN)/libbus.map: $(public) scripts/export-list
 	@mkdir -p $(@D)
-	$(Q)scripts/export-list --map $(public) > $@
+	$(Q)scripts/export-list --map BUS_$(SOVERSION) $(public) > $@
+$(GEN)/libbus.names: $(public) scripts/export-list
+	@mkdir -p $(@D)
+	$(Q)scripts/export-list $(public) > $@
 $(lib_so): $(lib_obj) $(B)/members $(GEN)/libbus.map
 	$(call say,LINK)
 	$(Q)$(CC) -shared $(if $(filter release clang debug,$(VARIANT)),-Wl$(comma)-z$(comma)defs) -Wl,-soname,libbus.so.$(SOVERSION) -Wl,--version-script=$(GEN)/libbus.map $(LINK) -o $@ $(lib_obj) $(PKG_LIBS)
@@ -187,10 +219,10 @@ $(B)/libbus.so: $(lib_so)
 	$(Q)ln -sf libbus.so.$(VERSION) $(B)/libbus.so.$(SOVERSION)
 	$(Q)ln -sf libbus.so.$(SOVERSION) $@
 
-$(B)/bin/bus: $(cli_obj) $(lib_a)
+$(B)/bin/bus: $(cli_obj) $(internal_a)
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) -pie $(LINK) -o $@ $(cli_obj) $(lib_a) $(PKG_LIBS)
+	$(Q)$(CC) -pie $(LINK) -o $@ $(cli_obj) $(internal_a) $(PKG_LIBS) $(CLI_LIBS)
 
 define service_rules
 $(B)/bin/$(1): $(call obj,$(sort $(wildcard services/$(1)/*.c))) $(gen_a) $(lib_a)
@@ -205,10 +237,10 @@ $(B)/examples/%: $(B)/obj/examples/%/main.o $(gen_a) $(lib_a)
 	$(call say,LINK)
 	$(Q)$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(lib_a) $(PKG_LIBS)
 
-$(B)/tests/services/%: $(B)/obj/tests/support/services/%.o $(gen_a) $(lib_a)
+$(B)/tests/services/%: $(B)/obj/tests/support/services/%.o $(gen_a) $(internal_a)
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(lib_a) $(PKG_LIBS)
+	$(Q)$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(internal_a) $(PKG_LIBS)
 
 # The schema compiler that makes the generated code is always the release one, whatever is being built.
 schemac_link = $(patsubst %.c,$(1)/obj/%.o,$(schemac_src) $(tool_src))
@@ -227,37 +259,38 @@ $(TOOLS)/obj/bus/%.o: bus/%.c
 	$(Q)$(TOOL_CC) $(TOOL_COMPILE) -MMD -MP -c $< -o $@
 endif
 
-$(GEN)/.stamp: $(schemac) $(schemas)
+$(GEN)/.stamp: $(schemac) $(schemas) $(versions)
 	@mkdir -p $(GEN)
 	$(call say,GEN)
 	$(Q)rm -f $(filter-out $(gen_names:%=$(GEN)/%.h) $(gen_names:%=$(GEN)/%.c),$(wildcard $(GEN)/*.h $(GEN)/*.c))
 	$(Q)$(schemac) -o $(GEN) $(schemas)
+	$(if $(versions),$(Q)$(schemac) --suffix v2 -o $(GEN) $(versions))
 	@touch $@
 $(foreach n,$(gen_names),$(GEN)/$(n).c $(GEN)/$(n).h): $(GEN)/.stamp ;
 
-# Unit tests link the archive, so that they reach what the library does not export.
+# Tests reach what the library does not export.
 tsan_obj := $(if $(filter tsan,$(VARIANT)),$(B)/obj/tests/support/tsan/c11_threads.o)
 test_link = @mkdir -p $(@D); $(if $(V),,printf '  %-8s %s\n' LINK $@;) \
-	$(CC) -pie $(LINK) $(WRAP) -o $@ $< $(tsan_obj) -Wl,--start-group $(support_a) $(gen_a) $(lib_a) -Wl,--end-group $(TEST_LIBS) $(PKG_LIBS)
-$(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(tsan_obj) $(support_a) $(gen_a) $(lib_a)
+	$(CC) -pie $(LINK) $(WRAP) -o $@ $< $(tsan_obj) -Wl,--start-group $(support_a) $(gen_a) $(internal_a) -Wl,--end-group $(TEST_LIBS) $(PKG_LIBS) $(CLI_LIBS)
+$(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(tsan_obj) $(support_a) $(gen_a) $(internal_a)
 	$(test_link)
-$(B)/tests/mock/%: $(B)/obj/tests/mock/%.o $(tsan_obj) $(support_a) $(gen_a) $(lib_a)
+$(B)/tests/mock/%: $(B)/obj/tests/mock/%.o $(tsan_obj) $(support_a) $(gen_a) $(internal_a)
 	$(test_link)
-$(B)/tests/simulation/%: $(B)/obj/tests/simulation/%.o $(tsan_obj) $(support_a) $(gen_a) $(lib_a)
+$(B)/tests/simulation/%: $(B)/obj/tests/simulation/%.o $(tsan_obj) $(support_a) $(gen_a) $(internal_a)
 	$(test_link)
-$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(support_a) $(gen_a) $(lib_a)
+$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(support_a) $(gen_a) $(internal_a)
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) $(LINK) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(support_a) $(gen_a) $(lib_a) -Wl,--end-group $(TEST_LIBS) $(PKG_LIBS)
-$(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(gen_a) $(lib_a)
+	$(Q)$(CC) $(LINK) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(support_a) $(gen_a) $(internal_a) -Wl,--end-group $(TEST_LIBS) $(PKG_LIBS)
+$(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(gen_a) $(internal_a)
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(lib_a) $(PKG_LIBS) -lm
+	$(Q)$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(internal_a) $(PKG_LIBS) -lm
 
-$(page): $(B)/obj/scripts/pages.o $(lib_a)
+$(page): $(B)/obj/scripts/pages.o $(internal_a)
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) -pie $(LINK) -o $@ $< $(lib_a) $(PKG_LIBS)
+	$(Q)$(CC) -pie $(LINK) -o $@ $< $(internal_a) $(PKG_LIBS)
 
 .PRECIOUS: $(B)/obj/%.o $(B)/gen/%.o
 -include $(shell find $(B)/obj $(B)/gen -name '*.d' 2>/dev/null)
@@ -318,6 +351,9 @@ bench: all $(bench_bin)
 	@scripts/bench --bin $(B)/tests/bench --output $(BUILD)/bench.json $(BENCH)
 bench-smoke: all $(bench_bin)
 	@scripts/bench --smoke --bin $(B)/tests/bench --output $(BUILD)/bench-smoke.json 2>$(BUILD)/bench-smoke.log || { tail -n 30 $(BUILD)/bench-smoke.log; exit 1; }
+# A Java compiler, Maven and the network, once.
+bench-peers: all $(bench_bin)
+	@BUS_BUILD='$(BUILD)' scripts/bench-peers --bin $(B)/tests/bench --output $(BUILD)/bench-peers.json $(BENCH)
 mutants:
 	@BUILD='$(BUILD)' LOG='$(abspath $(LOG))' scripts/mutants $(M)
 CHAOS_RUN = BUS_BUILD='$(BUILD)' BUS_BIN='$(abspath $(B)/bin)' tests/chaos/chaos $(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS)) \
@@ -338,46 +374,94 @@ chaos-short: all
 demo: all
 	@BUS_BIN='$(abspath $(B)/bin)' KAFKA='$(KAFKA)' scripts/demo
 
-check: lib $(programs) $(schemac) $(page)
-	@$(RUN) -s check -t 120 scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas scripts/check-schemac scripts/check-install scripts/check-setup scripts/check-mutants
-docs: $(page)
+check: lib $(programs) $(schemac) $(page) api-docs
+	@$(RUN) -s check -t 120 scripts/check-format scripts/check-style scripts/check-layers scripts/check-headers scripts/check-symbols scripts/check-api scripts/check-docs scripts/check-manual scripts/check-help scripts/check-schemas scripts/check-schemac scripts/check-install scripts/check-setup scripts/check-mutants scripts/check-runner scripts/check-commands
+# In each variant that builds the library: compilers and sanitizers add names of their own.
+symbols: lib
+	@$(RUN) -s symbols-$(VARIANT) scripts/check-symbols
+# Manual pages of the public headers, and the same as HTML.
+api          := $(BUILD)/api
+$(api)/.stamp: $(public) scripts/api-docs scripts/contracts.py docs/configuration.md
+	@mkdir -p $(@D)
+	$(call say,API)
+	$(Q)scripts/api-docs --man $(api)/man3 --html $(api)/html --version $(VERSION) $(public)
+	$(Q)scripts/api-docs --properties docs/configuration.md > $(api)/properties
+	@touch $@
+api-docs: $(api)/.stamp
+docs: $(page) api-docs
 	@mkdir -p docs
 	$(page) configuration > docs/configuration.md
 	$(page) metrics > docs/metrics.md
 
+# ---- for editors --------------------------------------------------------------------------------------------------
+
+# What clangd and its like want to know, by the rules above: COMMANDS=file puts it elsewhere.
+COMMANDS ?= compile_commands.json
+quoted    = $(subst ",\",$(subst \,\\,$(1)))
+command   = {"directory": "$(CURDIR)", "file": "$(1)", "command": "$(call quoted,$(CC) $(COMPILE) $(2) -c $(1))"}
+other_src := $(sort $(wildcard services/*/*.c examples/*/*.c scripts/*.c tests/support/*.c tests/support/*/*.c) \
+	$(foreach d,unit mock simulation fuzz bench,$(wildcard tests/$(d)/*.c)))
+compile_commands.json: $(gen_stamp) FORCE
+	$(file >$(COMMANDS),[$(subst } {,}$(comma) {,$(foreach s,$(lib_src) $(cli_src) $(schemac_src) $(gen_names:%=$(GEN)/%.c),$(call command,$(s),)) \
+	$(foreach s,$(other_src),$(call command,$(s),-Itests)))])
+	$(call say,JSON)
+
 # ---- install ------------------------------------------------------------------------------------------------------
 
 INSTALL ?= install
-MANDIR  ?= $(PREFIX)/share/man/man1
+MANDIR  ?= $(PREFIX)/share/man
 COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
-man_page := $(firstword $(wildcard docs/bus.1 bus.1))
+DOCDIR  ?= $(PREFIX)/share/doc/bus
+# Pages written by hand; a section of the manual is the end of their name.
+man_pages := $(wildcard docs/*.[1-9])
 completion := $(firstword $(wildcard completion/bus.bash))
 
-# PREFIX may differ each time.
-$(B)/bus.pc: bus.pc.in FORCE
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+# PREFIX may differ each time. The libraries below ours are named by their flags, not as packages of pkg-config: so those who do not link
+# the archive need no development files of theirs, and a librdkafka that pkg-config does not find by itself is found.
+FILLED = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@SOVERSION@|$(SOVERSION)|g' \
+	-e 's|@DOCDIR@|$(DOCDIR)|g' -e '/@PROPERTIES@/{r $(api)/properties' -e 'd' -e '}' -e 's|@MAJOR@|$(MAJOR)|g' -e 's|@MINOR@|$(MINOR)|g' -e 's|@PRIVATE_LIBS@|$(strip $(PKG_LIBS)) -pthread|g'
+packages := $(patsubst %.in,%,$(wildcard *.pc.in cmake/*.in))
+$(packages:%=$(B)/%): $(B)/%: %.in FORCE
+	@mkdir -p $(@D)
+	$(FILLED) $< > $@
 
-install: lib $(programs) $(B)/bus.pc
-	$(INSTALL) -d $(DESTDIR)$(PREFIX)/include/bus $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
+install: lib $(programs) $(packages:%=$(B)/%) api-docs
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/include/bus $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/bus $(DESTDIR)$(PREFIX)/bin
 	$(INSTALL) -m 644 $(public) $(DESTDIR)$(PREFIX)/include/bus/
 	$(INSTALL) -m 644 $(lib_a) $(DESTDIR)$(LIBDIR)/libbus.a
 	$(INSTALL) -m 755 $(lib_so) $(DESTDIR)$(LIBDIR)/libbus.so.$(VERSION)
 	ln -sf libbus.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libbus.so.$(SOVERSION)
 	ln -sf libbus.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libbus.so
-	$(INSTALL) -m 644 $(B)/bus.pc $(DESTDIR)$(LIBDIR)/pkgconfig/bus.pc
+	$(INSTALL) -m 644 $(filter %.pc,$(packages:%=$(B)/%)) $(DESTDIR)$(LIBDIR)/pkgconfig/
+	$(INSTALL) -m 644 $(filter %.cmake,$(packages:%=$(B)/%)) $(DESTDIR)$(LIBDIR)/cmake/bus/
 	$(if $(cli_src),$(INSTALL) -m 755 $(B)/bin/bus $(DESTDIR)$(PREFIX)/bin/bus)
 	$(if $(schemac_src),$(INSTALL) -m 755 $(B)/bin/bus-schemac $(DESTDIR)$(PREFIX)/bin/bus-schemac)
-	$(if $(man_page),$(INSTALL) -d $(DESTDIR)$(MANDIR) && $(INSTALL) -m 644 $(man_page) $(DESTDIR)$(MANDIR)/bus.1)
+	$(INSTALL) -d $(DESTDIR)$(DOCDIR)/api $(DESTDIR)$(DOCDIR)/docs $(patsubst %,$(DESTDIR)$(MANDIR)/man%,1 3 7)
+	$(INSTALL) -m 644 $(api)/man3/*.3 $(DESTDIR)$(MANDIR)/man3/
+	set -e; for page in $(man_pages); do $(FILLED) $$page > $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
+	$(INSTALL) -m 644 $(api)/html/*.html $(DESTDIR)$(DOCDIR)/api/
+	$(INSTALL) -m 644 LICENSE CHANGELOG.md $(DESTDIR)$(DOCDIR)/
+	cp -r docs/*.md docs/*.svg docs/examples $(DESTDIR)$(DOCDIR)/docs/ && chmod -R u+w,a+rX $(DESTDIR)$(DOCDIR)/docs
 	$(if $(completion),$(INSTALL) -d $(DESTDIR)$(COMPLETIONS) && $(INSTALL) -m 644 $(completion) $(DESTDIR)$(COMPLETIONS)/bus)
 
-uninstall:
+uninstall: api-docs
 	rm -f $(patsubst bus/include/%,$(DESTDIR)$(PREFIX)/include/%,$(public))
-	-rmdir $(DESTDIR)$(PREFIX)/include/bus 2>/dev/null
-	rm -f $(patsubst %,$(DESTDIR)$(LIBDIR)/%,libbus.a libbus.so libbus.so.$(SOVERSION) libbus.so.$(VERSION) pkgconfig/bus.pc)
-	rm -f $(patsubst %,$(DESTDIR)$(PREFIX)/bin/%,bus bus-schemac) $(DESTDIR)$(MANDIR)/bus.1 $(DESTDIR)$(COMPLETIONS)/bus
+	rm -f $(patsubst %,$(DESTDIR)$(LIBDIR)/%,libbus.a libbus.so libbus.so.$(SOVERSION) libbus.so.$(VERSION) $(patsubst %.pc,pkgconfig/%.pc,$(packages:cmake/%=cmake/bus/%)))
+	rm -f $(foreach page,$(man_pages),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+	cd $(api)/man3 && for page in *.3; do rm -f $(DESTDIR)$(MANDIR)/man3/$$page; done
+	rm -rf $(patsubst %,$(DESTDIR)$(DOCDIR)/%,LICENSE CHANGELOG.md api docs)
+	-rmdir $(DESTDIR)$(DOCDIR) $(DESTDIR)$(PREFIX)/include/bus $(DESTDIR)$(LIBDIR)/cmake/bus 2>/dev/null
+	rm -f $(patsubst %,$(DESTDIR)$(PREFIX)/bin/%,bus bus-schemac) $(DESTDIR)$(COMPLETIONS)/bus
 
 clean:
 	rm -rf $(BUILD)
+
+# ---- for people and editors ---------------------------------------------------------------------------------------
+
+# Formats the C in place; `make check` tells what is not as .clang-format says, and what scripts/check-style cannot mend.
+format:
+	@scripts/check-style --fix
+	@scripts/check-format --fix
 
 help:
 	@sed -n '/^#:/s/^#: \{0,1\}//p' Makefile
@@ -386,7 +470,7 @@ help:
 #:                      build/release
 #: make test            everything that CI does, about an hour; the last line
 #:                      counts
-#: make unit mock       the tests of parts, and against an embedded broker (T="buf
+#: make unit mock       unit tests, and tests against an embedded broker (T="buf
 #:                      map": only these)
 #: make integration     on a real Kafka, started and stopped by the tests
 #:                      (T=test_a_paths)
@@ -397,31 +481,42 @@ help:
 #:                      only these)
 #: make fuzz-coverage   what the corpora of the fuzz targets reach
 #:                      (COVERAGE=--missed)
-#: make interop         with foreign clients
-#: make mutants         the product broken on purpose, line by line (M="3 7": only
+#: make interop         tests with foreign clients
+#: make mutants         breaks the product on purpose, line by line (M="3 7": only
 #:                      these; MUTANTS_TURN=date: a few)
 #: make controls        ten mutants that the simulation's random histories must
 #:                      find, or their silence proves nothing
 #: make chaos           three Kafka nodes and the shop under load, attacked, healed
 #:                      and audited (A="leader sigstop", CHAOS_SECONDS=60, SEED=1;
 #:                      tests/chaos/chaos --help)
-#: make chaos-short     what CI does of it, two minutes
-#: make audited         what bus audit alone must find: the worst defects, each
-#:                      with its rule taken out
-#: make soak            attacks by chance until HOURS=4 are over
-#: make bench           beside librdkafka and SQLite alone, drawn in
+#: make chaos-short     the part of it that CI runs, two minutes
+#: make audited         mutants that bus audit alone must find: the worst
+#:                      defects, each with its rule taken out
+#: make soak            random attacks until HOURS=4 are over
+#: make bench           compared with librdkafka and SQLite alone, drawn in
 #:                      build/bench.svg (BENCH="--curves")
-#: make bench-smoke     does all of it run, with right counts and orders?
-#: make check           layers, headers, symbols, pages, help texts, an installed
-#:                      copy
+#: make bench-smoke     does all of it run, with the right counts and orders?
+#: make bench-peers     compared with Kafka Streams, in turns, drawn in
+#:                      build/bench-peers.svg (BENCH=--smoke: tiny sizes)
+#: make check           format, layers, headers, symbols, pages, help texts, an
+#:                      installed copy
+#: make symbols         does the library export only the public names? (any
+#:                      VARIANT)
 #: make demo            orders through three services, on an embedded broker
 #:                      (KAFKA=local|host:port)
+#: make format          the C as .clang-format says (clang-format 14)
 #: make docs            writes docs/configuration.md and docs/metrics.md from the
-#:                      tables in the code
+#:                      tables in the code, and what api-docs makes
+#: make api-docs        manual pages and HTML pages of the public headers, in
+#:                      build/api
+#: make compile_commands.json
+#:                      for clangd (VARIANT=clang: without gcc's own options)
 #: make install         DESTDIR=, PREFIX=/usr/local; make uninstall
 #: make clean
 #: VARIANT=release|clang|debug|asan|tsan|fuzz|coverage, each in its own directory;
-#: BUILD=dir: elsewhere
+#: BUILD=dir: elsewhere. RDKAFKA=system: the system's librdkafka; RDKAFKA=dir: that
+#: prefix's; otherwise the one that scripts/setup built, unless the system's is as
+#: new
 
-.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz fuzz-coverage bench bench-smoke mutants controls audited soak demo check docs \
+.PHONY: all lib programs gen tests-built test unit mock simulate sanitizers integration interop fuzz fuzz-coverage bench bench-smoke bench-peers mutants controls audited soak demo check symbols docs api-docs format \
 	install uninstall clean help FORCE

@@ -9,21 +9,21 @@
 #define FIRST_BLOCK ((size_t)4096)
 #define MOST_DOUBLED ((size_t)1 << 20)
 
-void bus_arena_init(bus_arena *arena, size_t limit)
+void bui_arena_init(bui_arena *arena, size_t limit)
 {
-    *arena = (bus_arena){ .limit = limit };
+    *arena = (bui_arena){ .limit = limit };
 }
 
-void bus_arena_free(bus_arena *arena)
+void bui_arena_free(bui_arena *arena)
 {
-    for (bus_arena_block *block = arena->first, *next; block; block = next) {
+    for (bui_arena_block *block = arena->first, *next; block; block = next) {
         next = block->next;
         free(block);
     }
-    bus_arena_init(arena, arena->limit);
+    bui_arena_init(arena, arena->limit);
 }
 
-void bus_arena_reset(bus_arena *arena)
+void bui_arena_reset(bui_arena *arena)
 {
     arena->now = arena->first;
     if (arena->now)
@@ -33,9 +33,9 @@ void bus_arena_reset(bus_arena *arena)
 
 /* The block after `now` that holds n bytes: a kept one, else a new one put there. A kept one that is too small moves
  * behind the new one and waits for its turn. */
-static bus_arena_block *next_block(bus_arena *arena, size_t n)
+static bui_arena_block *next_block(bui_arena *arena, size_t n)
 {
-    bus_arena_block **link = arena->now ? &arena->now->next : &arena->first;
+    bui_arena_block **link = arena->now ? &arena->now->next : &arena->first;
     if (*link && (*link)->size >= n) {
         (*link)->at = 0;
         return *link;
@@ -45,17 +45,17 @@ static bus_arena_block *next_block(bus_arena *arena, size_t n)
         size = MOST_DOUBLED;
     if (size < n)
         size = n;
-    bus_arena_block *block = malloc(sizeof *block + size);
+    bui_arena_block *block = malloc(sizeof *block + size);
     if (!block)
         return NULL;
-    *block = (bus_arena_block){ .next = *link, .size = size };
+    *block = (bui_arena_block){ .next = *link, .size = size };
     *link = block;
     return block;
 }
 
-void *bus_arena_more(bus_arena *arena, size_t n)
+void *bui_arena_more(bui_arena *arena, size_t n)
 {
-    bus_arena_block *block = next_block(arena, n);
+    bui_arena_block *block = next_block(arena, n);
     if (!block)
         return NULL;
     arena->now = block;
@@ -64,15 +64,15 @@ void *bus_arena_more(bus_arena *arena, size_t n)
     return block->bytes;
 }
 
-void *bus_arena_zero(bus_arena *arena, size_t n)
+void *bui_arena_zero(bui_arena *arena, size_t n)
 {
-    void *at = bus_arena_alloc(arena, n);
+    void *at = bui_arena_alloc(arena, n);
     return at ? memset(at, 0, n) : NULL;
 }
 
-void *bus_arena_copy(bus_arena *arena, const void *bytes, size_t n)
+void *bui_arena_copy(bui_arena *arena, const void *bytes, size_t n)
 {
-    char *at = n < SIZE_MAX ? bus_arena_alloc(arena, n + 1) : NULL;
+    char *at = n < SIZE_MAX ? bui_arena_alloc(arena, n + 1) : NULL;
     if (!at)
         return NULL;
     if (n)
@@ -81,15 +81,15 @@ void *bus_arena_copy(bus_arena *arena, const void *bytes, size_t n)
     return at;
 }
 
-bus_arena_mark bus_arena_save(const bus_arena *arena)
+bui_arena_mark bui_arena_save(const bui_arena *arena)
 {
-    return (bus_arena_mark){ .block = arena->now, .at = arena->now ? arena->now->at : 0, .used = arena->used };
+    return (bui_arena_mark){ .block = arena->now, .at = arena->now ? arena->now->at : 0, .used = arena->used };
 }
 
-void bus_arena_back(bus_arena *arena, bus_arena_mark mark)
+void bui_arena_back(bui_arena *arena, bui_arena_mark mark)
 {
     if (!mark.block) {
-        bus_arena_reset(arena);
+        bui_arena_reset(arena);
         return;
     }
     arena->now = mark.block;

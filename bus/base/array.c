@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Array: the part that is seldom needed. */
+ * Array: the part that is rarely needed. */
 #include "base/array.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-bool bus_array_grow(void *array, size_t *cap, size_t count, size_t item, size_t least)
+bool bui_array_grow(void *array, size_t *cap, size_t count, size_t item, size_t least)
 {
     size_t wanted = *cap ? *cap : least;
     void *at;
@@ -23,9 +23,9 @@ bool bus_array_grow(void *array, size_t *cap, size_t count, size_t item, size_t 
     return true;
 }
 
-bool bus_array_one_more(void *array, size_t count, size_t item)
+bool bui_array_one_more(void *array, size_t count, size_t item)
 {
     size_t cap = count;
     bool full = !(count & (count - 1)); /* or empty */
-    return !full || bus_array_grow(array, &cap, count + 1, item, 1);
+    return !full || bui_array_grow(array, &cap, count + 1, item, 1);
 }

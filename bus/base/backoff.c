@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * Exponential backoff: the step doubles up to a most, the wait is drawn from its upper half, so that many who failed
+ * Exponential backoff: the step doubles up to a limit, the wait is drawn from its upper half, so that those that failed
  * together do not come back together. */
 #include "base/backoff.h"
 
-void bus_backoff_init(bus_backoff *backoff, int64_t first_ms, int64_t most_ms, uint64_t seed)
+void bui_backoff_init(bui_backoff *backoff, int64_t first_ms, int64_t most_ms, uint64_t seed)
 {
     if (first_ms < 1)
         first_ms = 1;
     if (most_ms < first_ms)
         most_ms = first_ms;
-    *backoff = (bus_backoff){ .first_ms = first_ms, .most_ms = most_ms, .random = seed };
+    *backoff = (bui_backoff){ .first_ms = first_ms, .most_ms = most_ms, .random = seed };
 }
 
 /* splitmix64: any seed will do, zero too. */
@@ -21,7 +21,7 @@ static uint64_t draw(uint64_t *state)
     return z ^ z >> 31;
 }
 
-int64_t bus_backoff_next(bus_backoff *backoff)
+int64_t bui_backoff_next(bui_backoff *backoff)
 {
     if (backoff->now_ms == 0)
         backoff->now_ms = backoff->first_ms;
@@ -31,7 +31,7 @@ int64_t bus_backoff_next(bus_backoff *backoff)
     return backoff->now_ms - half + (int64_t)(draw(&backoff->random) % (uint64_t)(half + 1));
 }
 
-void bus_backoff_reset(bus_backoff *backoff)
+void bui_backoff_reset(bui_backoff *backoff)
 {
     backoff->now_ms = 0;
 }

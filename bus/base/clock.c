@@ -8,29 +8,32 @@
 #include <string.h>
 #include <time.h>
 
-static int64_t real_wall_ms(const bus_clock *self)
+static int64_t real_wall_ms(const bui_clock *clock)
 {
-    (void)self;
+    (void)clock;
     struct timespec t;
     (void)clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static int64_t real_mono_us(const bus_clock *self)
+static int64_t real_mono_us(const bui_clock *clock)
 {
-    (void)self;
+    (void)clock;
     struct timespec t;
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-const bus_clock *bus_clock_real(void)
+const bui_clock *bui_clock_real(void)
 {
-    static const bus_clock real = { real_wall_ms, real_mono_us };
+    static const bui_clock real = { real_wall_ms, real_mono_us };
     return &real;
 }
 
-int64_t bus_clock_now_us(void) { return real_mono_us(NULL); }
+int64_t bui_clock_now_us(void)
+{
+    return real_mono_us(NULL);
+}
 
 /* Days since 1970-01-01 of a proleptic Gregorian date, and back: Howard Hinnant's "chrono-compatible low-level date
  * algorithms". Not timegm and gmtime_r: those normalise 31 February instead of refusing it. */
@@ -56,10 +59,16 @@ static void date_of(int64_t days, int64_t *year, int *month, int *day)
     *year = y + era * 400 + (*month <= 2);
 }
 
-#define FIRST_MS (INT64_C(-62135596800) * 1000)           /* 0001-01-01 */
-#define LAST_MS (INT64_C(253402300799) * 1000 + 999)      /* the end of 9999 */
+#define FIRST_MS (INT64_C(-62135596800) * 1000)      /* 0001-01-01 */
+#define LAST_MS (INT64_C(253402300799) * 1000 + 999) /* the end of 9999 */
 
-char *bus_time_text(int64_t wall_ms, char *out)
+static void put_digits(char *out, int count, int64_t value)
+{
+    for (; count--; value /= 10)
+        out[count] = (char)('0' + value % 10);
+}
+
+char *bui_time_text(int64_t wall_ms, char *out)
 {
     if (wall_ms < FIRST_MS)
         wall_ms = FIRST_MS;
@@ -73,8 +82,16 @@ char *bus_time_text(int64_t wall_ms, char *out)
     int64_t year;
     int month, day;
     date_of(days, &year, &month, &day);
-    (void)snprintf(out, 32, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (int)year, month, day, (int)(rest / 3600000),
-                   (int)(rest / 60000 % 60), (int)(rest / 1000 % 60), (int)(rest % 1000));
+    /* Without printf: one for each record that a tool shows. */
+    memcpy(out, "....-..-..T..:..:...", 20);
+    put_digits(out, 4, year);
+    put_digits(out + 5, 2, month);
+    put_digits(out + 8, 2, day);
+    put_digits(out + 11, 2, rest / 3600000);
+    put_digits(out + 14, 2, rest / 60000 % 60);
+    put_digits(out + 17, 2, rest / 1000 % 60);
+    put_digits(out + 20, 3, rest % 1000);
+    memcpy(out + 23, "Z", 2);
     return out;
 }
 
@@ -90,9 +107,12 @@ static size_t digits(const char *text, int64_t *out)
     return i;
 }
 
-bool bus_duration_parse(const char *text, int64_t *out_ms)
+bool bui_duration_parse(const char *text, int64_t *out_ms)
 {
-    static const struct { const char *unit; int64_t ms; } units[] = {
+    static const struct {
+        const char *unit;
+        int64_t ms;
+    } units[] = {
         { "", 1 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 },
     };
     int64_t n, ms;
@@ -172,15 +192,15 @@ static bool rfc3339(const char *text, int64_t *out_ms)
             return false;
     }
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    if (*at || year < 1 || month < 1 || month > 12 || day < 1 || day > lengths[month - 1] + (leap && month == 2) ||
-        hour > 23 || minute > 59 || second > 60)
+    if (*at || year < 1 || month < 1 || month > 12 || day < 1 || day > lengths[month - 1] + (leap && month == 2) || hour > 23 ||
+        minute > 59 || second > 60)
         return false;
     int64_t seconds = (days_of(year, month, day) * 24 + hour) * 3600 + (minute - offset) * 60 + second;
     *out_ms = seconds * 1000 + ms;
     return true;
 }
 
-bool bus_time_is_old(const char *text)
+bool bui_time_is_old(const char *text)
 {
     int64_t n;
     text += *text == '@';
@@ -188,7 +208,7 @@ bool bus_time_is_old(const char *text)
     return used && !text[used] && n > 0 && n < INT64_C(100000000000);
 }
 
-bool bus_time_parse(const char *text, int64_t now_ms, int64_t *out_ms)
+bool bui_time_parse(const char *text, int64_t now_ms, int64_t *out_ms)
 {
     if (*text == '@')
         text++;
@@ -206,7 +226,7 @@ bool bus_time_parse(const char *text, int64_t now_ms, int64_t *out_ms)
         return true;
     }
     if (*text == '-') {
-        if (!bus_duration_parse(text + 1, &n) || __builtin_sub_overflow(now_ms, n, &n))
+        if (!bui_duration_parse(text + 1, &n) || __builtin_sub_overflow(now_ms, n, &n))
             return false;
         *out_ms = n;
         return true;

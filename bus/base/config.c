@@ -5,40 +5,57 @@
 #include "base/array.h"
 #include "base/log.h"
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define KAFKA "kafka."
-#define FILE_MOST ((size_t)1 << 20)
 
-typedef struct setting { char *text; int64_t number; } setting;   /* text NULL: the default; the number is always filled */
-typedef struct pass { char *name, *value; } pass;
+typedef struct setting {
+    char *text;
+    int64_t number;
+} setting; /* text NULL: the default; the number is always filled */
+typedef struct pass {
+    char *name, *value;
+} pass;
 
 struct bus_config {
-    setting *values;   /* one for each property of the table, in its order */
+    setting *values; /* one for each property of the table, in its order, and then one for each of the service's own */
     pass *kafka;
     size_t kafka_count;
+    bui_property *own; /* see bus_config_declare */
+    size_t own_count;
+    char prefix[BUI_SERVICE_PREFIX]; /* "service.<name>.", what its own begin with; "": no service is declared */
+    pass *others;                    /* values of properties that begin with "service." and are not declared: other services' */
+    size_t other_count;
 };
 
-static size_t property_count(void)
+static size_t table_count(void)
 {
     size_t n = 0;
-    while (bus_properties()[n].name)
+    while (bui_properties()[n].name)
         n++;
     return n;
 }
 
-/* Its place in the table, or the table's length. */
-static size_t place_of(const char *name)
+const bui_property *bui_config_property(const bus_config *config, size_t i)
 {
-    const bus_property *table = bus_properties();
-    size_t i = 0;
-    while (table[i].name && strcmp(table[i].name, name) != 0)
-        i++;
-    return i;
+    size_t count = table_count();
+    return i < count ? &bui_properties()[i] : i < count + config->own_count ? &config->own[i - count] : NULL;
+}
+
+/* Its place, or SIZE_MAX. */
+static size_t place_of(const bus_config *config, const char *name)
+{
+    const bui_property *table = bui_properties();
+    size_t count = table_count();
+    for (size_t i = 0; i < config->own_count; i++)
+        if (bui_own_same(config->own[i].name, name))
+            return count + i;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(table[i].name, name) == 0)
+            return i;
+    return SIZE_MAX;
 }
 
 bus_config *bus_config_new(void)
@@ -46,29 +63,36 @@ bus_config *bus_config_new(void)
     bus_config *config = calloc(1, sizeof *config);
     if (!config)
         return NULL;
-    const bus_property *table = bus_properties();
-    config->values = calloc(property_count(), sizeof *config->values);
+    const bui_property *table = bui_properties();
+    config->values = calloc(table_count(), sizeof *config->values);
     if (!config->values) {
         bus_config_free(config);
         return NULL;
     }
     for (size_t i = 0; table[i].name; i++)
-        (void)bus_value_read(&table[i], table[i].value, &config->values[i].number, NULL); /* tested: defaults are valid */
+        (void)bui_value_read(&table[i], table[i].value, &config->values[i].number, NULL); /* tested: defaults are valid */
     return config;
+}
+
+static void free_passed(pass *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(list[i].name);
+        free(list[i].value);
+    }
+    free(list);
 }
 
 void bus_config_free(bus_config *config)
 {
     if (!config)
         return;
-    for (size_t i = 0; config->values && i < property_count(); i++)
+    for (size_t i = 0; config->values && bui_config_property(config, i); i++)
         free(config->values[i].text);
-    for (size_t i = 0; i < config->kafka_count; i++) {
-        free(config->kafka[i].name);
-        free(config->kafka[i].value);
-    }
+    free_passed(config->kafka, config->kafka_count);
+    free_passed(config->others, config->other_count);
     free(config->values);
-    free(config->kafka);
+    free(config->own);
     free(config);
 }
 
@@ -79,71 +103,64 @@ static char *copy_of(const char *text)
     return copy ? memcpy(copy, text, n) : NULL;
 }
 
-/* ---- files */
-
-/* Appends a whole file; `over` of `out` tells that it is longer than allowed. */
-static bus_status read_file(const char *path, bus_buf *out, bus_error *err)
+/* Puts a pair into a list, or another value to its name. */
+static bus_status keep(pass **list, size_t *count, const char *name, const char *value, bus_error *err)
 {
-    FILE *file = fopen(path, "rbe");
-    if (!file)
-        return bus_fail(err, BUS_IO, "cannot read %.300s: %s", path, strerror(errno));
-    char piece[4096];
-    size_t n;
-    errno = 0;
-    while ((n = fread(piece, 1, sizeof piece, file)) > 0 && bus_buf_ok(out))
-        bus_buf_add(out, piece, n);
-    bus_status status = ferror(file) ? bus_fail(err, BUS_IO, "cannot read %.300s: %s", path, strerror(errno)) : BUS_OK;
-    (void)fclose(file);
-    explicit_bzero(piece, sizeof piece);
-    return status;
-}
-
-/* Secrets in a file that everybody can read are none. */
-static void warn_if_others_read(const char *path)
-{
-    struct stat there;
-    if (stat(path, &there) == 0 && S_ISREG(there.st_mode) && (there.st_mode & S_IROTH))
-        bus_log(BUS_WARN, "config", "secret_readable", "%.300s holds a secret, and every user of this host can read it: chmod o-r", path);
+    char *text = copy_of(value);
+    if (!text)
+        return bui_fail_nomem(err);
+    for (size_t i = 0; i < *count; i++) {
+        if (strcmp((*list)[i].name, name) == 0) {
+            free((*list)[i].value);
+            (*list)[i].value = text;
+            return BUS_OK;
+        }
+    }
+    char *key = copy_of(name);
+    if (!key || !bui_array_one_more(list, *count, sizeof **list)) {
+        free(key);
+        free(text);
+        return bui_fail_nomem(err);
+    }
+    (*list)[(*count)++] = (pass){ key, text };
+    return BUS_OK;
 }
 
 /* `name` without "kafka.". */
 static bus_status pass_through(bus_config *config, const char *name, const char *value, bus_error *err)
 {
     if (!*name || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._") != strlen(name))
-        return bus_fail(err, BUS_CONFIG, "kafka.%.80s: a name of librdkafka has only a-z, 0-9, '.' and '_'", name);
-    const char *why = bus_config_owned(name);
+        return bui_fail(err, BUS_CONFIG, "kafka.%.80s: librdkafka's names have only a-z, 0-9, '.' and '_'", name);
+    const char *why = bui_config_owned(name);
     if (why)
-        return bus_fail(err, BUS_CONFIG, "kafka.%s cannot be set: %s", name, why);
+        return bui_fail(err, BUS_CONFIG, "kafka.%s cannot be set: %s", name, why);
     if (strpbrk(value, "\r\n") && !strstr(name, "pem") && !strstr(name, "ssl"))
-        return bus_fail(err, BUS_CONFIG, "kafka.%s: the value must be one line", name);
-    char *text = copy_of(value);
-    if (!text)
-        return bus_fail_nomem(err);
-    for (size_t i = 0; i < config->kafka_count; i++) {
-        if (strcmp(config->kafka[i].name, name) == 0) {
-            free(config->kafka[i].value);
-            config->kafka[i].value = text;
-            return BUS_OK;
-        }
-    }
-    char *key = copy_of(name);
-    if (!key || !bus_array_one_more(&config->kafka, config->kafka_count, sizeof *config->kafka)) {
-        free(key);
-        free(text);
-        return bus_fail_nomem(err);
-    }
-    config->kafka[config->kafka_count++] = (pass){ key, text };
-    return BUS_OK;
+        return bui_fail(err, BUS_CONFIG, "kafka.%s: the value must be one line", name);
+    return keep(&config->kafka, &config->kafka_count, name, value, err);
 }
 
-static bus_status unknown(const char *name, bus_error *err)
+const bui_property *bui_config_near(const bus_config *config, const char *name, int *distance)
+{
+    return bui_property_near(config->own, config->own_count, name, distance);
+}
+
+static bus_status unknown(const bus_config *config, const char *name, bus_error *err)
 {
     int distance;
-    const bus_property *near = bus_property_near(name, &distance);
+    const char *now = bui_config_renamed(name);
+    if (now)
+        return bui_fail(err, BUS_CONFIG, "property %s is now called %s (docs/upgrading.md)", name, now);
+    const bui_property *near = bui_config_near(config, name, &distance);
+    if (bui_own_prefix(config->prefix, name))
+        return near ? bui_fail(err, BUS_CONFIG, "no property \"%.120s\"; did you mean %s?", name, near->name)
+                    : bui_fail(err, BUS_CONFIG, "no property \"%.120s\": the service declares none of that name; see its --help",
+                               name);
     if (near)
-        return bus_fail(err, BUS_CONFIG, "no property \"%.80s\"; did you mean %s?", name, near->name);
-    return bus_fail(err, BUS_CONFIG, "no property \"%.80s\"; docs/configuration.md lists them all, and kafka.%.80s passes one to "
-                    "librdkafka", name, name);
+        return bui_fail(err, BUS_CONFIG, "no property \"%.80s\"; did you mean %s?", name, near->name);
+    return bui_fail(err, BUS_CONFIG,
+                    "no property \"%.80s\"; docs/configuration.md lists them all, and kafka.%.80s passes one to "
+                    "librdkafka",
+                    name, name);
 }
 
 /* ---- secrets
@@ -154,72 +171,81 @@ static bus_status unknown(const char *name, bus_error *err)
 #define SECRET_MOST ((size_t)64 << 10)
 
 /* The secret that `name` gives the file of; false: it is no such name. */
-static bool secret_of_file(const char *name, char *out, size_t cap)
+static bool secret_of_file(const bus_config *config, const char *name, char *out, size_t cap)
 {
     size_t len = strlen(name), suffix = strlen(SECRET_FILE);
     if (len <= suffix || len - suffix >= cap || strcmp(name + len - suffix, SECRET_FILE) != 0)
         return false;
     memcpy(out, name, len - suffix);
     out[len - suffix] = 0;
-    return bus_config_secret(out);
+    return bui_config_secret(config, out);
 }
 
 /* Without the end of its last line. The bytes are in no message. */
 static bus_status set_from_file(bus_config *config, const char *secret, const char *path, bus_error *err)
 {
-    bus_buf text;
-    bus_buf_init(&text, SECRET_MOST);
-    bus_status status = read_file(path, &text, err);
+    bui_buf text;
+    bui_buf_init(&text, SECRET_MOST);
+    bus_status status = bui_config_file(path, &text, err);
     if (status == BUS_OK && text.over)
-        status = bus_fail(err, BUS_CONFIG, "%s%s: %.200s is longer than 64 KiB: it is no password", secret, SECRET_FILE, path);
+        status = bui_fail(err, BUS_CONFIG, "%s%s: %.200s is longer than 64 KiB: it is not a password", secret, SECRET_FILE, path);
     while (status == BUS_OK && text.len && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
         text.len--;
     if (status == BUS_OK && (text.len == 0 || memchr(text.data, 0, text.len)))
-        status = bus_fail(err, BUS_CONFIG, "%s%s: %.200s is %s", secret, SECRET_FILE, path, text.len ? "no text file" : "empty");
-    bus_buf_byte(&text, 0);
-    if (status == BUS_OK && !bus_buf_ok(&text))
-        status = bus_fail_nomem(err);
+        status =
+            bui_fail(err, BUS_CONFIG, "%s%s: %.200s is %s", secret, SECRET_FILE, path, text.len ? "not a text file" : "empty");
+    bui_buf_byte(&text, 0);
+    if (status == BUS_OK && !bui_buf_ok(&text))
+        status = bui_fail_nomem(err);
     if (status == BUS_OK) {
-        warn_if_others_read(path);
+        bui_config_file_warn(path);
         status = bus_config_set(config, secret, (const char *)text.data, err);
     }
     if (text.data)
         explicit_bzero(text.data, text.len);
-    bus_buf_free(&text);
+    bui_buf_free(&text);
     return status;
+}
+
+bool bui_config_knows(const bus_config *config, const char *name)
+{
+    char secret[160];
+    return strncmp(name, KAFKA, strlen(KAFKA)) == 0 || place_of(config, name) != SIZE_MAX ||
+           secret_of_file(config, name, secret, sizeof secret) || bui_is_service_property(name);
 }
 
 bus_status bus_config_set(bus_config *config, const char *name, const char *value, bus_error *err)
 {
     char secret[160];
-    if (secret_of_file(name, secret, sizeof secret))
+    if (secret_of_file(config, name, secret, sizeof secret))
         return set_from_file(config, secret, value, err);
     if (strncmp(name, KAFKA, strlen(KAFKA)) == 0)
         return pass_through(config, name + strlen(KAFKA), value, err);
-    size_t i = place_of(name);
-    const bus_property *property = &bus_properties()[i];
-    if (!property->name)
-        return unknown(name, err);
+    size_t i = place_of(config, name);
+    if (i == SIZE_MAX && bui_is_service_property(name) && !bui_own_prefix(config->prefix, name))
+        return keep(&config->others, &config->other_count, name, value, err);
+    if (i == SIZE_MAX)
+        return unknown(config, name, err);
     int64_t number;
-    bus_status status = bus_value_read(property, value, &number, err);
+    bus_status status = bui_value_read(bui_config_property(config, i), value, &number, err);
     if (status != BUS_OK)
         return status;
     char *text = copy_of(value);
     if (!text)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     free(config->values[i].text);
     config->values[i] = (setting){ text, number };
     return BUS_OK;
 }
 
-bool bus_config_secret(const char *name)
+bool bui_config_secret(const bus_config *config, const char *name)
 {
     size_t len = strlen(name), suffix = strlen(SECRET_FILE);
     if (len > suffix && strcmp(name + len - suffix, SECRET_FILE) == 0)
-        return false; /* the name of a file tells nobody what is in it */
+        return false; /* the name of a file does not show what is in it */
     if (strncmp(name, KAFKA, strlen(KAFKA)) != 0) {
-        const bus_property *property = &bus_properties()[place_of(name)];
-        return property->name && property->secret;
+        size_t i = place_of(config, name);
+        return i != SIZE_MAX && bui_config_property(config, i)->secret;
     }
     static const char *const words[] = { "password", "secret", "ssl.key.pem", "ssl_key", "oauthbearer.config", "kinit.cmd" };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -228,35 +254,107 @@ bool bus_config_secret(const char *name)
     return false;
 }
 
-bus_status bus_config_argument(bus_config *config, const char *name, const char *value, bus_error *err)
+bus_status bui_config_argument(bus_config *config, const char *name, const char *value, bus_error *err)
 {
-    if (bus_config_secret(name))
-        return bus_fail(err, BUS_CONFIG, "%.80s is a secret, and every user of this host can read arguments: put it into a configuration "
-                        "file, the environment, or a file of its own (%.80s%s)", name, name, SECRET_FILE);
+    if (bui_config_secret(config, name))
+        return bui_fail(err, BUS_CONFIG,
+                        "%.80s is a secret, and every user of this host can read arguments: put it into a configuration "
+                        "file, the environment, or a file of its own (%.80s%s)",
+                        name, name, SECRET_FILE);
     return bus_config_set(config, name, value, err);
 }
 
-bus_config *bus_config_copy(const bus_config *config)
+/* ---- a service's own */
+
+/* A copy of each declaration, with the default. False: no memory. */
+static bool adopt(bus_config *config, const bui_property *own, size_t count, const char *prefix)
+{
+    size_t table = table_count();
+    bui_property *copy = calloc(count + 1, sizeof *copy);
+    setting *values = copy ? realloc(config->values, (table + count + 1) * sizeof *values) : NULL;
+    if (!values) {
+        free(copy);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        copy[i] = own[i];
+        values[table + i] = (setting){ 0 };
+        (void)bui_value_read(&own[i], own[i].value, &values[table + i].number, NULL); /* it was checked */
+    }
+    free(config->own);
+    config->own = copy;
+    config->own_count = count;
+    config->values = values;
+    snprintf(config->prefix, sizeof config->prefix, "%s", prefix);
+    return true;
+}
+
+/* What was set before they were known. */
+static bus_status take_own(bus_config *config, bus_error *err)
+{
+    pass *list = config->others;
+    size_t count = config->other_count;
+    bus_status status = BUS_OK;
+    config->others = NULL;
+    config->other_count = 0;
+    for (size_t i = 0; i < count && status == BUS_OK; i++)
+        status = bus_config_set(config, list[i].name, list[i].value, err);
+    free_passed(list, count);
+    return status;
+}
+
+bus_status bus_config_declare(bus_config *config, const bus_service *service, bus_error *err)
+{
+    char prefix[BUI_SERVICE_PREFIX];
+    bui_property *own = NULL;
+    size_t count = 0;
+    if (!service || !service->name)
+        return BUS_OK;
+    (void)snprintf(prefix, sizeof prefix, "service.%s.", service->name);
+    if (config->prefix[0] && strcmp(config->prefix, prefix) != 0)
+        return bui_fail(err, BUS_EXISTS, "the configuration has the properties of another service, %s*", config->prefix);
+    if (config->prefix[0])
+        return BUS_OK;
+    bus_status status = bui_own_read(service, prefix, &own, &count, err);
+    if (status == BUS_OK && !adopt(config, own, count, prefix))
+        status = bui_fail_nomem(err);
+    free(own);
+    return status == BUS_OK ? take_own(config, err) : status;
+}
+
+bool bui_config_other(const bus_config *config, size_t at, const char **name, const char **value)
+{
+    if (at >= config->other_count)
+        return false;
+    *name = config->others[at].name;
+    *value = config->others[at].value;
+    return true;
+}
+
+/* ---- copies */
+
+bus_config *bui_config_copy(const bus_config *config)
 {
     bus_config *copy = bus_config_new();
     if (!copy)
         return NULL;
-    bool ok = true;
-    for (size_t i = 0; ok && bus_properties()[i].name; i++) {
+    bool ok = adopt(copy, config->own, config->own_count, config->prefix);
+    for (size_t i = 0; ok && bui_config_property(config, i); i++) {
         const setting *from = &config->values[i];
         copy->values[i] = (setting){ from->text ? copy_of(from->text) : NULL, from->number };
         ok = !from->text || copy->values[i].text;
     }
     for (size_t i = 0; ok && i < config->kafka_count; i++)
-        ok = pass_through(copy, config->kafka[i].name, config->kafka[i].value, NULL) == BUS_OK;
+        ok = keep(&copy->kafka, &copy->kafka_count, config->kafka[i].name, config->kafka[i].value, NULL) == BUS_OK;
+    for (size_t i = 0; ok && i < config->other_count; i++)
+        ok = keep(&copy->others, &copy->other_count, config->others[i].name, config->others[i].value, NULL) == BUS_OK;
     if (ok)
         return copy;
     bus_config_free(copy);
     return NULL;
 }
 
-/* A file or environment counts whole or not at all: it is applied to a copy, which then takes the original's place. */
-static void become(bus_config *config, bus_config *other)
+void bui_config_become(bus_config *config, bus_config *other)
 {
     bus_config former = *config;
     *config = *other;
@@ -264,178 +362,64 @@ static void become(bus_config *config, bus_config *other)
     bus_config_free(other);
 }
 
-static char *trim(char *text)
+void bui_config_exchange(bus_config *config, bus_config *other, const char *name)
 {
-    text += strspn(text, " \t");
-    size_t n = strlen(text);
-    while (n && (text[n - 1] == ' ' || text[n - 1] == '\t' || text[n - 1] == '\r'))
-        text[--n] = 0;
-    return text;
-}
-
-/* Applies the lines of `text`, which it takes apart. */
-static bus_status apply_lines(bus_config *config, char *text, const char *path, bus_error *err)
-{
-    bus_status status = BUS_OK;
-    bool secrets = false;
-    int number = 0;
-    for (char *line = text, *next; line && status == BUS_OK; line = next) {
-        next = strchr(line, '\n');
-        if (next)
-            *next++ = 0;
-        number++;
-        char *name = trim(line);
-        if (!*name || *name == '#')
-            continue;
-        char *equals = strchr(name, '=');
-        if (!equals) {
-            status = bus_fail(err, BUS_CONFIG, "%s:%d: no '='; a line is: name = value", path, number);
-            continue;
-        }
-        *equals = 0;
-        bus_error why = { 0 };
-        name = trim(name);
-        status = bus_config_set(config, name, trim(equals + 1), &why);
-        if (status != BUS_OK)
-            (void)bus_fail(err, status, "%s:%d: %s", path, number, why.text);
-        secrets |= bus_config_secret(name);
-    }
-    if (secrets && status == BUS_OK)
-        warn_if_others_read(path);
-    return status;
-}
-
-bus_status bus_config_text_apply(bus_config *config, const char *bytes, size_t n, const char *path, bus_error *err)
-{
-    if (n && memchr(bytes, 0, n))
-        return bus_fail(err, BUS_CONFIG, "%s: holds a NUL byte; it is no text file", path);
-    bus_config *copy = bus_config_copy(config);
-    char *text = malloc(n + 1);
-    bus_status status = BUS_NOMEM;
-    if (!copy || !text) {
-        (void)bus_fail_nomem(err);
-        goto out;
-    }
-    if (n)
-        memcpy(text, bytes, n);
-    text[n] = 0;
-    status = apply_lines(copy, text, path, err);
-    if (status == BUS_OK) {
-        become(config, copy);
-        copy = NULL;
-    }
-out:
-    bus_config_free(copy);
-    free(text);
-    return status;
-}
-
-bus_status bus_config_read(bus_config *config, const char *path, bus_error *err)
-{
-    bus_buf text;
-    bus_buf_init(&text, FILE_MOST);
-    bus_status status = read_file(path, &text, err);
-    if (status == BUS_OK && text.over)
-        status = bus_fail(err, BUS_CONFIG, "%s is longer than 1 MiB: is it a configuration?", path);
-    else if (status == BUS_OK && !bus_buf_ok(&text))
-        status = bus_fail_nomem(err);
-    else if (status == BUS_OK)
-        status = bus_config_text_apply(config, (const char *)text.data, text.len, path, err);
-    if (text.data)
-        explicit_bzero(text.data, text.len);
-    bus_buf_free(&text);
-    return status;
-}
-
-/* ---- environment */
-
-extern char **environ;
-
-/* BUS_STORE_CACHE_BYTES gives store.cache.bytes; in what goes to librdkafka, whose names may hold '_', "__" gives that. */
-static bool name_of_variable(const char *variable, size_t n, char *out, size_t cap)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < n; i++) {
-        char c = variable[i];
-        if (at + 1 >= cap)
-            return false;
-        if (c == '_' && i + 1 < n && variable[i + 1] == '_') {
-            out[at++] = '_';
-            i++;
-        } else {
-            out[at++] = c == '_' ? '.' : c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-        }
-    }
-    out[at] = 0;
-    return true;
-}
-
-/* Other programs, and this one's tests, have variables that begin with BUS_ too: an unknown one is refused only if it is
- * a slip of the pen away from a property. */
-static bus_status apply_variable(bus_config *config, const char *entry, bus_error *err)
-{
-    const char *equals = strchr(entry, '=');
-    char name[160];
-    if (strncmp(entry, "BUS_", 4) != 0 || !equals || !name_of_variable(entry + 4, (size_t)(equals - entry) - 4, name, sizeof name))
-        return BUS_OK;
-    char secret[160];
-    bool known = strncmp(name, KAFKA, strlen(KAFKA)) == 0 || bus_properties()[place_of(name)].name ||
-                 secret_of_file(name, secret, sizeof secret);
-    int distance;
-    if (!known && (!bus_property_near(name, &distance) || distance > 2))
-        return BUS_OK;
-    bus_error why = { 0 };
-    bus_status status = bus_config_set(config, name, equals + 1, &why);
-    if (status != BUS_OK)
-        (void)bus_fail(err, status, "environment variable %.*s: %s", (int)(equals - entry), entry, why.text);
-    return status;
-}
-
-bus_status bus_config_environment(bus_config *config, bus_error *err)
-{
-    bus_config *copy = bus_config_copy(config);
-    if (!copy)
-        return bus_fail_nomem(err);
-    bus_status status = BUS_OK;
-    for (char **entry = environ; entry && *entry && status == BUS_OK; entry++)
-        status = apply_variable(copy, *entry, err);
-    if (status == BUS_OK)
-        become(config, copy);
-    else
-        bus_config_free(copy);
-    return status;
+    size_t i = place_of(config, name), j = place_of(other, name);
+    if (i == SIZE_MAX || j == SIZE_MAX)
+        return;
+    setting former = config->values[i];
+    config->values[i] = other->values[j];
+    other->values[j] = former;
 }
 
 /* ---- reads */
 
+const char *bui_config_text(const bus_config *config, const char *name)
+{
+    size_t i = place_of(config, name);
+#ifdef BUS_FAILPOINTS
+    assert(i != SIZE_MAX && "not in the table of properties");
+#endif
+    if (i == SIZE_MAX)
+        return "";
+    return config->values[i].text ? config->values[i].text : bui_config_property(config, i)->value;
+}
+
+int64_t bui_config_int(const bus_config *config, const char *name)
+{
+    size_t i = place_of(config, name);
+#ifdef BUS_FAILPOINTS
+    assert(i != SIZE_MAX && "not in the table of properties");
+#endif
+    return i != SIZE_MAX ? config->values[i].number : 0;
+}
+
+static bool known(const bus_config *config, const char *name)
+{
+    if (config && place_of(config, name) != SIZE_MAX)
+        return true;
+    bui_log(BUS_ERROR, "config", "no_property", "the program asks for the property \"%.120s\", which %s", name,
+            config ? "nobody declares" : "it cannot: there is no configuration here");
+    return false;
+}
+
 const char *bus_config_text(const bus_config *config, const char *name)
 {
-    size_t i = place_of(name);
-    const bus_property *property = &bus_properties()[i];
-#ifdef BUS_FAILPOINTS
-    assert(property->name && "not in the table of properties");
-#endif
-    if (!property->name)
-        return "";
-    return config->values[i].text ? config->values[i].text : property->value;
+    return known(config, name) ? bui_config_text(config, name) : NULL;
 }
 
 int64_t bus_config_int(const bus_config *config, const char *name)
 {
-    size_t i = place_of(name);
-#ifdef BUS_FAILPOINTS
-    assert(bus_properties()[i].name && "not in the table of properties");
-#endif
-    return bus_properties()[i].name ? config->values[i].number : 0;
+    return known(config, name) ? bui_config_int(config, name) : 0;
 }
 
-bool bus_config_is_set(const bus_config *config, const char *name)
+bool bui_config_is_set(const bus_config *config, const char *name)
 {
-    size_t i = place_of(name);
-    return bus_properties()[i].name && config->values[i].text;
+    size_t i = place_of(config, name);
+    return i != SIZE_MAX && config->values[i].text;
 }
 
-bool bus_config_kafka(const bus_config *config, size_t at, const char **name, const char **value)
+bool bui_config_kafka(const bus_config *config, size_t at, const char **name, const char **value)
 {
     if (at >= config->kafka_count)
         return false;

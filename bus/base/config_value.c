@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-bool bus_size_parse(const char *text, int64_t *out)
+bool bui_size_parse(const char *text, int64_t *out)
 {
     if (!isdigit((unsigned char)*text))
         return false;
@@ -34,17 +34,20 @@ bool bus_size_parse(const char *text, int64_t *out)
     return true;
 }
 
-char *bus_value_text(bus_property_kind kind, int64_t number, char out[32])
+char *bui_value_text(bui_property_kind kind, int64_t number, char out[32])
 {
-    static const struct { int64_t n; const char *unit; } sizes[] = {
+    static const struct {
+        int64_t n;
+        const char *unit;
+    } sizes[] = {
         { INT64_C(1) << 40, "t" }, { INT64_C(1) << 30, "g" }, { INT64_C(1) << 20, "m" }, { 1024, "k" }, { 1, "" },
     }, durations[] = { { 86400000, "d" }, { 3600000, "h" }, { 60000, "m" }, { 1000, "s" }, { 1, "ms" } };
     for (size_t i = 0; number != 0 && i < 5; i++) {
-        if (kind == BUS_PROP_SIZE && number % sizes[i].n == 0) {
+        if (kind == BUI_PROP_SIZE && number % sizes[i].n == 0) {
             (void)snprintf(out, 32, "%" PRId64 "%s", number / sizes[i].n, sizes[i].unit);
             return out;
         }
-        if (kind == BUS_PROP_DURATION && number % durations[i].n == 0) {
+        if (kind == BUI_PROP_DURATION && number % durations[i].n == 0) {
             (void)snprintf(out, 32, "%" PRId64 "%s", number / durations[i].n, durations[i].unit);
             return out;
         }
@@ -118,11 +121,11 @@ static bool is_tier(const char *item, size_t n)
     if (n >= sizeof text)
         return false;
     memcpy(text, item, n);
-    return bus_duration_parse(text, &ms) && ms > 0;
+    return bui_duration_parse(text, &ms) && ms > 0;
 }
 
 /* Items separated by commas, none empty, each as its property wants it. */
-static bool read_list(const bus_property *property, const char *text)
+static bool read_list(const bui_property *property, const char *text)
 {
     bool servers = strcmp(property->name, "bootstrap.servers") == 0, tiers = strcmp(property->name, "retry.tiers") == 0;
     for (const char *at = text;; at++) {
@@ -139,58 +142,53 @@ static bool read_list(const bus_property *property, const char *text)
     }
 }
 
-static void say_allowed(const bus_property *property, char out[160])
+static void say_allowed(const bui_property *property, char out[160])
 {
     char least[32], most[32];
-    bus_value_text(property->kind, property->least, least);
-    bus_value_text(property->kind, property->most, most);
+    bui_value_text(property->kind, property->least, least);
+    bui_value_text(property->kind, property->most, most);
     switch (property->kind) {
-    case BUS_PROP_INT:
-        (void)snprintf(out, 160, "give a whole number from %s to %s", least, most);
+    case BUI_PROP_INT:
+        if (property->least == INT64_MIN && property->most == INT64_MAX)
+            (void)snprintf(out, 160, "give a whole number");
+        else
+            (void)snprintf(out, 160, "give a whole number from %s to %s", least, most);
         break;
-    case BUS_PROP_DURATION:
+    case BUI_PROP_DURATION:
         (void)snprintf(out, 160, "give a duration such as 250ms, 8s, 5m, 2h or 7d, from %s to %s", least, most);
         break;
-    case BUS_PROP_SIZE:
-        (void)snprintf(out, 160, "give a size such as 64k, 8m or 1g, from %s to %s", least, most);
-        break;
-    case BUS_PROP_BOOL:
-        (void)snprintf(out, 160, "give true or false");
-        break;
-    case BUS_PROP_CHOICE:
-        (void)snprintf(out, 160, "give one of %s", property->choices);
-        break;
-    case BUS_PROP_LIST:
-        (void)snprintf(out, 160, "give a list separated by commas, such as %s", property->value);
-        break;
-    case BUS_PROP_TEXT:
-    default:
-        (void)snprintf(out, 160, "give one line of text");
-        break;
+    case BUI_PROP_SIZE: (void)snprintf(out, 160, "give a size such as 64k, 8m or 1g, from %s to %s", least, most); break;
+    case BUI_PROP_BOOL: (void)snprintf(out, 160, "give true or false"); break;
+    case BUI_PROP_CHOICE: (void)snprintf(out, 160, "give one of %s", property->choices); break;
+    case BUI_PROP_LIST: (void)snprintf(out, 160, "give a list separated by commas, such as %s", property->value); break;
+    case BUI_PROP_TEXT:
+    default: (void)snprintf(out, 160, "give one line of text"); break;
     }
 }
 
-bus_status bus_value_read(const bus_property *property, const char *text, int64_t *number, bus_error *err)
+bus_status bui_value_read(const bui_property *property, const char *text, int64_t *number, bus_error *err)
 {
     int64_t n = 0;
     bool ok = !strpbrk(text, "\r\n");
     switch (property->kind) {
-    case BUS_PROP_INT:      ok = read_int(text, &n); break;
-    case BUS_PROP_DURATION: ok = bus_duration_parse(text, &n); break;
-    case BUS_PROP_SIZE:     ok = bus_size_parse(text, &n); break;
-    case BUS_PROP_BOOL:     ok = read_bool(text, &n); break;
-    case BUS_PROP_CHOICE:   ok = read_choice(property->choices, text, &n); break;
-    case BUS_PROP_LIST:     ok = ok && ((!*text && !*property->value) || read_list(property, text)); break; /* empty where that is the default */
-    case BUS_PROP_TEXT:
-    default:                break;
+    case BUI_PROP_INT: ok = read_int(text, &n); break;
+    case BUI_PROP_DURATION: ok = bui_duration_parse(text, &n); break;
+    case BUI_PROP_SIZE: ok = bui_size_parse(text, &n); break;
+    case BUI_PROP_BOOL: ok = read_bool(text, &n); break;
+    case BUI_PROP_CHOICE: ok = read_choice(property->choices, text, &n); break;
+    case BUI_PROP_LIST:
+        ok = ok && ((!*text && !*property->value) || read_list(property, text));
+        break; /* empty where that is the default */
+    case BUI_PROP_TEXT:
+    default: break;
     }
-    bool counted = property->kind == BUS_PROP_INT || property->kind == BUS_PROP_DURATION || property->kind == BUS_PROP_SIZE;
+    bool counted = property->kind == BUI_PROP_INT || property->kind == BUI_PROP_DURATION || property->kind == BUI_PROP_SIZE;
     if (ok && counted && (n < property->least || n > property->most))
         ok = false;
     if (!ok) {
         char allowed[160];
         say_allowed(property, allowed);
-        return bus_fail(err, BUS_CONFIG, "%s is \"%.80s\": %s", property->name, property->secret ? "***" : text, allowed);
+        return bui_fail(err, BUS_CONFIG, "%s is \"%.80s\": %s", property->name, property->secret ? "***" : text, allowed);
     }
     *number = n;
     return BUS_OK;
@@ -201,7 +199,7 @@ static char plain(char c)
     return c == '-' || c == '_' ? '.' : (char)tolower((unsigned char)c);
 }
 
-#define NAME_MOST 64
+#define NAME_MOST 120
 
 static int distance_of(const char *a, const char *b)
 {
@@ -222,12 +220,13 @@ static int distance_of(const char *a, const char *b)
     return row[n];
 }
 
-const bus_property *bus_property_near(const char *name, int *distance)
+const bui_property *bui_property_near(const bui_property *own, size_t count, const char *name, int *distance)
 {
-    size_t len = strlen(name);
-    const bus_property *best = NULL;
+    size_t len = strlen(name), i = 0;
+    const bui_property *best = NULL, *table = bui_properties();
     int least = len < 6 ? 3 : (int)len / 3 + 1;
-    for (const bus_property *p = bus_properties(); p->name && len <= NAME_MOST; p++) {
+    while (len <= NAME_MOST && (i < count || table->name)) {
+        const bui_property *p = i < count ? &own[i++] : table++;
         int d = distance_of(name, p->name);
         if (d < least) {
             least = d;

@@ -7,13 +7,17 @@
 #include <string.h>
 
 static const char *const names[] = {
-    [BUS_OK] = "BUS_OK",             [BUS_INVALID] = "BUS_INVALID",     [BUS_CONFIG] = "BUS_CONFIG",
-    [BUS_NOMEM] = "BUS_NOMEM",       [BUS_IO] = "BUS_IO",               [BUS_FULL] = "BUS_FULL",
-    [BUS_STORE] = "BUS_STORE",       [BUS_CORRUPT] = "BUS_CORRUPT",     [BUS_REFUSED] = "BUS_REFUSED",
-    [BUS_LOCKED] = "BUS_LOCKED",     [BUS_BROKER] = "BUS_BROKER",       [BUS_DENIED] = "BUS_DENIED",
-    [BUS_MISSING] = "BUS_MISSING",   [BUS_EXISTS] = "BUS_EXISTS",       [BUS_TIMEOUT] = "BUS_TIMEOUT",
-    [BUS_TOO_BIG] = "BUS_TOO_BIG",   [BUS_SCHEMA] = "BUS_SCHEMA",       [BUS_ELSEWHERE] = "BUS_ELSEWHERE",
-    [BUS_CLOSED] = "BUS_CLOSED",     [BUS_CANCELLED] = "BUS_CANCELLED", [BUS_BUG] = "BUS_BUG",
+    [BUS_OK] = "BUS_OK",           [BUS_INVALID] = "BUS_INVALID",
+    [BUS_CONFIG] = "BUS_CONFIG",   [BUS_NOMEM] = "BUS_NOMEM",
+    [BUS_IO] = "BUS_IO",           [BUS_FULL] = "BUS_FULL",
+    [BUS_STORE] = "BUS_STORE",     [BUS_CORRUPT] = "BUS_CORRUPT",
+    [BUS_REFUSED] = "BUS_REFUSED", [BUS_LOCKED] = "BUS_LOCKED",
+    [BUS_BROKER] = "BUS_BROKER",   [BUS_DENIED] = "BUS_DENIED",
+    [BUS_MISSING] = "BUS_MISSING", [BUS_EXISTS] = "BUS_EXISTS",
+    [BUS_TIMEOUT] = "BUS_TIMEOUT", [BUS_TOO_BIG] = "BUS_TOO_BIG",
+    [BUS_SCHEMA] = "BUS_SCHEMA",   [BUS_ELSEWHERE] = "BUS_ELSEWHERE",
+    [BUS_CLOSED] = "BUS_CLOSED",   [BUS_CANCELLED] = "BUS_CANCELLED",
+    [BUS_BUG] = "BUS_BUG",
 };
 
 const char *bus_status_name(bus_status status)
@@ -44,11 +48,10 @@ static void tidy(char *text)
 
 static bool may_succeed_later(bus_status status)
 {
-    return status == BUS_FULL || status == BUS_LOCKED || status == BUS_BROKER || status == BUS_TIMEOUT ||
-           status == BUS_NOMEM;
+    return status == BUS_FULL || status == BUS_LOCKED || status == BUS_BROKER || status == BUS_TIMEOUT || status == BUS_NOMEM;
 }
 
-bus_status bus_fail(bus_error *err, bus_status status, const char *format, ...)
+bus_status bui_fail(bus_error *err, bus_status status, const char *format, ...)
 {
     if (err) {
         /* Formatted aside: an argument may be err->text itself. */
@@ -65,7 +68,7 @@ bus_status bus_fail(bus_error *err, bus_status status, const char *format, ...)
     return status;
 }
 
-bus_status bus_fail_in(bus_error *err, const char *prefix, ...)
+bus_status bui_fail_in(bus_error *err, const char *prefix, ...)
 {
     if (!err)
         return BUS_BUG;
@@ -81,7 +84,7 @@ bus_status bus_fail_in(bus_error *err, const char *prefix, ...)
     return err->status;
 }
 
-bus_status bus_fail_nomem(bus_error *err)
+bus_status bui_fail_nomem(bus_error *err)
 {
-    return bus_fail(err, BUS_NOMEM, "out of memory");
+    return bui_fail(err, BUS_NOMEM, "out of memory");
 }

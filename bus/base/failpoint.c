@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Failpoints: compiled into debug and sanitizer builds alone. */
+ * Failpoints: only in debug and sanitizer builds. */
 #include "base/failpoint.h"
 
 #ifdef BUS_FAILPOINTS
@@ -16,10 +16,10 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool prepared;
-static char deadly[128];              /* "": none */
-static long left;                     /* until it kills */
+static char deadly[128]; /* "": none */
+static long left;        /* until it kills */
 static int trace = -1;
-static char reached[NAMES_MOST][64];  /* names already traced */
+static char reached[NAMES_MOST][64]; /* names already traced */
 static size_t reached_count;
 static void (*hook)(const char *name, void *opaque);
 static void *hook_opaque;
@@ -56,7 +56,7 @@ static void note(const char *name)
     (void)n;
 }
 
-void bus_failpoint(const char *name)
+void bui_failpoint(const char *name)
 {
     (void)pthread_mutex_lock(&lock);
     if (!prepared)
@@ -73,7 +73,7 @@ void bus_failpoint(const char *name)
         fn(name, opaque);
 }
 
-void bus_failpoint_to(void (*fn)(const char *name, void *opaque), void *opaque)
+void bui_failpoint_to(void (*fn)(const char *name, void *opaque), void *opaque)
 {
     (void)pthread_mutex_lock(&lock);
     hook = fn;

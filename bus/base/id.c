@@ -12,16 +12,16 @@
 #include <unistd.h>
 #include <uuid/uuid.h>
 
-void bus_id_random(char out[BUS_ID_TEXT])
+void bui_id_random(char out[BUI_ID_TEXT])
 {
     unsigned char id[16];
-    bus_uuid_random(id);
-    bus_uuid_print(id, out);
+    bui_uuid_random(id);
+    bui_uuid_print(id, out);
 }
 
 /* The name space of the bus's own ids; must never change: a rerun has to make the same ids. */
 static const unsigned char name_space[16] = { 0x3b, 0x2e, 0x7c, 0x5a, 0x90, 0x14, 0x4f, 0x6d,
-                                   0xa8, 0xd1, 0x5c, 0x07, 0xe9, 0x42, 0xb6, 0x1f };
+                                              0xa8, 0xd1, 0x5c, 0x07, 0xe9, 0x42, 0xb6, 0x1f };
 
 /* A name longer than the piece is hashed piece by piece, each under the id of the one before: so it was when these ids were
  * first made, and so it must stay. */
@@ -33,7 +33,7 @@ typedef struct naming {
 
 static void name_piece(naming *n)
 {
-    bus_uuid_named(n->id, n->id, n->piece, n->len);
+    bui_uuid_named(n->id, n->id, n->piece, n->len);
     n->len = 0;
 }
 
@@ -51,7 +51,7 @@ static void name_add(naming *n, const void *bytes, size_t len)
     }
 }
 
-void bus_id_of(const bus_part *parts, size_t n, char out[BUS_ID_TEXT])
+void bui_id_of(const bui_part *parts, size_t n, char out[BUI_ID_TEXT])
 {
     naming name;
     memcpy(name.id, name_space, sizeof name.id);
@@ -62,20 +62,20 @@ void bus_id_of(const bus_part *parts, size_t n, char out[BUS_ID_TEXT])
         name_add(&name, parts[i].bytes, parts[i].len);
     }
     name_piece(&name);
-    bus_uuid_print(name.id, out);
+    bui_uuid_print(name.id, out);
 }
 
-void bus_id_of_place(const char *topic, int32_t partition, int64_t offset, int64_t life, char out[BUS_ID_TEXT])
+void bui_id_of_place(const char *topic, int32_t partition, int64_t offset, int64_t life, char out[BUI_ID_TEXT])
 {
     char place[64];
     int n = snprintf(place, sizeof place, "%" PRId32 "/%" PRId64, partition, offset);
     if (life)
         n += snprintf(place + n, sizeof place - (size_t)n, "#%" PRId64, life);
-    bus_part parts[] = { { topic, strlen(topic) }, { place, (size_t)n } };
-    bus_id_of(parts, 2, out);
+    bui_part parts[] = { { topic, strlen(topic) }, { place, (size_t)n } };
+    bui_id_of(parts, 2, out);
 }
 
-void bus_token_random(char out[17])
+void bui_token_random(char out[17])
 {
     static const char hex[] = "0123456789abcdef";
     unsigned char bytes[16];
@@ -97,7 +97,7 @@ void bus_token_random(char out[17])
 }
 
 /* org.apache.kafka.common.utils.Utils.murmur2: MurmurHash2 with this seed; little-endian whatever the host is. */
-uint32_t bus_murmur2(const void *bytes, size_t n)
+uint32_t bui_murmur2(const void *bytes, size_t n)
 {
     const uint32_t m = UINT32_C(0x5bd1e995);
     const unsigned char *p = bytes;
@@ -122,14 +122,14 @@ uint32_t bus_murmur2(const void *bytes, size_t n)
     return h ^ h >> 15;
 }
 
-int32_t bus_partition_of(const void *key, size_t n, int32_t partitions)
+int32_t bui_partition_of(const void *key, size_t n, int32_t partitions)
 {
-    return partitions > 0 ? (int32_t)(bus_murmur2(key, n) & INT32_MAX) % partitions : 0;
+    return partitions > 0 ? (int32_t)(bui_murmur2(key, n) & INT32_MAX) % partitions : 0;
 }
 
 /* wyhash final version 4, by Wang Yi, public domain (Unlicense). Its values are stored (anchors), so it must not change. */
-static const uint64_t secret[4] = { UINT64_C(0x2d358dccaa6c78a5), UINT64_C(0x8bb84b93962eacc9),
-                                    UINT64_C(0x4b33a62ed433d4a3), UINT64_C(0x4d5a2da51de1aa47) };
+static const uint64_t secret[4] = { UINT64_C(0x2d358dccaa6c78a5), UINT64_C(0x8bb84b93962eacc9), UINT64_C(0x4b33a62ed433d4a3),
+                                    UINT64_C(0x4d5a2da51de1aa47) };
 
 static uint64_t read8(const unsigned char *p)
 {
@@ -158,7 +158,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return a ^ b;
 }
 
-uint64_t bus_hash(const void *bytes, size_t n, uint64_t seed)
+uint64_t bui_hash(const void *bytes, size_t n, uint64_t seed)
 {
     const unsigned char *p = bytes;
     uint64_t a = 0, b = 0;

@@ -20,14 +20,14 @@ static void draw_seed(void)
         process_seed = (uint64_t)(uintptr_t)&process_seed; /* the address is random at least */
 }
 
-void bus_map_init(bus_map *map)
+void bui_map_init(bui_map *map)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, draw_seed);
-    *map = (bus_map){ .seed = process_seed };
+    *map = (bui_map){ .seed = process_seed };
 }
 
-void bus_map_free(bus_map *map, void (*free_value)(void *))
+void bui_map_free(bui_map *map, void (*free_value)(void *))
 {
     for (size_t i = 0; i < map->used; i++) {
         if (!map->slot[i].key)
@@ -38,23 +38,23 @@ void bus_map_free(bus_map *map, void (*free_value)(void *))
     }
     free(map->slot);
     free(map->index);
-    *map = (bus_map){ .seed = map->seed };
+    *map = (bui_map){ .seed = map->seed };
 }
 
-/* The position in `slot` of the key, or ABSENT. A removed entry is passed over: its place in the index stays taken. */
-static size_t find(const bus_map *map, const void *key, size_t len, uint64_t hash)
+/* The position in `slot` of the key, or ABSENT. A removed entry is skipped: its place in the index stays taken. */
+static size_t find(const bui_map *map, const void *key, size_t len, uint64_t hash)
 {
     if (map->cap == 0)
         return ABSENT;
     for (size_t at = (size_t)hash & (map->cap - 1); map->index[at]; at = (at + 1) & (map->cap - 1)) {
-        const bus_map_entry *e = &map->slot[map->index[at] - 1];
+        const bui_map_entry *e = &map->slot[map->index[at] - 1];
         if (e->key && e->hash == hash && e->len == len && (len == 0 || memcmp(e->key, key, len) == 0))
             return map->index[at] - 1;
     }
     return ABSENT;
 }
 
-static void index_put(bus_map *map, uint64_t hash, size_t position)
+static void index_put(bui_map *map, uint64_t hash, size_t position)
 {
     size_t at = (size_t)hash & (map->cap - 1);
     while (map->index[at])
@@ -63,7 +63,7 @@ static void index_put(bus_map *map, uint64_t hash, size_t position)
 }
 
 /* Makes room for one more: closes the gaps of removed entries, and doubles if there were few of them. */
-static bool make_room(bus_map *map)
+static bool make_room(bui_map *map)
 {
     if (map->cap && map->used < map->cap / 4 * 3)
         return true;
@@ -72,7 +72,7 @@ static bool make_room(bus_map *map)
         cap *= 2;
     if (cap > UINT32_MAX)
         return false;
-    bus_map_entry *slot = malloc(cap / 4 * 3 * sizeof *slot);
+    bui_map_entry *slot = malloc(cap / 4 * 3 * sizeof *slot);
     uint32_t *index = calloc(cap, sizeof *index);
     if (!slot || !index) {
         free(slot);
@@ -94,17 +94,17 @@ static bool make_room(bus_map *map)
     return true;
 }
 
-void *bus_map_get(const bus_map *map, const void *key, size_t len)
+void *bui_map_get(const bui_map *map, const void *key, size_t len)
 {
     if (map->count == 0)
         return NULL;
-    size_t i = find(map, key, len, bus_hash(key, len, map->seed));
+    size_t i = find(map, key, len, bui_hash(key, len, map->seed));
     return i == ABSENT ? NULL : map->slot[i].value;
 }
 
-bool bus_map_put(bus_map *map, const void *key, size_t len, void *value)
+bool bui_map_put(bui_map *map, const void *key, size_t len, void *value)
 {
-    uint64_t hash = bus_hash(key, len, map->seed);
+    uint64_t hash = bui_hash(key, len, map->seed);
     size_t i = find(map, key, len, hash);
     if (i != ABSENT) {
         map->slot[i].value = value;
@@ -117,31 +117,31 @@ bool bus_map_put(bus_map *map, const void *key, size_t len, void *value)
     }
     if (len)
         memcpy(copy, key, len);
-    map->slot[map->used] = (bus_map_entry){ hash, copy, len, value };
+    map->slot[map->used] = (bui_map_entry){ hash, copy, len, value };
     index_put(map, hash, map->used++);
     map->count++;
     return true;
 }
 
-void *bus_map_remove(bus_map *map, const void *key, size_t len)
+void *bui_map_remove(bui_map *map, const void *key, size_t len)
 {
-    size_t i = map->count ? find(map, key, len, bus_hash(key, len, map->seed)) : ABSENT;
+    size_t i = map->count ? find(map, key, len, bui_hash(key, len, map->seed)) : ABSENT;
     if (i == ABSENT)
         return NULL;
     void *value = map->slot[i].value;
     free(map->slot[i].key);
-    map->slot[i] = (bus_map_entry){ .key = NULL };
-    if (--map->count == 0) { /* nothing to pass over any more */
+    map->slot[i] = (bui_map_entry){ .key = NULL };
+    if (--map->count == 0) { /* nothing to skip any more */
         memset(map->index, 0, map->cap * sizeof *map->index);
         map->used = 0;
     }
     return value;
 }
 
-bool bus_map_next(const bus_map *map, size_t *at, const void **key, size_t *len, void **value)
+bool bui_map_next(const bui_map *map, size_t *at, const void **key, size_t *len, void **value)
 {
     for (; *at < map->used; (*at)++) {
-        const bus_map_entry *e = &map->slot[*at];
+        const bui_map_entry *e = &map->slot[*at];
         if (!e->key)
             continue;
         *key = e->key;

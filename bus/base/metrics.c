@@ -6,95 +6,84 @@
 #include <stdio.h>
 #include <string.h>
 
-void bus_observe(bus_histogram *h, int64_t us)
+void bui_observe(bui_histogram *h, int64_t us)
 {
     int i = 0;
     if (us > 1)
         i = 64 - __builtin_clzll((unsigned long long)us - 1);
-    if (i > BUS_BUCKETS)
-        i = BUS_BUCKETS;
+    if (i > BUI_BUCKETS)
+        i = BUI_BUCKETS;
     uint64_t n = atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
     atomic_store_explicit(&h->bucket[i], n + 1, memory_order_relaxed);
     uint64_t sum = atomic_load_explicit(&h->sum_us, memory_order_relaxed);
     atomic_store_explicit(&h->sum_us, sum + (us > 0 ? (uint64_t)us : 0), memory_order_relaxed);
 }
 
-/* The format knows only the point, whatever the host program's locale says. */
-static void add_double(bus_buf *out, double value)
-{
-    char text[64];
-    (void)snprintf(text, sizeof text, "%.12g", value);
-    char *comma = strchr(text, ',');
-    if (comma)
-        *comma = '.';
-    bus_buf_text(out, text);
-}
-
-static void add_help(bus_buf *out, const bus_metric *metric)
+void bui_metric_head(bui_buf *out, const char *name, const char *help, bui_metric_kind kind)
 {
     static const char *const kinds[] = { "counter", "gauge", "histogram" };
-    bus_buf_printf(out, "# HELP %s ", metric->name);
-    for (const char *p = metric->help; *p; p++) {
+    bui_buf_printf(out, "# HELP %s ", name);
+    for (const char *p = help; *p; p++) {
         if (*p == '\n')
-            bus_buf_text(out, "\\n");
+            bui_buf_text(out, "\\n");
         else if (*p == '\\')
-            bus_buf_text(out, "\\\\");
+            bui_buf_text(out, "\\\\");
         else
-            bus_buf_byte(out, (uint8_t)*p);
+            bui_buf_byte(out, (uint8_t)*p);
     }
-    bus_buf_printf(out, "\n# TYPE %s %s\n", metric->name, kinds[metric->kind]);
+    bui_buf_printf(out, "\n# TYPE %s %s\n", name, kinds[kind]);
 }
 
-static void add_name(bus_buf *out, const char *name, const char *suffix, const char *labels)
+static void add_name(bui_buf *out, const char *name, const char *suffix, const char *labels)
 {
     if (labels && *labels)
-        bus_buf_printf(out, "%s%s{%s} ", name, suffix, labels);
+        bui_buf_printf(out, "%s%s{%s} ", name, suffix, labels);
     else
-        bus_buf_printf(out, "%s%s ", name, suffix);
+        bui_buf_printf(out, "%s%s ", name, suffix);
 }
 
-static void add_histogram(bus_buf *out, const char *name, const char *labels, const bus_histogram *shared)
+static void add_histogram(bui_buf *out, const char *name, const char *labels, const bui_histogram *shared)
 {
-    bus_histogram *h = (bus_histogram *)(uintptr_t)shared; /* C11's atomic loads want no const */
+    bui_histogram *h = (bui_histogram *)(uintptr_t)shared; /* C11's atomic loads want no const */
     const char *comma = labels && *labels ? "," : "";
     uint64_t count = 0;
-    for (int i = 0; i <= BUS_BUCKETS; i++) {
+    for (int i = 0; i <= BUI_BUCKETS; i++) {
         count += atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
-        bus_buf_printf(out, "%s_bucket{%s%sle=\"", name, labels ? labels : "", comma);
-        if (i < BUS_BUCKETS)
-            add_double(out, (double)(UINT64_C(1) << i) * 1e-6);
+        bui_buf_printf(out, "%s_bucket{%s%sle=\"", name, labels ? labels : "", comma);
+        if (i < BUI_BUCKETS)
+            bui_buf_real(out, 12, (double)(UINT64_C(1) << i) * 1e-6);
         else
-            bus_buf_text(out, "+Inf");
-        bus_buf_printf(out, "\"} %" PRIu64 "\n", count);
+            bui_buf_text(out, "+Inf");
+        bui_buf_printf(out, "\"} %" PRIu64 "\n", count);
     }
     add_name(out, name, "_sum", labels);
-    add_double(out, (double)atomic_load_explicit(&h->sum_us, memory_order_relaxed) * 1e-6);
-    bus_buf_byte(out, '\n');
+    bui_buf_real(out, 12, (double)atomic_load_explicit(&h->sum_us, memory_order_relaxed) * 1e-6);
+    bui_buf_byte(out, '\n');
     add_name(out, name, "_count", labels);
-    bus_buf_printf(out, "%" PRIu64 "\n", count);
+    bui_buf_printf(out, "%" PRIu64 "\n", count);
 }
 
-static void add_value(bus_buf *out, const bus_metric *metric, const void *field)
+static void add_value(bui_buf *out, const bui_metric *metric, const void *field)
 {
-    bool counter = metric->kind == BUS_METRIC_COUNTER;
-    uint64_t count = counter ? bus_counter_read(field) : 0;
-    int64_t level = counter ? 0 : bus_gauge_read(field);
+    bool counter = metric->kind == BUI_METRIC_COUNTER;
+    uint64_t count = counter ? bui_counter_read(field) : 0;
+    int64_t level = counter ? 0 : bui_gauge_read(field);
     if (metric->scale != 0)
-        add_double(out, (counter ? (double)count : (double)level) * metric->scale);
+        bui_buf_real(out, 12, (counter ? (double)count : (double)level) * metric->scale);
     else if (counter)
-        bus_buf_printf(out, "%" PRIu64, count);
+        bui_buf_printf(out, "%" PRIu64, count);
     else
-        bus_buf_printf(out, "%" PRId64, level);
-    bus_buf_byte(out, '\n');
+        bui_buf_printf(out, "%" PRId64, level);
+    bui_buf_byte(out, '\n');
 }
 
-void bus_metrics_render(bus_buf *out, const bus_metric *table, const bus_metric_instance *instances, size_t count)
+void bui_metrics_render(bui_buf *out, const bui_metric *table, const bui_metric_instance *instances, size_t count)
 {
-    for (const bus_metric *metric = table; metric->name && count; metric++) {
-        add_help(out, metric);
+    for (const bui_metric *metric = table; metric->name && count; metric++) {
+        bui_metric_head(out, metric->name, metric->help, metric->kind);
         for (size_t i = 0; i < count; i++) {
             const void *field = (const char *)instances[i].base + metric->offset;
-            if (metric->kind == BUS_METRIC_HISTOGRAM) {
+            if (metric->kind == BUI_METRIC_HISTOGRAM) {
                 add_histogram(out, metric->name, instances[i].labels, field);
             } else {
                 add_name(out, metric->name, "", instances[i].labels);
@@ -104,7 +93,7 @@ void bus_metrics_render(bus_buf *out, const bus_metric *table, const bus_metric_
     }
 }
 
-void bus_metrics_copy(void *to, const void *from, size_t size)
+void bui_metrics_copy(void *to, const void *from, size_t size)
 {
     _Atomic uint64_t *out = to;
     const uint64_t *in = from;

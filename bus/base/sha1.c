@@ -19,8 +19,13 @@
         e = abcd; \
         abcd = _mm_sha1rnds4_epu32(abcd, in, (i) / 5); \
     } while (0)
-#define MESSAGE(i) w[i] = _mm_sha1msg2_epu32(_mm_xor_si128(_mm_sha1msg1_epu32(w[(i) - 4], w[(i) - 3]), w[(i) - 2]), w[(i) - 1])
-#define FIVE(do_it, i) do_it(i); do_it((i) + 1); do_it((i) + 2); do_it((i) + 3); do_it((i) + 4)
+#define MESSAGE(i) w[i] = _mm_sha1msg2_epu32(_mm_xor_si128(_mm_sha1msg1_epu32(w[(i)-4], w[(i)-3]), w[(i)-2]), w[(i)-1])
+#define FIVE(do_it, i) \
+    do_it(i); \
+    do_it((i) + 1); \
+    do_it((i) + 2); \
+    do_it((i) + 3); \
+    do_it((i) + 4)
 
 __attribute__((target("sha,sse4.1"))) static void mix(uint32_t h[5], const uint8_t *bytes, size_t blocks)
 {
@@ -61,7 +66,7 @@ static void look(void)
     able = has_sse41 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & bit_SHA;
 }
 
-bool bus_sha1_named(uint8_t out[20], const uint8_t space[16], const void *name, size_t len)
+bool bui_sha1_named(uint8_t out[20], const uint8_t space[16], const void *name, size_t len)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, look);
@@ -99,7 +104,7 @@ bool bus_sha1_named(uint8_t out[20], const uint8_t space[16], const void *name, 
 
 #else
 
-bool bus_sha1_named(uint8_t out[20], const uint8_t space[16], const void *name, size_t len)
+bool bui_sha1_named(uint8_t out[20], const uint8_t space[16], const void *name, size_t len)
 {
     (void)out;
     (void)space;

@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-void bus_stdio_hold(void)
+void bui_stdio_hold(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * UUIDs as libuuid makes them, where it was too dear: random ones come from a pool (it stirs the system's bytes with srandom's
+ * UUIDs as libuuid makes them, where it was too slow: random ones come from a pool (it stirs the system's bytes with srandom's
  * and asks for 16 at a time, a third of the time of a publish), named ones by the processor's own SHA-1, and printing needs no snprintf. */
 #include "base/uuid.h"
 
@@ -13,10 +13,10 @@
 #include <sys/random.h>
 #include <uuid/uuid.h>
 
-void bus_uuid_named(unsigned char out[16], const unsigned char space[16], const void *name, size_t len)
+void bui_uuid_named(unsigned char out[16], const unsigned char space[16], const void *name, size_t len)
 {
     uint8_t hash[20]; /* `space` may be `out` */
-    if (!bus_sha1_named(hash, space, name, len)) {
+    if (!bui_sha1_named(hash, space, name, len)) {
         uuid_t id;
         uuid_generate_sha1(id, space, name, len);
         memcpy(out, id, sizeof id);
@@ -44,7 +44,11 @@ static void watch_forks(void)
     (void)pthread_atfork(NULL, NULL, forked);
 }
 
-static _Thread_local struct { unsigned char bytes[POOL]; size_t left; unsigned forks; } pool;
+static _Thread_local struct {
+    unsigned char bytes[POOL];
+    size_t left;
+    unsigned forks;
+} pool;
 
 static int refill(void)
 {
@@ -63,7 +67,7 @@ static int refill(void)
     return 1;
 }
 
-void bus_uuid_random(unsigned char out[16])
+void bui_uuid_random(unsigned char out[16])
 {
     if ((pool.left < 16 || pool.forks != atomic_load_explicit(&forks, memory_order_relaxed)) && !refill()) {
         uuid_generate_random(out); /* a kernel without getrandom: libuuid has its own ways */
@@ -75,7 +79,7 @@ void bus_uuid_random(unsigned char out[16])
     out[8] = (unsigned char)((out[8] & 0x3F) | 0x80); /* variant of RFC 9562 */
 }
 
-void bus_uuid_print(const unsigned char id[16], char out[37])
+void bui_uuid_print(const unsigned char id[16], char out[37])
 {
     static const char hex[] = "0123456789abcdef";
     for (int i = 0; i < 16; i++) {

@@ -3,22 +3,22 @@
 #include "base/virtual_clock.h"
 
 /* The clock is the first member, so its address is the whole's. */
-static int64_t wall_ms(const bus_clock *self)
+static int64_t wall_ms(const bui_clock *clock)
 {
-    return ((const bus_virtual_clock *)self)->wall_us / 1000;
+    return ((const bui_virtual_clock *)clock)->wall_us / 1000;
 }
 
-static int64_t mono_us(const bus_clock *self)
+static int64_t mono_us(const bui_clock *clock)
 {
-    return ((const bus_virtual_clock *)self)->mono_us;
+    return ((const bui_virtual_clock *)clock)->mono_us;
 }
 
-void bus_virtual_clock_init(bus_virtual_clock *clock, int64_t start_ms)
+void bui_virtual_clock_init(bui_virtual_clock *clock, int64_t start_ms)
 {
-    *clock = (bus_virtual_clock){ { wall_ms, mono_us }, start_ms * 1000, 1000000 };
+    *clock = (bui_virtual_clock){ { wall_ms, mono_us }, start_ms * 1000, 1000000 };
 }
 
-void bus_virtual_clock_advance(bus_virtual_clock *clock, int64_t us)
+void bui_virtual_clock_advance(bui_virtual_clock *clock, int64_t us)
 {
     if (us > 0) {
         clock->wall_us += us;

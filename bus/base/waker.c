@@ -14,14 +14,14 @@
 
 enum { AWAKE, WOKEN, ASLEEP };
 
-struct bus_waker {
+struct bui_waker {
     atomic_int state;
     sem_t bed;
 };
 
-bus_waker *bus_waker_new(void)
+bui_waker *bui_waker_new(void)
 {
-    bus_waker *waker = malloc(sizeof *waker);
+    bui_waker *waker = malloc(sizeof *waker);
     if (!waker)
         return NULL;
     atomic_init(&waker->state, AWAKE);
@@ -32,7 +32,7 @@ bus_waker *bus_waker_new(void)
     return waker;
 }
 
-void bus_waker_free(bus_waker *waker)
+void bui_waker_free(bui_waker *waker)
 {
     if (!waker)
         return;
@@ -40,7 +40,7 @@ void bus_waker_free(bus_waker *waker)
     free(waker);
 }
 
-void bus_waker_wake(bus_waker *waker)
+void bui_waker_wake(bui_waker *waker)
 {
     if (atomic_exchange(&waker->state, WOKEN) == ASLEEP)
         (void)sem_post(&waker->bed);
@@ -55,7 +55,7 @@ static bool wait_until(sem_t *bed, const struct timespec *until)
     return true;
 }
 
-bool bus_waker_sleep(bus_waker *waker, int64_t timeout_us)
+bool bui_waker_sleep(bui_waker *waker, int64_t timeout_us)
 {
     int seen = AWAKE;
     if (timeout_us == 0 || !atomic_compare_exchange_strong(&waker->state, &seen, ASLEEP))
@@ -65,7 +65,7 @@ bool bus_waker_sleep(bus_waker *waker, int64_t timeout_us)
     if (timeout_us > 0) {
         /* Longer than 30 years is without end as far as time_t is concerned. */
         int64_t us = timeout_us < INT64_C(1000000000000000) ? timeout_us : INT64_C(1000000000000000);
-        until = bus_timespec_us(bus_clock_now_us() + us);
+        until = bui_timespec_us(bui_clock_now_us() + us);
     }
     if (!wait_until(&waker->bed, timeout_us < 0 ? NULL : &until)) {
         seen = ASLEEP;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Child: runs a service's own program and reads what it prints: it alone knows its routes and handlers. */
-#ifndef BUS_CLI_CHILD_H
-#define BUS_CLI_CHILD_H
+#ifndef BUI_CLI_CHILD_H
+#define BUI_CLI_CHILD_H
 
 #include "cli/cli.h"
 
@@ -20,7 +20,7 @@ bus_status cli_child_begin(const cli *c, const char *line, cli_child *out, bus_e
 bus_status cli_child_add(cli_child *child, const char *argument, bus_error *err); /* borrowed until cli_child_free */
 /* Runs it to its end; its stdout goes to `out`, its stderr to ours. *code is its exit code (128 + signal if killed). BUS_IO: it
  * cannot be run. */
-bus_status cli_child_run(const cli_child *child, bus_buf *out, int *code, bus_error *err);
+bus_status cli_child_run(const cli_child *child, bui_buf *out, int *code, bus_error *err);
 void cli_child_free(cli_child *child);
 
 /* Only a program knows its service's name, by which its stores are found: --version begins with it. BUS_INVALID: no service. */

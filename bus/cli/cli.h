@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Cli: what a subcommand is, and what it is given. A subcommand declares its options as data; parsing, --help, completion and
  * the check of the manual all read that one table. */
-#ifndef BUS_CLI_CLI_H
-#define BUS_CLI_CLI_H
+#ifndef BUI_CLI_CLI_H
+#define BUI_CLI_CLI_H
 
 #include "base/config.h"
 #include "cli/output.h"
@@ -16,31 +16,31 @@ enum {
     CLI_OK = 0,
     CLI_ERROR = 1,
     CLI_USAGE = 2,
-    CLI_PARTIAL = 3,       /* partly done, or a mismatch was found */
-    CLI_NOTHING = 4,       /* nothing matched */
+    CLI_PARTIAL = 3, /* partly done, or a mismatch was found */
+    CLI_NOTHING = 4, /* nothing matched */
     CLI_REFUSED = 5,
-    CLI_UNREACHABLE = 6,   /* no broker answers */
+    CLI_UNREACHABLE = 6, /* no broker answers */
     CLI_INTERRUPTED = 130
 };
 
 typedef struct cli_option {
-    const char *name;      /* without the dashes */
-    char letter;           /* 0: none */
-    const char *argument;  /* its name in the help; NULL: a flag */
+    const char *name;     /* without the dashes */
+    char letter;          /* 0: none */
+    const char *argument; /* its name in the help; NULL: a flag */
     const char *text;
 } cli_option;
 
 typedef struct cli cli;
 
 typedef struct cli_command {
-    const char *name;            /* one or two words: "publish", "dlq list" */
-    const char *operands;        /* "TOPIC [FILE|-]" */
-    int least, most;             /* how many of them; most -1: no bound */
-    const char *summary;         /* one line */
-    const char *text;            /* what one must know to use it */
-    const cli_option *options;   /* ends with a NULL name */
+    const char *name;          /* one or two words: "publish", "dlq list" */
+    const char *operands;      /* "TOPIC [FILE|-]" */
+    int least, most;           /* how many of them; most -1: no bound */
+    const char *summary;       /* one line */
+    const char *text;          /* what one must know to use it */
+    const cli_option *options; /* ends with a NULL name */
     const char *examples;
-    int (*run)(cli *c);          /* returns the exit code */
+    int (*run)(cli *c); /* returns the exit code */
 } cli_command;
 
 #define CLI_GIVEN_MAX 128
@@ -49,16 +49,20 @@ struct cli {
     const cli_command *command;
     bus_config *config;
     bool json, quiet, colour, progress;
-    int timeout_ms;              /* for answers of the broker */
+    size_t columns; /* of a line of a table; 0: as many as it needs */
+    int timeout_ms; /* for answers of the broker */
     char **operand;
     int operands;
-    struct { const cli_option *option; const char *value; } given[CLI_GIVEN_MAX];
+    struct {
+        const cli_option *option;
+        const char *value;
+    } given[CLI_GIVEN_MAX];
     int given_count;
 };
 
 /* The options of the command line, own and global. `name` must be declared. */
-const char *cli_value(const cli *c, const char *name);             /* the last given; NULL: not given */
-const char *cli_nth(const cli *c, const char *name, int at);       /* of a repeatable one; NULL: no more */
+const char *cli_value(const cli *c, const char *name);       /* the last given; NULL: not given */
+const char *cli_nth(const cli *c, const char *name, int at); /* of a repeatable one; NULL: no more */
 bool cli_flag(const cli *c, const char *name);
 /* A whole number; *out is untouched if it is not given. False after having said what is wrong (return CLI_USAGE). */
 bool cli_int(const cli *c, const char *name, int64_t least, int64_t most, int64_t *out);
@@ -77,16 +81,20 @@ int cli_exit_of(bus_status status);
 
 /* Prints a table on stdout in the chosen form and frees it; returns `code`, or CLI_ERROR if it could not be written. */
 int cli_print(const cli *c, cli_table *table, int code);
+size_t cli_columns(void); /* of the terminal, or as $COLUMNS says; 0: stdout is none */
 /* Prints what is in the buffer and frees it; as cli_print. */
-int cli_flush(const cli *c, bus_buf *buf, int code);
+int cli_flush(const cli *c, bui_buf *buf, int code);
 
-/* True once SIGINT or SIGTERM came; a second one kills. cli_interrupted_by tells which (0: none). */
+/* True once SIGINT or SIGTERM came; a second one kills. cli_interrupted_by says which (0: none). */
 bool cli_interrupted(void);
 int cli_interrupted_by(void);
 void cli_catch_signals(void); /* from now on */
 
 /* Progress on stderr, and Ctrl-C, for the operations. `what` is borrowed. */
-typedef struct cli_watch { cli_progress progress; bus_watch watch; } cli_watch;
+typedef struct cli_watch {
+    cli_progress progress;
+    bui_watch watch;
+} cli_watch;
 void cli_watch_begin(const cli *c, cli_watch *watch, const char *what);
 void cli_watch_end(cli_watch *watch);
 
@@ -97,8 +105,9 @@ int64_t cli_now(void); /* wall clock, ms */
 /* Every subcommand, ending with NULL; in the order of the help. */
 extern const cli_command *const cli_commands[]; /* main.c */
 extern const cli_command cli_publish, cli_consume, cli_lag, cli_services, cli_dlq_list, cli_dlq_show, cli_dlq_redrive,
-    cli_dlq_discard, cli_outbox_list, cli_outbox_show, cli_outbox_retry, cli_outbox_discard, cli_replay, cli_rebuild, cli_topics_plan, cli_topics_apply, cli_topics_list, cli_audit, cli_broker, cli_config,
-    cli_schema_list, cli_schema_show, cli_schema_diff, cli_schema_check, cli_schema_register;
+    cli_dlq_discard, cli_outbox_list, cli_outbox_show, cli_outbox_retry, cli_outbox_discard, cli_replay, cli_rebuild,
+    cli_topics_plan, cli_topics_apply, cli_topics_list, cli_audit, cli_broker, cli_config, cli_schema_list, cli_schema_show,
+    cli_schema_diff, cli_schema_check, cli_schema_register;
 
 /* options.c: the options every subcommand has, parsing into *c, and the help pages. */
 extern const cli_option cli_global_options[];

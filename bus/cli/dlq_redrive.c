@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * bus dlq redrive, bus dlq discard: an operator's word about dead letters, and what came of it. */
+ * bus dlq redrive, bus dlq discard: an operator's command about dead letters, and its outcome. */
 #include "cli/cli.h"
 #include "base/error.h"
 #include "cli/select.h"
@@ -10,22 +10,20 @@
 #include <string.h>
 #include <unistd.h>
 
-static const cli_option options[] = {
-    { "all", 'a', NULL, "every open letter that the options below select" },
-    CLI_SELECT_OPTIONS,
-    { "dry-run", 0, NULL, "show what would be sent, send nothing" },
-    { "reason", 'r', "TEXT", "why; kept with the letter (discard needs it)" },
-    { "yes", 'y', NULL, "do not ask" },
-    { "wait", 'w', "TIME", "wait so long for the outcome (10s; 0: only send)" },
-    { NULL, 0, NULL, NULL }
-};
+static const cli_option options[] = { { "all", 'a', NULL, "every open dead letter that the options below select" },
+                                      CLI_SELECT_OPTIONS,
+                                      { "dry-run", 0, NULL, "show what would be sent, send nothing" },
+                                      { "reason", 'r', "TEXT", "why; kept with the dead letter (discard needs it)" },
+                                      { "yes", 'y', NULL, "do not ask for confirmation" },
+                                      { "wait", 'w', "TIME", "how long to wait for the outcome (10s; 0: only send)" },
+                                      { NULL, 0, NULL, NULL } };
 
 typedef struct job {
     cli *c;
-    bus_command_kind kind;
-    bus_dlq *dlq;
-    bus_letter_outcome *outcomes;
-    size_t count;
+    bui_command_kind kind;
+    bui_dlq *dlq;
+    bui_deadletter_outcome *outcomes;
+    size_t count, final; /* so many of them are known to be final */
     int64_t wait_ms;
 } job;
 
@@ -34,10 +32,11 @@ static int select_by_id(job *j)
     for (int i = 0; i < j->c->operands; i++) {
         size_t matches;
         const char *id = j->c->operand[i];
-        bus_dead *dead = bus_dead_find(bus_dlq_fold(j->dlq), id, &matches);
+        bui_dead *dead = bui_dead_find(bui_dlq_fold(j->dlq), id, &matches);
         if (!dead)
-            return matches ? cli_failf(j->c, CLI_USAGE, "%zu letters begin with %s: write more of the id", matches, id)
-                           : cli_failf(j->c, CLI_NOTHING, "no letter %s; bus dlq list --letters --state all shows their ids", id);
+            return matches ? cli_failf(j->c, CLI_USAGE, "%zu dead letters begin with %s: write more of the id", matches, id)
+                           : cli_failf(j->c, CLI_NOTHING, "no dead letter %s; bus dlq list --letters --state all shows their ids",
+                                       id);
         bool twice = false;
         for (size_t k = 0; k < j->count; k++)
             twice |= j->outcomes[k].dead == dead;
@@ -49,36 +48,39 @@ static int select_by_id(job *j)
 
 static int select_all(job *j)
 {
-    bus_dead_filter filter;
+    bui_dead_filter filter;
     if (!cli_select_filter(j->c, &filter))
         return CLI_USAGE;
-    filter.states = 1u << BUS_LETTER_OPEN;
-    for (size_t i = 0; i < bus_dead_count(bus_dlq_fold(j->dlq)); i++) {
-        bus_dead *dead = bus_dead_at(bus_dlq_fold(j->dlq), i);
-        if (bus_dead_matches(dead, &filter))
+    filter.states = 1u << BUI_DEADLETTER_OPEN;
+    for (size_t i = 0; i < bui_dead_count(bui_dlq_fold(j->dlq)); i++) {
+        bui_dead *dead = bui_dead_at(bui_dlq_fold(j->dlq), i);
+        if (bui_dead_matches(dead, &filter))
             j->outcomes[j->count++].dead = dead;
     }
-    return j->count ? CLI_OK : cli_failf(j->c, CLI_NOTHING, "no open letter matches");
+    return j->count ? CLI_OK : cli_failf(j->c, CLI_NOTHING, "no open dead letter matches");
 }
 
 static cli_table *table_of(const job *j, bool dry)
 {
-    static const cli_column columns[] = { { "ID", "id", false }, { "SERVICE", "service", false }, { "TYPE", "type", false },
-        { "KEY", "key", false }, { "ROUND", "round", true }, { "OUTCOME", "outcome", false }, { "WHY", "why", false } };
+    static const cli_column columns[] = { { "ID", "id", CLI_TEXT },         { "SERVICE", "service", CLI_TEXT },
+                                          { "TYPE", "type", CLI_LONG },     { "KEY", "key", CLI_LONG },
+                                          { "ROUND", "round", CLI_NUMBER }, { "OUTCOME", "outcome", CLI_TEXT },
+                                          { "WHY", "why", CLI_LONG } };
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
     for (size_t i = 0; table && i < j->count; i++) {
-        const bus_letter_outcome *outcome = &j->outcomes[i];
-        const bus_dead *dead = outcome->dead;
+        const bui_deadletter_outcome *outcome = &j->outcomes[i];
+        const bui_dead *dead = outcome->dead;
         bool again = outcome->sent && dead->round > outcome->round;
-        const char *word = !dry ? bus_outcome_word(outcome, j->kind) : bus_dead_is_open(dead) ? "would be sent" : "not open";
+        const char *word = !dry ? bui_outcome_word(outcome, j->kind) : bui_dead_is_open(dead) ? "would be sent" : "not open";
         cli_cell(table, dead->id);
         cli_cell(table, dead->service);
         cli_cell(table, *dead->type ? dead->type : NULL);
         cli_cell_bytes(table, dead->key, dead->key_len);
         cli_cell_int(table, dry ? dead->round : outcome->round);
         cli_cell(table, word);
-        cli_paint(table, again || !strcmp(word, "not sent") ? CLI_RED
-                       : !strcmp(word, "resolved") || !strcmp(word, "discarded") ? CLI_GREEN : CLI_YELLOW);
+        cli_paint(table, again || !strcmp(word, "not sent")                        ? CLI_RED
+                         : !strcmp(word, "resolved") || !strcmp(word, "discarded") ? CLI_GREEN
+                                                                                   : CLI_YELLOW);
         cli_cell(table, again ? dead->error_message : dry || outcome->sent ? "" : outcome->text);
     }
     return table;
@@ -89,8 +91,8 @@ static int code_of(const job *j)
 {
     size_t good = 0, refused = 0;
     for (size_t i = 0; i < j->count; i++) {
-        const bus_letter_outcome *outcome = &j->outcomes[i];
-        const char *word = bus_outcome_word(outcome, j->kind);
+        const bui_deadletter_outcome *outcome = &j->outcomes[i];
+        const char *word = bui_outcome_word(outcome, j->kind);
         bool taken = outcome->sent && (!strcmp(word, "resolved") || !strcmp(word, "discarded") || !strcmp(word, "accepted"));
         good += taken || (outcome->sent && !j->wait_ms);
         refused += outcome->status == BUS_REFUSED;
@@ -100,11 +102,8 @@ static int code_of(const job *j)
 
 static bool enough(void *opaque)
 {
-    const job *j = opaque;
-    for (size_t i = 0; i < j->count; i++)
-        if (!bus_outcome_final(&j->outcomes[i]))
-            return false;
-    return true;
+    job *j = opaque;
+    return bui_outcomes_final(j->outcomes, j->count, &j->final);
 }
 
 static bool confirmed(const job *j)
@@ -113,10 +112,13 @@ static bool confirmed(const job *j)
     if (cli_flag(j->c, "yes") || j->c->operands)
         return true;
     if (!isatty(STDIN_FILENO)) {
-        cli_failf(j->c, CLI_REFUSED, "%zu letters match, and nobody is there to be asked: give --yes, or see them first with --dry-run", j->count);
+        cli_failf(j->c, CLI_REFUSED,
+                  "%zu dead letters match, and there is no terminal to ask on: give --yes, or see them first "
+                  "with --dry-run",
+                  j->count);
         return false;
     }
-    fprintf(stderr, "%s %zu letters? [y/N] ", bus_command_name(j->kind), j->count);
+    fprintf(stderr, "%s %zu dead letters? [y/N]  ", bui_command_name(j->kind), j->count);
     if (!fgets(answer, sizeof answer, stdin) || (answer[0] != 'y' && answer[0] != 'Y')) {
         cli_failf(j->c, CLI_REFUSED, "nothing was sent");
         return false;
@@ -132,7 +134,7 @@ static int send_and_wait(job *j)
     cli_watch watch;
     cli_operator(by);
     cli_watch_begin(c, &watch, "sending commands");
-    bus_status status = bus_redrive(j->dlq, c->config, j->kind, cli_value(c, "reason"), by, j->outcomes, j->count, c->timeout_ms,
+    bus_status status = bui_redrive(j->dlq, c->config, j->kind, cli_value(c, "reason"), by, j->outcomes, j->count, c->timeout_ms,
                                     &watch.watch, &err);
     cli_watch_end(&watch);
     const char *stopped = NULL;
@@ -140,36 +142,37 @@ static int send_and_wait(job *j)
         stopped = j->outcomes[i].sent && j->outcomes[i].stopped ? j->outcomes[i].dead->service : stopped;
     if (status == BUS_OK && j->wait_ms) {
         cli_watch_begin(c, &watch, "waiting for the outcome");
-        status = bus_dlq_follow(j->dlq, j->wait_ms, enough, j, &watch.watch, &err);
+        status = bui_dlq_follow(j->dlq, j->wait_ms, enough, j, &watch.watch, &err);
         cli_watch_end(&watch);
     }
     int code = cli_print(c, table_of(j, false), code_of(j));
     if (stopped && !enough(j))
         cli_note(c, "no process of %s runs: the commands wait in %s.redrive until one does", stopped, stopped);
     else if (status == BUS_OK && j->wait_ms && !enough(j))
-        cli_note(c, "not every letter has its outcome yet; see bus dlq list --letters --state all (is the service running?)");
+        cli_note(c,
+                 "not every dead letter has its outcome yet; see bus dlq list --letters --state all (is the service running?)");
     return status == BUS_OK ? code : cli_fail(c, &err);
 }
 
-static int run(cli *c, bus_command_kind kind)
+static int run(cli *c, bui_command_kind kind)
 {
     job j = { .c = c, .kind = kind, .wait_ms = 10000 };
     bus_error err = { 0 };
     bool all = cli_flag(c, "all");
     const char *reason = cli_value(c, "reason");
     int code;
-
     if (all == (c->operands > 0))
-        return cli_failf(c, CLI_USAGE, "%s; see --help", all ? "name letters or say --all, not both" : "name a letter, or say --all");
-    if (kind == BUS_COMMAND_DISCARD && (!reason || !*reason))
-        return cli_failf(c, CLI_USAGE, "say why: --reason TEXT is kept with the letter");
+        return cli_failf(c, CLI_USAGE, "%s; see --help",
+                         all ? "name dead letters or say --all, not both" : "name a dead letter, or say --all");
+    if (kind == BUI_COMMAND_DISCARD && (!reason || !*reason))
+        return cli_failf(c, CLI_USAGE, "say why: --reason TEXT is kept with the dead letter");
     if (reason && strlen(reason) > 500)
         return cli_failf(c, CLI_USAGE, "a reason has at most 500 bytes");
     if (!cli_duration(c, "wait", &j.wait_ms))
         return CLI_USAGE;
     if (cli_select_open(c, NULL, &j.dlq, &err) != BUS_OK)
         return cli_fail(c, &err);
-    j.outcomes = calloc(bus_dead_count(bus_dlq_fold(j.dlq)) + (size_t)c->operands + 1, sizeof *j.outcomes);
+    j.outcomes = calloc(bui_dead_count(bui_dlq_fold(j.dlq)) + (size_t)c->operands + 1, sizeof *j.outcomes);
     if (!j.outcomes) {
         code = cli_failf(c, CLI_ERROR, "no memory");
         goto out;
@@ -183,31 +186,34 @@ static int run(cli *c, bus_command_kind kind)
         code = confirmed(&j) ? send_and_wait(&j) : CLI_REFUSED;
 out:
     free(j.outcomes);
-    bus_dlq_close(j.dlq);
+    bui_dlq_close(j.dlq);
     return code;
 }
 
 static int run_redrive(cli *c)
 {
-    return run(c, BUS_COMMAND_REDRIVE);
+    return run(c, BUI_COMMAND_REDRIVE);
 }
 
 static int run_discard(cli *c)
 {
-    return run(c, BUS_COMMAND_DISCARD);
+    return run(c, BUI_COMMAND_DISCARD);
 }
 
 const cli_command cli_dlq_redrive = {
-    .name = "dlq redrive", .operands = "[ID...]", .least = 0, .most = -1,
+    .name = "dlq redrive",
+    .operands = "[ID...]",
+    .least = 0,
+    .most = -1,
     .summary = "send dead letters to their service again",
-    .text = "A redriven event runs as if it had just come: in its key's order, once, with all its attempts. First\n"
+    .text = "A redriven event runs as if it had just arrived: in its key's order, once, with all its attempts. First\n"
             "remove the cause. If another event removes it, wait until the service has handled that event: bus lag\n"
-            "SERVICE --max 0 tells.\n\n"
-            "OUTCOME is read from <service>.dlq: resolved (handled), failed again (the letter is open again, at the\n"
+            "SERVICE --max 0.\n\n"
+            "OUTCOME is read from <service>.dlq: resolved (handled), failed again (the dead letter is open again, at the\n"
             "next round), accepted (the service has the command, the event still waits) or sent (the service has not\n"
-            "taken the command yet). A letter that is no longer open is answered \"already\": giving a command twice\n"
-            "does no harm. If no process of the service runs you are told; if its consumer group does not exist (was\n"
-            "it renamed?) nothing is sent. A letter of a copy that bus replay sent stays a copy: what it emits is\n"
+            "taken the command yet). A dead letter that is no longer open is answered \"already\": repeating a command does\n"
+            "no harm. If no process of the service runs, a note says so. If its consumer group does not exist (was it\n"
+            "renamed?), nothing is sent. A dead letter of a copy that bus replay sent stays a copy: what it emits is\n"
             "dropped again.",
     .options = options,
     .examples = "  bus dlq redrive 3f1c9a52\n"
@@ -217,10 +223,13 @@ const cli_command cli_dlq_redrive = {
 };
 
 const cli_command cli_dlq_discard = {
-    .name = "dlq discard", .operands = "[ID...]", .least = 0, .most = -1,
-    .summary = "give dead letters up for good",
-    .text = "The event will not be handled. If its key waits for it, the later events of the key go on. The reason,\n"
-            "and who gave it, are kept with the letter.",
+    .name = "dlq discard",
+    .operands = "[ID...]",
+    .least = 0,
+    .most = -1,
+    .summary = "give up dead letters for good",
+    .text = "The event will not be handled. If its key waits for it, the later events of the key go on. The reason, and\n"
+            "who gave it, are kept with the dead letter.",
     .options = options,
     .examples = "  bus dlq discard 3f1c9a52 --reason \"test order, never paid\"\n"
                 "  bus dlq discard --all --error \"unknown item\" --dry-run -r \"items withdrawn\"",

@@ -16,22 +16,30 @@
 static const cli_option options[] = {
     { "partitions", 'p', NULL, "each partition on its own line" },
     { "over", 0, "N", "only what is more than N messages behind" },
-    { "max", 0, "N", "exit code 3 if a service is more than N messages behind, parked ones included; with -q print nothing" },
+    { "max", 0, "N", "exit code 3 if a service is more than N messages behind, parked ones included; with -q prints nothing" },
     { NULL, 0, NULL, NULL }
 };
 
-/* What waits in the stores; a shard tells it with each offset that it commits (shard/commits.c). */
-typedef struct waiting { bus_waiting in_stores; bool known; } waiting;
+/* What waits in the stores; a shard writes it with each offset that it commits (shard/commits.c). */
+typedef struct waiting {
+    bui_waiting in_stores;
+    bool known;
+} waiting;
 
-typedef struct total { const char *service, *topic; int64_t lag, ms; int partitions; waiting waiting; } total;
+typedef struct total {
+    const char *service, *topic;
+    int64_t lag, ms;
+    int partitions;
+    waiting waiting;
+} total;
 
 /* All lanes of a shard tell the same: its lead partition's counts. */
-static waiting waiting_of(const bus_kafka_lag *at)
+static waiting waiting_of(const bui_kafka_lag *at)
 {
     waiting out = { 0 };
     size_t len = strlen(at->topic), suffix = strlen(LEAD_SUFFIX);
     if (len > suffix && strcmp(at->topic + len - suffix, LEAD_SUFFIX) == 0)
-        out.known = bus_commit_waiting(at->metadata, &out.in_stores);
+        out.known = bui_commit_waiting(at->metadata, &out.in_stores);
     return out;
 }
 
@@ -60,7 +68,7 @@ static void age_cell(cli_table *table, int64_t lag, int64_t ms)
     }
 }
 
-static void partition_row(cli_table *table, const char *service, const bus_kafka_lag *at)
+static void partition_row(cli_table *table, const char *service, const bui_kafka_lag *at)
 {
     cli_cell(table, service);
     cli_cell(table, at->topic);
@@ -89,7 +97,7 @@ static void total_row(cli_table *table, const total *sum)
 }
 
 /* A topic's lag: messages add up, its age is that of the partition furthest behind. */
-static void sum_up(total *sum, const bus_kafka_lag *at)
+static void sum_up(total *sum, const bui_kafka_lag *at)
 {
     sum->partitions++;
     sum->lag += at->lag;
@@ -104,7 +112,7 @@ static void sum_up(total *sum, const bus_kafka_lag *at)
 
 /* A shard commits the offsets of all its partitions in one, with one metadata: those that are missing were deleted, by Kafka together with
  * their topic or by a tool. What is unread there cannot be counted. An offset that Kafka's tool has set has no metadata. */
-static int64_t offsets_gone(const bus_kafka_lag *list, size_t count)
+static int64_t offsets_gone(const bui_kafka_lag *list, size_t count)
 {
     int64_t told = 0, there = 0;
     for (size_t i = 0; i < count; i++)
@@ -120,14 +128,14 @@ static int64_t offsets_gone(const bus_kafka_lag *list, size_t count)
     return told > there ? told - there : 0;
 }
 
-static bus_status one_service(const cli *c, const char *service, int64_t over, cli_table *table, int64_t *worst, int64_t *gone, int *rows,
-                              bus_error *err)
+static bus_status one_service(const cli *c, const char *service, int64_t over, cli_table *table, int64_t *worst, int64_t *gone,
+                              int *rows, bus_error *err)
 {
-    bus_kafka_lag *list = NULL;
+    bui_kafka_lag *list = NULL;
     size_t count = 0;
     total sum = { 0 };
     int64_t all = 0;
-    bus_status status = bus_kafka_lag_read(c->config, "bus-lag", service, NULL, 0, true, c->timeout_ms, &list, &count, err);
+    bus_status status = bui_kafka_lag_read(c->config, "bus-lag", service, NULL, 0, true, c->timeout_ms, &list, &count, err);
     for (size_t i = 0; status == BUS_OK && i < count; i++) {
         bool last = i + 1 == count || strcmp(list[i + 1].topic, list[i].topic) != 0;
         int64_t parked = waiting_of(&list[i]).in_stores.parked;
@@ -151,22 +159,25 @@ static bus_status one_service(const cli *c, const char *service, int64_t over, c
         *worst = all;
     int64_t missing = status == BUS_OK ? offsets_gone(list, count) : 0;
     if (missing && !c->quiet)
-        cli_note(c, "%s: the committed offsets of %" PRId64 " of its partitions are gone, deleted with their topic or by a tool: what is unread "
-                 "there is not counted. It commits them again at its next start", service, missing);
+        cli_note(c,
+                 "%s: the committed offsets of %" PRId64
+                 " of its partitions are gone, deleted with their topic or by a tool: what is unread "
+                 "there is not counted. It commits them again at its next start",
+                 service, missing);
     *gone += missing;
     free(list);
     return status;
 }
 
 /* A service is what has a lead topic; other consumer groups of the cluster are none of the bus's business. */
-static bus_status find_services(const cli *c, bus_kafka_topic **out, size_t *count, bus_error *err)
+static bus_status find_services(const cli *c, bui_kafka_topic **out, size_t *count, bus_error *err)
 {
-    bus_kafka_admin *admin = NULL;
-    bus_kafka_topic *topics = NULL;
+    bui_kafka_admin *admin = NULL;
+    bui_kafka_topic *topics = NULL;
     size_t all = 0, kept = 0;
-    bus_status status = bus_kafka_admin_open(c->config, "bus-lag", &admin, err);
+    bus_status status = bui_kafka_admin_open(c->config, "bus-lag", &admin, err);
     if (status == BUS_OK)
-        status = bus_kafka_admin_topics(admin, NULL, 0, false, c->timeout_ms, &topics, &all, err);
+        status = bui_kafka_admin_topics(admin, NULL, 0, false, c->timeout_ms, &topics, &all, err);
     for (size_t i = 0; status == BUS_OK && i < all; i++) {
         size_t len = strlen(topics[i].name), suffix = strlen(LEAD_SUFFIX);
         if (len <= suffix || strcmp(topics[i].name + len - suffix, LEAD_SUFFIX) != 0)
@@ -174,7 +185,7 @@ static bus_status find_services(const cli *c, bus_kafka_topic **out, size_t *cou
         topics[i].name[len - suffix] = 0;
         topics[kept++] = topics[i];
     }
-    bus_kafka_admin_close(admin);
+    bui_kafka_admin_close(admin);
     if (status == BUS_OK) {
         *out = topics;
         *count = kept;
@@ -184,20 +195,23 @@ static bus_status find_services(const cli *c, bus_kafka_topic **out, size_t *cou
 
 static int run(cli *c)
 {
-    static const cli_column by_partition[] = { { "SERVICE", "service", false }, { "TOPIC", "topic", false }, { "PARTITION", "partition", true },
-        { "COMMITTED", "committed", true }, { "END", "end", true }, { "LAG", "lag", true }, { "BEHIND", "lag_seconds", true },
-        { "PARKED", "parked", true }, { "HELD", "held", true }, { "DELAYED", "delayed", true } };
-    static const cli_column by_topic[] = { { "SERVICE", "service", false }, { "TOPIC", "topic", false }, { "PARTITIONS", "partitions", true },
-        { "LAG", "lag", true }, { "BEHIND", "lag_seconds", true }, { "PARKED", "parked", true }, { "HELD", "held", true },
-        { "DELAYED", "delayed", true } };
+    static const cli_column by_partition[] = {
+        { "SERVICE", "service", CLI_TEXT },       { "TOPIC", "topic", CLI_LONG },     { "PART", "partition", CLI_NUMBER },
+        { "COMMITTED", "committed", CLI_NUMBER }, { "END", "end", CLI_NUMBER },       { "LAG", "lag", CLI_NUMBER },
+        { "BEHIND", "lag_seconds", CLI_NUMBER },  { "PARKED", "parked", CLI_NUMBER }, { "HELD", "held", CLI_NUMBER },
+        { "DELAYED", "delayed", CLI_NUMBER }
+    };
+    static const cli_column by_topic[] = { { "SERVICE", "service", CLI_TEXT },      { "TOPIC", "topic", CLI_LONG },
+                                           { "PARTS", "partitions", CLI_NUMBER },   { "LAG", "lag", CLI_NUMBER },
+                                           { "BEHIND", "lag_seconds", CLI_NUMBER }, { "PARKED", "parked", CLI_NUMBER },
+                                           { "HELD", "held", CLI_NUMBER },          { "DELAYED", "delayed", CLI_NUMBER } };
     bool each = cli_flag(c, "partitions");
-    bus_kafka_topic *found = NULL;
+    bui_kafka_topic *found = NULL;
     size_t found_count = 0;
     int64_t over = -1, most = -1, worst = 0, gone = 0;
     int rows = 0, code;
     bus_error err = { 0 };
     bus_status status = BUS_OK;
-
     if (!cli_int(c, "over", 0, INT64_MAX, &over) || !cli_int(c, "max", 0, INT64_MAX, &most))
         return CLI_USAGE;
     cli_table *table = each ? cli_table_new(by_partition, 10) : cli_table_new(by_topic, 8);
@@ -217,23 +231,28 @@ static int run(cli *c)
         else
             code = cli_print(c, table, code);
         if (code == CLI_NOTHING)
-            cli_note(c, c->operands ? "no offsets are committed under that name: has the service run?" : "no service has committed offsets");
+            cli_note(c, c->operands ? "no offsets are committed under that name: has the service run?"
+                                    : "no service has committed offsets");
     }
     free(found);
     return code;
 }
 
 const cli_command cli_lag = {
-    .name = "lag", .operands = "[SERVICE...]", .least = 0, .most = -1,
-    .summary = "tell how far services are behind, in messages and seconds",
-    .text = "LAG is the messages between the committed offset and the end of the log; BEHIND is the age of the oldest\n"
-            "of them. A service commits after its outbox is acknowledged, at most commit.interval.ms late.\n\n"
-            "What a service has read and not finished waits in its stores. It is shown on the line of the lead topic,\n"
-            "<service>.redrive: PARKED is the events that failed and wait for their next attempt, and those behind\n"
-            "them; HELD the keys that wait for an open dead letter; DELAYED the events that bus_schedule will send\n"
-            "later. --max counts parked events too: at 0 all that was sent has been handled, or is a dead letter.\n"
-            "Where committed offsets are gone (the topic was deleted, a tool removed them) it says so, and --max fails.",
+    .name = "lag",
+    .operands = "[SERVICE...]",
+    .least = 0,
+    .most = -1,
+    .summary = "show how far services are behind, in messages and seconds",
+    .text = "LAG counts the messages between the committed offset and the end of the log; BEHIND is the age of the oldest\n"
+            "of them. A service commits its offsets after its outbox is acknowledged, at most commit.interval.ms late.\n\n"
+            "What a service has read but not finished waits in its stores. It is shown on the line of the lead topic,\n"
+            "<service>.redrive: PARKED counts the events that failed and wait for their next attempt, and the events\n"
+            "behind them; HELD the keys that wait for an open dead letter; DELAYED the events that bus_schedule will send\n"
+            "later. --max counts parked events too: at 0 all that was sent has been handled, or is a dead letter. Where\n"
+            "committed offsets are gone (the topic was deleted, a tool removed them) a note says so, and --max fails.",
     .options = options,
-    .examples = "  bus lag\n  bus lag order payment --partitions\n  bus lag inventory --max 1000 -q    for a script: exit code 3 if more",
+    .examples =
+        "  bus lag\n  bus lag order payment --partitions\n  bus lag inventory --max 1000 -q    for a script: exit code 3 if more",
     .run = run
 };

@@ -5,26 +5,42 @@
 #include "base/error.h"
 #include "base/log.h"
 
+#include <bus/version.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#ifndef BUS_VERSION
-#define BUS_VERSION "development"
-#endif
-
-const cli_command *const cli_commands[] = {
-    &cli_publish, &cli_consume, &cli_lag, &cli_services, &cli_dlq_list, &cli_dlq_show, &cli_dlq_redrive, &cli_dlq_discard,
-    &cli_outbox_list, &cli_outbox_show, &cli_outbox_retry, &cli_outbox_discard,
-    &cli_replay, &cli_rebuild, &cli_topics_plan, &cli_topics_apply, &cli_topics_list, &cli_audit,
-    &cli_schema_list, &cli_schema_show, &cli_schema_diff,
-    &cli_schema_check, &cli_schema_register, &cli_broker, &cli_config, NULL
-};
+const cli_command *const cli_commands[] = { &cli_publish,
+                                            &cli_consume,
+                                            &cli_lag,
+                                            &cli_services,
+                                            &cli_dlq_list,
+                                            &cli_dlq_show,
+                                            &cli_dlq_redrive,
+                                            &cli_dlq_discard,
+                                            &cli_outbox_list,
+                                            &cli_outbox_show,
+                                            &cli_outbox_retry,
+                                            &cli_outbox_discard,
+                                            &cli_replay,
+                                            &cli_rebuild,
+                                            &cli_topics_plan,
+                                            &cli_topics_apply,
+                                            &cli_topics_list,
+                                            &cli_audit,
+                                            &cli_schema_list,
+                                            &cli_schema_show,
+                                            &cli_schema_diff,
+                                            &cli_schema_check,
+                                            &cli_schema_register,
+                                            &cli_broker,
+                                            &cli_config,
+                                            NULL };
 
 /* What is noticed while properties are read; the rest of the library's log is for services. */
-static void warn(void *opaque, bus_level level, const char *line, size_t len)
+static void warn(bus_level level, const char *line, size_t len, void *opaque)
 {
     const cli *c = opaque;
     json_t *object = json_loadb(line, len, 0, NULL);
@@ -40,7 +56,6 @@ static bus_status configure(cli *c, bus_error *err)
 {
     bus_status status = BUS_OK;
     const char *item;
-
     for (int i = 0; status == BUS_OK && (item = cli_nth(c, "config", i)); i++)
         status = bus_config_read(c->config, item, err);
     if (status == BUS_OK)
@@ -50,12 +65,12 @@ static bus_status configure(cli *c, bus_error *err)
         const char *equals = strchr(item, '=');
         size_t len = equals ? (size_t)(equals - item) : 0;
         if (len == 0 || len >= sizeof name)
-            return bus_fail(err, BUS_CONFIG, "--set %.60s: write name=value", item);
+            return bui_fail(err, BUS_CONFIG, "--set %.60s: write name=value", item);
         memcpy(name, item, len);
         name[len] = 0;
-        status = bus_config_argument(c->config, name, equals + 1, err);
+        status = bui_config_argument(c->config, name, equals + 1, err);
     }
-    /* A limit of the tool's own would refuse letters and copies that their topic takes. */
+    /* A limit of the tool's own would refuse dead letters and copies that their topic takes. */
     if (status == BUS_OK && c->command != &cli_config)
         status = bus_config_set(c->config, "message.max.bytes", "900m", err);
     const char *bootstrap = cli_value(c, "bootstrap");
@@ -70,7 +85,6 @@ static int run(cli *c)
     const char *output = cli_value(c, "output");
     int64_t timeout = 0;
     int code;
-
     if (output && strcmp(output, "table") && strcmp(output, "json"))
         return cli_failf(c, CLI_USAGE, "--output %s: it is table or json", output);
     if (!cli_duration(c, "timeout", &timeout))
@@ -81,15 +95,16 @@ static int run(cli *c)
     c->quiet = cli_flag(c, "quiet");
     c->progress = cli_flag(c, "progress");
     const char *no_color = getenv("NO_COLOR");
+    c->columns = cli_flag(c, "wide") ? 0 : cli_columns();
     c->colour = !c->json && isatty(STDOUT_FILENO) && !(no_color && *no_color);
 
-    bus_log_to(warn, c, BUS_WARN);
+    bus_log_to(BUS_WARN, warn, c);
     bus_status status = (c->config = bus_config_new()) ? configure(c, &err) : BUS_NOMEM;
-    bus_log_to(NULL, NULL, BUS_WARN);
+    bus_log_to(BUS_WARN, NULL, NULL);
     if (status != BUS_OK) {
         code = cli_fail(c, &err);
     } else {
-        c->timeout_ms = timeout ? (int)timeout : (int)bus_config_int(c->config, "broker.timeout.ms");
+        c->timeout_ms = timeout ? (int)timeout : (int)bui_config_int(c->config, "broker.timeout.ms");
         cli_catch_signals();
         code = c->command->run(c);
     }
@@ -119,13 +134,14 @@ static const cli_command *find(int argc, char **argv, int *words)
 
 static void overview(FILE *to)
 {
-    fputs("bus: events over Kafka, seen and steered from a terminal\n\nCommands:\n", to);
+    fputs("bus: show and control events on Kafka from a terminal\n\nCommands:\n", to);
     for (const cli_command *const *at = cli_commands; *at; at++)
         fprintf(to, "  %-15s  %s\n", (*at)->name, (*at)->summary);
-    fputs("\nbus COMMAND --help tells the options of each, with examples.\n"
-          "Name the brokers by --bootstrap, BUS_BOOTSTRAP_SERVERS or in a file (--config).\n\n"
+    fputs("\nbus COMMAND --help shows its options, with examples.\n"
+          "Name the brokers with --bootstrap, BUS_BOOTSTRAP_SERVERS or a --config file.\n\n"
           "Exit codes: 0 ok, 1 error, 2 usage, 3 partial or mismatch, 4 nothing matched,\n"
-          "5 refused, 6 no broker answers, 130 interrupted.\n", to);
+          "5 refused, 6 no broker answers, 130 interrupted.\n",
+          to);
 }
 
 /* `bus dlq`, `bus dlq lsit`: say which words may follow. */
@@ -150,8 +166,7 @@ int main(int argc, char **argv)
 {
     cli c = { 0 };
     int words;
-
-    bus_stdio_hold();
+    bui_stdio_hold();
     if (argc < 2) {
         overview(stderr);
         return CLI_USAGE;

@@ -2,6 +2,7 @@
  * Options: the command line, read by the tables the subcommands declare, and the help pages made from them. */
 #include "cli/cli.h"
 #include "base/clock.h"
+#include "cli/width.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,9 +18,12 @@ const cli_option cli_global_options[] = {
     { "config", 0, "FILE", "read properties from FILE; may be given several times" },
     { "set", 0, "NAME=VALUE", "set one property; kafka.X passes X to librdkafka; may be repeated" },
     { "output", 'o', "table|json", "tables for people, or JSON for programs" },
-    { "timeout", 0, "TIME", "how long to wait for an answer of the brokers (property broker.timeout.ms)" },
-    { "progress", 0, NULL, "tell progress on stderr even if that is no terminal" },
-    { "quiet", 'q', NULL, "no progress, no notes; errors and results only" },
+    { "wide", 0, NULL,
+      "print whole cells, however long the lines; otherwise a table is as wide as the terminal (or $COLUMNS), and cells that are cut end "
+      "with …" },
+    { "timeout", 0, "TIME", "how long to wait for an answer from the brokers (property broker.timeout.ms)" },
+    { "progress", 0, NULL, "show progress on stderr even if it is not a terminal" },
+    { "quiet", 'q', NULL, "no progress and no notes, only errors and results" },
     { "help", 'h', NULL, "this page" },
     { NULL, 0, NULL, NULL }
 };
@@ -77,7 +81,7 @@ bool cli_int(const cli *c, const char *name, int64_t least, int64_t most, int64_
 bool cli_duration(const cli *c, const char *name, int64_t *out)
 {
     const char *text = cli_value(c, name);
-    if (text && !bus_duration_parse(text, out)) {
+    if (text && !bui_duration_parse(text, out)) {
         cli_failf(c, CLI_USAGE, "--%s %s: it is a duration, such as 250ms, 10s, 5m or 2h", name, text);
         return false;
     }
@@ -87,12 +91,14 @@ bool cli_duration(const cli *c, const char *name, int64_t *out)
 bool cli_time(const cli *c, const char *name, int64_t *out)
 {
     const char *text = cli_value(c, name);
-    if (text && bus_time_is_old(text)) {
-        cli_failf(c, CLI_USAGE, "--%s %s: times are in milliseconds since the epoch, and that is one in 1970 to 1973: write %s000 if it is in "
-                  "seconds, or a date (2026-11-21T05:00:00Z)", name, text, text);
+    if (text && bui_time_is_old(text)) {
+        cli_failf(c, CLI_USAGE,
+                  "--%s %s: times are in milliseconds since the epoch, and that is one in 1970 to 1973: write %s000 if it is in "
+                  "seconds, or a date (2026-11-21T05:00:00Z)",
+                  name, text, text);
         return false;
     }
-    if (text && !bus_time_parse(text, cli_now(), out) && !(text[0] == '@' && bus_time_parse(text + 1, cli_now(), out))) {
+    if (text && !bui_time_parse(text, cli_now(), out) && !(text[0] == '@' && bui_time_parse(text + 1, cli_now(), out))) {
         cli_failf(c, CLI_USAGE, "--%s %s: it is a time, such as @-1h or 2026-11-21T05:00:00Z", name, text);
         return false;
     }
@@ -128,7 +134,6 @@ int cli_parse(cli *c, int argc, char **argv)
     struct option longs[OPTIONS_MAX];
     char shorts[2 * OPTIONS_MAX + 2];
     int count = collect(c->command, all, longs, shorts), code;
-
     opterr = 0;
     while ((code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
         const cli_option *option = NULL;
@@ -153,8 +158,8 @@ int cli_parse(cli *c, int argc, char **argv)
     if (c->operands < c->command->least)
         return cli_failf(c, CLI_USAGE, "something is missing: bus %s %s; see --help", c->command->name, c->command->operands);
     if (c->command->most >= 0 && c->operands > c->command->most)
-        return cli_failf(c, CLI_USAGE, "what is %s for? bus %s %s; see --help", c->operand[c->command->most],
-                         c->command->name, c->command->operands);
+        return cli_failf(c, CLI_USAGE, "what is %s for? bus %s %s; see --help", c->operand[c->command->most], c->command->name,
+                         c->command->operands);
     return CLI_OK;
 }
 
@@ -167,14 +172,14 @@ static void print_wrapped(const char *text, int indent)
 {
     size_t column = (size_t)indent;
     while (*text) {
-        size_t word = strcspn(text, " \n"), space = strspn(text + word, " \n");
+        size_t word = strcspn(text, " \n"), wide = cli_width(text, word), space = strspn(text + word, " \n");
         bool paragraph = space > 1 && memchr(text + word, '\n', space);
         printf("%.*s", (int)word, text);
-        column += word;
+        column += wide;
         text += word + space;
         if (!*text)
             break;
-        if (paragraph || column + 1 + strcspn(text, " \n") > HELP_WIDTH) {
+        if (paragraph || column + 1 + cli_width(text, strcspn(text, " \n")) > HELP_WIDTH) {
             printf("%s\n%*s", paragraph ? "\n" : "", indent, "");
             column = (size_t)indent;
         } else {

@@ -2,6 +2,7 @@
  * Output: cells are kept as text and JSON at once, laid out when all are known. */
 #include "cli/output.h"
 #include "base/clock.h"
+#include "cli/width.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -18,8 +19,8 @@ typedef struct cell {
 struct cli_table {
     const cli_column *columns;
     size_t column_count;
-    bus_buf cells;  /* of cell */
-    bus_buf pool;   /* their bytes */
+    bui_buf cells; /* of cell */
+    bui_buf pool;  /* their bytes */
 };
 
 cli_table *cli_table_new(const cli_column *columns, size_t count)
@@ -29,8 +30,8 @@ cli_table *cli_table_new(const cli_column *columns, size_t count)
         return NULL;
     table->columns = columns;
     table->column_count = count;
-    bus_buf_init(&table->cells, 0);
-    bus_buf_init(&table->pool, 0);
+    bui_buf_init(&table->cells, 0);
+    bui_buf_init(&table->pool, 0);
     return table;
 }
 
@@ -38,8 +39,8 @@ void cli_table_free(cli_table *table)
 {
     if (!table)
         return;
-    bus_buf_free(&table->cells);
-    bus_buf_free(&table->pool);
+    bui_buf_free(&table->cells);
+    bui_buf_free(&table->pool);
     free(table);
 }
 
@@ -58,18 +59,9 @@ size_t cli_table_rows(const cli_table *table)
     return cell_count(table) / table->column_count;
 }
 
-/* Code points, which is what a terminal shows as one column for the scripts that ids, types and topics use. */
-static size_t width_of(const uint8_t *text, size_t len)
+void cli_clean(bui_buf *out, const void *bytes, size_t len)
 {
-    size_t width = 0;
-    for (size_t i = 0; i < len; i++)
-        width += (text[i] & 0xC0) != 0x80;
-    return width;
-}
-
-void cli_clean(bus_buf *out, const void *bytes, size_t len)
-{
-    bus_buf_clean(out, bytes, len, false);
+    bui_buf_clean(out, bytes, len, false);
 }
 
 static void add(cli_table *table, const void *text, size_t text_len, const char *json, size_t json_len)
@@ -79,13 +71,13 @@ static void add(cli_table *table, const void *text, size_t text_len, const char 
     c.text_len = table->pool.len - c.text;
     c.json = table->pool.len;
     if (json)
-        bus_buf_add(&table->pool, json, json_len);
+        bui_buf_add(&table->pool, json, json_len);
     else
-        bus_buf_json(&table->pool, text, text_len);
+        bui_buf_json(&table->pool, text, text_len);
     c.json_len = table->pool.len - c.json;
-    if (bus_buf_ok(&table->pool))
-        c.width = width_of(table->pool.data + c.text, c.text_len);
-    bus_buf_add(&table->cells, &c, sizeof c);
+    if (bui_buf_ok(&table->pool))
+        c.width = cli_width(table->pool.data + c.text, c.text_len);
+    bui_buf_add(&table->cells, &c, sizeof c);
 }
 
 void cli_cell_bytes(cli_table *table, const void *bytes, size_t len)
@@ -131,12 +123,12 @@ void cli_cell_bool(cli_table *table, bool value)
 void cli_cell_time(cli_table *table, int64_t wall_ms)
 {
     char text[32];
-    cli_cell(table, wall_ms > 0 ? bus_time_text(wall_ms, text) : NULL);
+    cli_cell(table, wall_ms > 0 ? bui_time_text(wall_ms, text) : NULL);
 }
 
 void cli_paint(cli_table *table, cli_colour colour)
 {
-    if (bus_buf_ok(&table->cells) && cell_count(table))
+    if (bui_buf_ok(&table->cells) && cell_count(table))
         cell_at(table, cell_count(table) - 1)->colour = colour;
 }
 
@@ -151,90 +143,165 @@ const char *cli_colour_end(bool on)
     return on ? "\033[0m" : "";
 }
 
-static void pad(bus_buf *out, size_t n)
+/* ---- lines */
+
+#define COLUMNS_MOST 64
+#define CUT_LEAST 8 /* columns that a cell keeps */
+#define INDENT 4    /* of what did not fit a line */
+
+typedef struct layout {
+    size_t width[COLUMNS_MOST]; /* of the columns */
+    bool below[COLUMNS_MOST];   /* a further line of the row begins with it */
+    bool last[COLUMNS_MOST];    /* a line ends with it */
+} layout;
+
+static void pad(bui_buf *out, size_t n)
 {
     while (n--)
-        bus_buf_byte(out, ' ');
+        bui_buf_byte(out, ' ');
+}
+
+/* As wide as their cells. */
+static void measure(const cli_table *table, layout *l)
+{
+    for (size_t c = 0; c < table->column_count; c++) {
+        if (!table->columns[c].title)
+            continue;
+        l->width[c] = strlen(table->columns[c].title);
+        for (size_t r = 0; r < cli_table_rows(table); r++) {
+            size_t width = cell_at(table, r * table->column_count + c)->width;
+            l->width[c] = width > l->width[c] ? width : l->width[c];
+        }
+    }
+}
+
+/* Takes from the widest column that may be cut until the line fits. */
+static void narrow(const cli_table *table, size_t columns, layout *l)
+{
+    size_t total = 0;
+    for (size_t c = 0; c < table->column_count; c++)
+        total += table->columns[c].title ? l->width[c] + (total ? 2 : 0) : 0;
+    while (total > columns) {
+        size_t widest = COLUMNS_MOST;
+        for (size_t c = 0; c < table->column_count; c++) {
+            size_t least = table->columns[c].title ? strlen(table->columns[c].title) : 0;
+            bool may = table->columns[c].title && table->columns[c].kind == CLI_LONG &&
+                       l->width[c] > (least > CUT_LEAST ? least : CUT_LEAST);
+            if (may && (widest == COLUMNS_MOST || l->width[c] > l->width[widest]))
+                widest = c;
+        }
+        if (widest == COLUMNS_MOST)
+            return;
+        l->width[widest]--;
+        total--;
+    }
+}
+
+/* Shares the columns out to lines. */
+static void fold(const cli_table *table, size_t columns, layout *l)
+{
+    size_t at = 0, before = COLUMNS_MOST;
+    for (size_t c = 0; c < table->column_count; c++) {
+        if (!table->columns[c].title)
+            continue;
+        size_t end = at + (at ? 2 : 0) + l->width[c];
+        if (columns && before != COLUMNS_MOST && end > columns) {
+            l->below[c] = l->last[before] = true;
+            end = INDENT + l->width[c];
+        }
+        at = end;
+        before = c;
+    }
+    if (before != COLUMNS_MOST)
+        l->last[before] = true;
+}
+
+/* What of a cell is shown, with what it takes in all. */
+static void add_cell(bui_buf *out, const uint8_t *text, size_t len, size_t *width, size_t most)
+{
+    if (*width <= most) {
+        bui_buf_add(out, text, len);
+        return;
+    }
+    bui_buf_add(out, text, cli_fits(text, len, most - 1, width));
+    bui_buf_text(out, "\xE2\x80\xA6"); /* … */
+    ++*width;
 }
 
 /* One cell in its column. */
-static void lay(bus_buf *out, const uint8_t *text, size_t len, size_t width, size_t column_width, bool right, bool last,
-                cli_colour colour, bool colours)
+static void lay(bui_buf *out, const uint8_t *text, size_t len, size_t width, const layout *l, size_t c, bool right,
+                cli_colour colour)
 {
-    bool paint = colours && colour != CLI_PLAIN;
-    if (right)
-        pad(out, column_width - width);
-    bus_buf_text(out, cli_colour_start(colour, paint));
-    bus_buf_add(out, text, len);
-    bus_buf_text(out, cli_colour_end(paint));
-    if (!last) {
-        pad(out, right ? 2 : column_width - width + 2);
+    bool paint = colour != CLI_PLAIN;
+    if (l->below[c])
+        pad(out, INDENT);
+    if (right && l->width[c] > width)
+        pad(out, l->width[c] - width);
+    bui_buf_text(out, cli_colour_start(colour, paint));
+    add_cell(out, text, len, &width, l->width[c]);
+    bui_buf_text(out, cli_colour_end(paint));
+    if (!l->last[c]) {
+        pad(out, right ? 2 : l->width[c] - width + 2);
         return;
     }
     /* An empty last cell leaves the padding of the one before it: lines end where their text ends. */
-    while (bus_buf_ok(out) && out->len && out->data[out->len - 1] == ' ')
+    while (bui_buf_ok(out) && out->len && out->data[out->len - 1] == ' ')
         out->len--;
-    bus_buf_byte(out, '\n');
+    bui_buf_byte(out, '\n');
 }
 
-void cli_table_text(const cli_table *table, bool colour, bus_buf *out)
+void cli_table_text(const cli_table *table, bool colour, size_t columns, bui_buf *out)
 {
-    size_t rows = cli_table_rows(table), columns = table->column_count, last = 0;
-    size_t width[64] = { 0 };
+    size_t rows = cli_table_rows(table);
+    layout l = { 0 };
 
-    if (!bus_buf_ok(&table->cells) || !bus_buf_ok(&table->pool) || columns > 64) {
+    if (!bui_buf_ok(&table->cells) || !bui_buf_ok(&table->pool) || table->column_count > COLUMNS_MOST) {
         out->failed = true;
         return;
     }
     if (!rows)
         return;
-    for (size_t c = 0; c < columns; c++) {
-        if (!table->columns[c].title)
-            continue;
-        last = c;
-        width[c] = strlen(table->columns[c].title);
-        for (size_t r = 0; r < rows; r++) {
-            size_t cell_width = cell_at(table, r * columns + c)->width;
-            width[c] = cell_width > width[c] ? cell_width : width[c];
-        }
-    }
-    for (size_t c = 0; c < columns; c++) {
+    measure(table, &l);
+    if (columns)
+        narrow(table, columns, &l);
+    fold(table, columns, &l);
+    for (size_t c = 0; c < table->column_count; c++) {
         const cli_column *column = &table->columns[c];
         if (column->title)
-            lay(out, (const uint8_t *)column->title, strlen(column->title), strlen(column->title), width[c],
-                column->right, c == last, CLI_BOLD, colour);
+            lay(out, (const uint8_t *)column->title, strlen(column->title), strlen(column->title), &l, c,
+                column->kind == CLI_NUMBER, colour ? CLI_BOLD : CLI_PLAIN);
     }
-    for (size_t i = 0; i < rows * columns; i++) {
-        size_t c = i % columns;
+    for (size_t i = 0; i < rows * table->column_count; i++) {
+        size_t c = i % table->column_count;
         const cell *at = cell_at(table, i);
         if (table->columns[c].title)
-            lay(out, table->pool.data + at->text, at->text_len, at->width, width[c], table->columns[c].right, c == last,
-                at->colour, colour);
+            lay(out, table->pool.data + at->text, at->text_len, at->width, &l, c, table->columns[c].kind == CLI_NUMBER,
+                colour ? at->colour : CLI_PLAIN);
     }
 }
 
-void cli_table_json(const cli_table *table, bus_buf *out)
+void cli_table_json(const cli_table *table, bui_buf *out)
 {
     size_t rows = cli_table_rows(table), columns = table->column_count;
-    if (!bus_buf_ok(&table->cells) || !bus_buf_ok(&table->pool)) {
+    if (!bui_buf_ok(&table->cells) || !bui_buf_ok(&table->pool)) {
         out->failed = true;
         return;
     }
-    bus_buf_byte(out, '[');
+    bui_buf_byte(out, '[');
     for (size_t r = 0; r < rows; r++) {
         const char *between = "";
-        bus_buf_text(out, r ? ",\n {" : "{");
+        bui_buf_text(out, r ? ",\n {" : "{");
         for (size_t c = 0; c < columns; c++) {
             const cell *at = cell_at(table, r * columns + c);
             if (!table->columns[c].key)
                 continue;
-            bus_buf_printf(out, "%s\"%s\":", between, table->columns[c].key);
-            bus_buf_add(out, table->pool.data + at->json, at->json_len);
+            bui_buf_printf(out, "%s\"%s\":", between, table->columns[c].key);
+            bui_buf_add(out, table->pool.data + at->json, at->json_len);
             between = ",";
         }
-        bus_buf_byte(out, '}');
+        bui_buf_byte(out, '}');
     }
-    bus_buf_byte(out, ']');
+    bui_buf_byte(out, ']');
 }
 
 char *cli_age(int64_t ms, char *out)

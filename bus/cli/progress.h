@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Progress: how far, how fast, how long yet; on stderr, for whoever watches. */
-#ifndef BUS_CLI_PROGRESS_H
-#define BUS_CLI_PROGRESS_H
+ * Progress: how far, how fast, how much longer; on stderr, for people. */
+#ifndef BUI_CLI_PROGRESS_H
+#define BUI_CLI_PROGRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 typedef struct cli_progress {
-    const char *what;      /* "replaying order.events" */
-    bool on, redraw;       /* redraw: a terminal, one line rewritten; else a line every 5 s */
+    const char *what; /* "replaying order.events" */
+    bool on, redraw;  /* redraw: a terminal, one line rewritten; else a line every 5 s */
     bool drawn;
     int64_t began_us, shown_us;
 } cli_progress;

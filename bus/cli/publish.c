@@ -20,38 +20,43 @@
 
 static const cli_option options[] = {
     { "type", 't', "NAME", "the events' type, a schema's full name; default: the schema of --schema" },
-    { "schema", 's', "FILE", "an .avsc file, announced on bus.schemas or put into the registry; default: what is announced, else the registry's latest. Types that it refers to may be in other .avsc files of its folder" },
-    { "framing", 0, "FRAMING", "what says which schema wrote it: single-object or confluent (property framing)" },
+    { "schema", 's', "FILE",
+      "an .avsc file, to announce on bus.schemas or register in the registry; default: what is announced, "
+      "else the registry's latest. Types that it refers to may be in other .avsc files of its folder" },
+    { "framing", 0, "FRAMING", "how the value names its schema: single-object or confluent (property framing)" },
     CLI_JSON_OPTION,
     { "key-field", 'K', "FIELD", "the key is this field of each event" },
     { "key", 'k', "KEY", "one key for all" },
     { "id-field", 0, "FIELD", "ce_id is this field of each event; default: a random id" },
     { "source", 0, "NAME", "ce_source (bus-publish)" },
-    { "header", 'H', "NAME=VALUE", "a further header; may be repeated" },
-    { "strict", 0, NULL, "send nothing unless every line is right" },
+    { "header", 'H', "NAME=VALUE", "one more header; may be repeated" },
+    { "strict", 0, NULL, "send nothing unless every line is valid" },
     { NULL, 0, NULL, NULL }
 };
 
 typedef struct publication {
     cli *c;
-    bus_translator *translator;
-    const bus_schema *schema;
-    bus_prefix prefix;
-    bool announce;                     /* the schema is not on bus.schemas yet */
-    bus_kafka_publisher *publisher;
+    bui_translator *translator;
+    const bui_schema *schema;
+    bui_prefix prefix;
+    bool announce; /* the schema is not on bus.schemas yet */
+    bui_kafka_publisher *publisher;
     int32_t partitions;
-    bus_header fixed[HEADERS_MOST];    /* the same for all; ce_id is put before them */
+    bus_header fixed[HEADERS_MOST]; /* the same for all; ce_id is put before them */
     size_t fixed_count;
     char header_text[HEADERS_MOST][512];
-    bus_buf body;
-    int64_t number;                    /* of the line at hand */
+    bui_buf body;
+    int64_t number;                                 /* of the line at hand */
     int64_t lines, bad, sent, acknowledged, failed; /* lines: those that are not empty */
-    bool dry;                          /* the first walk of --strict */
+    bool dry;                                       /* the first walk of --strict */
     cli_watch watch;
 } publication;
 
 /* What a callback needs to know of its record. */
-typedef struct ticket { publication *p; int64_t line; } ticket;
+typedef struct ticket {
+    publication *p;
+    int64_t line;
+} ticket;
 
 static void complain(publication *p, int64_t line, const char *why)
 {
@@ -74,7 +79,10 @@ static void published(void *opaque, bus_status status, int32_t partition, int64_
 }
 
 /* A key or an id; NULL: none. A key is bytes, so U+0000 may be among them. */
-typedef struct word { char *text; size_t len; } word;
+typedef struct word {
+    char *text;
+    size_t len;
+} word;
 
 /* A value as key or id: text as it is, numbers and booleans as JSON writes them. False: there is none, it is a structure, or there is no
  * memory. */
@@ -86,7 +94,9 @@ static bool text_of(const json_t *value, word *out)
             memcpy(out->text, json_string_value(value), out->len + 1);
         return out->text != NULL;
     }
-    out->text = value && !json_is_object(value) && !json_is_array(value) && !json_is_null(value) ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    out->text = value && !json_is_object(value) && !json_is_array(value) && !json_is_null(value)
+                    ? json_dumps(value, JSON_ENCODE_ANY)
+                    : NULL;
     out->len = out->text ? strlen(out->text) : 0;
     return out->text != NULL;
 }
@@ -99,7 +109,7 @@ static bus_status field_text(const json_t *event, const char *field, const char 
         value = json_object_iter_value(json_object_iter(value));
     if (!field || text_of(value, out))
         return BUS_OK;
-    return bus_fail(err, BUS_INVALID, "no text or number in field \"%s\", which is to be the %s", field, what);
+    return bui_fail(err, BUS_INVALID, "no text or number in field \"%s\", which must be the %s", field, what);
 }
 
 static bus_status fields_of(const publication *p, const char *text, size_t len, word *key, word *id, bus_error *err)
@@ -108,14 +118,16 @@ static bus_status fields_of(const publication *p, const char *text, size_t len, 
     if (!key_field && !id_field)
         return BUS_OK;
     json_t *event = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    bus_status status = event ? field_text(event, key_field, "key", key, err) : bus_fail_nomem(err); /* it has been read before */
+    bus_status status = event ? field_text(event, key_field, "key", key, err) : bui_fail_nomem(err); /* it has been read before */
     if (status == BUS_OK)
         status = field_text(event, id_field, "id", id, err);
     if (status == BUS_OK && id->text && (!id->len || id->len > 255))
-        status = bus_fail(err, BUS_INVALID, "an id has 1 to 255 bytes");
+        status = bui_fail(err, BUS_INVALID, "an id has 1 to 255 bytes");
     if (status == BUS_OK && id->text && strlen(id->text) != id->len)
-        status = bus_fail(err, BUS_INVALID, "the text in field \"%s\" holds U+0000, which an id, being a header of text, cannot hold: use another field",
-                          id_field);
+        status =
+            bui_fail(err, BUS_INVALID,
+                     "the text in field \"%s\" holds U+0000, which an id, being a header of text, cannot hold: use another field",
+                     id_field);
     json_decref(event);
     return status;
 }
@@ -126,37 +138,44 @@ static bus_status send_event(publication *p, int64_t line, word key, const char 
     bus_status status;
     ticket *t = malloc(sizeof *t);
     if (!t)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     *t = (ticket){ p, line };
-    headers[0] = (bus_header){ BUS_HEADER_ID, id, strlen(id) };
+    headers[0] = (bus_header){ BUI_HEADER_ID, id, strlen(id) };
     memcpy(headers + 1, p->fixed, p->fixed_count * sizeof *headers);
     /* As for a service: without a key the partition follows from the id. */
-    int32_t partition = key.text ? bus_partition_of(key.text, key.len, p->partitions) : bus_partition_of(id, strlen(id), p->partitions);
-    bus_row row = { .topic = p->c->operand[0], .partition = partition, .key = key.text, .key_len = key.len, .value = p->body.data, .value_len = p->body.len, .headers = headers,
+    int32_t partition =
+        key.text ? bui_partition_of(key.text, key.len, p->partitions) : bui_partition_of(id, strlen(id), p->partitions);
+    bui_row row = { .topic = p->c->operand[0],
+                    .partition = partition,
+                    .key = key.text,
+                    .key_len = key.len,
+                    .value = p->body.data,
+                    .value_len = p->body.len,
+                    .headers = headers,
                     .header_count = p->fixed_count + 1 };
-    while ((status = bus_kafka_publish(p->publisher, &row, published, t, err)) == BUS_FULL && !cli_interrupted())
-        bus_kafka_publisher_poll(p->publisher, 100);
+    while ((status = bui_kafka_publish(p->publisher, &row, published, t, err)) == BUS_FULL && !cli_interrupted())
+        bui_kafka_publisher_poll(p->publisher, 100);
     if (status != BUS_OK)
         free(t);
     else
         p->sent++;
-    bus_kafka_publisher_poll(p->publisher, 0);
+    bui_kafka_publisher_poll(p->publisher, 0);
     return status;
 }
 
 /* One line. What is wrong with it is in *err. */
 static bus_status take_event(publication *p, const char *text, size_t len, int64_t line, bus_error *err)
 {
-    char random_id[BUS_ID_TEXT];
+    char random_id[BUI_ID_TEXT];
     const char *given = cli_value(p->c, "key");
     word key = { NULL, 0 }, id = { NULL, 0 };
-    bus_buf_clear(&p->body);
-    bus_status status = bus_translator_write(p->translator, &p->prefix, p->schema, text, len, &p->body, err);
+    bui_buf_clear(&p->body);
+    bus_status status = bui_translator_write(p->translator, &p->prefix, p->schema, text, len, &p->body, err);
     if (status == BUS_OK)
         status = fields_of(p, text, len, &key, &id, err);
     if (status == BUS_OK && !p->dry) {
         if (!id.text)
-            bus_id_random(random_id);
+            bui_id_random(random_id);
         word one = { (char *)(uintptr_t)given, given ? strlen(given) : 0 }; /* for all */
         status = send_event(p, line, key.text ? key : one, id.text ? id.text : random_id, err);
     }
@@ -165,7 +184,7 @@ static bus_status take_event(publication *p, const char *text, size_t len, int64
     return status;
 }
 
-/* Bad lines are told and passed over; anything else ends the walk. */
+/* Bad lines are reported and skipped; anything else ends the walk. */
 static bus_status take_line(publication *p, const char *text, size_t len, bus_error *err)
 {
     bus_error wrong = { 0 };
@@ -183,9 +202,9 @@ static bus_status take_line(publication *p, const char *text, size_t len, bus_er
     } else if (status != BUS_OK && err) {
         *err = wrong;
     }
-    bus_watch_step(&p->watch.watch, p->sent, 0, INT64_MAX);
+    bui_watch_step(&p->watch.watch, p->sent, 0, INT64_MAX);
     if (status == BUS_OK && cli_interrupted())
-        status = bus_fail(err, BUS_CANCELLED, "interrupted at line %" PRId64, p->number);
+        status = bui_fail(err, BUS_CANCELLED, "interrupted at line %" PRId64, p->number);
     return status;
 }
 
@@ -198,14 +217,14 @@ static bus_status stream(publication *p, FILE *in, bus_error *err)
     while (status == BUS_OK && (len = getline(&line, &cap, in)) >= 0)
         status = take_line(p, line, (size_t)len, err);
     if (status == BUS_OK && cli_interrupted())
-        status = bus_fail(err, BUS_CANCELLED, "interrupted after line %" PRId64, p->number);
+        status = bui_fail(err, BUS_CANCELLED, "interrupted after line %" PRId64, p->number);
     else if (status == BUS_OK && ferror(in))
-        status = bus_fail(err, BUS_IO, "the input cannot be read: %s", strerror(errno));
+        status = bui_fail(err, BUS_IO, "the input cannot be read: %s", strerror(errno));
     free(line);
     return status;
 }
 
-static bus_status walk_lines(publication *p, const bus_buf *all, bus_error *err)
+static bus_status walk_lines(publication *p, const bui_buf *all, bus_error *err)
 {
     const char *at = (const char *)all->data, *end = at + all->len;
     bus_status status = BUS_OK;
@@ -221,22 +240,22 @@ static bus_status walk_lines(publication *p, const bus_buf *all, bus_error *err)
 /* All lines are looked at before the first is sent. */
 static bus_status strict(publication *p, FILE *in, bus_error *err)
 {
-    bus_buf all;
+    bui_buf all;
     char chunk[65536];
     size_t n;
     bus_status status = BUS_OK;
-    bus_buf_init(&all, STRICT_MOST);
+    bui_buf_init(&all, STRICT_MOST);
     while ((n = fread(chunk, 1, sizeof chunk, in)) > 0)
-        bus_buf_add(&all, chunk, n);
-    if (ferror(in) || !bus_buf_ok(&all))
-        status = bus_fail(err, BUS_IO, "the input cannot be read, or is over the %u MB that --strict keeps", STRICT_MOST >> 20);
+        bui_buf_add(&all, chunk, n);
+    if (ferror(in) || !bui_buf_ok(&all))
+        status = bui_fail(err, BUS_IO, "the input cannot be read, or is over the %u MB that --strict keeps", STRICT_MOST >> 20);
     p->dry = true;
     if (status == BUS_OK)
         status = walk_lines(p, &all, err);
     p->dry = false;
     if (status == BUS_OK && !p->bad)
         status = walk_lines(p, &all, err);
-    bus_buf_free(&all);
+    bui_buf_free(&all);
     return status;
 }
 
@@ -244,8 +263,8 @@ static bus_status strict(publication *p, FILE *in, bus_error *err)
 static int make_headers(publication *p)
 {
     const char *source = cli_value(p->c, "source"), *item;
-    const bus_cloud cloud = { .type = bus_schema_name(p->schema), .source = source ? source : "bus-publish" };
-    p->fixed_count = bus_cloud_write(&cloud, p->fixed);
+    const bui_cloud cloud = { .type = bui_schema_name(p->schema), .source = source ? source : "bus-publish" };
+    p->fixed_count = bui_cloud_write(&cloud, p->fixed);
     for (int i = 0; (item = cli_nth(p->c, "header", i)); i++) {
         const char *equals = strchr(item, '=');
         if (!equals || equals == item || strlen(item) >= sizeof p->header_text[0] || p->fixed_count == HEADERS_MOST)
@@ -267,45 +286,49 @@ static bus_status find_schema(publication *p, bus_error *err)
     const cli *c = p->c;
     const char *type = cli_value(c, "type"), *file = cli_value(c, "schema");
     if (!type && !file)
-        return bus_fail(err, BUS_INVALID, "say what the events are: --type NAME, --schema FILE, or both");
-    bus_catalog *catalog = bus_translator_catalog(p->translator);
-    bus_status status = file ? bus_schemas_file(file, NULL, 0, catalog, &p->schema, err) : cli_schemas_load(c, catalog, NULL, err);
+        return bui_fail(err, BUS_INVALID, "say what the events are: --type NAME, --schema FILE, or both");
+    bui_catalog *catalog = bui_translator_catalog(p->translator);
+    bus_status status =
+        file ? bui_schemas_file(file, NULL, 0, catalog, &p->schema, err) : cli_schemas_load(c, catalog, NULL, err);
     if (status == BUS_OK && !file)
-        p->schema = bus_catalog_named(catalog, type);
+        p->schema = bui_catalog_named(catalog, type);
     /* With a registry's id before it an event needs no announcement. */
-    p->announce = (!p->schema || file) && strcmp(bus_config_text(c->config, "framing"), "confluent") != 0;
+    p->announce = (!p->schema || file) && strcmp(bui_config_text(c->config, "framing"), "confluent") != 0;
     if (status == BUS_OK && !p->schema) {
-        status = bus_translator_latest(p->translator, c->operand[0], type, &p->schema, err);
+        status = bui_translator_latest(p->translator, c->operand[0], type, &p->schema, err);
         if (status == BUS_MISSING)
-            bus_fail_in(err, "nobody has announced a schema %s: give its file with --schema", type);
+            bui_fail_in(err, "nobody has announced a schema %s: give its file with --schema", type);
     }
-    if (status == BUS_OK && type && strcmp(bus_schema_name(p->schema), type) != 0)
-        status = bus_fail(err, BUS_MISSING, "%s is not what %s defines", type, file ? file : "the registry's latest version");
+    if (status == BUS_OK && type && strcmp(bui_schema_name(p->schema), type) != 0)
+        status = bui_fail(err, BUS_MISSING, "%s is not what %s defines", type, file ? file : "the registry's latest version");
     return status;
 }
 
 static bus_status find_topic(publication *p, bus_error *err)
 {
-    bus_kafka_admin *admin = NULL;
-    bus_kafka_topic *topics = NULL;
+    bui_kafka_admin *admin = NULL;
+    bui_kafka_topic *topics = NULL;
     const char *name = p->c->operand[0];
     size_t count = 0;
-    bus_status status = bus_kafka_admin_open(p->c->config, "bus-publish", &admin, err);
+    bus_status status = bui_kafka_admin_open(p->c->config, "bus-publish", &admin, err);
     if (status == BUS_OK)
-        status = bus_kafka_admin_topics(admin, &name, 1, false, p->c->timeout_ms, &topics, &count, err);
+        status = bui_kafka_admin_topics(admin, &name, 1, false, p->c->timeout_ms, &topics, &count, err);
     if (status == BUS_OK && (!count || topics[0].partitions < 1))
-        status = bus_fail(err, BUS_MISSING, "topic %s is not there: bus topics apply makes what services declare", name);
+        status = bui_fail(err, BUS_MISSING, "topic %s is not there: bus topics apply creates what services declare", name);
     if (status == BUS_OK)
         p->partitions = topics[0].partitions;
     free(topics);
-    bus_kafka_admin_close(admin);
+    bui_kafka_admin_close(admin);
     return status;
 }
 
 static int print(publication *p, int code)
 {
-    static const cli_column columns[] = { { "LINES", "lines", true }, { "SENT", "sent", true }, { "ACKNOWLEDGED", "acknowledged", true },
-        { "BAD", "bad", true }, { "FAILED", "failed", true }, { "TOPIC", "topic", false }, { "TYPE", "type", false } };
+    static const cli_column columns[] = {
+        { "LINES", "lines", CLI_NUMBER }, { "SENT", "sent", CLI_NUMBER },     { "ACKNOWLEDGED", "acknowledged", CLI_NUMBER },
+        { "BAD", "bad", CLI_NUMBER },     { "FAILED", "failed", CLI_NUMBER }, { "TOPIC", "topic", CLI_LONG },
+        { "TYPE", "type", CLI_LONG }
+    };
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
     if (table) {
         cli_cell_int(table, p->lines);
@@ -316,7 +339,7 @@ static int print(publication *p, int code)
         cli_cell_int(table, p->failed);
         cli_paint(table, p->failed ? CLI_RED : CLI_PLAIN);
         cli_cell(table, p->c->operand[0]);
-        cli_cell(table, bus_schema_name(p->schema));
+        cli_cell(table, bui_schema_name(p->schema));
     }
     return cli_print(p->c, table, code);
 }
@@ -324,20 +347,21 @@ static int print(publication *p, int code)
 static bus_status send_all(publication *p, FILE *in, bus_error *err)
 {
     bus_error late = { 0 };
-    bus_status status = bus_kafka_publisher_open(p->c->config, "bus-publish", NULL, NULL, &p->publisher, err);
+    bus_status status = bui_kafka_publisher_open(p->c->config, "bus-publish", NULL, NULL, &p->publisher, err);
     if (status != BUS_OK)
         return status;
     if (p->announce) /* before the events, so that nobody meets one whose schema is unknown */
-        status = bus_schemas_announce(p->publisher, p->schema, NULL, NULL, err);
-    if (status == BUS_OK && p->announce && bus_kafka_publisher_flush(p->publisher, p->c->timeout_ms, &late) != BUS_OK) {
+        status = bui_schemas_announce(p->publisher, p->schema, NULL, NULL, err);
+    if (status == BUS_OK && p->announce && bui_kafka_publisher_flush(p->publisher, p->c->timeout_ms, &late) != BUS_OK) {
         late.text[300] = 0;
-        status = bus_fail(err, late.status, "announcing the schema on bus.schemas: %s", late.text);
+        status = bui_fail(err, late.status, "announcing the schema on bus.schemas: %s", late.text);
     }
     if (status == BUS_OK)
         status = cli_flag(p->c, "strict") ? strict(p, in, err) : stream(p, in, err);
-    if (bus_kafka_publisher_flush(p->publisher, p->c->timeout_ms, &late) == BUS_TIMEOUT && status == BUS_OK)
-        status = bus_fail(err, BUS_TIMEOUT, "not all events are acknowledged within %d ms; they may be stored all the same", p->c->timeout_ms);
-    bus_kafka_publisher_close(p->publisher, 0);
+    if (bui_kafka_publisher_flush(p->publisher, p->c->timeout_ms, &late) == BUS_TIMEOUT && status == BUS_OK)
+        status = bui_fail(err, BUS_TIMEOUT, "not all events are acknowledged within %d ms; they may still be stored",
+                          p->c->timeout_ms);
+    bui_kafka_publisher_close(p->publisher, 0);
     return status;
 }
 
@@ -348,8 +372,7 @@ static int run(cli *c)
     const char *path = c->operands > 1 ? c->operand[1] : "-";
     FILE *in = NULL;
     int code;
-
-    bus_buf_init(&p.body, (size_t)bus_config_int(c->config, "message.max.bytes"));
+    bui_buf_init(&p.body, (size_t)bui_config_int(c->config, "message.max.bytes"));
     if (cli_value(c, "key") && cli_value(c, "key-field"))
         return cli_failf(c, CLI_USAGE, "give --key or --key-field, not both");
     if (!(in = strcmp(path, "-") ? fopen(path, "r") : stdin))
@@ -364,14 +387,15 @@ static int run(cli *c)
     if (status == BUS_OK)
         status = find_topic(&p, &err);
     if (status == BUS_OK && p.announce)
-        status = bus_schemas_ready(c->config, c->timeout_ms, &err);
+        status = bui_schemas_ready(c->config, c->timeout_ms, &err);
     if (status == BUS_OK) /* may register the schema: after all that can be wrong with the command */
-        status = bus_translator_prefix(p.translator, c->operand[0], p.schema, &p.prefix, &err);
+        status = bui_translator_prefix(p.translator, c->operand[0], p.schema, &p.prefix, &err);
     if (status != BUS_OK) {
         code = cli_fail(c, &err);
         goto out;
     }
-    if ((code = make_headers(&p)) != CLI_OK)
+    code = make_headers(&p);
+    if (code != CLI_OK)
         goto out;
     cli_watch_begin(c, &p.watch, "publishing");
     status = send_all(&p, in, &err);
@@ -383,18 +407,21 @@ static int run(cli *c)
 out:
     if (in != stdin)
         fclose(in);
-    bus_buf_free(&p.body);
-    bus_translator_close(p.translator);
+    bui_buf_free(&p.body);
+    bui_translator_close(p.translator);
     return code;
 }
 
 const cli_command cli_publish = {
-    .name = "publish", .operands = "TOPIC [FILE|-]", .least = 1, .most = 2,
+    .name = "publish",
+    .operands = "TOPIC [FILE|-]",
+    .least = 1,
+    .most = 2,
     .summary = "send events given as lines of JSON",
-    .text = "Each line is one event. It is checked against its schema, written as Avro with CloudEvents headers, and\n"
-            "goes to the partition where services put its key too. A line that does not fit is reported with its\n"
-            "number and left out (exit code 3); with --strict nothing is sent then (exit code 1). In the framing\n"
-            "confluent the schema gets its id from the registry (registry.url, registry.subject, registry.register).",
+    .text = "Each line is one event. It is checked against its schema, written as Avro with CloudEvents headers, and goes\n"
+            "to the partition where services put its key too. A line that does not fit is reported with its number and\n"
+            "left out (exit code 3); with --strict nothing is sent then (exit code 1). With the framing confluent, the\n"
+            "schema gets its id from the registry (registry.url, registry.subject, registry.register).",
     .options = options,
     .examples = "  bus publish order.commands -t order.PlaceOrder -K order_id - < orders.jsonl\n"
                 "  echo '{\"sku\":\"A-1\"}' | bus publish partner.items -s partner.Item.avsc -K sku\n"

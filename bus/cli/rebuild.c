@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * bus rebuild: a service's stores made again from its topics by its own program, compared with the old ones, and put in
- * their place if that is asked for. */
+ * bus rebuild: a service's program rebuilds its stores from its topics; they are compared with the old ones and, if asked for,
+ * replace them. */
 #include "cli/cli.h"
 #include "base/arena.h"
 #include "base/error.h"
@@ -17,19 +17,19 @@
 #include <unistd.h>
 
 static const cli_option options[] = {
-    { "program", 0, "PATH", "the service's program, maybe with arguments" },
+    { "program", 0, "PATH", "the service's program, with arguments if needed" },
     { "into", 0, "DIR", "build in DIR (default: a new directory in data.dir)" },
-    { "replace", 0, NULL, "if nothing differs, put the new stores in the place of the old ones, which are kept beside them" },
-    { "force", 0, NULL, "with --replace: replace although something differs" },
-    { "incomplete", 0, NULL, "go on although the topics do not tell all that the old stores knew; what is missing is logged" },
+    { "replace", 0, NULL, "if nothing differs, put the new stores in the place of the old ones, which are kept" },
+    { "force", 0, NULL, "with --replace: replace even if something differs" },
+    { "incomplete", 0, NULL, "go on even if the topics do not hold all that the old stores knew; what is missing is logged" },
     { NULL, 0, NULL, NULL }
 };
 
 typedef struct rebuilt {
     int64_t shard, records, kept, expired, letters;
     const char *store;
-    char old[512];            /* where the service looks for its store; there may be none */
-    bus_comparison comparison;
+    char old[512]; /* where the service looks for its store; there may be none */
+    bui_comparison comparison;
     bool compared, replaced;
     char aside[512];
 } rebuilt;
@@ -37,16 +37,16 @@ typedef struct rebuilt {
 typedef struct job {
     cli *c;
     json_t *report;
-    bus_arena arena;
+    bui_arena arena;
     rebuilt *shards;
     size_t count, differing;
-    int64_t letters;          /* that differ from their topic */
+    int64_t letters; /* that differ from their topic */
 } job;
 
 /* Where the program keeps its data: as given to it, else as this command has it. `kept` is where a piece of --program is copied to. */
 static const char *data_directory(const cli *c, char kept[400])
 {
-    const char *found = bus_config_text(c->config, "data.dir");
+    const char *found = bui_config_text(c->config, "data.dir");
     for (const char *at = cli_value(c, "program"); at && (at = strstr(at, " --data.dir=")); at++) {
         snprintf(kept, 400, "%.*s", (int)strcspn(at + 12, " \t\n"), at + 12);
         found = kept;
@@ -57,7 +57,7 @@ static const char *data_directory(const cli *c, char kept[400])
     return found;
 }
 
-static bus_status read_report(job *j, const char *name, const bus_buf *text, bus_error *err)
+static bus_status read_report(job *j, const char *name, const bui_buf *text, bus_error *err)
 {
     json_error_t wrong;
     json_t *item;
@@ -66,12 +66,14 @@ static bus_status read_report(job *j, const char *name, const bus_buf *text, bus
     j->report = json_loadb((const char *)text->data, text->len, 0, &wrong);
     json_t *list = json_is_array(j->report) ? j->report : json_object_get(j->report, "shards");
     if (!json_is_array(list))
-        return bus_fail(err, BUS_CORRUPT, "the program's report is none: is it a service of this bus?");
+        return bui_fail(err, BUS_CORRUPT, "the program printed no report: is it a service of this bus?");
     if (!(j->shards = calloc(json_array_size(list) + 1, sizeof *j->shards)))
-        return bus_fail_nomem(err);
-    json_array_foreach(list, i, item) {
+        return bui_fail_nomem(err);
+    json_array_foreach(list, i, item)
+    {
         rebuilt *at = &j->shards[j->count++];
-        const char *store = json_string_value(json_object_get(item, "store")), *place = json_string_value(json_object_get(item, "place"));
+        const char *store = json_string_value(json_object_get(item, "store")),
+                   *place = json_string_value(json_object_get(item, "place"));
         at->shard = json_integer_value(json_object_get(item, "shard"));
         at->records = json_integer_value(json_object_get(item, "records"));
         at->kept = json_integer_value(json_object_get(item, "kept"));
@@ -81,15 +83,15 @@ static bus_status read_report(job *j, const char *name, const bus_buf *text, bus
         j->letters += at->letters;
         if (place)
             snprintf(at->old, sizeof at->old, "%s", place);
-        else /* of before programs told */
+        else /* from before programs said so */
             snprintf(at->old, sizeof at->old, "%s/%s/%" PRId64 ".db", data_directory(j->c, kept), name, at->shard);
         if (!store)
-            return bus_fail(err, BUS_CORRUPT, "the program's report names no store for shard %" PRId64, at->shard);
+            return bui_fail(err, BUS_CORRUPT, "the program's report names no store for shard %" PRId64, at->shard);
     }
     return BUS_OK;
 }
 
-static bus_status run_program(job *j, const char *into, bus_buf *text, int *code, bus_error *err)
+static bus_status run_program(job *j, const char *into, bui_buf *text, int *code, bus_error *err)
 {
     const char *added[] = { "--rebuild", "--into", into, "--output", "json", "--incomplete" };
     size_t count = sizeof added / sizeof added[0] - !cli_flag(j->c, "incomplete");
@@ -112,9 +114,9 @@ static bus_status compare(job *j, bus_error *err)
     bus_status status = BUS_OK;
     for (size_t i = 0; status == BUS_OK && i < j->count; i++) {
         rebuilt *at = &j->shards[i];
-        if (access(at->old, F_OK) != 0 || bus_store_unclaimed(at->old))
+        if (access(at->old, F_OK) != 0 || bui_store_unclaimed(at->old))
             continue; /* the old store is lost: that may be why it was rebuilt. A start that was refused since has left an empty one */
-        status = bus_compare(at->old, at->store, &j->arena, &at->comparison, err);
+        status = bui_compare(at->old, at->store, &j->arena, &at->comparison, err);
         at->compared = status == BUS_OK;
         j->differing += at->comparison.differing;
     }
@@ -126,7 +128,7 @@ static bus_status replace(job *j, bus_error *err)
     bus_status status = BUS_OK;
     for (size_t i = 0; status == BUS_OK && i < j->count; i++) {
         rebuilt *at = &j->shards[i];
-        status = bus_store_swap(at->store, at->old, cli_now(), at->aside, err);
+        status = bui_store_swap(at->store, at->old, cli_now(), at->aside, err);
         at->replaced = status == BUS_OK;
     }
     return status;
@@ -147,16 +149,18 @@ static void remove_build(const job *j, const char *into)
 
 static cli_table *tables_of(const job *j)
 {
-    static const cli_column columns[] = { { "SHARD", "shard", true }, { "TABLE", "table", false }, { "RESULT", "result", false },
-        { "OLD ROWS", "old_rows", true }, { "NEW ROWS", "new_rows", true }, { "OLD HASH", "old_hash", false }, { "NEW HASH", "new_hash", false } };
+    static const cli_column columns[] = { { "SHARD", "shard", CLI_NUMBER },       { "TABLE", "table", CLI_TEXT },
+                                          { "RESULT", "result", CLI_TEXT },       { "OLD ROWS", "old_rows", CLI_NUMBER },
+                                          { "NEW ROWS", "new_rows", CLI_NUMBER }, { "OLD HASH", "old_hash", CLI_TEXT },
+                                          { "NEW HASH", "new_hash", CLI_TEXT } };
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
     for (size_t i = 0; table && i < j->count; i++)
         for (size_t k = 0; k < j->shards[i].comparison.count; k++) {
-            const bus_table_comparison *at = &j->shards[i].comparison.table[k];
+            const bui_table_comparison *at = &j->shards[i].comparison.table[k];
             cli_cell_int(table, j->shards[i].shard);
             cli_cell(table, at->name);
-            cli_cell(table, bus_table_verdict_name(at->verdict));
-            cli_paint(table, at->verdict == BUS_TABLE_SAME ? CLI_GREEN : CLI_RED);
+            cli_cell(table, bui_table_verdict_name(at->verdict));
+            cli_paint(table, at->verdict == BUI_TABLE_SAME ? CLI_GREEN : CLI_RED);
             cli_cell_int(table, at->old_rows);
             cli_cell_int(table, at->new_rows);
             cli_cellf(table, "%016" PRIx64, at->old_hash);
@@ -165,14 +169,17 @@ static cli_table *tables_of(const job *j)
     return table;
 }
 
-/* The rows that differ, at most BUS_COMPARE_ROWS a side and table. */
+/* The rows that differ, at most BUI_COMPARE_ROWS a side and table. */
 static cli_table *rows_of(const job *j)
 {
-    static const cli_column columns[] = { { "SHARD", "shard", true }, { "TABLE", "table", false }, { "ONLY IN", "only_in", false }, { "ROW", "row", false } };
+    static const cli_column columns[] = { { "SHARD", "shard", CLI_NUMBER },
+                                          { "TABLE", "table", CLI_TEXT },
+                                          { "ONLY IN", "only_in", CLI_TEXT },
+                                          { "ROW", "row", CLI_LONG } };
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
     for (size_t i = 0; table && i < j->count; i++)
         for (size_t k = 0; k < j->shards[i].comparison.count; k++) {
-            const bus_table_comparison *at = &j->shards[i].comparison.table[k];
+            const bui_table_comparison *at = &j->shards[i].comparison.table[k];
             for (int side = 0; side < 2; side++)
                 for (int r = 0; r < (side ? at->only_new_count : at->only_old_count); r++) {
                     cli_cell_int(table, j->shards[i].shard);
@@ -186,9 +193,11 @@ static cli_table *rows_of(const job *j)
 
 static cli_table *stores_of(const job *j)
 {
-    static const cli_column columns[] = { { "SHARD", "shard", true }, { "RECORDS", "records", true }, { "TO SEND", "to_send", true },
-        { "EXPIRED", "expired", true },
-        { "COMPARED", "compared", false }, { "SAME", "same", false }, { "REPLACED", "replaced", false }, { "NEW STORE", "store", false }, { "OLD STORE", "old", false } };
+    static const cli_column columns[] = { { "SHARD", "shard", CLI_NUMBER },     { "RECORDS", "records", CLI_NUMBER },
+                                          { "TO SEND", "to_send", CLI_NUMBER }, { "EXPIRED", "expired", CLI_NUMBER },
+                                          { "COMPARED", "compared", CLI_TEXT }, { "SAME", "same", CLI_TEXT },
+                                          { "REPLACED", "replaced", CLI_TEXT }, { "NEW STORE", "store", CLI_LONG },
+                                          { "OLD STORE", "old", CLI_LONG } };
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
     for (size_t i = 0; table && i < j->count; i++) {
         const rebuilt *at = &j->shards[i];
@@ -212,22 +221,22 @@ static int print(const job *j, int code)
 {
     cli_table *tables[] = { stores_of(j), tables_of(j), rows_of(j) };
     static const char *const names[] = { "{\"stores\":", ",\n\"tables\":", ",\n\"rows\":" };
-    bus_buf out;
-    bus_buf_init(&out, 0);
+    bui_buf out;
+    bui_buf_init(&out, 0);
     for (size_t i = 0; i < 3; i++) {
         if (!tables[i])
             out.failed = true;
         else if (j->c->json) {
-            bus_buf_text(&out, names[i]);
+            bui_buf_text(&out, names[i]);
             cli_table_json(tables[i], &out);
         } else if (cli_table_rows(tables[i])) {
-            bus_buf_text(&out, i ? "\n" : "");
-            cli_table_text(tables[i], j->c->colour, &out);
+            bui_buf_text(&out, i ? "\n" : "");
+            cli_table_text(tables[i], j->c->colour, j->c->columns, &out);
         }
         cli_table_free(tables[i]);
     }
     if (j->c->json)
-        bus_buf_printf(&out, ",\n\"differing_tables\":%zu,\n\"differing_letters\":%" PRId64 "}\n", j->differing, j->letters);
+        bui_buf_printf(&out, ",\n\"differing_tables\":%zu,\n\"differing_letters\":%" PRId64 "}\n", j->differing, j->letters);
     return cli_flush(j->c, &out, code);
 }
 
@@ -235,19 +244,18 @@ static int run(cli *c)
 {
     job j = { .c = c };
     bus_error err = { 0 };
-    bus_buf text;
+    bui_buf text;
     char fresh[512], name[64], kept[400];
     const char *into = cli_value(c, "into");
     int child_code = 0, code;
-
     if (!cli_value(c, "program"))
         return cli_failf(c, CLI_USAGE, "say which: --program PATH of the service's program");
     if (!into) {
         snprintf(fresh, sizeof fresh, "%s/rebuild-%" PRId64, data_directory(c, kept), cli_now());
         into = fresh;
     }
-    bus_buf_init(&text, 16 << 20);
-    bus_arena_init(&j.arena, 0);
+    bui_buf_init(&text, 16 << 20);
+    bui_arena_init(&j.arena, 0);
     bus_status status = cli_child_name(c, cli_value(c, "program"), name, &err);
     if (status == BUS_OK)
         cli_note(c, "rebuilding %s into %s", name, into);
@@ -274,29 +282,35 @@ static int run(cli *c)
     if (status != BUS_OK)
         code = cli_fail(c, &err);
     else if (differs)
-        cli_note(c, "%zu tables differ, %" PRId64 " letters differ from their topic%s", j.differing, j.letters, replaces || !cli_flag(c, "replace") ? "" :
-                 ": nothing was replaced. Find out why; to take the new stores all the same: --replace --force");
+        cli_note(c, "%zu tables differ, %" PRId64 " dead letters differ from their topic%s", j.differing, j.letters,
+                 replaces || !cli_flag(c, "replace")
+                     ? ""
+                     : ": nothing was replaced. Find out why; to use the new stores anyway: --replace --force");
 out:
     json_decref(j.report);
     free(j.shards);
-    bus_arena_free(&j.arena);
-    bus_buf_free(&text);
+    bui_arena_free(&j.arena);
+    bui_buf_free(&text);
     return code;
 }
 
 const cli_command cli_rebuild = {
-    .name = "rebuild", .operands = "[-- ARGUMENT...]", .least = 0, .most = -1,
-    .summary = "make a service's stores again from its topics, and compare",
-    .text = "Stop the service first. The service's own program, run with --rebuild, reads its inputs from their\n"
-            "start, through its handlers, into new stores. Then it compares every table of the service, and what\n"
-            "waits in the library's tables (keys, parked events, letters, schedules), with the old store: number of\n"
-            "rows, a hash of the content, and the rows that differ. Exit code 3 if any does, or if a letter is not what\n"
-            "the dead-letter topic says of it last (then something ran another way than it had).\n\n"
-            "Without --replace old and new stores stay where they are. With --replace the new stores take the old\n"
-            "ones' place if nothing differs, or with --force. It refuses, and says why, where the topics do not tell\n"
-            "all (a log has lost its start, bus_transact was used); --incomplete accepts that.\n\n"
-            "TO SEND counts the outbox rows and the plans that will leave when the service starts; EXPIRED the rows that\n"
-            "were taken for sent, because retention has deleted that part of their topic. ARGUMENTs go to the program.",
+    .name = "rebuild",
+    .operands = "[-- ARGUMENT...]",
+    .least = 0,
+    .most = -1,
+    .summary = "rebuild a service's stores from its topics, and compare them",
+    .text = "Stop the service first. The service's own program, run with --rebuild, reads its inputs from their start,\n"
+            "through its handlers, into new stores. Then every table of the service, and what waits in the library's\n"
+            "tables (keys, parked events, dead letters, schedules), is compared with the old store: number of rows, a\n"
+            "hash of the content, and the rows that differ. Exit code 3 if any differs, or if a dead letter is not what\n"
+            "the dead-letter topic last said of it (then an event ran with another result than before).\n\n"
+            "Without --replace old and new stores stay where they are. With --replace the new stores take the place of\n"
+            "the old ones if nothing differs, or with --force. It refuses, and says why, where the topics do not hold\n"
+            "everything (a log has lost its start, bus_transact was used); --incomplete accepts that.\n\n"
+            "TO SEND counts the outbox rows and the scheduled events that will leave when the service starts; EXPIRED the\n"
+            "rows that are assumed to be sent, because retention has deleted that part of their topic. ARGUMENTs go to\n"
+            "the program.",
     .options = options,
     .examples = "  bus rebuild --program build/release/bin/inventory -- --data.dir=/var/lib/shop\n"
                 "  bus rebuild --program build/release/bin/inventory --replace -o json",

@@ -5,7 +5,7 @@
 #include "cli/translate.h"
 #include "codec/compatibility.h"
 #include "ops/schemas.h"
-#include "registry/client.h"
+#include "registry/registry.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,22 +13,22 @@
 
 typedef struct shelf {
     cli *c;
-    bus_catalog *topic;   /* what is on bus.schemas */
-    bus_catalog *files;   /* what was read from files, and from the registry */
+    bui_catalog *topic; /* what is on bus.schemas */
+    bui_catalog *files; /* what was read from files, and from the registry */
 } shelf;
 
 static bus_status open_shelf(cli *c, shelf *s, bool topic, bus_error *err)
 {
-    *s = (shelf){ c, bus_catalog_new(), bus_catalog_new() };
+    *s = (shelf){ c, bui_catalog_new(), bui_catalog_new() };
     if (!s->topic || !s->files)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     return topic ? cli_schemas_load(c, s->topic, NULL, err) : BUS_OK;
 }
 
 static void close_shelf(shelf *s)
 {
-    bus_catalog_free(s->topic);
-    bus_catalog_free(s->files);
+    bui_catalog_free(s->topic);
+    bui_catalog_free(s->files);
 }
 
 /* As the registry itself calls it. */
@@ -47,35 +47,42 @@ static bool is_elsewhere(const char *word)
     return strchr(word, '/') || (len > 5 && strcmp(word + len - 5, ".avsc") == 0);
 }
 
-static bus_status find_reference(shelf *s, const char *word, const bus_schema **out, bus_error *err)
+static bus_status find_reference(shelf *s, const char *word, const bui_schema **out, bus_error *err)
 {
-    bus_buf text;
-    bus_registry *registry = NULL;
-    bus_buf_init(&text, BUS_SCHEMA_MAX_BYTES);
-    bus_status status = bus_registry_open(s->c->config, NULL, NULL, &registry, err);
+    bui_buf text;
+    bui_registry *registry = NULL;
+    bui_buf_init(&text, BUI_SCHEMA_MAX_BYTES);
+    bus_status status = bui_registry_open(s->c->config, NULL, NULL, &registry, err);
     if (status == BUS_OK)
-        status = registry ? bus_registry_schema(registry, word, &text, err) : bus_fail(err, BUS_CONFIG, "%.200s is in a registry: set registry.url", word);
-    if (status == BUS_OK && (status = bus_catalog_add(s->files, (const char *)text.data, text.len, err)) != BUS_OK)
-        bus_fail_in(err, "%.200s of the schema registry", word);
+        status = registry ? bui_registry_schema(registry, word, &text, err)
+                          : bui_fail(err, BUS_CONFIG, "%.200s is in a registry: set registry.url", word);
+    if (status == BUS_OK) {
+        status = bui_catalog_add(s->files, (const char *)text.data, text.len, err);
+        if (status != BUS_OK)
+            bui_fail_in(err, "%.200s of the schema registry", word);
+    }
     if (status == BUS_OK)
-        *out = bus_catalog_text(s->files, (const char *)text.data, text.len);
-    bus_registry_close(registry);
-    bus_buf_free(&text);
+        *out = bui_catalog_text(s->files, (const char *)text.data, text.len);
+    bui_registry_close(registry);
+    bui_buf_free(&text);
     return status;
 }
 
 /* By the registry's reference, the name of a file, a fingerprint, or a full name: then the version that came last. */
-static bus_status find(shelf *s, const char *word, const bus_schema **out, bus_error *err)
+static bus_status find(shelf *s, const char *word, const bui_schema **out, bus_error *err)
 {
     char *end;
     if (is_reference(word))
         return find_reference(s, word, out, err);
     if (is_elsewhere(word))
-        return bus_schemas_file(word, NULL, 0, s->files, out, err);
+        return bui_schemas_file(word, NULL, 0, s->files, out, err);
     uint64_t fingerprint = strtoull(word, &end, 16);
-    *out = strlen(word) == 16 && !*end ? bus_catalog_find(s->topic, fingerprint) : bus_catalog_named(s->topic, word);
-    return *out ? BUS_OK : bus_fail(err, BUS_MISSING, "%.200s is no schema on bus.schemas: give a full name, a fingerprint, or a file "
-                                                      "(ending in .avsc); see `bus schema list`", word);
+    *out = strlen(word) == 16 && !*end ? bui_catalog_find(s->topic, fingerprint) : bui_catalog_named(s->topic, word);
+    return *out ? BUS_OK
+                : bui_fail(err, BUS_MISSING,
+                           "%.200s is not a schema on bus.schemas: give a full name, a fingerprint, or a file "
+                           "(ending in .avsc); see `bus schema list`",
+                           word);
 }
 
 static int finish(shelf *s, bus_status status, const bus_error *err, int code)
@@ -96,23 +103,26 @@ static bool wanted(const cli *c, const char *name)
 
 static int run_list(cli *c)
 {
-    static const cli_column columns[] = { { "NAME", "name", false }, { "VERSION", "version", true },
-        { "FINGERPRINT", "fingerprint", false }, { "BYTES", "bytes", true }, { NULL, "schema", false } };
+    static const cli_column columns[] = { { "NAME", "name", CLI_LONG },
+                                          { "VERSION", "version", CLI_NUMBER },
+                                          { "FINGERPRINT", "fingerprint", CLI_TEXT },
+                                          { "BYTES", "bytes", CLI_NUMBER },
+                                          { NULL, "schema", CLI_TEXT } };
     shelf s;
     bus_error err = { 0 };
-    const bus_schema *schema, *other;
+    const bui_schema *schema, *other;
     bus_status status = open_shelf(c, &s, true, &err);
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
-    for (size_t i = 0; table && status == BUS_OK && (schema = bus_catalog_at(s.topic, i)); i++) {
+    for (size_t i = 0; table && status == BUS_OK && (schema = bui_catalog_at(s.topic, i)); i++) {
         size_t len, version = 1;
-        const char *json = bus_schema_json(schema, &len);
-        for (size_t j = 0; j < i && (other = bus_catalog_at(s.topic, j)); j++)
-            version += strcmp(bus_schema_name(other), bus_schema_name(schema)) == 0;
-        if (!wanted(c, bus_schema_name(schema)))
+        const char *json = bui_schema_json(schema, &len);
+        for (size_t j = 0; j < i && (other = bui_catalog_at(s.topic, j)); j++)
+            version += strcmp(bui_schema_name(other), bui_schema_name(schema)) == 0;
+        if (!wanted(c, bui_schema_name(schema)))
             continue;
-        cli_cell(table, bus_schema_name(schema));
+        cli_cell(table, bui_schema_name(schema));
         cli_cell_int(table, (int64_t)version);
-        cli_cellf(table, "%016" PRIx64, bus_schema_fingerprint(schema));
+        cli_cellf(table, "%016" PRIx64, bui_schema_fingerprint(schema));
         cli_cell_int(table, (int64_t)len);
         cli_cell_both(table, "", json);
     }
@@ -128,26 +138,27 @@ static int run_show(cli *c)
 {
     shelf s;
     bus_error err = { 0 };
-    const bus_schema *schema;
-    bus_buf out;
-    bus_buf_init(&out, 0);
+    const bui_schema *schema;
+    bui_buf out;
+    bui_buf_init(&out, 0);
     bus_status status = open_shelf(c, &s, !is_elsewhere(c->operand[0]), &err);
     if (status == BUS_OK)
         status = find(&s, c->operand[0], &schema, &err);
     if (status == BUS_OK) {
-        bus_buf_text(&out, cli_flag(c, "canonical") ? bus_schema_canonical(schema) : bus_schema_json(schema, NULL));
+        bui_buf_text(&out, cli_flag(c, "canonical") ? bui_schema_canonical(schema) : bui_schema_json(schema, NULL));
         if (out.len > 0 && out.data[out.len - 1] != '\n')
-            bus_buf_byte(&out, '\n');
+            bui_buf_byte(&out, '\n');
         close_shelf(&s);
         return cli_flush(c, &out, CLI_OK);
     }
-    bus_buf_free(&out);
+    bui_buf_free(&out);
     return finish(&s, status, &err, CLI_OK);
 }
 
 /* ---- diff */
 
-static void difference(cli_table *table, const char *what, const char *field, const char *before, const char *after, cli_colour colour)
+static void difference(cli_table *table, const char *what, const char *field, const char *before, const char *after,
+                       cli_colour colour)
 {
     cli_cell(table, what);
     cli_paint(table, colour);
@@ -157,15 +168,15 @@ static void difference(cli_table *table, const char *what, const char *field, co
 }
 
 /* The fields of two records by name; what lies deeper is told by which way they can be read. */
-static void diff_fields(cli_table *table, const bus_node *before, const bus_node *after)
+static void diff_fields(cli_table *table, const bui_node *before, const bui_node *after)
 {
     for (size_t i = 0; i < after->count; i++) {
-        const bus_node_field *now = &after->fields[i], *old = NULL;
+        const bui_node_field *now = &after->fields[i], *old = NULL;
         for (size_t j = 0; j < before->count && !old; j++)
             if (strcmp(before->fields[j].name, now->name) == 0)
                 old = &before->fields[j];
         if (!old)
-            difference(table, "added", now->name, NULL, now->type->name, now->preset ? CLI_GREEN : CLI_YELLOW);
+            difference(table, "added", now->name, NULL, now->type->name, now->default_value ? CLI_GREEN : CLI_YELLOW);
         else if (strcmp(old->type->name, now->type->name) != 0)
             difference(table, "changed", now->name, old->type->name, now->type->name, CLI_YELLOW);
     }
@@ -178,19 +189,21 @@ static void diff_fields(cli_table *table, const bus_node *before, const bus_node
     }
 }
 
-static void reads(cli_table *table, const char *what, const bus_schema *writer, const bus_schema *reader)
+static void reads(cli_table *table, const char *what, const bui_schema *writer, const bui_schema *reader)
 {
     bus_error why = { 0 };
-    bool yes = bus_compatible_read(writer, reader, &why) == BUS_OK;
+    bool yes = bui_compatible_read(writer, reader, &why) == BUS_OK;
     difference(table, what, NULL, NULL, yes ? "yes" : why.text, yes ? CLI_GREEN : CLI_RED);
 }
 
 static int run_diff(cli *c)
 {
-    static const cli_column columns[] = { { "WHAT", "what", false }, { "FIELD", "field", false }, { "OLD", "old", false }, { "NEW", "new", false } };
+    static const cli_column columns[] = {
+        { "WHAT", "what", CLI_LONG }, { "FIELD", "field", CLI_LONG }, { "OLD", "old", CLI_LONG }, { "NEW", "new", CLI_LONG }
+    };
     shelf s;
     bus_error err = { 0 };
-    const bus_schema *before = NULL, *after = NULL;
+    const bui_schema *before = NULL, *after = NULL;
     bus_status status = open_shelf(c, &s, !is_elsewhere(c->operand[0]) || !is_elsewhere(c->operand[1]), &err);
     if (status == BUS_OK)
         status = find(&s, c->operand[0], &before, &err);
@@ -199,9 +212,9 @@ static int run_diff(cli *c)
     if (status != BUS_OK)
         return finish(&s, status, &err, CLI_OK);
     cli_table *table = cli_table_new(columns, sizeof columns / sizeof columns[0]);
-    bool same = strcmp(bus_schema_json(before, NULL), bus_schema_json(after, NULL)) == 0;
+    bool same = strcmp(bui_schema_json(before, NULL), bui_schema_json(after, NULL)) == 0;
     if (table) {
-        const bus_node *old = bus_schema_root(before), *now = bus_schema_root(after);
+        const bui_node *old = bui_schema_root(before), *now = bui_schema_root(after);
         if (old->kind == BUS_KIND_RECORD && now->kind == BUS_KIND_RECORD)
             diff_fields(table, old, now);
         reads(table, "new reads old", before, after);
@@ -212,29 +225,43 @@ static int run_diff(cli *c)
 }
 
 static const cli_option none[] = { { NULL, 0, NULL, NULL } };
-static const cli_option show_options[] = { { "canonical", 0, NULL, "its Parsing Canonical Form, from which the fingerprint is made" },
-                                           { NULL, 0, NULL, NULL } };
-
-const cli_command cli_schema_list = {
-    .name = "schema list", .operands = "[NAME...]", .least = 0, .most = -1,
-    .summary = "list the schemas that services and tools have announced",
-    .text = "Versions count from 1 in the order in which they came to bus.schemas.",
-    .options = none, .examples = "  bus schema list\n  bus schema list order.OrderPlaced -o json", .run = run_list
+static const cli_option show_options[] = {
+    { "canonical", 0, NULL, "its Parsing Canonical Form, from which the fingerprint is computed" }, { NULL, 0, NULL, NULL }
 };
 
+const cli_command cli_schema_list = { .name = "schema list",
+                                      .operands = "[NAME...]",
+                                      .least = 0,
+                                      .most = -1,
+                                      .summary = "list the schemas that services and tools have announced",
+                                      .text = "Versions are numbered from 1 in the order in which they came to bus.schemas.",
+                                      .options = none,
+                                      .examples = "  bus schema list\n  bus schema list order.OrderPlaced -o json",
+                                      .run = run_list };
+
 const cli_command cli_schema_show = {
-    .name = "schema show", .operands = "NAME|FINGERPRINT|FILE|REFERENCE", .least = 1, .most = 1,
+    .name = "schema show",
+    .operands = "NAME|FINGERPRINT|FILE|REFERENCE",
+    .least = 1,
+    .most = 1,
     .summary = "print a schema",
-    .text = "A full name gives the version that came last. REFERENCE is what the registry calls it: schemas/ids/7,\n"
+    .text = "A full name means the latest version. REFERENCE is what the registry calls it: schemas/ids/7,\n"
             "schemas/guids/GUID, subjects/SUBJECT/versions/2 or .../latest; that needs registry.url and no broker.",
-    .options = show_options, .examples = "  bus schema show order.OrderPlaced\n  bus schema show 0123456789abcdef --canonical\n"
-                                        "  bus schema show subjects/order.events-order.OrderPlaced/versions/latest", .run = run_show
+    .options = show_options,
+    .examples = "  bus schema show order.OrderPlaced\n  bus schema show 0123456789abcdef --canonical\n"
+                "  bus schema show subjects/order.events-order.OrderPlaced/versions/latest",
+    .run = run_show
 };
 
 const cli_command cli_schema_diff = {
-    .name = "schema diff", .operands = "OLD NEW", .least = 2, .most = 2,
-    .summary = "compare two schemas, and tell which can read the other",
-    .text = "OLD and NEW are full names, fingerprints, files or references, as for bus schema show. A file may refer to types in other\n"
-            ".avsc files of its folder. The exit code is 3 where they differ.",
-    .options = none, .examples = "  bus schema diff order.OrderPlaced schemas/order.OrderPlaced.avsc", .run = run_diff
+    .name = "schema diff",
+    .operands = "OLD NEW",
+    .least = 2,
+    .most = 2,
+    .summary = "compare two schemas, and show which can read the other",
+    .text = "OLD and NEW are full names, fingerprints, files or references, as for bus schema show. A file may refer to\n"
+            "types in other .avsc files of its folder. Exit code 3 if they differ.",
+    .options = none,
+    .examples = "  bus schema diff order.OrderPlaced schemas/order.OrderPlaced.avsc",
+    .run = run_diff
 };

@@ -5,7 +5,7 @@
 #include "cli/translate.h"
 #include "codec/compatibility.h"
 #include "ops/schemas.h"
-#include "registry/client.h"
+#include "registry/registry.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,84 +13,84 @@
 
 typedef struct weighing {
     cli *c;
-    bool put;                     /* register what is good */
-    const char *against;          /* a file instead of what was announced */
-    const char *destination;      /* the topic that names the registry's subject */
-    bus_compatibility level;
-    bus_catalog *topic, *files;   /* what is on bus.schemas, and what was read from files */
-    bus_registry *registry;       /* NULL: not asked */
-    bus_kafka_publisher *publisher;
+    bool put;                /* register what is good */
+    const char *against;     /* a file instead of what was announced */
+    const char *destination; /* the topic that names the registry's subject */
+    bui_compatibility level;
+    bui_catalog *topic, *files; /* what is on bus.schemas, and what was read from files */
+    bui_registry *registry;     /* NULL: not asked */
+    bui_kafka_publisher *publisher;
     cli_table *table;
     bool all_good;
 } weighing;
 
 /* One schema and what was said of it. */
 typedef struct verdict {
-    const bus_schema *schema;
+    const bui_schema *schema;
     bool good, known;
     bus_error why;
-    char *subject;                /* the registry's part */
+    char *subject; /* the registry's part */
     const char *word;
-    bus_registry_level level;
+    bui_registry_level level;
     uint32_t id;
     bus_error registry_why;
 } verdict;
 
 /* ---- by the bus's rules: against that file, else the versions of its name on the topic */
 
-static bus_status follows_file(weighing *w, const bus_schema *schema, bus_error *err)
+static bus_status follows_file(weighing *w, const bui_schema *schema, bus_error *err)
 {
-    const bus_schema *before = NULL;
-    bus_status status = bus_schemas_file(w->against, NULL, 0, w->files, &before, err);
-    return status == BUS_OK ? bus_compatible(w->level, schema, &before, 1, err) : status;
+    const bui_schema *before = NULL;
+    bus_status status = bui_schemas_file(w->against, NULL, 0, w->files, &before, err);
+    return status == BUS_OK ? bui_compatible(w->level, schema, &before, 1, err) : status;
 }
 
-static bus_status follows_topic(weighing *w, const bus_schema *schema, bool *known, bus_error *err)
+static bus_status follows_topic(weighing *w, const bui_schema *schema, bool *known, bus_error *err)
 {
-    const bus_schema *other, **before = calloc(bus_catalog_version(w->topic) + 1, sizeof *before);
+    const bui_schema *other, **before = calloc(bui_catalog_version(w->topic) + 1, sizeof *before);
     size_t count = 0;
     if (!before)
-        return bus_fail_nomem(err);
-    for (size_t i = 0; (other = bus_catalog_at(w->topic, i)); i++) {
-        if (strcmp(bus_schema_name(other), bus_schema_name(schema)) != 0)
+        return bui_fail_nomem(err);
+    for (size_t i = 0; (other = bui_catalog_at(w->topic, i)); i++) {
+        if (strcmp(bui_schema_name(other), bui_schema_name(schema)) != 0)
             continue;
-        *known = *known || strcmp(bus_schema_json(other, NULL), bus_schema_json(schema, NULL)) == 0;
+        *known = *known || strcmp(bui_schema_json(other, NULL), bui_schema_json(schema, NULL)) == 0;
         before[count++] = other;
     }
-    bus_status status = *known ? BUS_OK : bus_compatible(w->level, schema, before, count, err);
+    bus_status status = *known ? BUS_OK : bui_compatible(w->level, schema, before, count, err);
     free(before);
     return status;
 }
 
-static bus_status announce(weighing *w, const bus_schema *schema, bus_error *err)
+static bus_status announce(weighing *w, const bui_schema *schema, bus_error *err)
 {
     bus_status status = BUS_OK;
     if (!w->publisher)
-        status = bus_kafka_publisher_open(w->c->config, "bus-schema", NULL, NULL, &w->publisher, err);
+        status = bui_kafka_publisher_open(w->c->config, "bus-schema", NULL, NULL, &w->publisher, err);
     if (status == BUS_OK)
-        status = bus_schemas_announce(w->publisher, schema, NULL, NULL, err);
-    return status == BUS_OK ? bus_kafka_publisher_flush(w->publisher, w->c->timeout_ms, err) : status;
+        status = bui_schemas_announce(w->publisher, schema, NULL, NULL, err);
+    return status == BUS_OK ? bui_kafka_publisher_flush(w->publisher, w->c->timeout_ms, err) : status;
 }
 
 /* ---- by the registry's */
 
 static bus_status ask_registry(weighing *w, verdict *v, bus_error *err)
 {
-    if (!(v->subject = bus_registry_subject(w->registry, w->destination ? w->destination : "", bus_schema_name(v->schema))))
-        return bus_fail_nomem(err);
+    if (!(v->subject = bui_registry_subject(w->registry, w->destination ? w->destination : "", bui_schema_name(v->schema))))
+        return bui_fail_nomem(err);
     if (w->put && !v->good) {
         v->word = "not asked";
         return BUS_OK;
     }
-    const char *json = bus_schema_json(v->schema, NULL);
-    bus_status status = w->put ? bus_registry_register(w->registry, v->subject, json, &v->id, &v->registry_why)
-                               : bus_registry_compatible(w->registry, v->subject, json, &v->registry_why);
+    const char *json = bui_schema_json(v->schema, NULL);
+    bus_status status = w->put ? bui_registry_register(w->registry, v->subject, json, &v->id, &v->registry_why)
+                               : bui_registry_compatible(w->registry, v->subject, json, &v->registry_why);
     v->word = status == BUS_OK ? w->put ? "registered" : "good" : status == BUS_MISSING ? "new" : "refused";
     if (status != BUS_OK && status != BUS_SCHEMA && (status != BUS_MISSING || w->put)) {
         *err = v->registry_why;
         return status;
     }
-    return bus_registry_level_of(w->registry, v->subject, &v->level, err);
+    return bui_registry_level_of(w->registry, v->subject, &v->level, err);
 }
 
 /* ---- both */
@@ -100,8 +100,8 @@ static void tell(weighing *w, const char *file, const verdict *v)
     bool refused = v->registry_why.status == BUS_SCHEMA;
     cli_table *table = w->table;
     cli_cell(table, file);
-    cli_cell(table, bus_schema_name(v->schema));
-    cli_cellf(table, "%016" PRIx64, bus_schema_fingerprint(v->schema));
+    cli_cell(table, bui_schema_name(v->schema));
+    cli_cellf(table, "%016" PRIx64, bui_schema_fingerprint(v->schema));
     cli_cell(table, !v->good ? "refused" : refused && w->put ? "not put" : v->known ? "known" : w->put ? "registered" : "good");
     cli_paint(table, !v->good ? CLI_RED : refused && w->put ? CLI_YELLOW : CLI_GREEN);
     cli_cell(table, v->good ? NULL : v->why.text);
@@ -122,7 +122,8 @@ static void tell(weighing *w, const char *file, const verdict *v)
 static bus_status weigh_file(weighing *w, const char *file, bus_error *err)
 {
     verdict v = { .schema = NULL };
-    bus_status status = bus_schemas_file(file, (const char *const *)w->c->operand, (size_t)w->c->operands, w->files, &v.schema, err);
+    bus_status status =
+        bui_schemas_file(file, (const char *const *)w->c->operand, (size_t)w->c->operands, w->files, &v.schema, err);
     if (status != BUS_OK)
         return status;
     status = w->against ? follows_file(w, v.schema, &v.why) : follows_topic(w, v.schema, &v.known, &v.why);
@@ -143,23 +144,33 @@ static bus_status weigh_file(weighing *w, const char *file, bus_error *err)
 
 static bus_status weigh_all(weighing *w, bus_error *err)
 {
-    static const cli_column columns[] = { { "FILE", "file", false }, { "NAME", "name", false }, { "FINGERPRINT", "fingerprint", false },
-        { "RESULT", "result", false }, { "WHY", "why", false }, { "SUBJECT", "subject", false }, { "REGISTRY", "registry", false },
-        { "LEVEL", "registry_level", false }, { "ID", "registry_id", true }, { "REGISTRY'S WHY", "registry_why", false } };
+    static const cli_column columns[] = { { "FILE", "file", CLI_LONG },
+                                          { "NAME", "name", CLI_LONG },
+                                          { "FINGERPRINT", "fingerprint", CLI_TEXT },
+                                          { "RESULT", "result", CLI_TEXT },
+                                          { "WHY", "why", CLI_LONG },
+                                          { "SUBJECT", "subject", CLI_LONG },
+                                          { "REGISTRY", "registry", CLI_TEXT },
+                                          { "LEVEL", "registry_level", CLI_TEXT },
+                                          { "ID", "registry_id", CLI_NUMBER },
+                                          { "REGISTRY'S WHY", "registry_why", CLI_LONG } };
     cli *c = w->c;
-    bus_status status = w->against ? BUS_OK : bus_registry_open(c->config, NULL, NULL, &w->registry, err);
-    if (status == BUS_OK && w->registry && !w->destination && strcmp(bus_config_text(c->config, "registry.subject"), "record") != 0)
-        status = bus_fail(err, BUS_INVALID, "registry.url is set, and by registry.subject = %s a subject depends on the topic: give it with --topic",
-                          bus_config_text(c->config, "registry.subject"));
+    bus_status status = w->against ? BUS_OK : bui_registry_open(c->config, NULL, NULL, &w->registry, err);
+    if (status == BUS_OK && w->registry && !w->destination &&
+        strcmp(bui_config_text(c->config, "registry.subject"), "record") != 0)
+        status =
+            bui_fail(err, BUS_INVALID,
+                     "registry.url is set, and by registry.subject = %s a subject depends on the topic: give it with --topic",
+                     bui_config_text(c->config, "registry.subject"));
     if (status != BUS_OK)
         return status;
-    w->topic = bus_catalog_new();
-    w->files = bus_catalog_new();
+    w->topic = bui_catalog_new();
+    w->files = bui_catalog_new();
     w->table = cli_table_new(columns, w->registry ? 10 : 5);
     if (!w->topic || !w->files || !w->table)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     if (w->put)
-        status = bus_schemas_ready(c->config, c->timeout_ms, err);
+        status = bui_schemas_ready(c->config, c->timeout_ms, err);
     if (status == BUS_OK && !w->against)
         status = cli_schemas_load(c, w->topic, NULL, err);
     for (int i = 0; status == BUS_OK && i < c->operands; i++)
@@ -169,16 +180,20 @@ static bus_status weigh_all(weighing *w, bus_error *err)
 
 static int weigh(cli *c, bool put)
 {
-    weighing w = { .c = c, .put = put, .against = put ? NULL : cli_value(c, "against"), .destination = cli_value(c, "topic"), .all_good = true };
+    weighing w = { .c = c,
+                   .put = put,
+                   .against = put ? NULL : cli_value(c, "against"),
+                   .destination = cli_value(c, "topic"),
+                   .all_good = true };
     bus_error err = { 0 };
     const char *level = cli_value(c, "compatibility");
-    if (!bus_compatibility_of(level ? level : bus_config_text(c->config, "schema.compatibility"), &w.level))
+    if (!bui_compatibility_of(level ? level : bui_config_text(c->config, "schema.compatibility"), &w.level))
         return cli_failf(c, CLI_USAGE, "there is no level \"%s\": none, backward, forward, full, or one with -transitive", level);
     bus_status status = weigh_all(&w, &err);
-    bus_kafka_publisher_close(w.publisher, 0);
-    bus_registry_close(w.registry);
-    bus_catalog_free(w.topic);
-    bus_catalog_free(w.files);
+    bui_kafka_publisher_close(w.publisher, 0);
+    bui_registry_close(w.registry);
+    bui_catalog_free(w.topic);
+    bui_catalog_free(w.files);
     if (status == BUS_OK)
         return cli_print(c, w.table, w.all_good ? CLI_OK : put ? CLI_REFUSED : CLI_PARTIAL);
     cli_table_free(w.table);
@@ -195,32 +210,49 @@ static int run_register(cli *c)
     return weigh(c, true);
 }
 
-#define LEVEL { "compatibility", 0, "LEVEL", "none, backward, forward, full, or one with -transitive (default: property schema.compatibility)" }
-#define TOPIC { "topic", 0, "TOPIC", "where it is written to; names the subject in the registry (property registry.subject)" }
+#define LEVEL \
+    { \
+        "compatibility", 0, "LEVEL", \
+            "none, backward, forward, full, or one with -transitive (default: property schema.compatibility)" \
+    }
+#define TOPIC \
+    { \
+        "topic", 0, "TOPIC", "the topic it is written to; names the subject in the registry (property registry.subject)" \
+    }
 
-static const cli_option check_options[] = { LEVEL, TOPIC, { "against", 0, "FILE", "compare with this schema, without a broker or a registry" },
-                                            { NULL, 0, NULL, NULL } };
+static const cli_option check_options[] = {
+    LEVEL, TOPIC, { "against", 0, "FILE", "compare with this schema, without a broker or a registry" }, { NULL, 0, NULL, NULL }
+};
 static const cli_option register_options[] = { LEVEL, TOPIC, { NULL, 0, NULL, NULL } };
 
 const cli_command cli_schema_check = {
-    .name = "schema check", .operands = "FILE...", .least = 1, .most = -1,
+    .name = "schema check",
+    .operands = "FILE...",
+    .least = 1,
+    .most = -1,
     .summary = "check whether schemas may follow the announced ones",
-    .text = "backward: the new one reads what the last one wrote; forward: the last one reads what the new one\n"
-            "writes; full: both; -transitive: the same with all versions, not only the last. With registry.url set\n"
-            "the registry is asked as well; it judges by the level it has itself. Exit code 3 if either says no.\n\n"
+    .text = "backward: the new one reads what the last one wrote; forward: the last one reads what the new one writes;\n"
+            "full: both; -transitive: the same with all versions, not only the last. With registry.url set the registry\n"
+            "is asked as well; it uses its own level. Exit code 3 if either says no.\n\n"
             "FILEs may refer to each other's types, and to those in other .avsc files of their folder.",
-    .options = check_options, .examples = "  bus schema check schemas/*.avsc\n  bus schema check new.avsc --against old.avsc --compatibility full\n"
-                                          "  bus schema check new.avsc --topic order.events --config registry.conf",
+    .options = check_options,
+    .examples = "  bus schema check schemas/*.avsc\n  bus schema check new.avsc --against old.avsc --compatibility full\n"
+                "  bus schema check new.avsc --topic order.events --config registry.conf",
     .run = run_check
 };
 
 const cli_command cli_schema_register = {
-    .name = "schema register", .operands = "FILE...", .least = 1, .most = -1,
-    .summary = "put schemas on bus.schemas, if they may follow those there",
-    .text = "Services do this when they start; the command is for events of programs that do not. With registry.url\n"
-            "set the schemas go into the registry as well, and there first. Exit code 5 if a schema may not follow\n"
-            "the last one; then it goes to neither.\n\n"
-            "FILEs may refer to each other's types, and to those in other .avsc files of their folder; each schema is\n"
+    .name = "schema register",
+    .operands = "FILE...",
+    .least = 1,
+    .most = -1,
+    .summary = "announce schemas that may follow those on bus.schemas",
+    .text = "Services do this when they start; the command is for events of other programs. With registry.url set the\n"
+            "schemas go into the registry as well, and there first. Exit code 5 if a schema may not follow the last one;\n"
+            "then it goes to neither.\n\n"
+            "FILEs may refer to each other's types, and to those in other .avsc files of their folder. Each schema is\n"
             "written with all the types it refers to.",
-    .options = register_options, .examples = "  bus schema register partner.Invoice.avsc", .run = run_register
+    .options = register_options,
+    .examples = "  bus schema register partner.Invoice.avsc",
+    .run = run_register
 };

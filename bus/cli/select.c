@@ -5,10 +5,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-bool cli_select_filter(const cli *c, bus_dead_filter *out)
+bool cli_select_filter(const cli *c, bui_dead_filter *out)
 {
-    bus_dead_filter filter = { .type = cli_value(c, "type"), .error = cli_value(c, "error"), .topic = cli_value(c, "topic"),
-                               .key = cli_value(c, "key") };
+    bui_dead_filter filter = {
+        .type = cli_value(c, "type"), .error = cli_value(c, "error"), .topic = cli_value(c, "topic"), .key = cli_value(c, "key")
+    };
     if (filter.key)
         filter.key_len = strlen(filter.key);
     if (!cli_time(c, "since", &filter.since) || !cli_time(c, "until", &filter.until))
@@ -17,7 +18,7 @@ bool cli_select_filter(const cli *c, bus_dead_filter *out)
     return true;
 }
 
-bus_status cli_select_open(const cli *c, const char *service, bus_dlq **out, bus_error *err)
+bus_status cli_select_open(const cli *c, const char *service, bui_dlq **out, bus_error *err)
 {
     const char *services[CLI_GIVEN_MAX + 1], *name;
     size_t count = 0;
@@ -27,23 +28,29 @@ bus_status cli_select_open(const cli *c, const char *service, bus_dlq **out, bus
     for (int i = 0; (name = cli_nth(c, "service", i)); i++)
         services[count++] = name;
     cli_watch_begin(c, &watch, "reading dead letters");
-    bus_status status = bus_dlq_open(c->config, services, count, c->timeout_ms, &watch.watch, out, err);
+    bus_status status = bui_dlq_open(c->config, services, count, c->timeout_ms, &watch.watch, out, err);
     cli_watch_end(&watch);
     return status;
 }
 
-cli_colour cli_letter_colour(bus_letter_state state)
+cli_colour cli_letter_colour(bui_deadletter_state state)
 {
-    return state == BUS_LETTER_OPEN ? CLI_RED : state == BUS_LETTER_REDRIVEN ? CLI_YELLOW : state == BUS_LETTER_RESOLVED ? CLI_GREEN : CLI_DIM;
+    return state == BUI_DEADLETTER_OPEN       ? CLI_RED
+           : state == BUI_DEADLETTER_REDRIVEN ? CLI_YELLOW
+           : state == BUI_DEADLETTER_RESOLVED ? CLI_GREEN
+                                              : CLI_DIM;
 }
 
-void cli_range_notes(const cli *c, const bus_range *range, int cut, int64_t outside)
+void cli_range_notes(const cli *c, const bui_range *range, int cut, int64_t outside)
 {
     if (cut)
         cli_note(c, "what was asked for %s before the log does, on %d partition%s of %s: that part is deleted",
-                 range->from.kind == BUS_EDGE_TIME ? "may begin" : "begins", cut, cut == 1 ? "" : "s", range->topic);
+                 range->from.kind == BUI_EDGE_TIME ? "may begin" : "begins", cut, cut == 1 ? "" : "s", range->topic);
     if (outside)
-        cli_note(c, "%" PRId64 " events of %s were looked at and left out: by their own times they are outside the range. (Times that producers "
-                 "give need not rise, so all is looked at up to the end; --in-order stops at the first that is past it.)", outside,
-                 range->topic);
+        cli_note(
+            c,
+            "%" PRId64
+            " events of %s were looked at and left out: by their own times they are outside the range. (Times that producers "
+            "give need not rise, so all is looked at up to the end; --in-order stops at the first that is past it.)",
+            outside, range->topic);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Terminal: what every subcommand says and hears: messages, answers, progress, Ctrl-C. */
+ * Terminal: what every subcommand needs of it: messages, answers, progress, Ctrl-C. */
 #include "cli/cli.h"
 
 #include "base/clock.h"
@@ -7,27 +7,29 @@
 #include <errno.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t interrupted;
+static atomic_int interrupted; /* a signal may arrive on any thread */
 
 static void on_signal(int number)
 {
-    interrupted = number;
+    atomic_store(&interrupted, number);
 }
 
 bool cli_interrupted(void)
 {
-    return interrupted != 0;
+    return atomic_load(&interrupted) != 0;
 }
 
 int cli_interrupted_by(void)
 {
-    return interrupted;
+    return atomic_load(&interrupted);
 }
 
 void cli_catch_signals(void)
@@ -59,14 +61,14 @@ BUS_PRINTF(1, 0) static void say(const char *format, va_list args)
 {
     char *text = NULL;
     int len = vasprintf(&text, format, args);
-    bus_buf clean;
-    bus_buf_init(&clean, 0);
+    bui_buf clean;
+    bui_buf_init(&clean, 0);
     if (len >= 0)
-        bus_buf_clean(&clean, text, (size_t)len, true);
-    if (len >= 0 && bus_buf_ok(&clean))
+        bui_buf_clean(&clean, text, (size_t)len, true);
+    if (len >= 0 && bui_buf_ok(&clean))
         fwrite(clean.data, 1, clean.len, stderr);
     fputc('\n', stderr);
-    bus_buf_free(&clean);
+    bui_buf_free(&clean);
     free(text);
 }
 
@@ -74,7 +76,7 @@ int cli_fail(const cli *c, const bus_error *err)
 {
     int code = cli_exit_of(err->status);
     if (code == CLI_UNREACHABLE && c->config)
-        return cli_failf(c, code, "%s (bootstrap.servers=%s)", err->text, bus_config_text(c->config, "bootstrap.servers"));
+        return cli_failf(c, code, "%s (bootstrap.servers=%s)", err->text, bui_config_text(c->config, "bootstrap.servers"));
     return cli_failf(c, code, "%s", err->text);
 }
 
@@ -98,27 +100,42 @@ void cli_note(const cli *c, const char *format, ...)
     va_end(args);
 }
 
-int cli_flush(const cli *c, bus_buf *buf, int code)
+int cli_flush(const cli *c, bui_buf *buf, int code)
 {
-    bool written = bus_buf_ok(buf) && (!buf->len || fwrite(buf->data, 1, buf->len, stdout) == buf->len) && fflush(stdout) == 0;
+    bool written = bui_buf_ok(buf) && (!buf->len || fwrite(buf->data, 1, buf->len, stdout) == buf->len) && fflush(stdout) == 0;
     if (!written)
-        code = cli_failf(c, CLI_ERROR, "%s", bus_buf_ok(buf) ? strerror(errno) : "no memory for the answer");
-    bus_buf_free(buf);
+        code = cli_failf(c, CLI_ERROR, "%s", bui_buf_ok(buf) ? strerror(errno) : "no memory for the answer");
+    bui_buf_free(buf);
     return code;
+}
+
+/* Programs read whole lines. */
+#define TERMINAL_COLUMNS 80
+size_t cli_columns(void)
+{
+    const char *told = getenv("COLUMNS");
+    char *end = NULL;
+    unsigned long columns = told ? strtoul(told, &end, 10) : 0;
+    if (columns >= 20 && columns <= 10000 && end && !*end)
+        return columns;
+    struct winsize size = { 0 };
+    if (!isatty(STDOUT_FILENO))
+        return 0;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20 ? size.ws_col : TERMINAL_COLUMNS;
 }
 
 int cli_print(const cli *c, cli_table *table, int code)
 {
-    bus_buf out;
-    bus_buf_init(&out, 0);
+    bui_buf out;
+    bui_buf_init(&out, 0);
     if (!table)
         out.failed = true;
     else if (c->json)
         cli_table_json(table, &out);
     else
-        cli_table_text(table, c->colour, &out);
+        cli_table_text(table, c->colour, c->columns, &out);
     if (c->json)
-        bus_buf_byte(&out, '\n');
+        bui_buf_byte(&out, '\n');
     cli_table_free(table);
     return cli_flush(c, &out, code);
 }
@@ -137,7 +154,7 @@ static void watch_step(void *opaque, int64_t done, int64_t passed, int64_t total
 void cli_watch_begin(const cli *c, cli_watch *watch, const char *what)
 {
     cli_progress_begin(&watch->progress, what, c->progress, c->quiet);
-    watch->watch = (bus_watch){ .stop = watch_stop, .step = watch_step, .opaque = &watch->progress };
+    watch->watch = (bui_watch){ .stop = watch_stop, .step = watch_step, .opaque = &watch->progress };
 }
 
 void cli_watch_end(cli_watch *watch)
@@ -158,6 +175,6 @@ void cli_operator(char *out)
 
 int64_t cli_now(void)
 {
-    const bus_clock *clock = bus_clock_real();
+    const bui_clock *clock = bui_clock_real();
     return clock->wall_ms(clock);
 }

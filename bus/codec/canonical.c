@@ -7,105 +7,99 @@
 #include <inttypes.h>
 #include <string.h>
 
-static bool write_node(const bus_node *node, bus_map *seen, bus_buf *out);
+static bool write_node(const bui_node *node, bui_map *seen, bui_buf *out);
 
 /* Names are checked to be plain ASCII, so they need no escapes. */
-static void quote(bus_buf *out, const char *name)
+static void quote(bui_buf *out, const char *name)
 {
-    bus_buf_byte(out, '"');
-    bus_buf_text(out, name);
-    bus_buf_byte(out, '"');
+    bui_buf_byte(out, '"');
+    bui_buf_text(out, name);
+    bui_buf_byte(out, '"');
 }
 
-static bool write_fields(const bus_node *node, bus_map *seen, bus_buf *out)
+static bool write_fields(const bui_node *node, bui_map *seen, bui_buf *out)
 {
     bool record = node->kind == BUS_KIND_RECORD;
-    bus_buf_byte(out, '[');
+    bui_buf_byte(out, '[');
     for (size_t i = 0; i < node->count; i++) {
         if (i > 0)
-            bus_buf_byte(out, ',');
+            bui_buf_byte(out, ',');
         if (record) {
-            bus_buf_text(out, "{\"name\":");
+            bui_buf_text(out, "{\"name\":");
             quote(out, node->fields[i].name);
-            bus_buf_text(out, ",\"type\":");
+            bui_buf_text(out, ",\"type\":");
         }
         if (!write_node(node->fields[i].type, seen, out))
             return false;
         if (record)
-            bus_buf_byte(out, '}');
+            bui_buf_byte(out, '}');
     }
-    bus_buf_byte(out, ']');
+    bui_buf_byte(out, ']');
     return true;
 }
 
 /* A named type is written out where it is met first and by its name after that. */
-static bool write_named(const bus_node *node, bus_map *seen, bus_buf *out)
+static bool write_named(const bui_node *node, bui_map *seen, bui_buf *out)
 {
-    if (bus_map_get(seen, node->name, strlen(node->name))) {
+    if (bui_map_get(seen, node->name, strlen(node->name))) {
         quote(out, node->name);
         return true;
     }
-    if (!bus_map_put(seen, node->name, strlen(node->name), (void *)(uintptr_t)node))
+    if (!bui_map_put(seen, node->name, strlen(node->name), (void *)(uintptr_t)node))
         return false;
-    bus_buf_text(out, "{\"name\":");
+    bui_buf_text(out, "{\"name\":");
     quote(out, node->name);
     switch (node->kind) {
     case BUS_KIND_RECORD:
-        bus_buf_text(out, ",\"type\":\"record\",\"fields\":");
+        bui_buf_text(out, ",\"type\":\"record\",\"fields\":");
         if (!write_fields(node, seen, out))
             return false;
         break;
     case BUS_KIND_ENUM:
-        bus_buf_text(out, ",\"type\":\"enum\",\"symbols\":[");
+        bui_buf_text(out, ",\"type\":\"enum\",\"symbols\":[");
         for (size_t i = 0; i < node->count; i++) {
             if (i > 0)
-                bus_buf_byte(out, ',');
+                bui_buf_byte(out, ',');
             quote(out, node->symbols[i]);
         }
-        bus_buf_byte(out, ']');
+        bui_buf_byte(out, ']');
         break;
-    default:
-        bus_buf_printf(out, ",\"type\":\"fixed\",\"size\":%zu", node->count);
-        break;
+    default: bui_buf_printf(out, ",\"type\":\"fixed\",\"size\":%zu", node->count); break;
     }
-    bus_buf_byte(out, '}');
+    bui_buf_byte(out, '}');
     return true;
 }
 
-static bool write_node(const bus_node *node, bus_map *seen, bus_buf *out)
+static bool write_node(const bui_node *node, bui_map *seen, bui_buf *out)
 {
     switch (node->kind) {
     case BUS_KIND_RECORD:
     case BUS_KIND_ENUM:
-    case BUS_KIND_FIXED:
-        return write_named(node, seen, out);
+    case BUS_KIND_FIXED: return write_named(node, seen, out);
     case BUS_KIND_ARRAY:
     case BUS_KIND_MAP:
-        bus_buf_text(out, node->kind == BUS_KIND_ARRAY ? "{\"type\":\"array\",\"items\":" : "{\"type\":\"map\",\"values\":");
+        bui_buf_text(out, node->kind == BUS_KIND_ARRAY ? "{\"type\":\"array\",\"items\":" : "{\"type\":\"map\",\"values\":");
         if (!write_node(node->item, seen, out))
             return false;
-        bus_buf_byte(out, '}');
+        bui_buf_byte(out, '}');
         return true;
-    case BUS_KIND_UNION:
-        return write_fields(node, seen, out);
-    default:
-        quote(out, node->name);
-        return true;
+    case BUS_KIND_UNION: return write_fields(node, seen, out);
+    default: quote(out, node->name); return true;
     }
 }
 
-bool bus_canonical_write(const bus_node *root, bus_buf *out)
+bool bui_canonical_write(const bui_node *root, bui_buf *out)
 {
-    bus_map seen;
-    bus_map_init(&seen);
+    bui_map seen;
+    bui_map_init(&seen);
     bool ok = write_node(root, &seen, out);
-    bus_map_free(&seen, NULL);
-    return ok && bus_buf_ok(out);
+    bui_map_free(&seen, NULL);
+    return ok && bui_buf_ok(out);
 }
 
 /* Half a byte a step, so that the table is short enough to be read: entry i is i shifted right four times, each time with
  * the polynomial 0xC15D213AA4D7A795 folded in when a bit falls out. */
-uint64_t bus_fingerprint(const void *bytes, size_t len)
+uint64_t bui_fingerprint(const void *bytes, size_t len)
 {
     static const uint64_t polynomial = 0xC15D213AA4D7A795u;
     uint64_t table[16];

@@ -14,14 +14,17 @@
 #define SHORT 64 /* a text of fewer bytes is short, and its length takes one byte */
 #define SPARE 80 /* room that is always there, so that small values need one check: a number, a short text */
 
-typedef struct span { const void *at; size_t len; } span;
+typedef struct span {
+    const void *at;
+    size_t len;
+} span;
 
 typedef struct encoder {
-    bus_buf *out;
+    bui_buf *out;
     const uint8_t *end; /* up to here SPARE bytes may be written. The buffer's limit is looked at when it grows and at the end. */
     size_t nothing;     /* items that take no bytes: no reader accepts many */
     unsigned depth;
-    bus_fault fault;
+    bui_fault fault;
 } encoder;
 
 static uint8_t *put(encoder *e, uint8_t *at, const bus_shape *shape, const void *value);
@@ -29,15 +32,15 @@ static uint8_t *put_blocks(encoder *e, uint8_t *at, const bus_shape *shape, cons
 static uint8_t *put_union(encoder *e, uint8_t *at, const bus_shape *shape, const void *value);
 
 /* The place to write at, with n and SPARE bytes of room; NULL: no memory, or over the limit. */
-BUS_COLD static uint8_t *grow(encoder *e, uint8_t *at, size_t n)
+BUI_COLD static uint8_t *grow(encoder *e, uint8_t *at, size_t n)
 {
-    bus_buf *out = e->out;
+    bui_buf *out = e->out;
     out->len = at ? (size_t)(at - out->data) : out->len;
-    if (!bus_buf_reserve(out, n, SPARE)) {
+    if (!bui_buf_reserve(out, n, SPARE)) {
         if (out->over)
-            bus_fault_set(&e->fault, BUS_TOO_BIG, "the encoded body is over %zu bytes", out->limit);
+            bui_fault_set(&e->fault, BUS_TOO_BIG, "the encoded body is over %zu bytes", out->limit);
         else
-            bus_fault_nomem(&e->fault);
+            bui_fault_nomem(&e->fault);
         return NULL;
     }
     e->end = out->data + out->cap - SPARE;
@@ -49,20 +52,20 @@ INLINE bool room(encoder *e, uint8_t **at)
     return __builtin_expect(*at <= e->end, 1) || (*at = grow(e, *at, 0));
 }
 
-#define BREAKS(e, ...) (bus_fault_set(&(e)->fault, BUS_INVALID, __VA_ARGS__), (uint8_t *)NULL)
-#define IN_FIELD(e, field) (bus_fault_field(&(e)->fault, (field)->name), (uint8_t *)NULL)
-#define IN_ITEM(e, i) (bus_fault_index(&(e)->fault, i), (uint8_t *)NULL)
+#define BREAKS(e, ...) (bui_fault_set(&(e)->fault, BUS_INVALID, __VA_ARGS__), (uint8_t *)NULL)
+#define IN_FIELD(e, field) (bui_fault_field(&(e)->fault, (field)->name), (uint8_t *)NULL)
+#define IN_ITEM(e, i) (bui_fault_index(&(e)->fault, i), (uint8_t *)NULL)
 
 static bool enter(encoder *e)
 {
-    return ++e->depth <= BUS_DEPTH_MAX || bus_fault_set(&e->fault, BUS_INVALID, "nested deeper than %d", BUS_DEPTH_MAX);
+    return ++e->depth <= BUI_DEPTH_MAX || bui_fault_set(&e->fault, BUS_INVALID, "nested deeper than %d", BUI_DEPTH_MAX);
 }
 
 /* ---- numbers and bytes */
 
 INLINE uint8_t *put_long(encoder *e, uint8_t *at, int64_t value)
 {
-    return room(e, &at) ? bus_varint_write(at, value) : NULL;
+    return room(e, &at) ? bui_varint_write(at, value) : NULL;
 }
 
 static uint8_t *put_raw(encoder *e, uint8_t *at, const void *bytes, size_t len)
@@ -86,14 +89,14 @@ static uint8_t *put_bytes(encoder *e, uint8_t *at, const void *bytes, size_t len
 
 static uint8_t *put_text(encoder *e, uint8_t *at, const bus_string *string)
 {
-    if (string->at && string->len <= PTRDIFF_MAX && !bus_utf8_check(string->at, string->len))
+    if (string->at && string->len <= PTRDIFF_MAX && !bui_utf8_check(string->at, string->len))
         return BREAKS(e, "a string of %zu bytes is not UTF-8", string->len);
     return put_bytes(e, at, string->at, string->len);
 }
 
-INLINE bus_pair copy_pair(uint8_t *to, const char *from)
+INLINE bui_pair copy_pair(uint8_t *to, const char *from)
 {
-    bus_pair pair;
+    bui_pair pair;
     memcpy(&pair, from, sizeof pair);
     memcpy(to, &pair, sizeof pair);
     return pair;
@@ -119,15 +122,15 @@ INLINE uint32_t copy_half(uint8_t *to, const char *from)
 INLINE bool copy_ascii(uint8_t *to, const char *from, size_t n)
 {
     if (__builtin_expect(n >= 16, 1)) {
-        bus_pair all = copy_pair(to, from) | copy_pair(to + n - 16, from + n - 16);
+        bui_pair all = copy_pair(to, from) | copy_pair(to + n - 16, from + n - 16);
         if (n > 32)
             all |= copy_pair(to + 16, from + 16) | copy_pair(to + n - 32, from + n - 32);
-        return bus_pair_ascii(all);
+        return bui_pair_ascii(all);
     }
     if (n >= 8)
-        return !((copy_word(to, from) | copy_word(to + n - 8, from + n - 8)) & BUS_NOT_ASCII);
+        return !((copy_word(to, from) | copy_word(to + n - 8, from + n - 8)) & BUI_NOT_ASCII);
     if (n >= 4)
-        return !((copy_half(to, from) | copy_half(to + n - 4, from + n - 4)) & (uint32_t)BUS_NOT_ASCII);
+        return !((copy_half(to, from) | copy_half(to + n - 4, from + n - 4)) & (uint32_t)BUI_NOT_ASCII);
     if (n == 0)
         return true;
     /* The first, the middle and the last of one to three. */
@@ -155,7 +158,7 @@ INLINE uint8_t *put_double(encoder *e, uint8_t *at, const void *value)
     if (!room(e, &at))
         return NULL;
     memcpy(&bits, value, 8);
-    bits = bus_le64(bits);
+    bits = bui_le64(bits);
     memcpy(at, &bits, 8);
     return at + 8;
 }
@@ -190,7 +193,7 @@ INLINE uint8_t *put_enum(encoder *e, uint8_t *at, const bus_shape *shape, const 
     uint32_t symbol;
     memcpy(&symbol, value, sizeof symbol);
     if (symbol >= shape->count)
-        return BREAKS(e, "%d is no symbol of %s, which has %u", (int)symbol, shape->name, shape->count);
+        return BREAKS(e, "%d is not a symbol of %s, which has %u", (int)symbol, shape->name, shape->count);
     return put_long(e, at, symbol);
 }
 
@@ -238,7 +241,7 @@ INLINE uint8_t *put_value(encoder *e, uint8_t *at, const bus_shape *shape, const
 
 /* ---- what holds other values */
 
-BUS_HOT static uint8_t *put_record(encoder *e, uint8_t *at, const bus_shape *shape, const void *value)
+BUI_HOT static uint8_t *put_record(encoder *e, uint8_t *at, const bus_shape *shape, const void *value)
 {
     if (!enter(e))
         return NULL;
@@ -253,7 +256,8 @@ static uint8_t *put_items(encoder *e, uint8_t *at, const bus_shape *shape, const
 {
     const char *item = items->at;
     for (size_t i = 0; i < items->len; i++, item += shape->stride)
-        if (!(at = shape->item->kind == BUS_KIND_RECORD ? put_record(e, at, shape->item, item) : put_value(e, at, shape->item, item)))
+        if (!(at = shape->item->kind == BUS_KIND_RECORD ? put_record(e, at, shape->item, item)
+                                                        : put_value(e, at, shape->item, item)))
             return IN_ITEM(e, i);
     return at;
 }
@@ -279,8 +283,8 @@ __attribute__((noinline)) static uint8_t *put_blocks(encoder *e, uint8_t *at, co
     if (!items.at && items.len > 0)
         return BREAKS(e, "NULL where %zu items should be", items.len);
     if (shape->item->least == 0 && !map) {
-        if (items.len > BUS_NOTHING_MAX - e->nothing)
-            return BREAKS(e, "%zu items that take no bytes; a message may hold %d", items.len, BUS_NOTHING_MAX);
+        if (items.len > BUI_NOTHING_MAX - e->nothing)
+            return BREAKS(e, "%zu items that take no bytes; a message may hold %d", items.len, BUI_NOTHING_MAX);
         e->nothing += items.len;
     }
     if (!enter(e) || (items.len > 0 && !(at = put_long(e, at, (int64_t)items.len))))
@@ -317,10 +321,10 @@ __attribute__((noinline)) static uint8_t *put_union(encoder *e, uint8_t *at, con
 
 static uint8_t *put_uuid(encoder *e, uint8_t *at, const bus_shape *shape, const bus_uuid *uuid)
 {
-    char text[BUS_UUID_TEXT];
+    char text[BUI_UUID_TEXT];
     if (shape->wire == BUS_KIND_FIXED)
         return put_raw(e, at, uuid->at, sizeof uuid->at);
-    bus_uuid_to_text(uuid->at, text);
+    bui_uuid_to_text(uuid->at, text);
     return put_bytes(e, at, text, sizeof text);
 }
 
@@ -387,19 +391,19 @@ static uint8_t *put(encoder *e, uint8_t *at, const bus_shape *shape, const void 
     case BUS_KIND_DECIMAL: return put_decimal(e, at, shape, value);
     case BUS_KIND_DURATION: return put_duration(e, at, value);
     }
-    bus_fault_set(&e->fault, BUS_BUG, "a descriptor of unknown kind %d", (int)shape->kind);
+    bui_fault_set(&e->fault, BUS_BUG, "a descriptor of unknown kind %d", (int)shape->kind);
     return NULL;
 }
 
-BUS_COLD static bus_status encode_failed(encoder *e, uint8_t *at, size_t before, const bus_shape *shape, bus_error *err)
+BUI_COLD static bus_status encode_failed(encoder *e, uint8_t *at, size_t before, const bus_shape *shape, bus_error *err)
 {
     if (at) /* it is written, but over the limit: growing finds that out */
         grow(e, at, 0);
     e->out->len = before;
-    return bus_fault_report(&e->fault, shape->name ? shape->name : "value", err);
+    return bui_fault_report(&e->fault, shape->name ? shape->name : "value", err);
 }
 
-bus_status bus_body_encode(const bus_shape *shape, const void *value, bus_buf *out, bus_error *err)
+bus_status bui_body_encode(const bus_shape *shape, const void *value, bui_buf *out, bus_error *err)
 {
     encoder e;
     const size_t before = out->len;
@@ -407,8 +411,8 @@ bus_status bus_body_encode(const bus_shape *shape, const void *value, bus_buf *o
     e.nothing = 0;
     e.depth = 0;
     e.fault.status = BUS_OK;
-    if (!bus_buf_ok(out))
-        return bus_fail(err, out->over ? BUS_TOO_BIG : BUS_NOMEM, "the buffer has failed before");
+    if (!bui_buf_ok(out))
+        return bui_fail(err, out->over ? BUS_TOO_BIG : BUS_NOMEM, "the buffer has failed before");
     uint8_t *at;
     if (__builtin_expect(out->cap - before >= SPARE, 1)) {
         at = out->data + before;

@@ -4,6 +4,8 @@
 #include "codec/envelope.h"
 
 #include "base/error.h"
+#include "codec/cloud.h"
+#include "codec/compact.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -16,7 +18,10 @@
 
 /* ---- reading values */
 
-typedef struct cursor { const char *at, *end; const char *what; } cursor;
+typedef struct cursor {
+    const char *at, *end;
+    const char *what;
+} cursor;
 
 static bool wrong(cursor *c, const char *what)
 {
@@ -34,15 +39,15 @@ static bool take(cursor *c, char expected, const char *what)
 }
 
 /* Everything up to `stop` or the end, 1 to `max` printable characters without a blank. */
-static bool word(cursor *c, char stop, size_t max, bus_slice *out, const char *what)
+static bool word(cursor *c, char stop, size_t max, bui_slice *out, const char *what)
 {
     const char *from = c->at;
-    while (c->at < c->end && *c->at != stop && *c->at > ' ' && *c->at != 0x7F)
+    while (c->at<c->end && * c->at != stop && * c->at> ' ' && *c->at != 0x7F)
         c->at++;
     size_t len = (size_t)(c->at - from);
     if (len == 0 || len > max)
         return wrong(c, what);
-    *out = (bus_slice){ from, len };
+    *out = (bui_slice){ from, len };
     return true;
 }
 
@@ -63,7 +68,7 @@ static bool number(cursor *c, int64_t least, int64_t most, int64_t *out, const c
 }
 
 /* "<topic>/<partition>/": topics hold no slash. */
-static bool place(cursor *c, bus_slice *topic, int32_t *partition)
+static bool place(cursor *c, bui_slice *topic, int32_t *partition)
 {
     int64_t n = 0;
     if (!word(c, '/', TOPIC_MAX, topic, "the topic") || !take(c, '/', "the partition") ||
@@ -73,12 +78,35 @@ static bool place(cursor *c, bus_slice *topic, int32_t *partition)
     return true;
 }
 
-static bool read_hop(cursor *c, bus_hop *hop)
+/* Letters of later versions are skipped. */
+static bool read_letter_of(cursor *c, char name, bui_hop *hop)
+{
+    const char *blank = memchr(c->at, ' ', (size_t)(c->end - c->at));
+    bui_slice value = { c->at, (size_t)((blank ? blank : c->end) - c->at) };
+    if (!bui_is_word(value.at, value.len) || (name == 't' && value.len > TOKEN_MAX))
+        return wrong(c, "a letter's word");
+    c->at += value.len;
+    bui_slice *of = name == 'i'   ? &hop->id
+                    : name == 'y' ? &hop->type
+                    : name == 'c' ? &hop->causation
+                    : name == 'r' ? &hop->correlation
+                    : name == 'p' ? &hop->traceparent
+                                  : NULL;
+    hop->letters |= of != NULL;
+    if (name == 't')
+        hop->token = value;
+    else if (of)
+        *of = value;
+    return true;
+}
+
+static bool read_hop(cursor *c, bui_hop *hop)
 {
     int64_t n = 0;
     if (!word(c, ' ', SOURCE_MAX, &hop->source, "the source") || !take(c, ' ', "the destination") ||
         !place(c, &hop->topic, &hop->partition) || !number(c, 1, INT64_MAX, &hop->seq, "the sequence number"))
         return false;
+    hop->own = (bui_slice){ hop->source.at, (size_t)(c->at - hop->source.at) };
     while (c->at < c->end) {
         if (c->end - c->at < 4 || c->at[0] != ' ' || c->at[2] != '=')
             return wrong(c, "what follows the sequence number");
@@ -91,19 +119,29 @@ static bool read_hop(cursor *c, bus_hop *hop)
         } else if (name == 'n') {
             if (!number(c, 1, INT64_MAX, &hop->not_before, "the time not before"))
                 return false;
-        } else {
-            /* Letters of later versions are skipped. */
-            bus_slice value;
-            if (!word(c, ' ', TOKEN_MAX, &value, "the token"))
+        } else if (name == 's') {
+            if (!number(c, 1, 1, &n, "the mark of a schedule"))
                 return false;
-            if (name == 't')
-                hop->token = value;
+            hop->scheduled = true;
+        } else if (!read_letter_of(c, name, hop)) {
+            return false;
         }
+        if (!hop->letters)
+            hop->own.len = (size_t)(c->at - hop->own.at);
     }
     return true;
 }
 
-static bool read_orig(cursor *c, bus_orig *orig)
+bool bui_hop_read(bui_slice text, bui_hop *out)
+{
+    cursor c = { text.at, text.at ? text.at + text.len : NULL, NULL };
+    bui_hop hop = { .seq = 0 };
+    bool read = read_hop(&c, &hop);
+    *out = read ? hop : (bui_hop){ .seq = 0 };
+    return read;
+}
+
+static bool read_orig(cursor *c, bui_orig *orig)
 {
     if (!place(c, &orig->topic, &orig->partition) || !number(c, 0, INT64_MAX, &orig->offset, "the offset") ||
         !take(c, '/', "the timestamp") || !number(c, -1, INT64_MAX, &orig->timestamp, "the timestamp"))
@@ -113,34 +151,35 @@ static bool read_orig(cursor *c, bus_orig *orig)
     if (!take(c, ' ', "what follows the timestamp") || c->at == c->end)
         return wrong(c, "the original hop");
     /* Kept as text: only a redrive reads it, and then as a hop of its own. */
-    orig->hop = (bus_slice){ c->at, (size_t)(c->end - c->at) };
-    bus_hop checked = { .seq = 0 };
+    bui_hop checked = { .seq = 0 };
     if (!read_hop(c, &checked))
         return false;
-    orig->hop_is_own = bus_hop_names(&checked, orig->topic, orig->partition);
+    orig->hop = checked.own;
+    orig->hop_is_own = bui_hop_names(&checked, orig->topic, orig->partition);
+    orig->scheduled = checked.scheduled;
     return true;
 }
 
-static bool read_body(cursor *c, bus_body_place *body)
+static bool read_body(cursor *c, bui_body_place *body)
 {
-    bus_slice word_of_it;
+    bui_slice word_of_it;
     if (!word(c, ' ', ID_MAX, &word_of_it, "none or at"))
         return false;
     if (word_of_it.len == 4 && memcmp(word_of_it.at, "none", 4) == 0 && c->at == c->end) {
-        body->kind = BUS_BODY_NONE;
+        body->kind = BUI_BODY_NONE;
         return true;
     }
-    if (word_of_it.len != 2 || memcmp(word_of_it.at, "at", 2) != 0 || !take(c, ' ', "the place") || !place(c, &body->topic, &body->partition) ||
-        !number(c, 0, INT64_MAX, &body->offset, "the offset") || c->at != c->end)
+    if (word_of_it.len != 2 || memcmp(word_of_it.at, "at", 2) != 0 || !take(c, ' ', "the place") ||
+        !place(c, &body->topic, &body->partition) || !number(c, 0, INT64_MAX, &body->offset, "the offset") || c->at != c->end)
         return wrong(c, "none or at");
-    body->kind = BUS_BODY_AT;
+    body->kind = BUI_BODY_AT;
     return true;
 }
 
 static const char *const letter_states[] = { "", "open", "redriven", "resolved", "discarded" };
 static const char *const commands[] = { "", "redrive", "discard", "replay", "row-retry", "row-discard" };
 
-static int name_index(const char *const *names, int count, bus_slice name)
+static int name_index(const char *const *names, int count, bui_slice name)
 {
     for (int i = 1; i < count; i++)
         if (strlen(names[i]) == name.len && memcmp(names[i], name.at, name.len) == 0)
@@ -148,37 +187,51 @@ static int name_index(const char *const *names, int count, bus_slice name)
     return 0;
 }
 
-static bool read_letter(cursor *c, bus_envelope *out)
+static bool read_letter(cursor *c, bui_envelope *out)
 {
     int64_t round = 0;
-    bus_slice state;
+    bui_slice state;
     if (!word(c, ' ', ID_MAX, &out->letter_id, "the letter's id") || !take(c, ' ', "the round") ||
-        !number(c, 1, INT32_MAX, &round, "the round") || !take(c, ' ', "the state") ||
-        !word(c, ' ', ID_MAX, &state, "the state"))
+        !number(c, 1, INT32_MAX, &round, "the round") || !take(c, ' ', "the state") || !word(c, ' ', ID_MAX, &state, "the state"))
         return false;
     out->letter_round = (int)round;
-    out->letter = (bus_letter_state)name_index(letter_states, 5, state);
-    return (out->letter != BUS_LETTER_NONE && c->at == c->end) || wrong(c, "the state");
+    out->letter = (bui_deadletter_state)name_index(letter_states, 5, state);
+    return (out->letter != BUI_DEADLETTER_NONE && c->at == c->end) || wrong(c, "the state");
 }
 
-static bool read_command(cursor *c, bus_envelope *out)
+static bool read_command(cursor *c, bui_envelope *out)
 {
     int64_t round = 0;
-    bus_slice name;
+    bui_slice name;
     if (!word(c, ' ', ID_MAX, &name, "the command") || !take(c, ' ', "the id") ||
         !word(c, ' ', ID_MAX, &out->command_id, "the id") || !take(c, ' ', "the round") ||
         !number(c, 0, INT32_MAX, &round, "the round"))
         return false;
     out->command_round = (int)round;
-    out->command = (bus_command_kind)name_index(commands, 6, name);
-    return (out->command != BUS_COMMAND_NONE && c->at == c->end) || wrong(c, "the command");
+    out->command = (bui_command_kind)name_index(commands, 6, name);
+    return (out->command != BUI_COMMAND_NONE && c->at == c->end) || wrong(c, "the command");
 }
 
 /* ---- finding headers */
 
 typedef enum slot {
-    SLOT_NONE, SLOT_ID, SLOT_SOURCE, SLOT_TYPE, SLOT_CONTENT_TYPE, SLOT_CORRELATION, SLOT_CAUSATION, SLOT_TRACEPARENT,
-    SLOT_REPLY_TO, SLOT_SCHEMA_ID, SLOT_ERROR_CLASS, SLOT_ERROR_MESSAGE, SLOT_HOP, SLOT_ORIG, SLOT_LETTER, SLOT_COMMAND, SLOT_BODY
+    SLOT_NONE,
+    SLOT_ID,
+    SLOT_SOURCE,
+    SLOT_TYPE,
+    SLOT_CONTENT_TYPE,
+    SLOT_CORRELATION,
+    SLOT_CAUSATION,
+    SLOT_TRACEPARENT,
+    SLOT_REPLY_TO,
+    SLOT_SCHEMA_ID,
+    SLOT_ERROR_CLASS,
+    SLOT_ERROR_MESSAGE,
+    SLOT_HOP,
+    SLOT_ORIG,
+    SLOT_LETTER,
+    SLOT_COMMAND,
+    SLOT_BODY
 } slot;
 
 static inline slot same(const char *name, const char *known, size_t len, slot found)
@@ -192,78 +245,80 @@ static slot slot_of(const char *name)
 {
     /* The lengths differ but for three pairs, so a name costs one comparison. */
     switch (strlen(name)) {
-    case sizeof(BUS_HEADER_ID) - 1: return SAME(BUS_HEADER_ID, SLOT_ID);
-    case sizeof(BUS_HEADER_HOP) - 1:
-        return name[0] == 'b' ? SAME(BUS_HEADER_HOP, SLOT_HOP) : SAME(BUS_HEADER_TYPE, SLOT_TYPE);
-    case sizeof(BUS_HEADER_ORIG) - 1:
-        return name[4] == 'b' ? SAME(BUS_HEADER_BODY, SLOT_BODY) : SAME(BUS_HEADER_ORIG, SLOT_ORIG);
-    case sizeof(BUS_HEADER_SOURCE) - 1: return SAME(BUS_HEADER_SOURCE, SLOT_SOURCE);
-    case sizeof(BUS_HEADER_LETTER) - 1: return SAME(BUS_HEADER_LETTER, SLOT_LETTER);
-    case sizeof(BUS_HEADER_COMMAND) - 1:
-        return name[0] == 'b' ? SAME(BUS_HEADER_COMMAND, SLOT_COMMAND) : SAME(BUS_HEADER_TRACEPARENT, SLOT_TRACEPARENT);
-    case sizeof(BUS_HEADER_CONTENT_TYPE) - 1:
-        return name[0] == 'b' ? SAME(BUS_HEADER_REPLY_TO, SLOT_REPLY_TO) : SAME(BUS_HEADER_CONTENT_TYPE, SLOT_CONTENT_TYPE);
-    case sizeof(BUS_HEADER_CAUSATION) - 1: return SAME(BUS_HEADER_CAUSATION, SLOT_CAUSATION);
-    case sizeof(BUS_HEADER_SCHEMA_ID) - 1: return SAME(BUS_HEADER_SCHEMA_ID, SLOT_SCHEMA_ID);
-    case sizeof(BUS_HEADER_CORRELATION) - 1: return SAME(BUS_HEADER_CORRELATION, SLOT_CORRELATION);
-    case sizeof(BUS_HEADER_ERROR_CLASS) - 1: return SAME(BUS_HEADER_ERROR_CLASS, SLOT_ERROR_CLASS);
-    case sizeof(BUS_HEADER_ERROR_MESSAGE) - 1: return SAME(BUS_HEADER_ERROR_MESSAGE, SLOT_ERROR_MESSAGE);
+    case sizeof(BUI_HEADER_ID) - 1: return SAME(BUI_HEADER_ID, SLOT_ID);
+    case sizeof(BUI_HEADER_HOP) - 1: return name[0] == 'b' ? SAME(BUI_HEADER_HOP, SLOT_HOP) : SAME(BUI_HEADER_TYPE, SLOT_TYPE);
+    case sizeof(BUI_HEADER_ORIG) - 1: return name[4] == 'b' ? SAME(BUI_HEADER_BODY, SLOT_BODY) : SAME(BUI_HEADER_ORIG, SLOT_ORIG);
+    case sizeof(BUI_HEADER_SOURCE) - 1: return SAME(BUI_HEADER_SOURCE, SLOT_SOURCE);
+    case sizeof(BUI_HEADER_LETTER) - 1: return SAME(BUI_HEADER_LETTER, SLOT_LETTER);
+    case sizeof(BUI_HEADER_COMMAND) - 1:
+        return name[0] == 'b' ? SAME(BUI_HEADER_COMMAND, SLOT_COMMAND) : SAME(BUI_HEADER_TRACEPARENT, SLOT_TRACEPARENT);
+    case sizeof(BUI_HEADER_CONTENT_TYPE) - 1:
+        return name[0] == 'b' ? SAME(BUI_HEADER_REPLY_TO, SLOT_REPLY_TO) : SAME(BUI_HEADER_CONTENT_TYPE, SLOT_CONTENT_TYPE);
+    case sizeof(BUI_HEADER_CAUSATION) - 1: return SAME(BUI_HEADER_CAUSATION, SLOT_CAUSATION);
+    case sizeof(BUI_HEADER_SCHEMA_ID) - 1: return SAME(BUI_HEADER_SCHEMA_ID, SLOT_SCHEMA_ID);
+    case sizeof(BUI_HEADER_CORRELATION) - 1: return SAME(BUI_HEADER_CORRELATION, SLOT_CORRELATION);
+    case sizeof(BUI_HEADER_ERROR_CLASS) - 1: return SAME(BUI_HEADER_ERROR_CLASS, SLOT_ERROR_CLASS);
+    case sizeof(BUI_HEADER_ERROR_MESSAGE) - 1: return SAME(BUI_HEADER_ERROR_MESSAGE, SLOT_ERROR_MESSAGE);
     default: return SLOT_NONE;
     }
 }
-_Static_assert(sizeof(BUS_HEADER_HOP) == sizeof(BUS_HEADER_TYPE) && sizeof(BUS_HEADER_COMMAND) == sizeof(BUS_HEADER_TRACEPARENT) &&
-               sizeof(BUS_HEADER_REPLY_TO) == sizeof(BUS_HEADER_CONTENT_TYPE) && sizeof(BUS_HEADER_ORIG) == sizeof(BUS_HEADER_BODY),
+_Static_assert(sizeof(BUI_HEADER_HOP) == sizeof(BUI_HEADER_TYPE) &&
+                   sizeof(BUI_HEADER_COMMAND) == sizeof(BUI_HEADER_TRACEPARENT) &&
+                   sizeof(BUI_HEADER_REPLY_TO) == sizeof(BUI_HEADER_CONTENT_TYPE) &&
+                   sizeof(BUI_HEADER_ORIG) == sizeof(BUI_HEADER_BODY),
                "slot_of tells these apart by one letter");
 
 static bus_status malformed(const bus_header *header, const char *what, bus_error *err)
 {
-    return bus_fail(err, BUS_CORRUPT, "header %s of %zu bytes: %s is missing, malformed or too long", header->name, header->len,
+    return bui_fail(err, BUS_CORRUPT, "header %s of %zu bytes: %s is missing, malformed or too long", header->name, header->len,
                     what);
 }
 
 /* Where a slot's text goes and how long it may be; the ones with a grammar have none. */
-static const struct { size_t offset, max; } texts[] = {
-    [SLOT_ID] = { offsetof(bus_envelope, id), ID_MAX },
-    [SLOT_SOURCE] = { offsetof(bus_envelope, source), ID_MAX },
-    [SLOT_TYPE] = { offsetof(bus_envelope, type), ID_MAX },
-    [SLOT_CONTENT_TYPE] = { offsetof(bus_envelope, content_type), ID_MAX },
-    [SLOT_CORRELATION] = { offsetof(bus_envelope, correlation), ID_MAX },
-    [SLOT_CAUSATION] = { offsetof(bus_envelope, causation), ID_MAX },
-    [SLOT_TRACEPARENT] = { offsetof(bus_envelope, traceparent), ID_MAX },
-    [SLOT_REPLY_TO] = { offsetof(bus_envelope, reply_to), TOPIC_MAX + 12 },
-    [SLOT_SCHEMA_ID] = { offsetof(bus_envelope, schema_id), TEXT_MAX },
-    [SLOT_ERROR_CLASS] = { offsetof(bus_envelope, error_class), TEXT_MAX },
-    [SLOT_ERROR_MESSAGE] = { offsetof(bus_envelope, error_message), TEXT_MAX },
+static const struct {
+    size_t offset, max;
+} texts[] = {
+    [SLOT_ID] = { offsetof(bui_envelope, id), ID_MAX },
+    [SLOT_SOURCE] = { offsetof(bui_envelope, source), ID_MAX },
+    [SLOT_TYPE] = { offsetof(bui_envelope, type), ID_MAX },
+    [SLOT_CONTENT_TYPE] = { offsetof(bui_envelope, content_type), ID_MAX },
+    [SLOT_CORRELATION] = { offsetof(bui_envelope, correlation), ID_MAX },
+    [SLOT_CAUSATION] = { offsetof(bui_envelope, causation), ID_MAX },
+    [SLOT_TRACEPARENT] = { offsetof(bui_envelope, traceparent), ID_MAX },
+    [SLOT_REPLY_TO] = { offsetof(bui_envelope, reply_to), TOPIC_MAX + 12 },
+    [SLOT_SCHEMA_ID] = { offsetof(bui_envelope, schema_id), TEXT_MAX },
+    [SLOT_ERROR_CLASS] = { offsetof(bui_envelope, error_class), TEXT_MAX },
+    [SLOT_ERROR_MESSAGE] = { offsetof(bui_envelope, error_message), TEXT_MAX },
 };
 
-static bus_status read_text(const bus_header *header, slot which, bus_envelope *out, bus_error *err)
+static bus_status read_text(const bus_header *header, slot which, bui_envelope *out, bus_error *err)
 {
-    bus_slice text = { header->value, header->len };
+    bui_slice text = { header->value, header->len };
     if (!text.at)
         return BUS_OK;
     if (text.len > texts[which].max)
-        return bus_fail(err, BUS_CORRUPT, "header %s has %zu bytes; %zu are allowed", header->name, header->len,
+        return bui_fail(err, BUS_CORRUPT, "header %s has %zu bytes; %zu are allowed", header->name, header->len,
                         texts[which].max);
     memcpy((char *)out + texts[which].offset, &text, sizeof text);
     return BUS_OK;
 }
 
-static bus_status read_own(const bus_header *header, slot which, bus_envelope *out, bus_error *err)
+static bus_status read_own(const bus_header *header, slot which, bui_envelope *out, bus_error *err)
 {
     cursor c = { header->value, header->value ? (const char *)header->value + header->len : NULL, NULL };
     bool ok;
     switch (which) {
     case SLOT_HOP:
-        out->hop = (bus_hop){ .seq = 0 };
+        out->hop = (bui_hop){ .seq = 0 };
         ok = read_hop(&c, &out->hop);
         break;
     case SLOT_ORIG:
-        out->orig = (bus_orig){ .offset = 0 };
+        out->orig = (bui_orig){ .offset = 0 };
         ok = read_orig(&c, &out->orig);
         break;
     case SLOT_LETTER: ok = read_letter(&c, out); break;
     case SLOT_BODY:
-        out->body = (bus_body_place){ .offset = 0 };
+        out->body = (bui_body_place){ .offset = 0 };
         ok = read_body(&c, &out->body);
         break;
     default: ok = read_command(&c, out); break;
@@ -271,9 +326,39 @@ static bus_status read_own(const bus_header *header, slot which, bus_envelope *o
     return ok ? BUS_OK : malformed(header, c.what, err);
 }
 
-static bus_status read_all(const bus_header *headers, size_t count, bool event, bus_envelope *out, bus_error *err)
+bui_slice bui_source_service(bui_slice source)
 {
-    bus_envelope envelope;
+    const char *slash = memchr(source.at, '/', source.len);
+    return (bui_slice){ source.at, slash ? (size_t)(slash - source.at) : source.len };
+}
+
+void bui_letters_say(bui_envelope *envelope)
+{
+    const bui_hop *hop = &envelope->hop;
+    if (hop->id.at) {
+        envelope->id = hop->id;
+        if (!envelope->source.at)
+            envelope->source = bui_source_service(hop->source);
+        if (!envelope->content_type.at)
+            envelope->content_type = (bui_slice){ BUI_CLOUD_CONTENT_TYPE, sizeof BUI_CLOUD_CONTENT_TYPE - 1 };
+        if (!envelope->version.at)
+            envelope->version = (bui_slice){ BUI_CLOUD_VERSION, sizeof BUI_CLOUD_VERSION - 1 };
+    }
+    if (hop->type.at)
+        envelope->type = hop->type;
+    if (hop->causation.at)
+        envelope->causation = hop->causation;
+    if (hop->correlation.at)
+        envelope->correlation = hop->correlation;
+    else if (hop->causation.at && !envelope->correlation.at)
+        envelope->correlation = hop->causation;
+    if (hop->traceparent.at)
+        envelope->traceparent = hop->traceparent;
+}
+
+static bus_status read_all(const bus_header *headers, size_t count, bool event, bui_envelope *out, bus_error *err)
+{
+    bui_envelope envelope;
     memset(&envelope, 0, sizeof envelope);
     for (size_t i = 0; i < count; i++) {
         slot which = slot_of(headers[i].name);
@@ -281,34 +366,39 @@ static bus_status read_all(const bus_header *headers, size_t count, bool event, 
             envelope.stray = which == SLOT_ORIG ? envelope.stray : headers[i].name;
             continue;
         }
-        bus_status status = which == SLOT_NONE  ? BUS_OK
+        bus_status status = which == SLOT_NONE ? BUS_OK
                             : which < SLOT_HOP ? read_text(&headers[i], which, &envelope, err)
                                                : read_own(&headers[i], which, &envelope, err);
         if (status != BUS_OK)
             return status;
     }
+    if (envelope.hop.letters)
+        bui_letters_say(&envelope);
     *out = envelope;
     return BUS_OK;
 }
 
-bus_status bus_envelope_read(const bus_header *headers, size_t count, bus_envelope *out, bus_error *err)
+bus_status bui_envelope_read(const bus_header *headers, size_t count, bui_envelope *out, bus_error *err)
 {
     return read_all(headers, count, false, out, err);
 }
 
-bus_status bus_envelope_read_event(const bus_header *headers, size_t count, bus_envelope *out, bus_error *err)
+bus_status bui_envelope_read_event(const bus_header *headers, size_t count, bui_envelope *out, bus_error *err)
 {
     return read_all(headers, count, true, out, err);
 }
 
-bool bus_hop_names(const bus_hop *hop, bus_slice topic, int32_t partition)
+bool bui_hop_names(const bui_hop *hop, bui_slice topic, int32_t partition)
 {
-    return hop->source.at && hop->partition == partition && hop->topic.len == topic.len && memcmp(hop->topic.at, topic.at, topic.len) == 0;
+    return hop->source.at && hop->partition == partition && hop->topic.len == topic.len &&
+           memcmp(hop->topic.at, topic.at, topic.len) == 0;
 }
 
 /* ---- writing */
 
-typedef struct pen { char *at, *end; } pen; /* at NULL: it did not fit */
+typedef struct pen {
+    char *at, *end;
+} pen; /* at NULL: it did not fit */
 
 static void put(pen *p, const char *bytes, size_t len)
 {
@@ -322,16 +412,17 @@ static void put(pen *p, const char *bytes, size_t len)
 
 static void put_number(pen *p, const char *before, int64_t value)
 {
-    char digits[24];
-    size_t at = sizeof digits;
-    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    do
-        digits[--at] = (char)('0' + left % 10);
-    while ((left /= 10) > 0);
-    if (value < 0)
-        digits[--at] = '-';
+    char digits[BUI_INT_DIGITS], *end = digits + sizeof digits, *at = bui_int_digits(value, end);
     put(p, before, strlen(before));
-    put(p, digits + at, sizeof digits - at);
+    put(p, at, (size_t)(end - at));
+}
+
+static void put_letter(pen *p, const char before[3], bui_slice value)
+{
+    if (!value.at)
+        return;
+    put(p, before, 3);
+    put(p, value.at, value.len);
 }
 
 static size_t finish(pen *p, char *out)
@@ -340,7 +431,7 @@ static size_t finish(pen *p, char *out)
     return p->at ? (size_t)(p->at - out) - 1 : 0;
 }
 
-size_t bus_hop_write(const bus_hop *hop, char *out, size_t cap)
+size_t bui_hop_write(const bui_hop *hop, char *out, size_t cap)
 {
     pen p = { out, out + cap };
     put(&p, hop->source.at, hop->source.len);
@@ -352,14 +443,21 @@ size_t bus_hop_write(const bus_hop *hop, char *out, size_t cap)
         put_number(&p, " a=", hop->attempt);
     if (hop->not_before > 0)
         put_number(&p, " n=", hop->not_before);
+    if (hop->scheduled)
+        put(&p, " s=1", 4);
     if (hop->token.at) {
         put(&p, " t=", 3);
         put(&p, hop->token.at, hop->token.len);
     }
+    put_letter(&p, " i=", hop->id);
+    put_letter(&p, " y=", hop->type);
+    put_letter(&p, " c=", hop->causation);
+    put_letter(&p, " r=", hop->correlation);
+    put_letter(&p, " p=", hop->traceparent);
     return finish(&p, out);
 }
 
-size_t bus_orig_write(const bus_orig *orig, char *out, size_t cap)
+size_t bui_orig_write(const bui_orig *orig, char *out, size_t cap)
 {
     pen p = { out, out + cap };
     put(&p, orig->topic.at, orig->topic.len);
@@ -373,10 +471,10 @@ size_t bus_orig_write(const bus_orig *orig, char *out, size_t cap)
     return finish(&p, out);
 }
 
-size_t bus_body_write(const bus_body_place *body, char *out, size_t cap)
+size_t bui_body_write(const bui_body_place *body, char *out, size_t cap)
 {
     pen p = { out, out + cap };
-    if (body->kind != BUS_BODY_AT) {
+    if (body->kind != BUI_BODY_AT) {
         put(&p, "none", 4);
         return finish(&p, out);
     }
@@ -387,27 +485,28 @@ size_t bus_body_write(const bus_body_place *body, char *out, size_t cap)
     return finish(&p, out);
 }
 
-const char *bus_letter_state_name(bus_letter_state state)
+const char *bui_deadletter_state_name(bui_deadletter_state state)
 {
-    return state >= BUS_LETTER_NONE && state <= BUS_LETTER_DISCARDED ? letter_states[state] : "";
+    return state >= BUI_DEADLETTER_NONE && state <= BUI_DEADLETTER_DISCARDED ? letter_states[state] : "";
 }
 
-const char *bus_command_name(bus_command_kind command)
+const char *bui_command_name(bui_command_kind command)
 {
-    return command >= BUS_COMMAND_NONE && command <= BUS_COMMAND_ROW_DISCARD ? commands[command] : "";
+    return command >= BUI_COMMAND_NONE && command <= BUI_COMMAND_ROW_DISCARD ? commands[command] : "";
 }
 
-bool bus_header_travels(const char *name)
+bool bui_header_travels(const char *name)
 {
-    static const char *const staying[] = { BUS_HEADER_HOP, BUS_HEADER_ORIG, BUS_HEADER_LETTER, BUS_HEADER_COMMAND, BUS_HEADER_REPLAY,
-                                           "bus-mac", BUS_HEADER_BODY, "bus-held", "bus-reason", "bus-operator" };
+    static const char *const staying[] = { BUI_HEADER_HOP,    BUI_HEADER_ORIG, BUI_HEADER_LETTER, BUI_HEADER_COMMAND,
+                                           BUI_HEADER_REPLAY, "bus-mac",       BUI_HEADER_BODY,   "bus-held",
+                                           "bus-reason",      "bus-operator" };
     for (size_t i = 0; i < sizeof staying / sizeof *staying; i++)
         if (strcmp(name, staying[i]) == 0)
             return false;
     return strncmp(name, "__dlq.", 6) != 0;
 }
 
-bool bus_reply_address(bus_slice to, char topic[250], int32_t *partition)
+bool bui_reply_address(bui_slice to, char topic[250], int32_t *partition)
 {
     const char *slash = to.at ? memrchr(to.at, '/', to.len) : NULL;
     size_t len = slash ? (size_t)(slash - to.at) : 0;
@@ -416,22 +515,23 @@ bool bus_reply_address(bus_slice to, char topic[250], int32_t *partition)
     if (len == 0 || len > TOPIC_MAX || !number(&c, 0, INT32_MAX, &place, "the partition") || c.at != c.end)
         return false;
     for (const char *at = to.at; at < slash; at++)
-        if (!(*at >= 'a' && *at <= 'z') && !(*at >= 'A' && *at <= 'Z') && !(*at >= '0' && *at <= '9') && *at != '.' && *at != '_' && *at != '-')
+        if (!(*at >= 'a' && *at <= 'z') && !(*at >= 'A' && *at <= 'Z') && !(*at >= '0' && *at <= '9') && *at != '.' &&
+            *at != '_' && *at != '-')
             return false;
     memcpy(topic, to.at, len);
     topic[len] = 0;
     *partition = (int32_t)place;
-    return bus_topic_takes_replies(topic);
+    return bui_topic_takes_replies(topic);
 }
 
-bool bus_header_reserved(const char *name)
+bool bui_header_reserved(const char *name)
 {
     return strncmp(name, "bus-", 4) == 0 || strncmp(name, "ce_", 3) == 0 || strncmp(name, "__dlq.", 6) == 0 ||
-           strcmp(name, BUS_HEADER_CONTENT_TYPE) == 0 || strcmp(name, BUS_HEADER_SCHEMA_ID) == 0;
+           strcmp(name, BUI_HEADER_CONTENT_TYPE) == 0 || strcmp(name, BUI_HEADER_SCHEMA_ID) == 0;
 }
 
-bool bus_topic_takes_replies(const char *topic)
+bool bui_topic_takes_replies(const char *topic)
 {
-    size_t len = strlen(topic), suffix = sizeof BUS_REPLIES_SUFFIX - 1;
-    return len >= suffix && memcmp(topic + len - suffix, BUS_REPLIES_SUFFIX, suffix) == 0;
+    size_t len = strlen(topic), suffix = sizeof BUI_REPLIES_SUFFIX - 1;
+    return len >= suffix && memcmp(topic + len - suffix, BUI_REPLIES_SUFFIX, suffix) == 0;
 }

@@ -9,7 +9,7 @@
 
 #define CUT "..."
 
-bool bus_fault_set(bus_fault *fault, bus_status status, const char *format, ...)
+bool bui_fault_set(bui_fault *fault, bus_status status, const char *format, ...)
 {
     if (fault->status != BUS_OK)
         return false;
@@ -23,12 +23,12 @@ bool bus_fault_set(bus_fault *fault, bus_status status, const char *format, ...)
     return false;
 }
 
-bool bus_fault_nomem(bus_fault *fault)
+bool bui_fault_nomem(bui_fault *fault)
 {
-    return bus_fault_set(fault, BUS_NOMEM, "out of memory");
+    return bui_fault_set(fault, BUS_NOMEM, "out of memory");
 }
 
-static bool prepend(bus_fault *fault, const char *step, size_t len)
+static bool prepend(bui_fault *fault, const char *step, size_t len)
 {
     const size_t cut = sizeof CUT - 1;
     if (fault->start < len + cut) {
@@ -38,7 +38,7 @@ static bool prepend(bus_fault *fault, const char *step, size_t len)
         }
         return false;
     }
-    /* Once cut, further steps would leave a hole in the path. */
+    /* Once cut, further steps would leave a gap in the path. */
     if (strncmp(fault->path + fault->start, CUT, cut) == 0)
         return false;
     fault->start -= len;
@@ -46,23 +46,23 @@ static bool prepend(bus_fault *fault, const char *step, size_t len)
     return false;
 }
 
-bool bus_fault_field(bus_fault *fault, const char *name)
+bool bui_fault_field(bui_fault *fault, const char *name)
 {
     char step[120];
     int n = snprintf(step, sizeof step, ".%s", name);
     return prepend(fault, step, n < (int)sizeof step ? (size_t)n : sizeof step - 1);
 }
 
-bool bus_fault_index(bus_fault *fault, uint64_t index)
+bool bui_fault_index(bui_fault *fault, uint64_t index)
 {
     char step[24];
     int n = snprintf(step, sizeof step, "[%" PRIu64 "]", index);
     return prepend(fault, step, (size_t)n);
 }
 
-bus_status bus_fault_report(const bus_fault *fault, const char *root, bus_error *err)
+bus_status bui_fault_report(const bui_fault *fault, const char *root, bus_error *err)
 {
     if (fault->status == BUS_NOMEM)
-        return bus_fail_nomem(err);
-    return bus_fail(err, fault->status, "%s%s: %s", root, fault->path + fault->start, fault->text);
+        return bui_fail_nomem(err);
+    return bui_fail(err, fault->status, "%s%s: %s", root, fault->path + fault->start, fault->text);
 }

@@ -1,22 +1,46 @@
 /* SPDX-License-Identifier: MIT
  * Headers packed: a record's headers as one blob for the store. A count, then for each header a code (0: the name follows,
  * with its length, terminated), the value's length plus one (0: a null value), and the value. Numbers are LEB128.
- * Codes are kept in stores for ever: append, never renumber. */
+ * Codes are kept in stores: append, never renumber. */
 #include "codec/envelope.h"
 
 #include <string.h>
 
 #define HEADERS_MAX (1u << 20) /* far beyond what a broker takes; keeps a broken blob from promising billions */
 
-#define NAME(text) { text, sizeof(text) - 1 }
-static const struct { const char *name; size_t len; } known[] = {
+#define NAME(text) \
+    { \
+        text, sizeof(text) - 1 \
+    }
+static const struct {
+    const char *name;
+    size_t len;
+} known[] = {
     { NULL, 0 }, /* 0: the name is in the blob */
-    NAME(BUS_HEADER_SPECVERSION), NAME(BUS_HEADER_ID), NAME(BUS_HEADER_SOURCE), NAME(BUS_HEADER_TYPE),
-    NAME(BUS_HEADER_CONTENT_TYPE), NAME(BUS_HEADER_CORRELATION), NAME(BUS_HEADER_CAUSATION), NAME(BUS_HEADER_TRACEPARENT),
-    NAME(BUS_HEADER_HOP), NAME(BUS_HEADER_ORIG), NAME(BUS_HEADER_LETTER), NAME(BUS_HEADER_COMMAND),
-    NAME(BUS_HEADER_REPLY_TO), NAME(BUS_HEADER_ERROR_CLASS), NAME(BUS_HEADER_ERROR_MESSAGE), NAME("__dlq.errors.topic"),
-    NAME("__dlq.errors.partition"), NAME("__dlq.errors.offset"), NAME("__dlq.errors.group"),
-    NAME("__dlq.errors.delivery.count"), NAME("ce_time"), NAME("ce_subject"), NAME("ce_dataschema"), NAME("tracestate"),
+    NAME(BUI_HEADER_SPECVERSION),
+    NAME(BUI_HEADER_ID),
+    NAME(BUI_HEADER_SOURCE),
+    NAME(BUI_HEADER_TYPE),
+    NAME(BUI_HEADER_CONTENT_TYPE),
+    NAME(BUI_HEADER_CORRELATION),
+    NAME(BUI_HEADER_CAUSATION),
+    NAME(BUI_HEADER_TRACEPARENT),
+    NAME(BUI_HEADER_HOP),
+    NAME(BUI_HEADER_ORIG),
+    NAME(BUI_HEADER_LETTER),
+    NAME(BUI_HEADER_COMMAND),
+    NAME(BUI_HEADER_REPLY_TO),
+    NAME(BUI_HEADER_ERROR_CLASS),
+    NAME(BUI_HEADER_ERROR_MESSAGE),
+    NAME("__dlq.errors.topic"),
+    NAME("__dlq.errors.partition"),
+    NAME("__dlq.errors.offset"),
+    NAME("__dlq.errors.group"),
+    NAME("__dlq.errors.delivery.count"),
+    NAME("ce_time"),
+    NAME("ce_subject"),
+    NAME("ce_dataschema"),
+    NAME("tracestate"),
     NAME("bus-mac"),
 };
 #define KNOWN (sizeof known / sizeof *known)
@@ -30,46 +54,48 @@ static uint8_t code_of(const char *name, size_t len)
     return 0;
 }
 
-static void put_size(bus_buf *out, size_t value)
+static void put_size(bui_buf *out, size_t value)
 {
     uint8_t bytes[10];
     size_t n = 0;
     for (; value > 0x7F; value >>= 7)
         bytes[n++] = (uint8_t)(value | 0x80);
     bytes[n++] = (uint8_t)value;
-    bus_buf_add(out, bytes, n);
+    bui_buf_add(out, bytes, n);
 }
 
-static void put_all(const bus_header *headers, size_t count, bus_buf *out)
+static void put_all(const bus_header *headers, size_t count, bui_buf *out)
 {
     for (size_t i = 0; i < count; i++) {
         const bus_header *header = &headers[i];
         size_t len = strlen(header->name);
         uint8_t code = code_of(header->name, len);
-        bus_buf_byte(out, code);
+        bui_buf_byte(out, code);
         if (code == 0) {
             put_size(out, len);
-            bus_buf_add(out, header->name, len + 1);
+            bui_buf_add(out, header->name, len + 1);
         }
         put_size(out, header->value ? header->len + 1 : 0);
         if (header->value && header->len > 0)
-            bus_buf_add(out, header->value, header->len);
+            bui_buf_add(out, header->value, header->len);
     }
 }
 
-void bus_headers_pack_both(const bus_header *a, size_t a_count, const bus_header *b, size_t b_count, bus_buf *out)
+void bui_headers_pack_both(const bus_header *a, size_t a_count, const bus_header *b, size_t b_count, bui_buf *out)
 {
     put_size(out, a_count + b_count);
     put_all(a, a_count, out);
     put_all(b, b_count, out);
 }
 
-void bus_headers_pack(const bus_header *headers, size_t count, bus_buf *out)
+void bui_headers_pack(const bus_header *headers, size_t count, bui_buf *out)
 {
-    bus_headers_pack_both(headers, count, NULL, 0, out);
+    bui_headers_pack_both(headers, count, NULL, 0, out);
 }
 
-typedef struct cursor { const uint8_t *at, *end; } cursor;
+typedef struct cursor {
+    const uint8_t *at, *end;
+} cursor;
 
 static bool get_size(cursor *c, size_t *out)
 {
@@ -133,7 +159,7 @@ static bool open_blob(const void *blob, size_t len, cursor *c, size_t *count)
     return len == 0 || (blob && get_size(c, count) && *count <= HEADERS_MAX);
 }
 
-size_t bus_headers_unpack(const void *blob, size_t len, bus_header *out, size_t max)
+size_t bui_headers_unpack(const void *blob, size_t len, bus_header *out, size_t max)
 {
     cursor c;
     size_t count;
@@ -145,7 +171,7 @@ size_t bus_headers_unpack(const void *blob, size_t len, bus_header *out, size_t 
     return c.at == c.end ? count : SIZE_MAX;
 }
 
-size_t bus_headers_count(const void *blob, size_t len)
+size_t bui_headers_count(const void *blob, size_t len)
 {
     cursor c;
     size_t count;

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 /* ---- dates: eras of 400 years, years from March, so that the leap day comes last */
 
 static int64_t days_of(int64_t year, int month, int day)
@@ -57,14 +56,14 @@ static void write_time(char *out, size_t cap, int64_t of_day, int64_t unit)
              unit == 1000 ? 3 : 6, (int)(of_day % unit));
 }
 
-bool bus_logical_write(bus_logical logical, int64_t value, char out[BUS_LOGICAL_TEXT])
+bool bui_logical_write(bus_logical logical, int64_t value, char out[BUI_LOGICAL_TEXT])
 {
     const int64_t unit = is_millis(logical) ? 1000 : 1000000, day = unit * 86400;
     char time[40] = "";
     if (is_time(logical)) {
         if (value < 0 || value >= day)
             return false;
-        write_time(out, BUS_LOGICAL_TEXT, value, unit);
+        write_time(out, BUI_LOGICAL_TEXT, value, unit);
         return true;
     }
     bool whole = logical == BUS_LOGICAL_DATE;
@@ -77,14 +76,16 @@ bool bus_logical_write(bus_logical logical, int64_t value, char out[BUS_LOGICAL_
         return false;
     if (!whole)
         write_time(time, sizeof time, value - days * day, unit);
-    snprintf(out, BUS_LOGICAL_TEXT, "%04d-%02d-%02d%s%s%s", (int)year, month, of_month, whole ? "" : "T", time,
+    snprintf(out, BUI_LOGICAL_TEXT, "%04d-%02d-%02d%s%s%s", (int)year, month, of_month, whole ? "" : "T", time,
              is_instant(logical) ? "Z" : "");
     return true;
 }
 
 /* ---- reading: exact numbers of digits */
 
-typedef struct scan { const char *at, *end; } scan;
+typedef struct scan {
+    const char *at, *end;
+} scan;
 
 static bool digits(scan *s, int count, int64_t *out)
 {
@@ -139,8 +140,8 @@ static bool read_date(scan *s, int64_t *days)
 static bool read_time(scan *s, int64_t unit, int64_t *of_day)
 {
     int64_t hour, minute, second, part;
-    if (!digits(s, 2, &hour) || !mark(s, ':') || !digits(s, 2, &minute) || !mark(s, ':') || !digits(s, 2, &second) ||
-        hour > 23 || minute > 59 || second > 59 || !fraction(s, unit == 1000 ? 3 : 6, &part))
+    if (!digits(s, 2, &hour) || !mark(s, ':') || !digits(s, 2, &minute) || !mark(s, ':') || !digits(s, 2, &second) || hour > 23 ||
+        minute > 59 || second > 59 || !fraction(s, unit == 1000 ? 3 : 6, &part))
         return false;
     *of_day = ((hour * 60 + minute) * 60 + second) * unit + part;
     return true;
@@ -162,7 +163,7 @@ static bool read_zone(scan *s, int64_t *seconds)
     return true;
 }
 
-bool bus_logical_read(bus_logical logical, const char *text, size_t len, int64_t *out)
+bool bui_logical_read(bus_logical logical, const char *text, size_t len, int64_t *out)
 {
     scan s = { text, text + len };
     const int64_t unit = is_millis(logical) ? 1000 : 1000000;
@@ -181,8 +182,8 @@ bool bus_logical_read(bus_logical logical, const char *text, size_t len, int64_t
     }
     if (logical < BUS_LOGICAL_TIMESTAMP_MILLIS || logical > BUS_LOGICAL_LOCAL_TIMESTAMP_MICROS)
         return false;
-    if (!read_date(&s, &days) || s.at == s.end || (*s.at != 'T' && *s.at != 't' && *s.at != ' ') || !(s.at++, read_time(&s, unit, &of_day)) ||
-        (is_instant(logical) && !read_zone(&s, &zone)) || s.at != s.end)
+    if (!read_date(&s, &days) || s.at == s.end || (*s.at != 'T' && *s.at != 't' && *s.at != ' ') ||
+        !(s.at++, read_time(&s, unit, &of_day)) || (is_instant(logical) && !read_zone(&s, &zone)) || s.at != s.end)
         return false;
     *out = (days * 86400 - zone) * unit + of_day;
     return true;
@@ -199,12 +200,12 @@ static void negate(uint8_t *bytes, size_t len)
     }
 }
 
-bool bus_decimal_write(const uint8_t *bytes, size_t len, int32_t scale, bus_buf *out)
+bool bui_decimal_write(const uint8_t *bytes, size_t len, int32_t scale, bui_buf *out)
 {
-    uint8_t rest[BUS_DECIMAL_BYTES];
-    char text[BUS_DECIMAL_BYTES * 3]; /* 2.41 digits a byte */
+    uint8_t rest[BUI_DECIMAL_BYTES];
+    char text[BUI_DECIMAL_BYTES * 3]; /* 2.41 digits a byte */
     size_t at = sizeof text, first = 0;
-    if (len > BUS_DECIMAL_BYTES || scale < 0 || (size_t)scale > sizeof text - 2)
+    if (len > BUI_DECIMAL_BYTES || scale < 0 || (size_t)scale > sizeof text - 2)
         return false;
     if (len > 0)
         memcpy(rest, bytes, len);
@@ -228,8 +229,8 @@ bool bus_decimal_write(const uint8_t *bytes, size_t len, int32_t scale, bus_buf 
     }
     if (minus)
         text[--at] = '-';
-    bus_buf_add(out, text + at, sizeof text - at);
-    return bus_buf_ok(out);
+    bui_buf_add(out, text + at, sizeof text - at);
+    return bui_buf_ok(out);
 }
 
 /* value * 10 + digit, in place; *used: bytes from the end that may not be zero. false: no room. */
@@ -248,9 +249,9 @@ static bool push_digit(uint8_t *value, size_t room, size_t *used, unsigned digit
     return true;
 }
 
-bool bus_decimal_read(const char *text, size_t text_len, int32_t scale, uint8_t out[BUS_DECIMAL_BYTES], size_t *len)
+bool bui_decimal_read(const char *text, size_t text_len, int32_t scale, uint8_t out[BUI_DECIMAL_BYTES], size_t *len)
 {
-    uint8_t value[BUS_DECIMAL_BYTES + 1] = { 0 };
+    uint8_t value[BUI_DECIMAL_BYTES + 1] = { 0 };
     const size_t room = sizeof value;
     const char *at = text, *end = text + text_len;
     size_t used = 1;
@@ -277,39 +278,40 @@ bool bus_decimal_read(const char *text, size_t text_len, int32_t scale, uint8_t 
     if (minus)
         negate(value, room);
     size_t skip = 0;
-    while (skip + 1 < room && ((value[skip] == 0 && !(value[skip + 1] & 0x80)) || (value[skip] == 0xFF && value[skip + 1] & 0x80)))
+    while (skip + 1 < room &&
+           ((value[skip] == 0 && !(value[skip + 1] & 0x80)) || (value[skip] == 0xFF && value[skip + 1] & 0x80)))
         skip++;
-    if (room - skip > BUS_DECIMAL_BYTES)
+    if (room - skip > BUI_DECIMAL_BYTES)
         return false;
     *len = room - skip;
     memcpy(out, value + skip, *len);
     return true;
 }
 
-size_t bus_decimal_digits(const uint8_t *bytes, size_t len)
+size_t bui_decimal_digits(const uint8_t *bytes, size_t len)
 {
-    bus_buf text;
+    bui_buf text;
     while (len > 1 && ((bytes[0] == 0 && !(bytes[1] & 0x80)) || (bytes[0] == 0xFF && bytes[1] & 0x80))) {
         bytes++;
         len--;
     }
-    if (len > BUS_DECIMAL_BYTES)
+    if (len > BUI_DECIMAL_BYTES)
         return (size_t)((double)(8 * len - 9) * 0.30102999566398120) + 1;
-    bus_buf_init(&text, 0);
-    size_t digits = bus_decimal_write(bytes, len, 0, &text) ? text.len - (text.data[0] == '-') : 1;
-    bus_buf_free(&text);
+    bui_buf_init(&text, 0);
+    size_t digits = bui_decimal_write(bytes, len, 0, &text) ? text.len - (text.data[0] == '-') : 1;
+    bui_buf_free(&text);
     return digits;
 }
 
 /* ---- durations */
 
-void bus_duration_write(const uint8_t bytes[12], char out[BUS_LOGICAL_TEXT])
+void bui_duration_write(const uint8_t bytes[12], char out[BUI_LOGICAL_TEXT])
 {
     uint32_t part[3];
     for (int i = 0; i < 3; i++)
         part[i] = (uint32_t)bytes[4 * i] | (uint32_t)bytes[4 * i + 1] << 8 | (uint32_t)bytes[4 * i + 2] << 16 |
                   (uint32_t)bytes[4 * i + 3] << 24;
-    snprintf(out, BUS_LOGICAL_TEXT, "P%" PRIu32 "M%" PRIu32 "DT%" PRIu32 ".%03" PRIu32 "S", part[0], part[1], part[2] / 1000,
+    snprintf(out, BUI_LOGICAL_TEXT, "P%" PRIu32 "M%" PRIu32 "DT%" PRIu32 ".%03" PRIu32 "S", part[0], part[1], part[2] / 1000,
              part[2] % 1000);
 }
 
@@ -321,12 +323,12 @@ static bool count_of(scan *s, int64_t *out)
     return s->at > start && *out <= UINT32_MAX;
 }
 
-bool bus_duration_read(const char *text, size_t len, uint8_t out[12])
+bool bui_duration_read(const char *text, size_t len, uint8_t out[12])
 {
     scan s = { text, text + len };
     int64_t part[3], ms;
-    if (!mark(&s, 'P') || !count_of(&s, &part[0]) || !mark(&s, 'M') || !count_of(&s, &part[1]) || !mark(&s, 'D') || !mark(&s, 'T') ||
-        !count_of(&s, &part[2]) || !fraction(&s, 3, &ms) || !mark(&s, 'S') || s.at != s.end)
+    if (!mark(&s, 'P') || !count_of(&s, &part[0]) || !mark(&s, 'M') || !count_of(&s, &part[1]) || !mark(&s, 'D') ||
+        !mark(&s, 'T') || !count_of(&s, &part[2]) || !fraction(&s, 3, &ms) || !mark(&s, 'S') || s.at != s.end)
         return false;
     part[2] = part[2] * 1000 + ms;
     if (part[2] > UINT32_MAX)

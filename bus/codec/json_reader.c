@@ -8,126 +8,131 @@
 #include <stdio.h>
 #include <string.h>
 
-bool bus_json_enter(bus_json_reader *r)
+bool bui_json_enter(bui_json_reader *r)
 {
-    if (++r->depth > BUS_DEPTH_MAX)
-        return bus_fault_set(&r->fault, BUS_INVALID, "nested deeper than %d", BUS_DEPTH_MAX);
+    if (++r->depth > BUI_DEPTH_MAX)
+        return bui_fault_set(&r->fault, BUS_INVALID, "nested deeper than %d", BUI_DEPTH_MAX);
     return true;
 }
 
 /* Says which member of the object the schema does not know. */
-static bool unknown_member(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool unknown_member(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)json, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)json, name, value)
+    {
         bool known = false;
         for (size_t i = 0; i < node->count && !known; i++)
             known = strcmp(node->fields[i].name, name) == 0;
         if (!known)
-            return bus_fault_set(&r->fault, BUS_INVALID, "%s has no field \"%.60s\"", node->name, name);
+            return bui_fault_set(&r->fault, BUS_INVALID, "%s has no field \"%.60s\"", node->name, name);
     }
     return true;
 }
 
-static bool read_field(bus_json_reader *r, const bus_node_field *field, const json_t *value)
+static bool read_field(bui_json_reader *r, const bui_node_field *field, const json_t *value)
 {
-    bool preset = r->preset;
-    if (!value && !field->preset)
-        return bus_fault_set(&r->fault, BUS_INVALID, "the field is missing and has no default");
-    r->preset = preset || !value;
-    if (!bus_json_reader_value(r, field->type, value ? value : field->preset))
+    bool in_default = r->in_default;
+    if (!value && !field->default_value)
+        return bui_fault_set(&r->fault, BUS_INVALID, "the field is missing and has no default");
+    r->in_default = in_default || !value;
+    if (!bui_json_reader_value(r, field->type, value ? value : field->default_value))
         return false;
-    r->preset = preset;
+    r->in_default = in_default;
     return true;
 }
 
-static bool read_record(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool read_record(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     size_t given = 0;
     if (!json_is_object(json))
-        return bus_json_unfit(r, node, json);
-    if (!bus_json_enter(r))
+        return bui_json_unfit(r, node, json);
+    if (!bui_json_enter(r))
         return false;
     for (size_t i = 0; i < node->count; i++) {
         const json_t *value = json_object_get(json, node->fields[i].name);
         given += value != NULL;
         if (!read_field(r, &node->fields[i], value))
-            return bus_fault_field(&r->fault, node->fields[i].name);
+            return bui_fault_field(&r->fault, node->fields[i].name);
     }
     r->depth--;
     return given == json_object_size(json) || unknown_member(r, node, json);
 }
 
-static bool read_array(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool read_array(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     size_t count = json_array_size(json);
     if (!json_is_array(json))
-        return bus_json_unfit(r, node, json);
-    if (node->item->least == 0 && count > BUS_NOTHING_MAX - r->nothing)
-        return bus_fault_set(&r->fault, BUS_INVALID, "%zu items that take no bytes; a message may hold %d", count, BUS_NOTHING_MAX);
+        return bui_json_unfit(r, node, json);
+    if (node->item->least == 0 && count > BUI_NOTHING_MAX - r->nothing)
+        return bui_fault_set(&r->fault, BUS_INVALID, "%zu items that take no bytes; a message may hold %d", count,
+                             BUI_NOTHING_MAX);
     r->nothing += node->item->least == 0 ? count : 0;
-    if (!bus_json_enter(r) || (count > 0 && !bus_json_put_long(r, (int64_t)count)))
+    if (!bui_json_enter(r) || (count > 0 && !bui_json_put_long(r, (int64_t)count)))
         return false;
     for (size_t i = 0; i < count; i++)
-        if (!bus_json_reader_value(r, node->item, json_array_get(json, i)))
-            return bus_fault_index(&r->fault, i);
+        if (!bui_json_reader_value(r, node->item, json_array_get(json, i)))
+            return bui_fault_index(&r->fault, i);
     r->depth--;
-    return bus_json_put_long(r, 0);
+    return bui_json_put_long(r, 0);
 }
 
-static bool read_map(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool read_map(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     size_t count = json_object_size(json), i = 0;
     if (!json_is_object(json))
-        return bus_json_unfit(r, node, json);
-    if (!bus_json_enter(r) || (count > 0 && !bus_json_put_long(r, (int64_t)count)))
+        return bui_json_unfit(r, node, json);
+    if (!bui_json_enter(r) || (count > 0 && !bui_json_put_long(r, (int64_t)count)))
         return false;
     /* jansson keeps the order in which the members were written. */
     json_t *object = (json_t *)(uintptr_t)json;
     for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at), i++) {
         const char *key = json_object_iter_key(at);
         size_t len = json_object_iter_key_len(at);
-        if (!bus_json_put_long(r, (int64_t)len) || !bus_json_put(r, key, len) || !bus_json_reader_value(r, node->item, json_object_iter_value(at)))
-            return bus_fault_index(&r->fault, i);
+        if (!bui_json_put_long(r, (int64_t)len) || !bui_json_put(r, key, len) ||
+            !bui_json_reader_value(r, node->item, json_object_iter_value(at)))
+            return bui_fault_index(&r->fault, i);
     }
     r->depth--;
-    return bus_json_put_long(r, 0);
+    return bui_json_put_long(r, 0);
 }
 
 /* ---- unions */
 
 /* Whether the value can be read as this branch; leaves no trace but the steps and what it has learnt. */
-static bool would_fit(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool would_fit(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     static const char yes, no;
-    const struct { const void *node, *json; } key = { node, json };
-    const void *known = bus_map_get(r->fits, &key, sizeof key);
+    const struct {
+        const void *node, *json;
+    } key = { node, json };
+    const void *known = bui_map_get(r->fits, &key, sizeof key);
     if (known)
         return known == &yes;
-    bus_json_reader attempt = *r;
+    bui_json_reader attempt = *r;
     attempt.out = NULL;
     attempt.trying = true;
-    bool fit = bus_json_reader_value(&attempt, node, json);
+    bool fit = bui_json_reader_value(&attempt, node, json);
     r->steps = attempt.steps;
-    if (attempt.fault.status == BUS_NOMEM || !bus_map_put(r->fits, &key, sizeof key, (void *)(uintptr_t)(fit ? &yes : &no)))
-        return bus_fault_nomem(&r->fault);
+    if (attempt.fault.status == BUS_NOMEM || !bui_map_put(r->fits, &key, sizeof key, (void *)(uintptr_t)(fit ? &yes : &no)))
+        return bui_fault_nomem(&r->fault);
     return fit;
 }
 
 /* The branch of a plain value: the only one of the best fitness, objects being tried out. -1: none, -2: several. */
-static int plain_branch(bus_json_reader *r, const bus_node *node, const json_t *json)
+static int plain_branch(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     int best = 0, found = -1;
     size_t objects = 0;
-    for (size_t i = 0; r->preset && i < node->count; i++) /* a default is never wrapped: the first branch that takes it */
-        if (bus_json_fitness(r, node->fields[i].type, json) > 0 && would_fit(r, node->fields[i].type, json))
+    for (size_t i = 0; r->in_default && i < node->count; i++) /* a default is never wrapped: the first branch that takes it */
+        if (bui_json_fitness(r, node->fields[i].type, json) > 0 && would_fit(r, node->fields[i].type, json))
             return (int)i;
     for (size_t i = 0; i < node->count && json_is_object(json); i++)
-        objects += bus_json_fitness(r, node->fields[i].type, json) > 0;
+        objects += bui_json_fitness(r, node->fields[i].type, json) > 0;
     for (size_t i = 0; i < node->count; i++) {
-        const bus_node *branch = node->fields[i].type;
-        int fit = bus_json_fitness(r, branch, json);
+        const bui_node *branch = node->fields[i].type;
+        int fit = bui_json_fitness(r, branch, json);
         if (fit == 0 || fit < best || (objects > 1 && !would_fit(r, branch, json)))
             continue;
         found = fit > best ? (int)i : -2;
@@ -137,16 +142,16 @@ static int plain_branch(bus_json_reader *r, const bus_node *node, const json_t *
 }
 
 /* The branch that {"name": value} names, if it is one; else -1. *named: the branch of that name, though the value does not fit it. */
-static int wrapped_branch(bus_json_reader *r, const bus_node *node, const json_t *json, const json_t **inner, int *named)
+static int wrapped_branch(bui_json_reader *r, const bui_node *node, const json_t *json, const json_t **inner, int *named)
 {
-    if (r->preset || json_object_size(json) != 1)
+    if (r->in_default || json_object_size(json) != 1)
         return -1;
     void *at = json_object_iter((json_t *)(uintptr_t)json);
     const char *name = json_object_iter_key(at);
     bool rivals = false;
     int found = -1;
     for (size_t i = 0; i < node->count; i++) {
-        const bus_node *branch = node->fields[i].type;
+        const bui_node *branch = node->fields[i].type;
         if (strcmp(branch->name, name) == 0 && branch->kind != BUS_KIND_NULL)
             found = (int)i;
         rivals = rivals || branch->kind == BUS_KIND_RECORD || branch->kind == BUS_KIND_MAP;
@@ -162,24 +167,24 @@ static int wrapped_branch(bus_json_reader *r, const bus_node *node, const json_t
 /* ---- what was wrong with a union */
 
 /* Why it is no value of that branch, with the way there; false: it is one. Its steps count: reasons may hold reasons. */
-static bool reason(bus_json_reader *r, const bus_node *branch, const json_t *json, bus_fault *why)
+static bool reason(bui_json_reader *r, const bui_node *branch, const json_t *json, bui_fault *why)
 {
-    bus_json_reader attempt = *r;
+    bui_json_reader attempt = *r;
     attempt.out = NULL;
-    bool fits = bus_json_reader_value(&attempt, branch, json);
+    bool fits = bui_json_reader_value(&attempt, branch, json);
     r->steps = attempt.steps;
     *why = attempt.fault;
     return !fits;
 }
 
 /* A value that is near one branch alone was meant as that; near several, each says why it is not it. */
-static bool refuse(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool refuse(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     size_t near = 0, len = 0, meant = node->count;
     char all[sizeof r->fault.text] = "";
-    bus_fault why;
+    bui_fault why;
     for (size_t i = 0; !r->trying && i < node->count; i++)
-        if (bus_json_near(node->fields[i].type, json)) {
+        if (bui_json_near(node->fields[i].type, json)) {
             near++;
             meant = i;
         }
@@ -191,43 +196,45 @@ static bool refuse(bus_json_reader *r, const bus_node *node, const json_t *json)
         return false;
     }
     for (size_t i = 0; !r->trying && i < node->count && len < sizeof all; i++) {
-        const bus_node *branch = node->fields[i].type;
+        const bui_node *branch = node->fields[i].type;
         if (near == 0)
             len += (size_t)snprintf(all + len, sizeof all - len, "%s %s", i > 0 ? "," : ":", branch->name);
-        else if (bus_json_near(branch, json) && reason(r, branch, json, &why))
+        else if (bui_json_near(branch, json) && reason(r, branch, json, &why))
             len += (size_t)snprintf(all + len, sizeof all - len, "; %s%s: %s", branch->name, why.path + why.start, why.text);
     }
-    return bus_fault_set(&r->fault, BUS_INVALID, "%s that fits none of the union's %zu branches%s", bus_json_kind(json), node->count, all);
+    return bui_fault_set(&r->fault, BUS_INVALID, "%s that fits none of the union's %zu branches%s", bui_json_kind(json),
+                         node->count, all);
 }
 
-static bool read_union(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool read_union(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     const json_t *inner = NULL;
-    int named = -1, branch = wrapped_branch(r, node, json, &inner, &named), plain = branch < 0 ? plain_branch(r, node, json) : branch;
+    int named = -1, branch = wrapped_branch(r, node, json, &inner, &named),
+        plain = branch < 0 ? plain_branch(r, node, json) : branch;
     if (branch < 0 && (plain >= 0 || named < 0))
         inner = json;
     if (r->fault.status != BUS_OK) /* no memory to try the branches */
         return false;
     branch = plain == -1 && named >= 0 ? named : plain; /* a wrapper whose value fits nothing was meant as one */
     if (branch == -2)
-        return bus_fault_set(&r->fault, BUS_INVALID, "%s that fits several branches of the union: write {\"<branch>\": value}",
-                             bus_json_kind(json));
+        return bui_fault_set(&r->fault, BUS_INVALID, "%s that fits several branches of the union: write {\"<branch>\": value}",
+                             bui_json_kind(json));
     if (branch < 0)
         return refuse(r, node, json);
-    return bus_json_put_long(r, branch) && bus_json_reader_value(r, node->fields[branch].type, inner);
+    return bui_json_put_long(r, branch) && bui_json_reader_value(r, node->fields[branch].type, inner);
 }
 
 /* ---- any value */
 
-bool bus_json_reader_value(bus_json_reader *r, const bus_node *node, const json_t *json)
+bool bui_json_reader_value(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     if (++r->steps > r->steps_max)
-        return bus_fault_set(&r->fault, BUS_TOO_BIG, "more than %zu values", r->steps_max);
+        return bui_fault_set(&r->fault, BUS_TOO_BIG, "more than %zu values", r->steps_max);
     switch (node->kind) {
     case BUS_KIND_RECORD: return read_record(r, node, json);
     case BUS_KIND_ARRAY: return read_array(r, node, json);
     case BUS_KIND_MAP: return read_map(r, node, json);
     case BUS_KIND_UNION: return read_union(r, node, json);
-    default: return bus_json_reader_scalar(r, node, json);
+    default: return bui_json_reader_scalar(r, node, json);
     }
 }

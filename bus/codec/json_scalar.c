@@ -12,48 +12,48 @@
 
 /* ---- output */
 
-bool bus_json_put(bus_json_reader *r, const void *bytes, size_t len)
+bool bui_json_put(bui_json_reader *r, const void *bytes, size_t len)
 {
     if (!r->out || len == 0)
         return true;
-    bus_buf_add(r->out, bytes, len);
-    if (bus_buf_ok(r->out))
+    bui_buf_add(r->out, bytes, len);
+    if (bui_buf_ok(r->out))
         return true;
-    return r->out->over ? bus_fault_set(&r->fault, BUS_TOO_BIG, "the body is over %zu bytes", r->out->limit)
-                        : bus_fault_nomem(&r->fault);
+    return r->out->over ? bui_fault_set(&r->fault, BUS_TOO_BIG, "the body is over %zu bytes", r->out->limit)
+                        : bui_fault_nomem(&r->fault);
 }
 
-bool bus_json_put_long(bus_json_reader *r, int64_t value)
+bool bui_json_put_long(bui_json_reader *r, int64_t value)
 {
-    uint8_t bytes[BUS_VARINT_MAX];
-    return bus_json_put(r, bytes, (size_t)(bus_varint_write(bytes, value) - bytes));
+    uint8_t bytes[BUI_VARINT_MAX];
+    return bui_json_put(r, bytes, (size_t)(bui_varint_write(bytes, value) - bytes));
 }
 
-static bool put_le(bus_json_reader *r, uint64_t value, size_t n)
+static bool put_le(bui_json_reader *r, uint64_t value, size_t n)
 {
     uint8_t bytes[8];
     for (size_t i = 0; i < n; i++, value >>= 8)
         bytes[i] = (uint8_t)value;
-    return bus_json_put(r, bytes, n);
+    return bui_json_put(r, bytes, n);
 }
 
 /* ---- what texts mean */
 
-const char *bus_json_kind(const json_t *json)
+const char *bui_json_kind(const json_t *json)
 {
     static const char *const names[] = { "an object", "an array", "a string", "an integer", "a number", "true", "false", "null" };
     return names[json_typeof(json)];
 }
 
-bool bus_json_unfit(bus_json_reader *r, const bus_node *node, const json_t *json)
+bool bui_json_unfit(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
-    return bus_fault_set(&r->fault, BUS_INVALID, "%s where the schema has %s", bus_json_kind(json), node->name);
+    return bui_fault_set(&r->fault, BUS_INVALID, "%s where the schema has %s", bui_json_kind(json), node->name);
 }
 
 /* The next character as a byte; false above U+00FF. jansson gives well-formed UTF-8. */
 static bool next_byte(const char **at, uint8_t *out)
 {
-    uint8_t first = (uint8_t)**at;
+    uint8_t first = (uint8_t) * *at;
     if (first < 0x80) {
         *out = first;
         *at += 1;
@@ -77,18 +77,18 @@ static bool count_bytes(const json_t *json, size_t *count)
     return true;
 }
 
-static bool readable_logicals(const bus_json_reader *r)
+static bool readable_logicals(const bui_json_reader *r)
 {
-    return !r->preset && !r->avro;
+    return !r->in_default && !r->avro;
 }
 
-static bool is_too_long(const bus_json_reader *r, const bus_node *node, const uint8_t *bytes, size_t len)
+static bool is_too_long(const bui_json_reader *r, const bui_node *node, const uint8_t *bytes, size_t len)
 {
-    return r->strict && node->logical == BUS_LOGICAL_DECIMAL && bus_decimal_digits(bytes, len) > (size_t)node->precision;
+    return r->strict && node->logical == BUS_LOGICAL_DECIMAL && bui_decimal_digits(bytes, len) > (size_t)node->precision;
 }
 
 /* The bytes of a logical type's text, of which *len are filled; false: it is no such text. A decimal may be a whole number. */
-static bool meant_bytes(const bus_node *node, const json_t *json, uint8_t out[BUS_DECIMAL_BYTES], size_t *len)
+static bool meant_bytes(const bui_node *node, const json_t *json, uint8_t out[BUI_DECIMAL_BYTES], size_t *len)
 {
     char number[32];
     const char *text = json_is_integer(json) ? number : json_string_value(json);
@@ -99,14 +99,15 @@ static bool meant_bytes(const bus_node *node, const json_t *json, uint8_t out[BU
         return false;
     *len = node->count;
     if (node->logical == BUS_LOGICAL_UUID && node->kind == BUS_KIND_FIXED)
-        return bus_uuid_from_text(text, text_len, out);
+        return bui_uuid_from_text(text, text_len, out);
     if (node->logical == BUS_LOGICAL_DURATION)
-        return bus_duration_read(text, text_len, out);
-    if (node->logical != BUS_LOGICAL_DECIMAL || node->scale > BUS_DECIMAL_BYTES || !bus_decimal_read(text, text_len, node->scale, out, len))
+        return bui_duration_read(text, text_len, out);
+    if (node->logical != BUS_LOGICAL_DECIMAL || node->scale > BUI_DECIMAL_BYTES ||
+        !bui_decimal_read(text, text_len, node->scale, out, len))
         return false;
     if (node->kind == BUS_KIND_BYTES)
         return true;
-    if (*len > node->count || node->count > BUS_DECIMAL_BYTES)
+    if (*len > node->count || node->count > BUI_DECIMAL_BYTES)
         return false;
     memmove(out + node->count - *len, out, *len);
     memset(out, out[node->count - *len] & 0x80 ? 0xFF : 0, node->count - *len);
@@ -114,26 +115,27 @@ static bool meant_bytes(const bus_node *node, const json_t *json, uint8_t out[BU
     return true;
 }
 
-/* Decimals in digits are not taken for bytes: "12" would be both. */
-static bool must_be_digits(const bus_json_reader *r, const bus_node *node, const json_t *json)
+/* Decimals in digits are not read as bytes: "12" would be both. */
+static bool must_be_digits(const bui_json_reader *r, const bui_node *node, const json_t *json)
 {
-    return readable_logicals(r) && node->logical == BUS_LOGICAL_DECIMAL && node->scale <= BUS_DECIMAL_BYTES &&
-           json_string_length(json) <= BUS_DECIMAL_BYTES;
+    return readable_logicals(r) && node->logical == BUS_LOGICAL_DECIMAL && node->scale <= BUI_DECIMAL_BYTES &&
+           json_string_length(json) <= BUI_DECIMAL_BYTES;
 }
 
-static bool refuse_digits(bus_json_reader *r, const bus_node *node, const uint8_t *bytes, size_t len)
+static bool refuse_digits(bui_json_reader *r, const bui_node *node, const uint8_t *bytes, size_t len)
 {
-    return bus_fault_set(&r->fault, BUS_INVALID, "a decimal of %zu digits, %d of them after the point, where the schema's precision is %d",
-                         bus_decimal_digits(bytes, len), node->scale, node->precision);
+    return bui_fault_set(&r->fault, BUS_INVALID,
+                         "a decimal of %zu digits, %d of them after the point, where the schema's precision is %d",
+                         bui_decimal_digits(bytes, len), node->scale, node->precision);
 }
 
 /* Of what is written as bytes. */
-static bool check_digits(bus_json_reader *r, const bus_node *node, const json_t *json, size_t count)
+static bool check_digits(bui_json_reader *r, const bui_node *node, const json_t *json, size_t count)
 {
     const char *at = json_string_value(json);
     uint8_t *bytes = r->strict && node->logical == BUS_LOGICAL_DECIMAL ? malloc(count + 1) : NULL;
     if (!bytes)
-        return !r->strict || node->logical != BUS_LOGICAL_DECIMAL || bus_fault_nomem(&r->fault);
+        return !r->strict || node->logical != BUS_LOGICAL_DECIMAL || bui_fault_nomem(&r->fault);
     for (size_t i = 0; i < count; i++)
         next_byte(&at, &bytes[i]);
     bool good = !is_too_long(r, node, bytes, count) || refuse_digits(r, node, bytes, count);
@@ -141,26 +143,30 @@ static bool check_digits(bus_json_reader *r, const bus_node *node, const json_t 
     return good;
 }
 
-static bool read_bytes(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool read_bytes(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
-    uint8_t meant[BUS_DECIMAL_BYTES];
+    uint8_t meant[BUI_DECIMAL_BYTES];
     size_t count;
     if (readable_logicals(r) && meant_bytes(node, json, meant, &count))
-        return !is_too_long(r, node, meant, count) ? (node->kind == BUS_KIND_FIXED || bus_json_put_long(r, (int64_t)count)) && bus_json_put(r, meant, count)
-                                                   : refuse_digits(r, node, meant, count);
+        return !is_too_long(r, node, meant, count)
+                   ? (node->kind == BUS_KIND_FIXED || bui_json_put_long(r, (int64_t)count)) && bui_json_put(r, meant, count)
+                   : refuse_digits(r, node, meant, count);
     if (!json_is_string(json))
-        return bus_json_unfit(r, node, json);
-    if (must_be_digits(r, node, json) && bus_decimal_read(json_string_value(json), json_string_length(json), node->scale, meant, &count) &&
+        return bui_json_unfit(r, node, json);
+    if (must_be_digits(r, node, json) &&
+        bui_decimal_read(json_string_value(json), json_string_length(json), node->scale, meant, &count) &&
         is_too_long(r, node, meant, count))
         return refuse_digits(r, node, meant, count);
     if (must_be_digits(r, node, json))
-        return bus_fault_set(&r->fault, BUS_INVALID, "\"%.40s\" is no decimal with at most %d digits after the point that fits: "
-                             "write a string such as \"-12.50\"", json_string_value(json), node->scale);
+        return bui_fault_set(&r->fault, BUS_INVALID,
+                             "\"%.40s\" is not a decimal with at most %d digits after the point that fits: "
+                             "write a string like \"-12.50\"",
+                             json_string_value(json), node->scale);
     if (!count_bytes(json, &count))
-        return bus_fault_set(&r->fault, BUS_INVALID, "bytes are written one character a byte, \\u0000 to \\u00ff");
+        return bui_fault_set(&r->fault, BUS_INVALID, "bytes are written one character a byte, \\u0000 to \\u00ff");
     if (node->kind == BUS_KIND_FIXED && count != node->count)
-        return bus_fault_set(&r->fault, BUS_INVALID, "%zu bytes where %s has %zu", count, node->name, node->count);
-    if (!check_digits(r, node, json, count) || (node->kind == BUS_KIND_BYTES && !bus_json_put_long(r, (int64_t)count)))
+        return bui_fault_set(&r->fault, BUS_INVALID, "%zu bytes where %s has %zu", count, node->name, node->count);
+    if (!check_digits(r, node, json, count) || (node->kind == BUS_KIND_BYTES && !bui_json_put_long(r, (int64_t)count)))
         return false;
     const char *at = json_string_value(json), *end = at + json_string_length(json);
     uint8_t chunk[256];
@@ -168,13 +174,13 @@ static bool read_bytes(bus_json_reader *r, const bus_node *node, const json_t *j
         size_t n = 0;
         while (at < end && n < sizeof chunk)
             next_byte(&at, &chunk[n++]);
-        if (!bus_json_put(r, chunk, n))
+        if (!bui_json_put(r, chunk, n))
             return false;
     }
     return true;
 }
 
-static int64_t find_symbol(const bus_node *node, const json_t *json)
+static int64_t find_symbol(const bui_node *node, const json_t *json)
 {
     for (size_t i = 0; json_is_string(json) && i < node->count; i++)
         if (strcmp(node->symbols[i], json_string_value(json)) == 0)
@@ -182,14 +188,14 @@ static int64_t find_symbol(const bus_node *node, const json_t *json)
     return -1;
 }
 
-static bool read_enum(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool read_enum(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     int64_t symbol = find_symbol(node, json);
     if (!json_is_string(json))
-        return bus_json_unfit(r, node, json);
+        return bui_json_unfit(r, node, json);
     if (symbol < 0)
-        return bus_fault_set(&r->fault, BUS_INVALID, "\"%.60s\" is no symbol of %s", json_string_value(json), node->name);
-    return bus_json_put_long(r, symbol);
+        return bui_fault_set(&r->fault, BUS_INVALID, "\"%.60s\" is not a symbol of %s", json_string_value(json), node->name);
+    return bui_json_put_long(r, symbol);
 }
 
 static const char *logical_example(bus_logical logical)
@@ -205,36 +211,45 @@ static const char *logical_example(bus_logical logical)
 }
 
 /* A time of day ends with the day: readers elsewhere fail on more. */
-static bool is_within_day(const bus_json_reader *r, const bus_node *node, json_int_t value)
+static bool is_within_day(const bui_json_reader *r, const bui_node *node, json_int_t value)
 {
     const json_int_t day = node->logical == BUS_LOGICAL_TIME_MILLIS ? 86400000 : INT64_C(86400000000);
-    return !r->strict || (node->logical != BUS_LOGICAL_TIME_MILLIS && node->logical != BUS_LOGICAL_TIME_MICROS) || (value >= 0 && value < day);
+    return !r->strict || (node->logical != BUS_LOGICAL_TIME_MILLIS && node->logical != BUS_LOGICAL_TIME_MICROS) ||
+           (value >= 0 && value < day);
 }
 
-static bool read_integer(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool read_integer(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     json_int_t value = json_integer_value(json);
     int64_t meant;
     if (json_is_string(json) && readable_logicals(r) && node->logical != BUS_LOGICAL_NONE) {
-        if (!bus_logical_read(node->logical, json_string_value(json), json_string_length(json), &meant))
-            return bus_fault_set(&r->fault, BUS_INVALID, "\"%.60s\" is no %s", json_string_value(json), logical_example(node->logical));
+        if (!bui_logical_read(node->logical, json_string_value(json), json_string_length(json), &meant))
+            return bui_fault_set(&r->fault, BUS_INVALID, "\"%.60s\" is not a %s", json_string_value(json),
+                                 logical_example(node->logical));
         value = meant;
     } else if (!json_is_integer(json)) {
-        return bus_json_unfit(r, node, json);
+        return bui_json_unfit(r, node, json);
     }
     if (node->kind == BUS_KIND_INT && (value < INT32_MIN || value > INT32_MAX))
-        return bus_fault_set(&r->fault, BUS_INVALID, "%" JSON_INTEGER_FORMAT " does not fit an int of 32 bits", value);
+        return bui_fault_set(&r->fault, BUS_INVALID, "%" JSON_INTEGER_FORMAT " does not fit an int of 32 bits", value);
     if (!is_within_day(r, node, value))
-        return bus_fault_set(&r->fault, BUS_INVALID, "%" JSON_INTEGER_FORMAT " is no time of day in %s: those are from 0 to below 24 hours", value,
-                             node->logical == BUS_LOGICAL_TIME_MILLIS ? "milliseconds" : "microseconds");
-    return bus_json_put_long(r, value);
+        return bui_fault_set(&r->fault, BUS_INVALID,
+                             "%" JSON_INTEGER_FORMAT " is not a time of day in %s: those are from 0 to "
+                             "below 24 hours",
+                             value, node->logical == BUS_LOGICAL_TIME_MILLIS ? "milliseconds" : "microseconds");
+    return bui_json_put_long(r, value);
 }
 
 /* NaN and the infinities have no JSON number. */
 static bool named_number(const json_t *json, double *out)
 {
-    static const struct { const char *name; double value; } names[] = {
-        { "NaN", (double)NAN }, { "Infinity", (double)INFINITY }, { "-Infinity", -(double)INFINITY },
+    static const struct {
+        const char *name;
+        double value;
+    } names[] = {
+        { "NaN", (double)NAN },
+        { "Infinity", (double)INFINITY },
+        { "-Infinity", -(double)INFINITY },
     };
     for (size_t i = 0; json_is_string(json) && i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i].name, json_string_value(json)) == 0) {
@@ -244,18 +259,18 @@ static bool named_number(const json_t *json, double *out)
     return false;
 }
 
-static bool read_real(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool read_real(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     double value;
     if (json_is_integer(json)) {
         json_int_t whole = json_integer_value(json);
         value = (double)whole;
         if (value >= 0x1p63 || (json_int_t)value != whole)
-            return bus_fault_set(&r->fault, BUS_INVALID, "%" JSON_INTEGER_FORMAT " has more digits than a %s", whole, node->name);
+            return bui_fault_set(&r->fault, BUS_INVALID, "%" JSON_INTEGER_FORMAT " has more digits than a %s", whole, node->name);
     } else if (json_is_real(json)) {
         value = json_real_value(json);
     } else if (!named_number(json, &value)) {
-        return bus_json_unfit(r, node, json);
+        return bui_json_unfit(r, node, json);
     }
     if (node->kind == BUS_KIND_DOUBLE) {
         uint64_t bits;
@@ -265,34 +280,37 @@ static bool read_real(bus_json_reader *r, const bus_node *node, const json_t *js
     float narrow = (float)value;
     uint32_t bits;
     if (isinf(narrow) && !isinf(value))
-        return bus_fault_set(&r->fault, BUS_INVALID, "%g is too large for a float", value);
+        return bui_fault_set(&r->fault, BUS_INVALID, "%g is too large for a float", value);
     memcpy(&bits, &narrow, sizeof bits);
     return put_le(r, bits, 4);
 }
 
 /* Or need not be one. */
-static bool is_uuid(const bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool is_uuid(const bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     uint8_t uuid[16];
-    return !r->strict || node->logical != BUS_LOGICAL_UUID || bus_uuid_from_text(json_string_value(json), json_string_length(json), uuid);
+    return !r->strict || node->logical != BUS_LOGICAL_UUID ||
+           bui_uuid_from_text(json_string_value(json), json_string_length(json), uuid);
 }
 
-static bool read_string(bus_json_reader *r, const bus_node *node, const json_t *json)
+static bool read_string(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     if (!json_is_string(json))
-        return bus_json_unfit(r, node, json);
+        return bui_json_unfit(r, node, json);
     if (!is_uuid(r, node, json))
-        return bus_fault_set(&r->fault, BUS_INVALID, "\"%.60s\" is no UUID such as 0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55", json_string_value(json));
-    return bus_json_put_long(r, (int64_t)json_string_length(json)) && bus_json_put(r, json_string_value(json), json_string_length(json));
+        return bui_fault_set(&r->fault, BUS_INVALID, "\"%.60s\" is not a UUID such as 0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55",
+                             json_string_value(json));
+    return bui_json_put_long(r, (int64_t)json_string_length(json)) &&
+           bui_json_put(r, json_string_value(json), json_string_length(json));
 }
 
-bool bus_json_reader_scalar(bus_json_reader *r, const bus_node *node, const json_t *json)
+bool bui_json_reader_scalar(bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     switch (node->kind) {
-    case BUS_KIND_NULL: return json_is_null(json) || bus_json_unfit(r, node, json);
+    case BUS_KIND_NULL: return json_is_null(json) || bui_json_unfit(r, node, json);
     case BUS_KIND_BOOLEAN: {
         uint8_t byte = json_is_true(json);
-        return json_is_boolean(json) ? bus_json_put(r, &byte, 1) : bus_json_unfit(r, node, json);
+        return json_is_boolean(json) ? bui_json_put(r, &byte, 1) : bui_json_unfit(r, node, json);
     }
     case BUS_KIND_INT:
     case BUS_KIND_LONG: return read_integer(r, node, json);
@@ -302,28 +320,30 @@ bool bus_json_reader_scalar(bus_json_reader *r, const bus_node *node, const json
     case BUS_KIND_BYTES:
     case BUS_KIND_FIXED: return read_bytes(r, node, json);
     case BUS_KIND_ENUM: return read_enum(r, node, json);
-    default: return bus_fault_set(&r->fault, BUS_BUG, "a schema's node of kind %d", (int)node->kind);
+    default: return bui_fault_set(&r->fault, BUS_BUG, "a schema's node of kind %d", (int)node->kind);
     }
 }
 
-int bus_json_fitness(const bus_json_reader *r, const bus_node *node, const json_t *json)
+int bui_json_fitness(const bui_json_reader *r, const bui_node *node, const json_t *json)
 {
     size_t count;
     double number;
     int64_t whole;
-    uint8_t meant[BUS_DECIMAL_BYTES];
+    uint8_t meant[BUI_DECIMAL_BYTES];
     const int as_base = node->logical == BUS_LOGICAL_NONE ? 3 : 2;
-    if (readable_logicals(r) && (node->kind == BUS_KIND_BYTES || node->kind == BUS_KIND_FIXED) && meant_bytes(node, json, meant, &count))
+    if (readable_logicals(r) && (node->kind == BUS_KIND_BYTES || node->kind == BUS_KIND_FIXED) &&
+        meant_bytes(node, json, meant, &count))
         return is_too_long(r, node, meant, count) ? 0 : json_is_string(json) ? 3 : 1;
     if (json_is_string(json) && readable_logicals(r) && (node->kind == BUS_KIND_INT || node->kind == BUS_KIND_LONG))
-        return bus_logical_read(node->logical, json_string_value(json), json_string_length(json), &whole) ? 3 : 0;
+        return bui_logical_read(node->logical, json_string_value(json), json_string_length(json), &whole) ? 3 : 0;
     if (json_is_string(json) && (node->kind == BUS_KIND_BYTES || node->kind == BUS_KIND_FIXED) && must_be_digits(r, node, json))
         return 0;
     switch (node->kind) {
     case BUS_KIND_NULL: return json_is_null(json) ? 3 : 0;
     case BUS_KIND_BOOLEAN: return json_is_boolean(json) ? 3 : 0;
     case BUS_KIND_INT:
-        return json_is_integer(json) && json_integer_value(json) >= INT32_MIN && json_integer_value(json) <= INT32_MAX ? as_base : 0;
+        return json_is_integer(json) && json_integer_value(json) >= INT32_MIN && json_integer_value(json) <= INT32_MAX ? as_base
+                                                                                                                       : 0;
     case BUS_KIND_LONG: return json_is_integer(json) ? as_base : 0;
     case BUS_KIND_FLOAT:
     case BUS_KIND_DOUBLE: return json_is_real(json) ? 3 : json_is_integer(json) || named_number(json, &number) ? 1 : 0;
@@ -338,7 +358,7 @@ int bus_json_fitness(const bus_json_reader *r, const bus_node *node, const json_
     }
 }
 
-bool bus_json_near(const bus_node *node, const json_t *json)
+bool bui_json_near(const bui_node *node, const json_t *json)
 {
     switch (node->kind) {
     case BUS_KIND_NULL: return json_is_null(json);

@@ -19,14 +19,14 @@
 #define FORMAT 1 /* of what is hashed */
 
 typedef struct mac_key {
-    char id[BUS_MAC_ID_MOST + 1];
+    char id[BUI_MAC_ID_MOST + 1];
     uint8_t bytes[KEY_BYTES];
-    uint8_t begun[sizeof(crypto_generichash_state)]; /* a state that has taken the key; in bytes, for it wants an alignment */
+    uint8_t begun[sizeof(crypto_generichash_state)]; /* a state that has taken the key; in bytes, because it needs an alignment */
     bool write;
     char *services; /* ",a,b,"; NULL: all */
 } mac_key;
 
-struct bus_keys {
+struct bui_keys {
     mac_key key[KEYS_MOST];
     size_t count;
     const mac_key *write;
@@ -98,18 +98,20 @@ static inline void put_bytes(feed *f, const void *bytes, size_t len)
 static uint8_t code_of(const char *name, size_t len)
 {
     switch (len) {
-    case sizeof BUS_HEADER_ID - 1: return IS(BUS_HEADER_ID) ? 1 : BY_NAME;
-    case sizeof BUS_HEADER_TYPE - 1: return IS(BUS_HEADER_TYPE) ? 2 : IS(BUS_HEADER_HOP) ? 5 : IS(BUS_HEADER_MAC) ? NOT_COVERED : BY_NAME;
-    case sizeof BUS_HEADER_SOURCE - 1: return IS(BUS_HEADER_SOURCE) ? 3 : BY_NAME;
-    case sizeof BUS_HEADER_CORRELATION - 1: return IS(BUS_HEADER_CORRELATION) ? 4 : BY_NAME;
-    case sizeof BUS_HEADER_SPECVERSION - 1: return IS(BUS_HEADER_SPECVERSION) || IS(BUS_HEADER_CAUSATION) ? NOT_COVERED : BY_NAME;
-    case sizeof BUS_HEADER_CONTENT_TYPE - 1: return IS(BUS_HEADER_CONTENT_TYPE) ? NOT_COVERED : BY_NAME;
-    case sizeof BUS_HEADER_TRACEPARENT - 1: return IS(BUS_HEADER_TRACEPARENT) ? NOT_COVERED : BY_NAME;
+    case sizeof BUI_HEADER_ID - 1: return IS(BUI_HEADER_ID) ? 1 : BY_NAME;
+    case sizeof BUI_HEADER_TYPE - 1:
+        return IS(BUI_HEADER_TYPE) ? 2 : IS(BUI_HEADER_HOP) ? 5 : IS(BUI_HEADER_MAC) ? NOT_COVERED : BY_NAME;
+    case sizeof BUI_HEADER_SOURCE - 1: return IS(BUI_HEADER_SOURCE) ? 3 : BY_NAME;
+    case sizeof BUI_HEADER_CORRELATION - 1: return IS(BUI_HEADER_CORRELATION) ? 4 : BY_NAME;
+    case sizeof BUI_HEADER_SPECVERSION - 1: return IS(BUI_HEADER_SPECVERSION) || IS(BUI_HEADER_CAUSATION) ? NOT_COVERED : BY_NAME;
+    case sizeof BUI_HEADER_CONTENT_TYPE - 1: return IS(BUI_HEADER_CONTENT_TYPE) ? NOT_COVERED : BY_NAME;
+    case sizeof BUI_HEADER_TRACEPARENT - 1: return IS(BUI_HEADER_TRACEPARENT) ? NOT_COVERED : BY_NAME;
     case sizeof "tracestate" - 1: return IS("tracestate") ? NOT_COVERED : BY_NAME;
     default: return BY_NAME;
     }
 }
-_Static_assert(sizeof BUS_HEADER_TYPE == sizeof BUS_HEADER_HOP && sizeof BUS_HEADER_TYPE == sizeof BUS_HEADER_MAC, "of one length");
+_Static_assert(sizeof BUI_HEADER_TYPE == sizeof BUI_HEADER_HOP && sizeof BUI_HEADER_TYPE == sizeof BUI_HEADER_MAC,
+               "of one length");
 
 static void put_headers(feed *f, const bus_header *headers, size_t count)
 {
@@ -133,7 +135,7 @@ static const bus_header *last_of(const bus_header *headers, size_t count, const 
     return NULL;
 }
 
-static const bus_header *find(const bus_sealed *record, const char *name)
+static const bus_header *find(const bui_sealed *record, const char *name)
 {
     const bus_header *found = last_of(record->more, record->more_count, name);
     return found ? found : last_of(record->headers, record->header_count, name);
@@ -158,12 +160,12 @@ static bool told_by(const bus_header *hop, const char *topic, int32_t partition)
     return plain && at < end && *at == '/' && number == partition;
 }
 
-static void mac_of(const mac_key *key, const bus_sealed *record, uint8_t out[MAC_BYTES])
+static void mac_of(const mac_key *key, const bui_sealed *record, uint8_t out[MAC_BYTES])
 {
     feed f;
     f.len = 0;
     memcpy(&f.state, key->begun, sizeof key->begun);
-    bool told = told_by(find(record, BUS_HEADER_HOP), record->topic, record->partition);
+    bool told = told_by(find(record, BUI_HEADER_HOP), record->topic, record->partition);
     put_byte(&f, FORMAT);
     put_byte(&f, told);
     if (!told) {
@@ -207,7 +209,7 @@ static bool read_hex(const char *text, uint8_t out[MAC_BYTES])
     return wrong >= 0;
 }
 
-size_t bus_mac_write(const bus_keys *keys, const bus_sealed *record, char out[BUS_MAC_TEXT])
+size_t bui_mac_write(const bui_keys *keys, const bui_sealed *record, char out[BUI_MAC_TEXT])
 {
     uint8_t mac[MAC_BYTES];
     if (!keys || !keys->write)
@@ -228,7 +230,7 @@ static bool id_char(char c)
 }
 
 /* "<key id> <32 hex digits>" */
-static bool read_mac(const bus_header *header, bus_slice *id, uint8_t mac[MAC_BYTES])
+static bool read_mac(const bus_header *header, bui_slice *id, uint8_t mac[MAC_BYTES])
 {
     const char *text = header->value;
     size_t n = 0;
@@ -236,12 +238,11 @@ static bool read_mac(const bus_header *header, bus_slice *id, uint8_t mac[MAC_BY
         return false;
     while (n < header->len && id_char(text[n]))
         n++;
-    *id = (bus_slice){ text, n };
-    return n > 0 && n <= BUS_MAC_ID_MOST && header->len == n + 1 + 2 * MAC_BYTES && text[n] == ' ' &&
-           read_hex(text + n + 1, mac);
+    *id = (bui_slice){ text, n };
+    return n > 0 && n <= BUI_MAC_ID_MOST && header->len == n + 1 + 2 * MAC_BYTES && text[n] == ' ' && read_hex(text + n + 1, mac);
 }
 
-static const mac_key *key_of(const bus_keys *keys, bus_slice id)
+static const mac_key *key_of(const bui_keys *keys, bui_slice id)
 {
     for (size_t i = 0; i < keys->count; i++)
         if (strlen(keys->key[i].id) == id.len && memcmp(keys->key[i].id, id.at, id.len) == 0)
@@ -257,45 +258,45 @@ static bool listed(const char *list, const char *name, size_t len)
     return false;
 }
 
-static bus_slice speaker_of(const bus_sealed *record)
+static bui_slice speaker_of(const bui_sealed *record)
 {
-    const bus_header *header = find(record, BUS_HEADER_HOP);
+    const bus_header *header = find(record, BUI_HEADER_HOP);
     bool hop = header && header->value;
     if (!hop)
-        header = find(record, BUS_HEADER_SOURCE);
+        header = find(record, BUI_HEADER_SOURCE);
     if (!header || !header->value)
-        return (bus_slice){ "", 0 };
-    const char *slash = hop ? memchr(header->value, '/', header->len) : NULL;
-    return (bus_slice){ header->value, slash ? (size_t)(slash - (const char *)header->value) : header->len };
+        return (bui_slice){ "", 0 };
+    bui_slice source = { header->value, header->len };
+    return hop ? bui_source_service(source) : source;
 }
 
-bus_status bus_mac_check(const bus_keys *keys, const bus_sealed *record, const char *speaker, bus_error *err)
+bus_status bui_mac_check(const bui_keys *keys, const bui_sealed *record, const char *speaker, bus_error *err)
 {
-    const bus_header *header = find(record, BUS_HEADER_MAC);
+    const bus_header *header = find(record, BUI_HEADER_MAC);
     uint8_t told[MAC_BYTES], mac[MAC_BYTES];
-    bus_slice id;
+    bui_slice id;
     if (!header)
-        return bus_fail(err, BUS_DENIED, "it is not signed (no " BUS_HEADER_MAC " header)");
+        return bui_fail(err, BUS_DENIED, "it is not signed (no " BUI_HEADER_MAC " header)");
     if (!read_mac(header, &id, told))
-        return bus_fail(err, BUS_DENIED, "its " BUS_HEADER_MAC " header is malformed");
+        return bui_fail(err, BUS_DENIED, "its " BUI_HEADER_MAC " header is malformed");
     const mac_key *key = key_of(keys, id);
     if (!key)
-        return bus_fail(err, BUS_DENIED, "it is signed with key %.*s, which hop.key.file does not have", (int)id.len, id.at);
+        return bui_fail(err, BUS_DENIED, "it is signed with key %.*s, which hop.key.file does not have", (int)id.len, id.at);
     mac_of(key, record, mac);
     if (sodium_memcmp(mac, told, sizeof mac) != 0)
-        return bus_fail(err, BUS_DENIED, "its " BUS_HEADER_MAC " (key %s) is not that of this record in this place", key->id);
-    bus_slice who = speaker ? (bus_slice){ speaker, strlen(speaker) } : speaker_of(record);
+        return bui_fail(err, BUS_DENIED, "its " BUI_HEADER_MAC " (key %s) is not that of this record in this place", key->id);
+    bui_slice who = speaker ? (bui_slice){ speaker, strlen(speaker) } : speaker_of(record);
     if (key->services && !listed(key->services, who.at, who.len))
-        return bus_fail(err, BUS_DENIED, "key %s does not speak for %.*s", key->id, who.len > 60 ? 60 : (int)who.len, who.at);
+        return bui_fail(err, BUS_DENIED, "key %s does not speak for %.*s", key->id, who.len > 60 ? 60 : (int)who.len, who.at);
     return BUS_OK;
 }
 
-const char *bus_mac_id(const bus_header *headers, size_t count, char out[BUS_MAC_ID_MOST + 1])
+const char *bui_mac_id(const bus_header *headers, size_t count, char out[BUI_MAC_ID_MOST + 1])
 {
-    const bus_sealed record = { .headers = headers, .header_count = count };
-    const bus_header *header = find(&record, BUS_HEADER_MAC);
+    const bui_sealed record = { .headers = headers, .header_count = count };
+    const bus_header *header = find(&record, BUI_HEADER_MAC);
     uint8_t mac[MAC_BYTES];
-    bus_slice id = { "", 0 };
+    bui_slice id = { "", 0 };
     if (!header || !read_mac(header, &id, mac))
         id.len = 0;
     memcpy(out, id.at, id.len);
@@ -320,13 +321,15 @@ static char *as_list(const char *text)
 
 static bus_status bad(const char *path, int line, const char *what, bus_error *err)
 {
-    return bus_fail(err, BUS_INVALID, "%s line %d: %s; a line is: <key id> <64 hex digits> read|write [<service>,...]", path, line, what);
+    return bui_fail(err, BUS_INVALID, "%s line %d: %s; a line is: <key id> <64 hex digits> read|write [<service>,...]", path,
+                    line, what);
 }
 
-static bus_status read_line(bus_keys *keys, char *text, const char *path, int line, bus_error *err)
+static bus_status read_line(bui_keys *keys, char *text, const char *path, int line, bus_error *err)
 {
     static const char blanks[] = " \t\r";
-    char *rest = NULL, *id = strtok_r(text, blanks, &rest), *hex = strtok_r(NULL, blanks, &rest), *use = strtok_r(NULL, blanks, &rest);
+    char *rest = NULL, *id = strtok_r(text, blanks, &rest), *hex = strtok_r(NULL, blanks, &rest),
+         *use = strtok_r(NULL, blanks, &rest);
     char *services = strtok_r(NULL, blanks, &rest);
     if (!id)
         return BUS_OK;
@@ -336,12 +339,12 @@ static bus_status read_line(bus_keys *keys, char *text, const char *path, int li
     size_t n = 0, used = 0;
     while (id_char(id[n]))
         n++;
-    if (id[n] || n > BUS_MAC_ID_MOST)
+    if (id[n] || n > BUI_MAC_ID_MOST)
         return bad(path, line, "a key id has 1 to 32 letters, digits, '.', '_' and '-'", err);
-    if (key_of(keys, (bus_slice){ id, n }))
-        return bad(path, line, "two keys of one id", err);
-    if (!hex || strlen(hex) != 2 * KEY_BYTES || sodium_hex2bin(key->bytes, KEY_BYTES, hex, 2 * KEY_BYTES, NULL, &used, NULL) != 0 ||
-        used != KEY_BYTES)
+    if (key_of(keys, (bui_slice){ id, n }))
+        return bad(path, line, "two keys with one id", err);
+    if (!hex || strlen(hex) != 2 * KEY_BYTES ||
+        sodium_hex2bin(key->bytes, KEY_BYTES, hex, 2 * KEY_BYTES, NULL, &used, NULL) != 0 || used != KEY_BYTES)
         return bad(path, line, "the key is not 64 hex digits", err);
     if (!use || (strcmp(use, "read") != 0 && strcmp(use, "write") != 0))
         return bad(path, line, "what the key is for is missing", err);
@@ -354,7 +357,7 @@ static bus_status read_line(bus_keys *keys, char *text, const char *path, int li
     memcpy(key->begun, &begun, sizeof begun);
     sodium_memzero(&begun, sizeof begun);
     if (services && !(key->services = as_list(services)))
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     memcpy(key->id, id, n + 1);
     if (strcmp(use, "write") == 0)
         keys->write = key;
@@ -362,19 +365,19 @@ static bus_status read_line(bus_keys *keys, char *text, const char *path, int li
     return BUS_OK;
 }
 
-bus_status bus_keys_new(const char *bytes, size_t len, const char *path, const char *verify, bus_keys **out, bus_error *err)
+bus_status bui_keys_new(const char *bytes, size_t len, const char *path, const char *verify, bui_keys **out, bus_error *err)
 {
     if (sodium_init() < 0)
-        return bus_fail(err, BUS_IO, "libsodium cannot be initialised");
-    bus_keys *keys = calloc(1, sizeof *keys);
+        return bui_fail(err, BUS_IO, "libsodium cannot be initialised");
+    bui_keys *keys = calloc(1, sizeof *keys);
     char *text = keys ? malloc(len + 1) : NULL, *rest = NULL;
     if (!text) {
         free(keys);
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     }
     memcpy(text, bytes, len);
     text[len] = 0;
-    bus_status status = strlen(text) == len ? BUS_OK : bus_fail(err, BUS_INVALID, "%s is no text", path);
+    bus_status status = strlen(text) == len ? BUS_OK : bui_fail(err, BUS_INVALID, "%s is not text", path);
     int line = 1;
     for (char *at = text; status == BUS_OK && at; at = rest, line++) {
         if ((rest = strchr(at, '\n')))
@@ -386,18 +389,19 @@ bus_status bus_keys_new(const char *bytes, size_t len, const char *path, const c
     free(text);
     keys->verify_all = strcmp(verify, "*") == 0;
     if (status == BUS_OK && !(keys->verify = as_list(verify)))
-        status = bus_fail_nomem(err);
+        status = bui_fail_nomem(err);
     if (status == BUS_OK && keys->count == 0)
-        status = bus_fail(err, BUS_INVALID, "%s has no key; a line is: <key id> <64 hex digits> read|write [<service>,...]", path);
+        status =
+            bui_fail(err, BUS_INVALID, "%s has no key; a line is: <key id> <64 hex digits> read|write [<service>,...]", path);
     if (status != BUS_OK) {
-        bus_keys_free(keys);
+        bui_keys_free(keys);
         return status;
     }
     *out = keys;
     return BUS_OK;
 }
 
-void bus_keys_free(bus_keys *keys)
+void bui_keys_free(bui_keys *keys)
 {
     if (!keys)
         return;
@@ -413,47 +417,48 @@ static bus_status read_file(const char *path, char *bytes, size_t *len, bus_erro
     struct stat about;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return bus_fail(err, BUS_INVALID, "hop.key.file %s cannot be read: %m", path);
+        return bui_fail(err, BUS_INVALID, "hop.key.file %s cannot be read: %m", path);
     bus_status status = BUS_OK;
     ssize_t got = 0;
     *len = 0;
     if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode))
-        status = bus_fail(err, BUS_INVALID, "hop.key.file %s is no file", path);
+        status = bui_fail(err, BUS_INVALID, "hop.key.file %s is not a file", path);
     else if (about.st_mode & S_IRWXO)
-        status = bus_fail(err, BUS_REFUSED, "hop.key.file %s may be read or written by everybody (mode %03o): chmod o= it", path,
+        status = bui_fail(err, BUS_REFUSED, "hop.key.file %s may be read or written by everybody (mode %03o): chmod o= it", path,
                           (unsigned)about.st_mode & 0777);
     while (status == BUS_OK && *len < FILE_MOST && (got = read(fd, bytes + *len, FILE_MOST - *len)) > 0)
         *len += (size_t)got;
     if (got < 0)
-        status = bus_fail(err, BUS_IO, "hop.key.file %s cannot be read: %m", path);
+        status = bui_fail(err, BUS_IO, "hop.key.file %s cannot be read: %m", path);
     else if (status == BUS_OK && *len == FILE_MOST)
-        status = bus_fail(err, BUS_INVALID, "hop.key.file %s is longer than 64 KiB", path);
+        status = bui_fail(err, BUS_INVALID, "hop.key.file %s is longer than 64 KiB", path);
     close(fd);
     return status;
 }
 
-bus_status bus_keys_of(const bus_config *config, bus_keys **out, bus_error *err)
+bus_status bui_keys_of(const bus_config *config, bui_keys **out, bus_error *err)
 {
-    const char *path = bus_config_text(config, "hop.key.file"), *verify = bus_config_text(config, "hop.verify");
+    const char *path = bui_config_text(config, "hop.key.file"), *verify = bui_config_text(config, "hop.verify");
     *out = NULL;
     if (!*path && *verify)
-        return bus_fail(err, BUS_INVALID, "hop.verify names topics whose records must be signed, but hop.key.file is not set: nothing could "
+        return bui_fail(err, BUS_INVALID,
+                        "hop.verify names topics whose records must be signed, but hop.key.file is not set: nothing could "
                         "be verified");
     if (!*path)
         return BUS_OK;
     size_t len = 0;
     char *bytes = malloc(FILE_MOST);
     if (!bytes)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     bus_status status = read_file(path, bytes, &len, err);
     if (status == BUS_OK)
-        status = bus_keys_new(bytes, len, path, verify, out, err);
+        status = bui_keys_new(bytes, len, path, verify, out, err);
     sodium_memzero(bytes, FILE_MOST);
     free(bytes);
     return status;
 }
 
-bool bus_keys_require(const bus_keys *keys, const char *topic)
+bool bui_keys_require(const bui_keys *keys, const char *topic)
 {
     return keys && (keys->verify_all || listed(keys->verify, topic, strlen(topic)));
 }

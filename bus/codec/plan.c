@@ -20,45 +20,47 @@
 #define MEMORY_MAX (64u << 20)
 
 typedef struct builder {
-    bus_plan *plan;
-    bus_map records;       /* (writer, reader) to move; reader NULL: skipped */
-    bus_error why;         /* what failed last */
+    bui_plan *plan;
+    bui_map records; /* (writer, reader) to move; reader NULL: skipped */
+    bus_error why;   /* what failed last */
     unsigned depth;
     size_t moves;
     char path[300];
 } builder;
 
-typedef struct pair { const bus_node *writer, *reader; } pair;
+typedef struct pair {
+    const bui_node *writer, *reader;
+} pair;
 
-static const bus_move *build(builder *b, const bus_node *writer, const bus_node *reader, const bus_shape *shape);
-static const bus_move *skip(builder *b, const bus_node *writer);
+static const bui_move *build(builder *b, const bui_node *writer, const bui_node *reader, const bus_shape *shape);
+static const bui_move *skip(builder *b, const bui_node *writer);
 
 __attribute__((format(printf, 2, 3))) static void *refuse(builder *b, const char *format, ...)
 {
-    char text[BUS_RESOLVE_TEXT];
+    char text[BUI_RESOLVE_TEXT];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    bus_fail(&b->why, BUS_SCHEMA, "%s: %s", b->path, text);
+    bui_fail(&b->why, BUS_SCHEMA, "%s: %s", b->path, text);
     return NULL;
 }
 
 static void *allocate(builder *b, size_t n)
 {
-    void *memory = bus_arena_zero(&b->plan->arena, n);
+    void *memory = bui_arena_zero(&b->plan->arena, n);
     if (!memory)
-        bus_fail(&b->why, b->plan->arena.used + n > MEMORY_MAX ? BUS_TOO_BIG : BUS_NOMEM, "%s: no memory for a plan", b->path);
+        bui_fail(&b->why, b->plan->arena.used + n > MEMORY_MAX ? BUS_TOO_BIG : BUS_NOMEM, "%s: no memory for a plan", b->path);
     return memory;
 }
 
-static bus_move *new_move(builder *b, bus_act act, const bus_shape *shape)
+static bui_move *new_move(builder *b, bui_act act, const bus_shape *shape)
 {
     if (++b->moves > MOVES_MAX) {
-        bus_fail(&b->why, BUS_TOO_BIG, "%s: a plan of more than %d steps", b->path, MOVES_MAX);
+        bui_fail(&b->why, BUS_TOO_BIG, "%s: a plan of more than %d steps", b->path, MOVES_MAX);
         return NULL;
     }
-    bus_move *move = allocate(b, sizeof *move);
+    bui_move *move = allocate(b, sizeof *move);
     if (move) {
         move->act = act;
         move->shape = shape;
@@ -70,7 +72,7 @@ static bool enter(builder *b)
 {
     if (++b->depth <= DEPTH_MAX)
         return true;
-    bus_fail(&b->why, BUS_TOO_BIG, "%s: types nested deeper than %d", b->path, DEPTH_MAX);
+    bui_fail(&b->why, BUS_TOO_BIG, "%s: types nested deeper than %d", b->path, DEPTH_MAX);
     return false;
 }
 
@@ -81,41 +83,41 @@ static size_t step_down(builder *b, const char *mark, const char *name)
     return len;
 }
 
-/* A move that says, when it is run, what building it has failed with; NULL if it is for want of memory. */
-static bus_move *as_refusal(builder *b, bus_move *move)
+/* A move that says, when it is run, why building it failed; NULL if memory ran out. */
+static bui_move *as_refusal(builder *b, bui_move *move)
 {
     if (b->why.status != BUS_SCHEMA)
         return NULL;
     if (!move)
-        move = new_move(b, BUS_ACT_REFUSE, NULL);
-    const char *why = move ? bus_arena_copy(&b->plan->arena, b->why.text, strlen(b->why.text)) : NULL;
+        move = new_move(b, BUI_ACT_REFUSE, NULL);
+    const char *why = move ? bui_arena_copy(&b->plan->arena, b->why.text, strlen(b->why.text)) : NULL;
     if (!why)
         return NULL;
-    *move = (bus_move){ .act = BUS_ACT_REFUSE, .why = why };
+    *move = (bui_move){ .act = BUI_ACT_REFUSE, .why = why };
     return move;
 }
 
 /* ---- what the reader does not want */
 
-static const bus_move *skip_record(builder *b, const bus_node *writer)
+static const bui_move *skip_record(builder *b, const bui_node *writer)
 {
     pair key = { writer, NULL };
-    bus_move *move = bus_map_get(&b->records, &key, sizeof key);
+    bui_move *move = bui_map_get(&b->records, &key, sizeof key);
     if (move)
         return move;
-    move = new_move(b, BUS_ACT_RECORD, NULL);
-    bus_step *steps = move ? allocate(b, (writer->count + 1) * sizeof *steps) : NULL;
+    move = new_move(b, BUI_ACT_RECORD, NULL);
+    bui_step *steps = move ? allocate(b, (writer->count + 1) * sizeof *steps) : NULL;
     if (!steps)
         return NULL;
-    if (!bus_map_put(&b->records, &key, sizeof key, move)) {
-        bus_fail_nomem(&b->why);
+    if (!bui_map_put(&b->records, &key, sizeof key, move)) {
+        bui_fail_nomem(&b->why);
         return NULL;
     }
     move->steps = steps;
     for (size_t i = 0; i < writer->count; i++) {
         if (writer->fields[i].type->least == 0) /* it takes no bytes at all */
             continue;
-        bus_step *step = &steps[move->count];
+        bui_step *step = &steps[move->count];
         step->name = writer->fields[i].name;
         step->move = skip(b, writer->fields[i].type);
         if (!step->move)
@@ -125,10 +127,10 @@ static const bus_move *skip_record(builder *b, const bus_node *writer)
     return move;
 }
 
-static const bus_move *skip_union(builder *b, const bus_node *writer)
+static const bui_move *skip_union(builder *b, const bui_node *writer)
 {
-    bus_move *move = new_move(b, BUS_ACT_UNION, NULL);
-    const bus_move **moves = move ? allocate(b, (writer->count + 1) * sizeof *moves) : NULL;
+    bui_move *move = new_move(b, BUI_ACT_UNION, NULL);
+    const bui_move **moves = move ? allocate(b, (writer->count + 1) * sizeof *moves) : NULL;
     for (size_t i = 0; moves && i < writer->count; i++) {
         moves[i] = skip(b, writer->fields[i].type);
         if (!moves[i])
@@ -141,21 +143,24 @@ static const bus_move *skip_union(builder *b, const bus_node *writer)
     return move;
 }
 
-static const bus_move *skip_plain(builder *b, const bus_node *writer)
+static const bui_move *skip_plain(builder *b, const bui_node *writer)
 {
-    static const struct { bus_act act; uint32_t count; } acts[] = {
-        [BUS_KIND_NULL] = { BUS_ACT_SKIP_RAW, 0 },      [BUS_KIND_BOOLEAN] = { BUS_ACT_SKIP_BOOLEAN, 0 },
-        [BUS_KIND_INT] = { BUS_ACT_SKIP_INT, 0 },       [BUS_KIND_LONG] = { BUS_ACT_SKIP_LONG, 0 },
-        [BUS_KIND_FLOAT] = { BUS_ACT_SKIP_RAW, 4 },     [BUS_KIND_DOUBLE] = { BUS_ACT_SKIP_RAW, 8 },
-        [BUS_KIND_BYTES] = { BUS_ACT_SKIP_BYTES, 0 },   [BUS_KIND_STRING] = { BUS_ACT_SKIP_STRING, 0 },
-        [BUS_KIND_ENUM] = { BUS_ACT_SKIP_ENUM, 0 },     [BUS_KIND_FIXED] = { BUS_ACT_SKIP_RAW, 0 },
-        [BUS_KIND_ARRAY] = { BUS_ACT_SKIP_ARRAY, 0 },   [BUS_KIND_MAP] = { BUS_ACT_SKIP_MAP, 0 },
+    static const struct {
+        bui_act act;
+        uint32_t count;
+    } acts[] = {
+        [BUS_KIND_NULL] = { BUI_ACT_SKIP_RAW, 0 },    [BUS_KIND_BOOLEAN] = { BUI_ACT_SKIP_BOOLEAN, 0 },
+        [BUS_KIND_INT] = { BUI_ACT_SKIP_INT, 0 },     [BUS_KIND_LONG] = { BUI_ACT_SKIP_LONG, 0 },
+        [BUS_KIND_FLOAT] = { BUI_ACT_SKIP_RAW, 4 },   [BUS_KIND_DOUBLE] = { BUI_ACT_SKIP_RAW, 8 },
+        [BUS_KIND_BYTES] = { BUI_ACT_SKIP_BYTES, 0 }, [BUS_KIND_STRING] = { BUI_ACT_SKIP_STRING, 0 },
+        [BUS_KIND_ENUM] = { BUI_ACT_SKIP_ENUM, 0 },   [BUS_KIND_FIXED] = { BUI_ACT_SKIP_RAW, 0 },
+        [BUS_KIND_ARRAY] = { BUI_ACT_SKIP_ARRAY, 0 }, [BUS_KIND_MAP] = { BUI_ACT_SKIP_MAP, 0 },
     };
-    bus_move *move = new_move(b, acts[writer->kind].act, NULL);
+    bui_move *move = new_move(b, acts[writer->kind].act, NULL);
     if (!move)
         return NULL;
-    move->count = writer->kind == BUS_KIND_ENUM || writer->kind == BUS_KIND_FIXED ? (uint32_t)writer->count
-                                                                                   : acts[writer->kind].count;
+    move->count =
+        writer->kind == BUS_KIND_ENUM || writer->kind == BUS_KIND_FIXED ? (uint32_t)writer->count : acts[writer->kind].count;
     if (writer->item) {
         move->least = writer->item->least;
         move->inner = skip(b, writer->item);
@@ -165,13 +170,13 @@ static const bus_move *skip_plain(builder *b, const bus_node *writer)
     return move;
 }
 
-static const bus_move *skip(builder *b, const bus_node *writer)
+static const bui_move *skip(builder *b, const bui_node *writer)
 {
     if (!enter(b))
         return NULL;
-    const bus_move *move = writer->kind == BUS_KIND_RECORD  ? skip_record(b, writer)
-                         : writer->kind == BUS_KIND_UNION ? skip_union(b, writer)
-                                                          : skip_plain(b, writer);
+    const bui_move *move = writer->kind == BUS_KIND_RECORD  ? skip_record(b, writer)
+                           : writer->kind == BUS_KIND_UNION ? skip_union(b, writer)
+                                                            : skip_plain(b, writer);
     b->depth--;
     return move;
 }
@@ -179,37 +184,38 @@ static const bus_move *skip(builder *b, const bus_node *writer)
 /* ---- records */
 
 /* The default, as the struct's value: made once, copied into each struct. */
-static bool build_preset(builder *b, const bus_node *writer, const bus_node_field *field, const bus_field *place, bus_preset *out)
+static bool build_default(builder *b, const bui_node *writer, const bui_node_field *field, const bus_field *place,
+                          bui_default *out)
 {
-    bus_buf bytes;
+    bui_buf bytes;
     bus_error why;
-    if (!field->preset) {
+    if (!field->default_value) {
         refuse(b, "the writer's %.100s has no such field, and it has no default", writer->name);
         return false;
     }
-    bus_buf_init(&bytes, BUS_SCHEMA_MAX_BYTES);
+    bui_buf_init(&bytes, BUI_SCHEMA_MAX_BYTES);
     void *value = allocate(b, place->shape->size ? place->shape->size : 1);
-    bus_status status = value ? bus_json_encode_preset(field->type, field->preset, &bytes, &why) : BUS_NOMEM;
-    void *kept = status == BUS_OK ? bus_arena_copy(&b->plan->arena, bytes.data, bytes.len) : NULL;
+    bus_status status = value ? bui_json_encode_default(field->type, field->default_value, &bytes, &why) : BUS_NOMEM;
+    void *kept = status == BUS_OK ? bui_arena_copy(&b->plan->arena, bytes.data, bytes.len) : NULL;
     if (value && status == BUS_OK)
-        status = kept ? bus_body_decode(place->shape, kept, bytes.len, 0, &b->plan->arena, value, &why) : bus_fail_nomem(&why);
+        status = kept ? bui_body_decode(place->shape, kept, bytes.len, 0, &b->plan->arena, value, &why) : bui_fail_nomem(&why);
     if (value && status != BUS_OK)
-        bus_fail(&b->why, status == BUS_NOMEM ? BUS_NOMEM : BUS_SCHEMA, "%s: its default: %s", b->path, why.text);
-    bus_buf_free(&bytes);
-    *out = (bus_preset){ value, place->offset, place->shape->size };
+        bui_fail(&b->why, status == BUS_NOMEM ? BUS_NOMEM : BUS_SCHEMA, "%s: its default: %s", b->path, why.text);
+    bui_buf_free(&bytes);
+    *out = (bui_default){ value, place->offset, place->shape->size };
     return value && status == BUS_OK;
 }
 
 /* The steps, in the writer's order: `to` has the reader's field for each of the writer's. */
-static bool build_steps(builder *b, const bus_node *writer, const bus_node *reader, const int32_t *to, bus_move *move)
+static bool build_steps(builder *b, const bui_node *writer, const bui_node *reader, const int32_t *to, bui_move *move)
 {
-    bus_step *steps = allocate(b, (writer->count + 1) * sizeof *steps);
+    bui_step *steps = allocate(b, (writer->count + 1) * sizeof *steps);
     if (!steps)
         return false;
     move->steps = steps;
     for (size_t i = 0; i < writer->count; i++) {
-        const bus_node *from = writer->fields[i].type;
-        bus_step *step = &steps[move->count];
+        const bui_node *from = writer->fields[i].type;
+        bui_step *step = &steps[move->count];
         if (to[i] < 0 && from->least == 0)
             continue;
         step->name = writer->fields[i].name;
@@ -231,37 +237,37 @@ static bool build_steps(builder *b, const bus_node *writer, const bus_node *read
     return true;
 }
 
-static bool build_presets(builder *b, const bus_node *writer, const bus_node *reader, const int32_t *from, bus_move *move)
+static bool build_defaults(builder *b, const bui_node *writer, const bui_node *reader, const int32_t *from, bui_move *move)
 {
-    bus_preset *presets = allocate(b, (reader->count + 1) * sizeof *presets);
-    if (!presets)
+    bui_default *defaults = allocate(b, (reader->count + 1) * sizeof *defaults);
+    if (!defaults)
         return false;
-    move->presets = presets;
+    move->defaults = defaults;
     for (size_t i = 0; i < reader->count; i++) {
         if (from[i] >= 0)
             continue;
         size_t len = step_down(b, ".", reader->fields[i].name);
-        if (!build_preset(b, writer, &reader->fields[i], &move->shape->fields[i], &presets[move->preset_count++]))
+        if (!build_default(b, writer, &reader->fields[i], &move->shape->fields[i], &defaults[move->default_count++]))
             return false;
         b->path[len] = '\0';
     }
     return true;
 }
 
-static bool build_fields(builder *b, const bus_node *writer, const bus_node *reader, bus_move *move)
+static bool build_fields(builder *b, const bui_node *writer, const bui_node *reader, bui_move *move)
 {
     int32_t *from = malloc((reader->count + 1) * sizeof *from), *to = malloc((writer->count + 1) * sizeof *to);
     bool *taken = malloc(writer->count + 1), ok = from && to && taken;
     if (ok) {
-        bus_resolve_fields(writer, reader, from, taken);
+        bui_resolve_fields(writer, reader, from, taken);
         for (size_t i = 0; i < writer->count; i++)
             to[i] = -1;
         for (size_t i = 0; i < reader->count; i++)
             if (from[i] >= 0)
                 to[from[i]] = (int32_t)i;
-        ok = build_presets(b, writer, reader, from, move) && build_steps(b, writer, reader, to, move);
+        ok = build_defaults(b, writer, reader, from, move) && build_steps(b, writer, reader, to, move);
     } else {
-        bus_fail_nomem(&b->why);
+        bui_fail_nomem(&b->why);
     }
     free(from);
     free(to);
@@ -269,42 +275,42 @@ static bool build_fields(builder *b, const bus_node *writer, const bus_node *rea
     return ok;
 }
 
-static const bus_move *build_record(builder *b, const bus_node *writer, const bus_node *reader, const bus_shape *shape)
+static const bui_move *build_record(builder *b, const bui_node *writer, const bui_node *reader, const bus_shape *shape)
 {
     pair key = { writer, reader };
-    bus_move *move = bus_map_get(&b->records, &key, sizeof key);
-    if (move && move->act == BUS_ACT_REFUSE) {
-        bus_fail(&b->why, BUS_SCHEMA, "%s", move->why);
+    bui_move *move = bui_map_get(&b->records, &key, sizeof key);
+    if (move && move->act == BUI_ACT_REFUSE) {
+        bui_fail(&b->why, BUS_SCHEMA, "%s", move->why);
         return NULL;
     }
     if (move)
         return move;
-    move = new_move(b, bus_resolve_same(writer, reader) ? BUS_ACT_DIRECT : BUS_ACT_RECORD, shape);
+    move = new_move(b, bui_resolve_same(writer, reader) ? BUI_ACT_DIRECT : BUI_ACT_RECORD, shape);
     if (!move)
         return NULL;
-    if (!bus_map_put(&b->records, &key, sizeof key, move)) {
-        bus_fail_nomem(&b->why);
+    if (!bui_map_put(&b->records, &key, sizeof key, move)) {
+        bui_fail_nomem(&b->why);
         return NULL;
     }
-    if (move->act == BUS_ACT_DIRECT || build_fields(b, writer, reader, move))
+    if (move->act == BUI_ACT_DIRECT || build_fields(b, writer, reader, move))
         return move;
-    as_refusal(b, move); /* whoever holds it already must not run half a move */
+    as_refusal(b, move); /* a plan that has it already must not run half a move */
     return NULL;
 }
 
 /* ---- enums, containers, unions */
 
-static const bus_move *build_enum(builder *b, const bus_node *writer, const bus_node *reader, const bus_shape *shape)
+static const bui_move *build_enum(builder *b, const bui_node *writer, const bui_node *reader, const bus_shape *shape)
 {
-    if (bus_resolve_same(writer, reader))
-        return new_move(b, BUS_ACT_DIRECT, shape);
-    bus_move *move = new_move(b, BUS_ACT_ENUM, shape);
+    if (bui_resolve_same(writer, reader))
+        return new_move(b, BUI_ACT_DIRECT, shape);
+    bui_move *move = new_move(b, BUI_ACT_ENUM, shape);
     int32_t *symbols = move ? allocate(b, (writer->count + 1) * sizeof *symbols) : NULL;
     size_t known = 0;
     if (!symbols)
         return NULL;
     for (size_t i = 0; i < writer->count; i++) {
-        symbols[i] = bus_resolve_symbol(reader, writer->symbols[i]);
+        symbols[i] = bui_resolve_symbol(reader, writer->symbols[i]);
         known += symbols[i] >= 0;
     }
     if (known == 0 && writer->count > 0)
@@ -315,9 +321,9 @@ static const bus_move *build_enum(builder *b, const bus_node *writer, const bus_
     return move;
 }
 
-static const bus_move *build_container(builder *b, const bus_node *writer, const bus_node *reader, const bus_shape *shape)
+static const bui_move *build_container(builder *b, const bui_node *writer, const bui_node *reader, const bus_shape *shape)
 {
-    bus_move *move = new_move(b, reader->kind == BUS_KIND_MAP ? BUS_ACT_MAP : BUS_ACT_ARRAY, shape);
+    bui_move *move = new_move(b, reader->kind == BUS_KIND_MAP ? BUI_ACT_MAP : BUI_ACT_ARRAY, shape);
     if (!move)
         return NULL;
     size_t len = step_down(b, reader->kind == BUS_KIND_MAP ? "{}" : "[]", "");
@@ -326,8 +332,8 @@ static const bus_move *build_container(builder *b, const bus_node *writer, const
         return NULL;
     b->path[len] = '\0';
     move->least = writer->item->least;
-    if (move->inner->act == BUS_ACT_DIRECT)
-        move->act = BUS_ACT_DIRECT;
+    if (move->inner->act == BUI_ACT_DIRECT)
+        move->act = BUI_ACT_DIRECT;
     return move;
 }
 
@@ -338,12 +344,12 @@ static const bus_shape *branch_shape(const bus_shape *shape, size_t branch)
     return shape->kind == BUS_KIND_UNION && place->kind == BUS_KIND_POINTER ? place->item : place;
 }
 
-static const bus_move *build_into(builder *b, const bus_node *writer, const bus_node *reader, const bus_shape *shape)
+static const bui_move *build_into(builder *b, const bui_node *writer, const bui_node *reader, const bus_shape *shape)
 {
-    int branch = bus_resolve_branch(writer, reader);
+    int branch = bui_resolve_branch(writer, reader);
     if (branch < 0)
-        return refuse(b, "the writer has %.100s, which is none of the union's branches", writer->name);
-    bus_move *move = new_move(b, BUS_ACT_INTO, shape);
+        return refuse(b, "the writer has %.100s, which is not one of the union's branches", writer->name);
+    bui_move *move = new_move(b, BUI_ACT_INTO, shape);
     if (!move)
         return NULL;
     move->count = (uint32_t)branch;
@@ -353,13 +359,13 @@ static const bus_move *build_into(builder *b, const bus_node *writer, const bus_
     return move->inner ? move : NULL;
 }
 
-static const bus_move *build_from_union(builder *b, const bus_node *writer, const bus_node *reader, const bus_shape *shape)
+static const bui_move *build_from_union(builder *b, const bui_node *writer, const bui_node *reader, const bus_shape *shape)
 {
     char path[sizeof b->path];
     const unsigned depth = b->depth;
     memcpy(path, b->path, sizeof path);
-    bus_move *move = new_move(b, BUS_ACT_UNION, shape);
-    const bus_move **moves = move ? allocate(b, (writer->count + 1) * sizeof *moves) : NULL;
+    bui_move *move = new_move(b, BUI_ACT_UNION, shape);
+    const bui_move **moves = move ? allocate(b, (writer->count + 1) * sizeof *moves) : NULL;
     size_t readable = 0;
     if (!moves)
         return NULL;
@@ -374,35 +380,35 @@ static const bus_move *build_from_union(builder *b, const bus_node *writer, cons
         b->depth = depth;
     }
     if (readable == 0 && writer->count > 0) {
-        bus_fail(&b->why, BUS_SCHEMA, "%s", moves[0]->why);
+        bui_fail(&b->why, BUS_SCHEMA, "%s", moves[0]->why);
         return NULL;
     }
     move->moves = moves;
     move->count = (uint32_t)writer->count;
-    if (reader->kind == BUS_KIND_UNION && bus_resolve_same(writer, reader))
-        move->act = BUS_ACT_DIRECT;
+    if (reader->kind == BUS_KIND_UNION && bui_resolve_same(writer, reader))
+        move->act = BUI_ACT_DIRECT;
     return move;
 }
 
-static bus_act scalar_act(bus_kind from, bus_kind to)
+static bui_act scalar_act(bus_kind from, bus_kind to)
 {
     if (from == BUS_KIND_STRING && to == BUS_KIND_BYTES)
-        return BUS_ACT_STRING_BYTES;
+        return BUI_ACT_STRING_BYTES;
     if (from == to || from == BUS_KIND_BYTES) /* bytes are read as a string is, and checked as one */
-        return BUS_ACT_DIRECT;
+        return BUI_ACT_DIRECT;
     if (from == BUS_KIND_INT)
-        return to == BUS_KIND_LONG ? BUS_ACT_INT_LONG : to == BUS_KIND_FLOAT ? BUS_ACT_INT_FLOAT : BUS_ACT_INT_DOUBLE;
-    return from == BUS_KIND_FLOAT ? BUS_ACT_FLOAT_DOUBLE : to == BUS_KIND_FLOAT ? BUS_ACT_LONG_FLOAT : BUS_ACT_LONG_DOUBLE;
+        return to == BUS_KIND_LONG ? BUI_ACT_INT_LONG : to == BUS_KIND_FLOAT ? BUI_ACT_INT_FLOAT : BUI_ACT_INT_DOUBLE;
+    return from == BUS_KIND_FLOAT ? BUI_ACT_FLOAT_DOUBLE : to == BUS_KIND_FLOAT ? BUI_ACT_LONG_FLOAT : BUI_ACT_LONG_DOUBLE;
 }
 
-static const bus_move *build_one(builder *b, const bus_node *writer, const bus_node *reader, const bus_shape *shape)
+static const bui_move *build_one(builder *b, const bui_node *writer, const bui_node *reader, const bus_shape *shape)
 {
-    char why[BUS_RESOLVE_TEXT];
+    char why[BUI_RESOLVE_TEXT];
     if (writer->kind == BUS_KIND_UNION)
         return build_from_union(b, writer, reader, shape);
     if (reader->kind == BUS_KIND_UNION)
         return build_into(b, writer, reader, shape);
-    if (bus_resolve_match(writer, reader, why) == BUS_MATCH_NONE)
+    if (bui_resolve_match(writer, reader, why) == BUI_MATCH_NONE)
         return refuse(b, "%s", why);
     switch (reader->kind) {
     case BUS_KIND_RECORD: return build_record(b, writer, reader, shape);
@@ -413,15 +419,15 @@ static const bus_move *build_one(builder *b, const bus_node *writer, const bus_n
     }
 }
 
-static const bus_move *build(builder *b, const bus_node *writer, const bus_node *reader, const bus_shape *shape)
+static const bui_move *build(builder *b, const bui_node *writer, const bui_node *reader, const bus_shape *shape)
 {
     if (shape->wire != reader->kind || (reader->kind == BUS_KIND_RECORD && shape->count != reader->count)) {
-        bus_fail(&b->why, BUS_BUG, "%s: the type's descriptors and its schema differ", b->path);
+        bui_fail(&b->why, BUS_BUG, "%s: the type's descriptors and its schema differ", b->path);
         return NULL;
     }
     if (!enter(b))
         return NULL;
-    const bus_move *move = build_one(b, writer, reader, shape);
+    const bui_move *move = build_one(b, writer, reader, shape);
     b->depth--;
     return move;
 }
@@ -429,56 +435,56 @@ static const bus_move *build(builder *b, const bus_node *writer, const bus_node 
 /* ---- the whole */
 
 /* Without a reader all is skipped. */
-static bus_status make(const bus_schema *writer, const bus_schema *reader, const bus_shape *shape, bus_plan **out, bus_error *err)
+static bus_status make(const bui_schema *writer, const bui_schema *reader, const bus_shape *shape, bui_plan **out, bus_error *err)
 {
-    bus_plan *plan = calloc(1, sizeof *plan);
+    bui_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
-        return bus_fail_nomem(err);
-    bus_arena_init(&plan->arena, MEMORY_MAX);
-    plan->name = bus_schema_name(reader ? reader : writer);
+        return bui_fail_nomem(err);
+    bui_arena_init(&plan->arena, MEMORY_MAX);
+    plan->name = bui_schema_name(reader ? reader : writer);
     builder b = { .plan = plan, .why = { .status = BUS_OK } };
-    bus_map_init(&b.records);
+    bui_map_init(&b.records);
     snprintf(b.path, sizeof b.path, "%.250s", plan->name);
-    plan->root = reader ? build(&b, bus_schema_root(writer), bus_schema_root(reader), shape) : skip(&b, bus_schema_root(writer));
-    bus_map_free(&b.records, NULL);
+    plan->root = reader ? build(&b, bui_schema_root(writer), bui_schema_root(reader), shape) : skip(&b, bui_schema_root(writer));
+    bui_map_free(&b.records, NULL);
     if (plan->root) {
         *out = plan;
         return BUS_OK;
     }
-    bus_plan_free(plan);
-    return bus_fail(err, b.why.status, "%s", b.why.text);
+    bui_plan_free(plan);
+    return bui_fail(err, b.why.status, "%s", b.why.text);
 }
 
-bus_status bus_plan_between(const bus_schema *writer, const bus_schema *reader, const bus_shape *shape, bus_plan **out,
+bus_status bui_plan_between(const bui_schema *writer, const bui_schema *reader, const bus_shape *shape, bui_plan **out,
                             bus_error *err)
 {
     return make(writer, reader, shape, out, err);
 }
 
-bus_status bus_plan_check(const bus_schema *writer, bus_plan **out, bus_error *err)
+bus_status bui_plan_check(const bui_schema *writer, bui_plan **out, bus_error *err)
 {
     return make(writer, NULL, NULL, out, err);
 }
 
-bus_status bus_plan_new(const bus_schema *writer, const bus_type *reader, bus_plan **out, bus_error *err)
+bus_status bui_plan_new(const bui_schema *writer, const bus_type *reader, bui_plan **out, bus_error *err)
 {
-    bus_schema *own;
-    bus_status status = bus_schema_parse(reader->json, strlen(reader->json), &own, err);
+    bui_schema *own;
+    bus_status status = bui_schema_parse(reader->json, strlen(reader->json), &own, err);
     if (status != BUS_OK)
         return status;
-    status = bus_plan_between(writer, own, reader->shape, out, err);
+    status = bui_plan_between(writer, own, reader->shape, out, err);
     if (status == BUS_OK)
         (*out)->own = own;
     else
-        bus_schema_free(own);
+        bui_schema_free(own);
     return status;
 }
 
-void bus_plan_free(bus_plan *plan)
+void bui_plan_free(bui_plan *plan)
 {
     if (!plan)
         return;
-    bus_arena_free(&plan->arena);
-    bus_schema_free(plan->own);
+    bui_arena_free(&plan->arena);
+    bui_schema_free(plan->own);
     free(plan);
 }

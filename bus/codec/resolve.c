@@ -11,8 +11,17 @@
 #define DEPTH_MAX 256
 
 static const char *const logicals[] = {
-    "no logical type", "decimal", "uuid", "date", "time-millis", "time-micros", "timestamp-millis", "timestamp-micros",
-    "local-timestamp-millis", "local-timestamp-micros", "duration",
+    "no logical type",
+    "decimal",
+    "uuid",
+    "date",
+    "time-millis",
+    "time-micros",
+    "timestamp-millis",
+    "timestamp-micros",
+    "local-timestamp-millis",
+    "local-timestamp-micros",
+    "duration",
 };
 
 static const char *simple(const char *name)
@@ -21,7 +30,7 @@ static const char *simple(const char *name)
     return dot ? dot + 1 : name;
 }
 
-static bool has_name(const bus_node *node)
+static bool has_name(const bui_node *node)
 {
     return node->kind == BUS_KIND_RECORD || node->kind == BUS_KIND_ENUM || node->kind == BUS_KIND_FIXED;
 }
@@ -47,63 +56,63 @@ static bool promotes(bus_kind from, bus_kind to)
 }
 
 /* Whether a number means the same on both sides; without a logical type on one side it is a bare number there. */
-static bool meanings_agree(const bus_node *writer, const bus_node *reader, char *why)
+static bool meanings_agree(const bui_node *writer, const bui_node *reader, char *why)
 {
     if (writer->logical == BUS_LOGICAL_NONE || reader->logical == BUS_LOGICAL_NONE)
         return true;
     if (writer->logical != reader->logical) {
         if (why)
-            snprintf(why, BUS_RESOLVE_TEXT, "the writer has %s where the reader has %s: values would change their meaning",
+            snprintf(why, BUI_RESOLVE_TEXT, "the writer has %s where the reader has %s: values would change their meaning",
                      logicals[writer->logical], logicals[reader->logical]);
         return false;
     }
     if (writer->logical != BUS_LOGICAL_DECIMAL || (writer->scale == reader->scale && writer->precision <= reader->precision))
         return true;
     if (why)
-        snprintf(why, BUS_RESOLVE_TEXT, "the writer has a decimal of precision %d and scale %d where the reader has %d and %d",
+        snprintf(why, BUI_RESOLVE_TEXT, "the writer has a decimal of precision %d and scale %d where the reader has %d and %d",
                  writer->precision, writer->scale, reader->precision, reader->scale);
     return false;
 }
 
-static bus_match names_match(const bus_node *writer, const bus_node *reader, char *why)
+static bui_match names_match(const bui_node *writer, const bui_node *reader, char *why)
 {
     if (strcmp(writer->name, reader->name) == 0 || among(reader->aliases, writer->name))
-        return BUS_MATCH_EXACT;
+        return BUI_MATCH_EXACT;
     if (strcmp(simple(writer->name), simple(reader->name)) == 0)
-        return BUS_MATCH_NAMED;
+        return BUI_MATCH_NAMED;
     if (why)
-        snprintf(why, BUS_RESOLVE_TEXT, "the writer has %.100s where the reader has %.100s, without an alias for it", writer->name,
-                 reader->name);
-    return BUS_MATCH_NONE;
+        snprintf(why, BUI_RESOLVE_TEXT, "the writer has %.100s where the reader has %.100s, without an alias for it",
+                 writer->name, reader->name);
+    return BUI_MATCH_NONE;
 }
 
-bus_match bus_resolve_match(const bus_node *writer, const bus_node *reader, char why[BUS_RESOLVE_TEXT])
+bui_match bui_resolve_match(const bui_node *writer, const bui_node *reader, char why[BUI_RESOLVE_TEXT])
 {
     if (writer->kind != reader->kind && !promotes(writer->kind, reader->kind)) {
         if (why)
-            snprintf(why, BUS_RESOLVE_TEXT, "the writer has %.120s where the reader has %.120s", writer->name, reader->name);
-        return BUS_MATCH_NONE;
+            snprintf(why, BUI_RESOLVE_TEXT, "the writer has %.120s where the reader has %.120s", writer->name, reader->name);
+        return BUI_MATCH_NONE;
     }
-    bus_match match = writer->kind != reader->kind ? BUS_MATCH_PROMOTED : BUS_MATCH_EXACT;
-    if (match == BUS_MATCH_EXACT && has_name(reader))
+    bui_match match = writer->kind != reader->kind ? BUI_MATCH_PROMOTED : BUI_MATCH_EXACT;
+    if (match == BUI_MATCH_EXACT && has_name(reader))
         match = names_match(writer, reader, why);
-    if (match == BUS_MATCH_NONE || !meanings_agree(writer, reader, why))
-        return BUS_MATCH_NONE;
+    if (match == BUI_MATCH_NONE || !meanings_agree(writer, reader, why))
+        return BUI_MATCH_NONE;
     if (reader->kind == BUS_KIND_FIXED && writer->count != reader->count) {
         if (why)
-            snprintf(why, BUS_RESOLVE_TEXT, "the writer's %.100s has %zu bytes, the reader's %zu", writer->name, writer->count,
+            snprintf(why, BUI_RESOLVE_TEXT, "the writer's %.100s has %zu bytes, the reader's %zu", writer->name, writer->count,
                      reader->count);
-        return BUS_MATCH_NONE;
+        return BUI_MATCH_NONE;
     }
     return match;
 }
 
-int bus_resolve_branch(const bus_node *writer, const bus_node *reader)
+int bui_resolve_branch(const bui_node *writer, const bui_node *reader)
 {
-    bus_match best = BUS_MATCH_NONE;
+    bui_match best = BUI_MATCH_NONE;
     int found = -1;
     for (size_t i = 0; i < reader->count; i++) {
-        bus_match match = bus_resolve_match(writer, reader->fields[i].type, NULL);
+        bui_match match = bui_resolve_match(writer, reader->fields[i].type, NULL);
         if (match > best) {
             best = match;
             found = (int)i;
@@ -112,7 +121,7 @@ int bus_resolve_branch(const bus_node *writer, const bus_node *reader)
     return found;
 }
 
-static int32_t field_named(const bus_node *record, const char *name)
+static int32_t field_named(const bui_node *record, const char *name)
 {
     for (size_t i = 0; i < record->count; i++)
         if (strcmp(record->fields[i].name, name) == 0)
@@ -120,7 +129,7 @@ static int32_t field_named(const bus_node *record, const char *name)
     return -1;
 }
 
-void bus_resolve_fields(const bus_node *writer, const bus_node *reader, int32_t *from, bool *taken)
+void bui_resolve_fields(const bui_node *writer, const bui_node *reader, int32_t *from, bool *taken)
 {
     memset(taken, 0, writer->count * sizeof *taken);
     for (size_t i = 0; i < reader->count; i++) {
@@ -140,29 +149,31 @@ void bus_resolve_fields(const bus_node *writer, const bus_node *reader, int32_t 
     }
 }
 
-int32_t bus_resolve_symbol(const bus_node *reader, const char *symbol)
+int32_t bui_resolve_symbol(const bui_node *reader, const char *symbol)
 {
     for (size_t i = 0; i < reader->count; i++)
         if (strcmp(reader->symbols[i], symbol) == 0)
             return (int32_t)i;
-    return reader->preset;
+    return reader->default_value;
 }
 
 /* ---- the same all the way down. A pair of records met again is the same if the rest is. */
 
-typedef struct pair { const bus_node *writer, *reader; } pair;
+typedef struct pair {
+    const bui_node *writer, *reader;
+} pair;
 
-static bool same(const bus_node *writer, const bus_node *reader, bus_map *seen, unsigned depth);
+static bool same(const bui_node *writer, const bui_node *reader, bui_map *seen, unsigned depth);
 
-static bool same_parts(const bus_node *writer, const bus_node *reader, bus_map *seen, unsigned depth)
+static bool same_parts(const bui_node *writer, const bui_node *reader, bui_map *seen, unsigned depth)
 {
     bool record = reader->kind == BUS_KIND_RECORD;
     pair key = { writer, reader };
     if (writer->count != reader->count)
         return false;
-    if (record && bus_map_get(seen, &key, sizeof key))
+    if (record && bui_map_get(seen, &key, sizeof key))
         return true;
-    if (record && !bus_map_put(seen, &key, sizeof key, seen))
+    if (record && !bui_map_put(seen, &key, sizeof key, seen))
         return false; /* without memory: not known to be the same */
     for (size_t i = 0; i < reader->count; i++)
         if ((record && strcmp(writer->fields[i].name, reader->fields[i].name) != 0) ||
@@ -171,13 +182,13 @@ static bool same_parts(const bus_node *writer, const bus_node *reader, bus_map *
     return true;
 }
 
-static bool same(const bus_node *writer, const bus_node *reader, bus_map *seen, unsigned depth)
+static bool same(const bui_node *writer, const bui_node *reader, bui_map *seen, unsigned depth)
 {
     if (writer->kind != reader->kind || depth > DEPTH_MAX)
         return false;
     if (reader->kind == BUS_KIND_UNION)
         return same_parts(writer, reader, seen, depth + 1);
-    if (bus_resolve_match(writer, reader, NULL) != BUS_MATCH_EXACT)
+    if (bui_resolve_match(writer, reader, NULL) != BUI_MATCH_EXACT)
         return false;
     switch (reader->kind) {
     case BUS_KIND_RECORD: return same_parts(writer, reader, seen, depth + 1);
@@ -192,11 +203,11 @@ static bool same(const bus_node *writer, const bus_node *reader, bus_map *seen, 
     }
 }
 
-bool bus_resolve_same(const bus_node *writer, const bus_node *reader)
+bool bui_resolve_same(const bui_node *writer, const bui_node *reader)
 {
-    bus_map seen;
-    bus_map_init(&seen);
+    bui_map seen;
+    bui_map_init(&seen);
     bool equal = same(writer, reader, &seen, 0);
-    bus_map_free(&seen, NULL);
+    bui_map_free(&seen, NULL);
     return equal;
 }

@@ -4,9 +4,9 @@
 
 #include <sodium.h>
 
-void bus_schema_key(const char *json, size_t len, char out[BUS_SCHEMA_KEY])
+void bui_schema_key(const char *json, size_t len, char out[BUI_SCHEMA_KEY])
 {
     unsigned char hash[crypto_hash_sha256_BYTES];
     crypto_hash_sha256(hash, (const unsigned char *)json, len);
-    sodium_bin2hex(out, BUS_SCHEMA_KEY, hash, sizeof hash);
+    sodium_bin2hex(out, BUI_SCHEMA_KEY, hash, sizeof hash);
 }

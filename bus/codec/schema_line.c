@@ -36,7 +36,7 @@ static bool is_key(const char *after)
 }
 
 /* The text has been parsed: it is JSON. */
-size_t bus_schema_line_of(const char *text, const json_t *document, const json_t *part)
+size_t bui_schema_line_of(const char *text, const json_t *document, const json_t *part)
 {
     size_t wanted = 0, line = 1;
     if (!part || !ordinal(document, part, &wanted))
@@ -54,7 +54,7 @@ size_t bus_schema_line_of(const char *text, const json_t *document, const json_t
     return 0;
 }
 
-size_t bus_schema_line(const bus_schema *schema, const json_t *part)
+size_t bui_schema_line(const bui_schema *schema, const json_t *part)
 {
-    return bus_schema_line_of(schema->json, schema->document, part);
+    return bui_schema_line_of(schema->json, schema->document, part);
 }

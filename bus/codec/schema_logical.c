@@ -2,12 +2,12 @@
  * Schema logical types: an unknown or ill-placed one leaves the base type (Avro specification, "Logical Types"). */
 #include "codec/schema_parser.h"
 
-static void read_decimal(bus_node *node)
+static void read_decimal(bui_node *node)
 {
     const json_t *digits = json_object_get(node->json, "precision"), *places = json_object_get(node->json, "scale");
     json_int_t precision = json_integer_value(digits), scale = json_integer_value(places);
-    if (!json_is_integer(digits) || precision < 1 || precision > 1000000 || (places && !json_is_integer(places)) ||
-        scale < 0 || scale > precision)
+    if (!json_is_integer(digits) || precision < 1 || precision > 1000000 || (places && !json_is_integer(places)) || scale < 0 ||
+        scale > precision)
         return;
     /* n bytes hold floor(log10(2^(8n-1) - 1)) digits; 0.30103 is log10(2). */
     if (node->kind == BUS_KIND_FIXED &&
@@ -18,9 +18,14 @@ static void read_decimal(bus_node *node)
     node->scale = (int32_t)scale;
 }
 
-void bus_parser_logical(bus_node *node)
+void bui_parser_logical(bui_node *node)
 {
-    static const struct { const char *name; bus_kind base; size_t size; bus_logical logical; } table[] = {
+    static const struct {
+        const char *name;
+        bus_kind base;
+        size_t size;
+        bus_logical logical;
+    } table[] = {
         { "uuid", BUS_KIND_STRING, 0, BUS_LOGICAL_UUID },
         { "uuid", BUS_KIND_FIXED, 16, BUS_LOGICAL_UUID },
         { "date", BUS_KIND_INT, 0, BUS_LOGICAL_DATE },

@@ -4,9 +4,9 @@
 
 #include <stdio.h>
 
-bool bus_parser_plain(const char *name, size_t len)
+bool bui_parser_plain(const char *name, size_t len)
 {
-    if (len == 0 || len > BUS_NAME_MAX_LEN || (name[0] >= '0' && name[0] <= '9'))
+    if (len == 0 || len > BUI_NAME_MAX_LEN || (name[0] >= '0' && name[0] <= '9'))
         return false;
     for (size_t i = 0; i < len; i++) {
         char c = name[i];
@@ -21,7 +21,7 @@ static bool dotted_name(const char *name)
 {
     for (;;) {
         const char *dot = strchr(name, '.');
-        if (!bus_parser_plain(name, dot ? (size_t)(dot - name) : strlen(name)))
+        if (!bui_parser_plain(name, dot ? (size_t)(dot - name) : strlen(name)))
             return false;
         if (!dot)
             return true;
@@ -29,39 +29,39 @@ static bool dotted_name(const char *name)
     }
 }
 
-const char *bus_parser_text(bus_parser *p, const json_t *json, const char *member)
+const char *bui_parser_text(bui_parser *p, const json_t *json, const char *member)
 {
     const json_t *value = json_object_get(json, member);
     if (!value)
         return NULL;
     if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
-        return bus_parser_refuse(p, "\"%s\" must be a string", member);
+        return bui_parser_refuse(p, "\"%s\" must be a string", member);
     return json_string_value(value);
 }
 
 /* "Name" in a name space is "space.Name"; one with dots is full already. */
-static const char *full_name(bus_parser *p, const char *name, const char *space)
+static const char *full_name(bui_parser *p, const char *name, const char *space)
 {
-    char text[2 * BUS_NAME_MAX_LEN + 2];
+    char text[2 * BUI_NAME_MAX_LEN + 2];
     if (strchr(name, '.') || space[0] == '\0')
-        return bus_parser_keep(p, name);
+        return bui_parser_keep(p, name);
     if (snprintf(text, sizeof text, "%s.%s", space, name) >= (int)sizeof text)
-        return bus_parser_refuse(p, "the name is over %zu bytes", sizeof text - 1);
-    return bus_parser_keep(p, text);
+        return bui_parser_refuse(p, "the name is over %zu bytes", sizeof text - 1);
+    return bui_parser_keep(p, text);
 }
 
-static const bus_node primitives[] = {
-    { .kind = BUS_KIND_NULL, .name = "null", .least = 0, .preset = -1 },
-    { .kind = BUS_KIND_BOOLEAN, .name = "boolean", .least = 1, .preset = -1 },
-    { .kind = BUS_KIND_INT, .name = "int", .least = 1, .preset = -1 },
-    { .kind = BUS_KIND_LONG, .name = "long", .least = 1, .preset = -1 },
-    { .kind = BUS_KIND_FLOAT, .name = "float", .least = 4, .preset = -1 },
-    { .kind = BUS_KIND_DOUBLE, .name = "double", .least = 8, .preset = -1 },
-    { .kind = BUS_KIND_BYTES, .name = "bytes", .least = 1, .preset = -1 },
-    { .kind = BUS_KIND_STRING, .name = "string", .least = 1, .preset = -1 },
+static const bui_node primitives[] = {
+    { .kind = BUS_KIND_NULL, .name = "null", .least = 0, .default_value = -1 },
+    { .kind = BUS_KIND_BOOLEAN, .name = "boolean", .least = 1, .default_value = -1 },
+    { .kind = BUS_KIND_INT, .name = "int", .least = 1, .default_value = -1 },
+    { .kind = BUS_KIND_LONG, .name = "long", .least = 1, .default_value = -1 },
+    { .kind = BUS_KIND_FLOAT, .name = "float", .least = 4, .default_value = -1 },
+    { .kind = BUS_KIND_DOUBLE, .name = "double", .least = 8, .default_value = -1 },
+    { .kind = BUS_KIND_BYTES, .name = "bytes", .least = 1, .default_value = -1 },
+    { .kind = BUS_KIND_STRING, .name = "string", .least = 1, .default_value = -1 },
 };
 
-const bus_node *bus_parser_primitive(const char *name)
+const bui_node *bui_parser_primitive(const char *name)
 {
     for (size_t i = 0; i < sizeof primitives / sizeof *primitives; i++)
         if (strcmp(primitives[i].name, name) == 0)
@@ -78,87 +78,87 @@ static bool reserved(const char *full)
     for (size_t i = 0; !dot && i < sizeof words / sizeof *words; i++)
         if (strcmp(words[i], full) == 0)
             return true;
-    return bus_parser_primitive(dot ? dot + 1 : full) != NULL;
+    return bui_parser_primitive(dot ? dot + 1 : full) != NULL;
 }
 
-const bus_node *bus_parser_refer(bus_parser *p, const char *name, const char *space)
+const bui_node *bui_parser_refer(bui_parser *p, const char *name, const char *space)
 {
-    const bus_node *node = bus_parser_primitive(name);
+    const bui_node *node = bui_parser_primitive(name);
     if (node)
         return node;
     if (!dotted_name(name))
-        return bus_parser_refuse(p, "\"%.80s\" is no type and no valid name of one", name);
+        return bui_parser_refuse(p, "\"%.80s\" is neither a type nor a valid name of one", name);
     const char *full = full_name(p, name, space);
     if (!full)
         return NULL;
-    node = bus_map_get(&p->schema->names, full, strlen(full));
+    node = bui_map_get(&p->schema->names, full, strlen(full));
     if (!node && p->resolve) {
         bus_error why = { .status = BUS_OK };
         node = p->resolve(p->opaque, full, &why);
         if (!node && why.status != BUS_OK) {
-            p->status = bus_fail(p->err, why.status, "%s: %s", p->path, why.text);
+            p->status = bui_fail(p->err, why.status, "%s: %s", p->path, why.text);
             return NULL;
         }
     }
-    return node ? node : bus_parser_refuse(p, "the type \"%s\" is not defined before it is used", full);
+    return node ? node : bui_parser_refuse(p, "the type \"%s\" is not defined before it is used", full);
 }
 
-bool bus_parser_names(bus_parser *p, const json_t *list, const char *what, const char *space, const char *const **out)
+bool bui_parser_names(bui_parser *p, const json_t *list, const char *what, const char *space, const char *const **out)
 {
     size_t count = json_array_size(list);
-    if (!json_is_array(list) || count > BUS_FIELDS_MAX)
-        return bus_parser_refuse(p, "\"%s\" must be an array of at most %d names", what, BUS_FIELDS_MAX) != NULL;
-    bus_map seen;
-    bus_map_init(&seen);
-    const char **names = bus_parser_allocate(p, (count + 1) * sizeof *names);
+    if (!json_is_array(list) || count > BUI_FIELDS_MAX)
+        return bui_parser_refuse(p, "\"%s\" must be an array of at most %d names", what, BUI_FIELDS_MAX) != NULL;
+    bui_map seen;
+    bui_map_init(&seen);
+    const char **names = bui_parser_allocate(p, (count + 1) * sizeof *names);
     bool ok = names != NULL;
     for (size_t i = 0; ok && i < count; i++) {
         const json_t *item = json_array_get(list, i);
         const char *name = json_string_value(item);
         ok = false;
-        if (!name || !(space ? dotted_name(name) : bus_parser_plain(name, json_string_length(item))))
-            bus_parser_refuse(p, "entry %zu of \"%s\" is no valid name (letters, digits, _)", i, what);
-        else if (bus_map_get(&seen, name, strlen(name)))
-            bus_parser_refuse(p, "\"%s\" is twice in \"%s\"", name, what);
-        else if (!bus_map_put(&seen, name, strlen(name), p))
-            bus_parser_no_memory(p);
+        if (!name || !(space ? dotted_name(name) : bui_parser_plain(name, json_string_length(item))))
+            bui_parser_refuse(p, "entry %zu of \"%s\" is no valid name (letters, digits, _)", i, what);
+        else if (bui_map_get(&seen, name, strlen(name)))
+            bui_parser_refuse(p, "\"%s\" is twice in \"%s\"", name, what);
+        else if (!bui_map_put(&seen, name, strlen(name), p))
+            bui_parser_no_memory(p);
         else
-            ok = (names[i] = space ? full_name(p, name, space) : bus_parser_keep(p, name)) != NULL;
+            ok = (names[i] = space ? full_name(p, name, space) : bui_parser_keep(p, name)) != NULL;
     }
-    bus_map_free(&seen, NULL);
+    bui_map_free(&seen, NULL);
     if (ok)
         *out = names;
     return ok;
 }
 
-bool bus_parser_define(bus_parser *p, bus_node *node, const char *outer, const char **space)
+bool bui_parser_define(bui_parser *p, bui_node *node, const char *outer, const char **space)
 {
-    const char *name = bus_parser_text(p, node->json, "name");
+    const char *name = bui_parser_text(p, node->json, "name");
     if (p->status != BUS_OK)
         return false;
     if (!name || !dotted_name(name))
-        return bus_parser_refuse(p, "a %s needs a \"name\" of letters, digits and _", node->name) != NULL;
-    const char *given = bus_parser_text(p, node->json, "namespace");
+        return bui_parser_refuse(p, "a %s needs a \"name\" of letters, digits and _", node->name) != NULL;
+    const char *given = bui_parser_text(p, node->json, "namespace");
     if (p->status != BUS_OK)
         return false;
     if (given && given[0] && !dotted_name(given))
-        return bus_parser_refuse(p, "the namespace \"%.80s\" is not valid", given) != NULL;
+        return bui_parser_refuse(p, "the namespace \"%.80s\" is not valid", given) != NULL;
     const char *full = full_name(p, name, given ? given : outer);
     if (!full)
         return false;
-    if (strlen(full) > 2 * BUS_NAME_MAX_LEN)
-        return bus_parser_refuse(p, "the name is over %d bytes", 2 * BUS_NAME_MAX_LEN) != NULL;
-    bus_parser_leave(p, 0);
-    bus_parser_step(p, "", full);
+    if (strlen(full) > 2 * BUI_NAME_MAX_LEN)
+        return bui_parser_refuse(p, "the name is over %d bytes", 2 * BUI_NAME_MAX_LEN) != NULL;
+    bui_parser_leave(p, 0);
+    bui_parser_step(p, "", full);
     const char *dot = strrchr(full, '.');
     if (reserved(full))
-        return bus_parser_refuse(p, "\"%s\" is the name of a type of Avro's own%s", dot ? dot + 1 : full,
-                                 bus_parser_primitive(dot ? dot + 1 : full) ? "" : ": give it a namespace") != NULL;
-    if (bus_map_get(&p->schema->names, full, strlen(full)))
-        return bus_parser_refuse(p, "the name is defined twice") != NULL;
-    if (!bus_map_put(&p->schema->names, full, strlen(full), node))
-        return bus_parser_no_memory(p) != NULL;
-    char *inner = bus_parser_allocate(p, strlen(full) + 1);
+        return bui_parser_refuse(p, "\"%s\" is the name of a type of Avro's own%s", dot ? dot + 1 : full,
+                                 bui_parser_primitive(dot ? dot + 1 : full) ? "" : ": give it a namespace") != NULL;
+    if (bui_map_get(&p->schema->names, full, strlen(full)))
+        return bui_parser_refuse(p, "the name is defined twice") != NULL;
+    if (!bui_map_put(&p->schema->names, full, strlen(full), node))
+        return bui_parser_no_memory(p) != NULL;
+    char *inner = bui_parser_allocate(p, strlen(full) + 1);
     if (!inner)
         return false;
     memcpy(inner, full, dot ? (size_t)(dot - full) : 0);
@@ -166,5 +166,5 @@ bool bus_parser_define(bus_parser *p, bus_node *node, const char *outer, const c
     node->name = full;
     node->doc = json_string_value(json_object_get(node->json, "doc"));
     const json_t *aliases = json_object_get(node->json, "aliases");
-    return !aliases || bus_parser_names(p, aliases, "aliases", inner, &node->aliases);
+    return !aliases || bui_parser_names(p, aliases, "aliases", inner, &node->aliases);
 }

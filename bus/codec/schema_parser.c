@@ -6,43 +6,43 @@
 #include <stdio.h>
 #include <string.h>
 
-void *bus_parser_refuse(bus_parser *p, const char *format, ...)
+void *bui_parser_refuse(bui_parser *p, const char *format, ...)
 {
     char text[300];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    p->status = bus_fail(p->err, BUS_SCHEMA, "%s: %s", p->path[0] ? p->path : "the schema", text);
+    p->status = bui_fail(p->err, BUS_SCHEMA, "%s: %s", p->path[0] ? p->path : "the schema", text);
     return NULL;
 }
 
-void *bus_parser_no_memory(bus_parser *p)
+void *bui_parser_no_memory(bui_parser *p)
 {
-    p->status = bus_fail_nomem(p->err);
+    p->status = bui_fail_nomem(p->err);
     return NULL;
 }
 
-void *bus_parser_allocate(bus_parser *p, size_t n)
+void *bui_parser_allocate(bui_parser *p, size_t n)
 {
-    void *memory = bus_arena_zero(&p->schema->arena, n ? n : 1);
-    return memory ? memory : bus_parser_no_memory(p);
+    void *memory = bui_arena_zero(&p->schema->arena, n ? n : 1);
+    return memory ? memory : bui_parser_no_memory(p);
 }
 
-const char *bus_parser_keep(bus_parser *p, const char *text)
+const char *bui_parser_keep(bui_parser *p, const char *text)
 {
-    const char *kept = bus_arena_copy(&p->schema->arena, text, strlen(text));
-    return kept ? kept : bus_parser_no_memory(p);
+    const char *kept = bui_arena_copy(&p->schema->arena, text, strlen(text));
+    return kept ? kept : bui_parser_no_memory(p);
 }
 
-size_t bus_parser_step(bus_parser *p, const char *mark, const char *name)
+size_t bui_parser_step(bui_parser *p, const char *mark, const char *name)
 {
     size_t len = strlen(p->path);
     snprintf(p->path + len, sizeof p->path - len, "%s%s", mark, name);
     return len;
 }
 
-void bus_parser_leave(bus_parser *p, size_t len)
+void bui_parser_leave(bui_parser *p, size_t len)
 {
     p->path[len] = '\0';
 }

@@ -14,97 +14,109 @@
 #include <string.h>
 
 /* A file that defines a name; `rival`: another one does as well, so neither can be meant. */
-typedef struct offer { bus_schema_source *from; const char *rival; } offer;
+typedef struct offer {
+    bui_schema_source *from;
+    const char *rival;
+} offer;
 
 /* One file that is scanned: its names go into the set's defines, or into its offers. */
-typedef struct scanner { bus_schema_set *set; bus_schema_source *from; bool offered; bus_error *err; } scanner;
+typedef struct scanner {
+    bui_schema_set *set;
+    bui_schema_source *from;
+    bool offered;
+    bus_error *err;
+} scanner;
 
-static bus_status parse(bus_schema_set *set, bus_schema_source *s, bus_error *err);
+static bus_status parse(bui_schema_set *set, bui_schema_source *s, bus_error *err);
 
-void bus_schema_set_init(bus_schema_set *set, bool beside)
+void bui_schema_set_init(bui_schema_set *set, bool beside)
 {
-    *set = (bus_schema_set){ .beside = beside };
-    bus_map_init(&set->defines);
-    bus_map_init(&set->offers);
-    bus_map_init(&set->folders);
+    *set = (bui_schema_set){ .beside = beside };
+    bui_map_init(&set->defines);
+    bui_map_init(&set->offers);
+    bui_map_init(&set->folders);
 }
 
-static void drop(bus_schema_source *s)
+static void drop(bui_schema_source *s)
 {
-    bus_schema_free(s->schema);
+    bui_schema_free(s->schema);
     json_decref(s->document);
     free(s->text);
     free(s->path);
     free(s);
 }
 
-static void drop_all(bus_schema_list *list)
+static void drop_all(bui_schema_list *list)
 {
     for (size_t i = 0; i < list->count; i++)
         drop(list->at[i]);
     free(list->at);
 }
 
-void bus_schema_set_free(bus_schema_set *set)
+void bui_schema_set_free(bui_schema_set *set)
 {
     drop_all(&set->given);
     drop_all(&set->others);
-    bus_map_free(&set->defines, NULL);
-    bus_map_free(&set->offers, free);
-    bus_map_free(&set->folders, NULL);
+    bui_map_free(&set->defines, NULL);
+    bui_map_free(&set->offers, free);
+    bui_map_free(&set->folders, NULL);
 }
 
 /* ---- reading */
 
-static bus_status read_text(bus_schema_source *s, bus_error *err)
+static bus_status read_text(bui_schema_source *s, bus_error *err)
 {
     bus_status status = BUS_OK;
-    bus_buf text;
+    bui_buf text;
     FILE *file = fopen(s->path, "rb");
     if (!file)
-        return bus_fail(err, BUS_IO, "%s: %s", s->path, strerror(errno));
-    bus_buf_init(&text, BUS_SCHEMA_MAX_BYTES);
+        return bui_fail(err, BUS_IO, "%s: %s", s->path, strerror(errno));
+    bui_buf_init(&text, BUI_SCHEMA_MAX_BYTES);
     char chunk[4096];
     for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0;)
-        bus_buf_add(&text, chunk, n);
+        bui_buf_add(&text, chunk, n);
     if (ferror(file))
-        status = bus_fail(err, BUS_IO, "%s: %s", s->path, strerror(errno));
+        status = bui_fail(err, BUS_IO, "%s: %s", s->path, strerror(errno));
     else if (text.over)
-        status = bus_fail(err, BUS_TOO_BIG, "%s: over %u bytes", s->path, BUS_SCHEMA_MAX_BYTES);
+        status = bui_fail(err, BUS_TOO_BIG, "%s: over %u bytes", s->path, BUI_SCHEMA_MAX_BYTES);
     fclose(file);
     s->len = text.len;
-    s->text = text.len > 0 ? bus_buf_take(&text) : strdup("");
-    bus_buf_free(&text);
-    return status == BUS_OK && !s->text ? bus_fail_nomem(err) : status;
+    s->text = text.len > 0 ? bui_buf_take(&text) : strdup("");
+    bui_buf_free(&text);
+    return status == BUS_OK && !s->text ? bui_fail_nomem(err) : status;
 }
 
-static bus_status read_document(bus_schema_source *s, bus_error *err)
+static bus_status read_document(bui_schema_source *s, bus_error *err)
 {
     json_error_t where;
     bus_status status = read_text(s, err);
-    const char *mark = status == BUS_OK ? bus_utf8_mark(s->text, s->len) : NULL;
+    const char *mark = status == BUS_OK ? bui_utf8_mark(s->text, s->len) : NULL;
     if (mark)
-        return bus_fail(err, BUS_SCHEMA, "%s: %s", s->path, mark);
+        return bui_fail(err, BUS_SCHEMA, "%s: %s", s->path, mark);
     if (status != BUS_OK)
         return status;
     s->document = json_loadb(s->text, s->len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
     if (!s->document && json_error_code(&where) == json_error_out_of_memory)
-        return bus_fail_nomem(err);
-    return s->document ? BUS_OK : bus_fail(err, BUS_SCHEMA, "%s:%d:%d: %s", s->path, where.line, where.column, where.text);
+        return bui_fail_nomem(err);
+    return s->document ? BUS_OK : bui_fail(err, BUS_SCHEMA, "%s:%d:%d: %s", s->path, where.line, where.column, where.text);
 }
 
 /* A fresh source at the list's end, read. On failure it is gone. */
-static bus_status read_source(bus_schema_set *set, bus_schema_list *list, const char *path, bus_schema_source **out, bus_error *err)
+static bus_status read_source(bui_schema_set *set, bui_schema_list *list, const char *path, bui_schema_source **out,
+                              bus_error *err)
 {
-    bus_schema_source *s = bus_array_one_more(&list->at, list->count, sizeof *list->at) ? calloc(1, sizeof *s) : NULL;
+    bui_schema_source *s = bui_array_one_more(&list->at, list->count, sizeof *list->at) ? calloc(1, sizeof *s) : NULL;
     if (!s || !(s->path = strdup(path))) {
         free(s);
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     }
     bus_status status = read_document(s, err);
-    if (status == BUS_OK && (set->given.count + set->others.count >= BUS_SET_MOST || s->len > BUS_SET_BYTES - set->bytes))
-        status = bus_fail(err, BUS_TOO_BIG, "%s: the schema files that are given or lie beside them are over %d, or over %u bytes: put those that "
-                                            "are needed into a folder of their own", path, BUS_SET_MOST, BUS_SET_BYTES);
+    if (status == BUS_OK && (set->given.count + set->others.count >= BUI_SET_MOST || s->len > BUI_SET_BYTES - set->bytes))
+        status = bui_fail(err, BUS_TOO_BIG,
+                          "%s: the schema files that are given or are beside them are over %d, or over %u "
+                          "bytes: put those that "
+                          "are needed into a folder of their own",
+                          path, BUI_SET_MOST, BUI_SET_BYTES);
     if (status != BUS_OK) {
         drop(s);
         return status;
@@ -119,16 +131,16 @@ static bus_status read_source(bus_schema_set *set, bus_schema_list *list, const 
 
 static bus_status note_offer(scanner *w, const char *full)
 {
-    offer *known = bus_map_get(&w->set->offers, full, strlen(full));
+    offer *known = bui_map_get(&w->set->offers, full, strlen(full));
     if (known) {
         if (known->from != w->from && !known->rival)
             known->rival = w->from->path;
         return BUS_OK;
     }
     known = calloc(1, sizeof *known);
-    if (!known || !bus_map_put(&w->set->offers, full, strlen(full), known)) {
+    if (!known || !bui_map_put(&w->set->offers, full, strlen(full), known)) {
         free(known);
-        return bus_fail_nomem(w->err);
+        return bui_fail_nomem(w->err);
     }
     known->from = w->from;
     return BUS_OK;
@@ -138,12 +150,13 @@ static bus_status note(scanner *w, const char *full)
 {
     if (w->offered)
         return note_offer(w, full);
-    const bus_schema_source *other = bus_map_get(&w->set->defines, full, strlen(full));
+    const bui_schema_source *other = bui_map_get(&w->set->defines, full, strlen(full));
     if (other && other != w->from)
-        return bus_fail(w->err, BUS_SCHEMA, "%s: %s is defined in %s as well: define it once, the other file may refer to it by name", w->from->path,
+        return bui_fail(w->err, BUS_SCHEMA,
+                        "%s: %s is defined in %s as well: define it once, the other file may refer to it by name", w->from->path,
                         full, other->path);
     w->from->defines = true;
-    return bus_map_put(&w->set->defines, full, strlen(full), w->from) ? BUS_OK : bus_fail_nomem(w->err);
+    return bui_map_put(&w->set->defines, full, strlen(full), w->from) ? BUS_OK : bui_fail_nomem(w->err);
 }
 
 static bus_status scan(scanner *w, const json_t *json, const char *space);
@@ -170,12 +183,13 @@ static bool defines_type(const json_t *json)
 
 static bus_status scan_named(scanner *w, const json_t *json, const char *outer)
 {
-    const char *name = json_string_value(json_object_get(json, "name")), *given = json_string_value(json_object_get(json, "namespace"));
+    const char *name = json_string_value(json_object_get(json, "name")),
+               *given = json_string_value(json_object_get(json, "namespace"));
     const char *space = given ? given : outer;
     size_t room = strlen(space) + strlen(name) + 2;
     char *full = malloc(room);
     if (!full)
-        return bus_fail_nomem(w->err);
+        return bui_fail_nomem(w->err);
     snprintf(full, room, "%s%s%s", strchr(name, '.') ? "" : space, strchr(name, '.') || !*space ? "" : ".", name);
     bus_status status = note(w, full);
     char *dot = strrchr(full, '.');
@@ -198,7 +212,7 @@ static bus_status scan(scanner *w, const json_t *json, const char *space)
 
 /* ---- files that are not given */
 
-static bool has(const bus_schema_list *list, const char *path)
+static bool has(const bui_schema_list *list, const char *path)
 {
     for (size_t i = 0; i < list->count; i++)
         if (strcmp(list->at[i]->path, path) == 0)
@@ -206,9 +220,9 @@ static bool has(const bus_schema_list *list, const char *path)
     return false;
 }
 
-bus_status bus_schema_set_offer(bus_schema_set *set, const char *path, bus_error *err)
+bus_status bui_schema_set_offer(bui_schema_set *set, const char *path, bus_error *err)
 {
-    bus_schema_source *s;
+    bui_schema_source *s;
     bus_error why = { .status = BUS_OK };
     if (has(&set->given, path) || has(&set->others, path))
         return BUS_OK;
@@ -217,39 +231,41 @@ bus_status bus_schema_set_offer(bus_schema_set *set, const char *path, bus_error
         return scan(&(scanner){ set, s, true, err }, s->document, "");
     if (status == BUS_SCHEMA || status == BUS_IO) /* its own business, until it is needed */
         return BUS_OK;
-    return bus_fail(err, status, "%s", why.text);
+    return bui_fail(err, status, "%s", why.text);
 }
 
 /* The *.avsc of the folder where the file is, once. */
-static bus_status look_beside(bus_schema_set *set, const char *path, bus_error *err)
+static bus_status look_beside(bui_schema_set *set, const char *path, bus_error *err)
 {
     char pattern[4096];
     const char *slash = strrchr(path, '/');
     int len = slash ? (int)(slash - path) + 1 : 0, room = (int)sizeof pattern;
-    if (snprintf(pattern, sizeof pattern, "%.*s*.avsc", len, path) >= room || bus_map_get(&set->folders, pattern, strlen(pattern)))
+    if (snprintf(pattern, sizeof pattern, "%.*s*.avsc", len, path) >= room ||
+        bui_map_get(&set->folders, pattern, strlen(pattern)))
         return BUS_OK;
-    if (!bus_map_put(&set->folders, pattern, strlen(pattern), set))
-        return bus_fail_nomem(err);
+    if (!bui_map_put(&set->folders, pattern, strlen(pattern), set))
+        return bui_fail_nomem(err);
     glob_t found;
     if (strpbrk(pattern, "[]?\\") || glob(pattern, 0, NULL, &found) != 0)
         return BUS_OK;
     bus_status status = BUS_OK;
     for (size_t i = 0; i < found.gl_pathc && status == BUS_OK; i++)
-        status = bus_schema_set_offer(set, found.gl_pathv[i], err);
+        status = bui_schema_set_offer(set, found.gl_pathv[i], err);
     globfree(&found);
     return status;
 }
 
 /* Takes the file that offers the name into use; NULL: none does, or *err. */
-static bus_schema_source *take_offer(bus_schema_set *set, const char *full_name, const char *asking, bus_error *err)
+static bui_schema_source *take_offer(bui_schema_set *set, const char *full_name, const char *asking, bus_error *err)
 {
-    const offer *found = bus_map_get(&set->offers, full_name, strlen(full_name));
+    const offer *found = bui_map_get(&set->offers, full_name, strlen(full_name));
     if (!found && look_beside(set, asking, err) == BUS_OK)
-        found = bus_map_get(&set->offers, full_name, strlen(full_name));
+        found = bui_map_get(&set->offers, full_name, strlen(full_name));
     if (!found)
         return NULL;
     if (found->rival) {
-        bus_fail(err, BUS_SCHEMA, "%s is defined in %s and in %s: leave one of them out, or away from there", full_name, found->from->path, found->rival);
+        bui_fail(err, BUS_SCHEMA, "%s is defined in %s and in %s: leave one of them out, or away from there", full_name,
+                 found->from->path, found->rival);
         return NULL;
     }
     return scan(&(scanner){ set, found->from, false, err }, found->from->document, "") == BUS_OK ? found->from : NULL;
@@ -257,39 +273,44 @@ static bus_schema_source *take_offer(bus_schema_set *set, const char *full_name,
 
 /* ---- parsing */
 
-typedef struct request { bus_schema_set *set; bus_schema_source *from; } request;
+typedef struct request {
+    bui_schema_set *set;
+    bui_schema_source *from;
+} request;
 
-static const bus_node *resolve(void *opaque, const char *full_name, bus_error *err)
+static const bui_node *resolve(void *opaque, const char *full_name, bus_error *err)
 {
     request *asked = opaque;
-    bus_schema_source *s = bus_map_get(&asked->set->defines, full_name, strlen(full_name));
+    bui_schema_source *s = bui_map_get(&asked->set->defines, full_name, strlen(full_name));
     if (!s && asked->set->beside)
         s = take_offer(asked->set, full_name, asked->from->path, err);
     if (!s && err->status == BUS_OK)
-        bus_fail(err, BUS_SCHEMA, "the type \"%s\" is not defined here, nor in another %s", full_name,
-                 asked->set->beside ? ".avsc file of this folder: put its file there" : "of the files given: give its file as well");
+        bui_fail(err, BUS_SCHEMA, "the type \"%s\" is not defined here, nor in another %s", full_name,
+                 asked->set->beside ? ".avsc file of this folder: put its file there"
+                                    : "of the files given: give its file as well");
     if (!s)
         return NULL;
     if (s == asked->from)
-        bus_fail(err, BUS_SCHEMA, "%s is used before it is defined, further on in the file: define it at its first use", full_name);
+        bui_fail(err, BUS_SCHEMA, "%s is used before it is defined, further on in the file: define it at its first use",
+                 full_name);
     else if (s->busy)
-        bus_fail(err, BUS_SCHEMA, "%s is in %s, which refers back to this file: put the two into one file", full_name, s->path);
+        bui_fail(err, BUS_SCHEMA, "%s is in %s, which refers back to this file: put the two into one file", full_name, s->path);
     else if (s->schema || parse(asked->set, s, err) == BUS_OK)
-        return bus_schema_named(s->schema, full_name);
+        return bui_schema_named(s->schema, full_name);
     return NULL;
 }
 
-static bus_status parse(bus_schema_set *set, bus_schema_source *s, bus_error *err)
+static bus_status parse(bui_schema_set *set, bui_schema_source *s, bus_error *err)
 {
     bus_error why;
     size_t line;
     request asked = { set, s };
     s->busy = true;
-    bus_status status = bus_schema_parse_with(s->text, s->len, resolve, &asked, &s->schema, &line, &why);
+    bus_status status = bui_schema_parse_with(s->text, s->len, resolve, &asked, &s->schema, &line, &why);
     s->busy = false;
     if (status == BUS_OK || line == 0)
-        return status == BUS_OK ? BUS_OK : bus_fail(err, status, "%s: %s", s->path, why.text);
-    return bus_fail(err, status, "%s:%zu: %s", s->path, line, why.text);
+        return status == BUS_OK ? BUS_OK : bui_fail(err, status, "%s: %s", s->path, why.text);
+    return bui_fail(err, status, "%s:%zu: %s", s->path, line, why.text);
 }
 
 static int by_path(const void *a, const void *b)
@@ -297,13 +318,13 @@ static int by_path(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-bus_status bus_schema_set_load(bus_schema_set *set, const char *const *paths, size_t count, bus_error *err)
+bus_status bui_schema_set_load(bui_schema_set *set, const char *const *paths, size_t count, bus_error *err)
 {
     bus_status status = BUS_OK;
-    bus_schema_source *s;
+    bui_schema_source *s;
     const char **sorted = calloc(count + 1, sizeof *sorted);
     if (!sorted)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     for (size_t i = 0; i < count; i++)
         sorted[i] = paths[i];
     qsort(sorted, count, sizeof *sorted, by_path); /* what comes out does not depend on their order */

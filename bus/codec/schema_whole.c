@@ -14,13 +14,13 @@ static const char *simple_name(const char *full_name)
     return dot ? dot + 1 : full_name;
 }
 
-static json_t *describe(const bus_node *node, const char *space, bus_map *seen);
+static json_t *describe(const bui_node *node, const char *space, bui_map *seen);
 
-static json_t *describe_list(const bus_node *node, const char *space, bus_map *seen)
+static json_t *describe_list(const bui_node *node, const char *space, bui_map *seen)
 {
     json_t *list = json_array();
     for (size_t i = 0; list && i < node->count; i++) {
-        const bus_node_field *field = &node->fields[i];
+        const bui_node_field *field = &node->fields[i];
         json_t *item = describe(field->type, space, seen);
         if (node->kind == BUS_KIND_RECORD && item) {
             json_t *written = json_array_get(json_object_get(node->json, "fields"), i), *copy = json_copy(written);
@@ -40,11 +40,11 @@ static json_t *describe_list(const bus_node *node, const char *space, bus_map *s
 }
 
 /* A named type as its file has it, with the types it refers to put in where they are met first. */
-static json_t *describe_named(const bus_node *node, const char *outer, bus_map *seen)
+static json_t *describe_named(const bui_node *node, const char *outer, bui_map *seen)
 {
-    if (bus_map_get(seen, node->name, strlen(node->name)))
+    if (bui_map_get(seen, node->name, strlen(node->name)))
         return json_string(node->name);
-    if (!bus_map_put(seen, node->name, strlen(node->name), seen))
+    if (!bui_map_put(seen, node->name, strlen(node->name), seen))
         return NULL;
     const char *simple = simple_name(node->name);
     char *space = strndup(node->name, simple > node->name ? (size_t)(simple - node->name) - 1 : 0);
@@ -64,7 +64,7 @@ static json_t *describe_named(const bus_node *node, const char *outer, bus_map *
     return copy;
 }
 
-static json_t *describe(const bus_node *node, const char *space, bus_map *seen)
+static json_t *describe(const bui_node *node, const char *space, bui_map *seen)
 {
     switch (node->kind) {
     case BUS_KIND_RECORD:
@@ -85,16 +85,16 @@ static json_t *describe(const bus_node *node, const char *space, bus_map *seen)
     }
 }
 
-bus_status bus_schema_whole(const bus_node *node, bus_buf *out, bus_error *err)
+bus_status bui_schema_whole(const bui_node *node, bui_buf *out, bus_error *err)
 {
-    bus_map seen;
-    bus_map_init(&seen);
+    bui_map seen;
+    bui_map_init(&seen);
     json_t *json = describe(node, "", &seen);
-    bus_map_free(&seen, NULL);
+    bui_map_free(&seen, NULL);
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     json_decref(json);
     if (text)
-        bus_buf_text(out, text);
+        bui_buf_text(out, text);
     free(text);
-    return text && bus_buf_ok(out) ? BUS_OK : bus_fail_nomem(err);
+    return text && bui_buf_ok(out) ? BUS_OK : bui_fail_nomem(err);
 }

@@ -32,15 +32,16 @@ static int64_t of_headers(const bus_header *headers, size_t count)
     return size;
 }
 
-int64_t bus_record_size_both(const void *key, size_t key_len, const void *value, size_t value_len, const bus_header *headers, size_t count,
-                             const bus_header *more, size_t more_count)
+int64_t bui_record_size_both(const void *key, size_t key_len, const void *value, size_t value_len, const bus_header *headers,
+                             size_t count, const bus_header *more, size_t more_count)
 {
     int64_t body = 3 + part(key, key_len) + part(value, value_len) + varint(count + more_count) + of_headers(headers, count) +
                    of_headers(more, more_count); /* 3: attributes, both deltas of a first record */
     return BATCH + varint((uint64_t)body) + body;
 }
 
-int64_t bus_record_size(const void *key, size_t key_len, const void *value, size_t value_len, const bus_header *headers, size_t count)
+int64_t bui_record_size(const void *key, size_t key_len, const void *value, size_t value_len, const bus_header *headers,
+                        size_t count)
 {
-    return bus_record_size_both(key, key_len, value, value_len, headers, count, NULL, 0);
+    return bui_record_size_both(key, key_len, value, value_len, headers, count, NULL, 0);
 }

@@ -21,11 +21,11 @@ static size_t sequence(const uint8_t *at, size_t left)
     return n;
 }
 
-bool bus_utf8_ok(const void *bytes, size_t len)
+bool bui_utf8_ok(const void *bytes, size_t len)
 {
     const uint8_t *at = bytes;
     while (len > 0) {
-        if (len >= 16 && bus_pair_ascii(bus_pair_at(at))) { /* most texts are ASCII most of the way */
+        if (len >= 16 && bui_pair_ascii(bui_pair_at(at))) { /* most texts are ASCII most of the way */
             at += 16;
             len -= 16;
             continue;
@@ -39,7 +39,7 @@ bool bus_utf8_ok(const void *bytes, size_t len)
     return true;
 }
 
-const char *bus_utf8_mark(const void *bytes, size_t len)
+const char *bui_utf8_mark(const void *bytes, size_t len)
 {
     if (len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0)
         return "it begins with a byte order mark (bytes EF BB BF): save it as UTF-8 without one";

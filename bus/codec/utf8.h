@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * UTF-8: the check that every string passes, on the way in and on the way out. */
-#ifndef BUS_CODEC_UTF8_H
-#define BUS_CODEC_UTF8_H
+#ifndef BUI_CODEC_UTF8_H
+#define BUI_CODEC_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,41 +11,41 @@
 #include <emmintrin.h>
 #endif
 
-#define BUS_NOT_ASCII 0x8080808080808080u /* the bits that no ASCII has */
+#define BUI_NOT_ASCII 0x8080808080808080u /* the bits that no ASCII has */
 
 /* Well-formed by RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
-bool bus_utf8_ok(const void *bytes, size_t len);
+bool bui_utf8_ok(const void *bytes, size_t len);
 
 /* What is wrong with a text's first bytes, for people: JSON has no byte order mark, and readers show it as nothing. NULL: none is there. */
-const char *bus_utf8_mark(const void *bytes, size_t len);
+const char *bui_utf8_mark(const void *bytes, size_t len);
 
 /* Two words, in one register where the machine has such. */
-typedef uint64_t bus_pair __attribute__((vector_size(16)));
+typedef uint64_t bui_pair __attribute__((vector_size(16)));
 
-static inline bool bus_pair_ascii(bus_pair pair)
+static inline bool bui_pair_ascii(bui_pair pair)
 {
 #ifdef __SSE2__
     return _mm_movemask_epi8((__m128i)pair) == 0; /* the highest bit of each byte */
 #else
-    return !((pair[0] | pair[1]) & BUS_NOT_ASCII);
+    return !((pair[0] | pair[1]) & BUI_NOT_ASCII);
 #endif
 }
 
-static inline bus_pair bus_pair_at(const uint8_t *at)
+static inline bui_pair bui_pair_at(const uint8_t *at)
 {
-    bus_pair pair;
+    bui_pair pair;
     memcpy(&pair, at, sizeof pair);
     return pair;
 }
 
-static inline uint64_t bus_word_at(const uint8_t *at)
+static inline uint64_t bui_word_at(const uint8_t *at)
 {
     uint64_t word;
     memcpy(&word, at, sizeof word);
     return word;
 }
 
-static inline uint32_t bus_half_at(const uint8_t *at)
+static inline uint32_t bui_half_at(const uint8_t *at)
 {
     uint32_t half;
     memcpy(&half, at, sizeof half);
@@ -53,25 +53,25 @@ static inline uint32_t bus_half_at(const uint8_t *at)
 }
 
 /* Whether n <= 64 bytes are ASCII, by words that overlap rather than in a loop. */
-static inline bool bus_ascii(const uint8_t *at, size_t n)
+static inline bool bui_ascii(const uint8_t *at, size_t n)
 {
     if (n >= 16) {
-        bus_pair all = bus_pair_at(at) | bus_pair_at(at + n - 16);
+        bui_pair all = bui_pair_at(at) | bui_pair_at(at + n - 16);
         if (n > 32)
-            all |= bus_pair_at(at + 16) | bus_pair_at(at + n - 32);
-        return bus_pair_ascii(all);
+            all |= bui_pair_at(at + 16) | bui_pair_at(at + n - 32);
+        return bui_pair_ascii(all);
     }
     if (n >= 8)
-        return !((bus_word_at(at) | bus_word_at(at + n - 8)) & BUS_NOT_ASCII);
+        return !((bui_word_at(at) | bui_word_at(at + n - 8)) & BUI_NOT_ASCII);
     if (n >= 4)
-        return !((bus_half_at(at) | bus_half_at(at + n - 4)) & (uint32_t)BUS_NOT_ASCII);
+        return !((bui_half_at(at) | bui_half_at(at + n - 4)) & (uint32_t)BUI_NOT_ASCII);
     return n == 0 || !((at[0] | at[n / 2] | at[n - 1]) & 0x80); /* the first, the middle and the last of one to three */
 }
 
-/* As bus_utf8_ok, with the common case in line. */
-static inline bool bus_utf8_check(const void *bytes, size_t len)
+/* As bui_utf8_ok, with the common case in line. */
+static inline bool bui_utf8_check(const void *bytes, size_t len)
 {
-    return (len <= 64 && bus_ascii(bytes, len)) || bus_utf8_ok(bytes, len);
+    return (len <= 64 && bui_ascii(bytes, len)) || bui_utf8_ok(bytes, len);
 }
 
 #endif

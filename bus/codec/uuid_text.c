@@ -18,11 +18,11 @@ static int digit(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-bool bus_uuid_from_text(const char *text, size_t len, uint8_t out[16])
+bool bui_uuid_from_text(const char *text, size_t len, uint8_t out[16])
 {
     uint8_t uuid[16] = { 0 };
     size_t n = 0;
-    if (len != BUS_UUID_TEXT)
+    if (len != BUI_UUID_TEXT)
         return false;
     for (size_t i = 0; i < len; i++) {
         if (hyphen_at(i)) {
@@ -40,11 +40,11 @@ bool bus_uuid_from_text(const char *text, size_t len, uint8_t out[16])
     return true;
 }
 
-void bus_uuid_to_text(const uint8_t uuid[16], char out[BUS_UUID_TEXT])
+void bui_uuid_to_text(const uint8_t uuid[16], char out[BUI_UUID_TEXT])
 {
     static const char digits[] = "0123456789abcdef";
     size_t n = 0;
-    for (size_t i = 0; i < BUS_UUID_TEXT; i++) {
+    for (size_t i = 0; i < BUI_UUID_TEXT; i++) {
         if (hyphen_at(i)) {
             out[i] = '-';
             continue;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * UUID text: RFC 4122's form with hyphens, read in either case and written in lower case. */
-#ifndef BUS_CODEC_UUID_TEXT_H
-#define BUS_CODEC_UUID_TEXT_H
+#ifndef BUI_CODEC_UUID_TEXT_H
+#define BUI_CODEC_UUID_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define BUS_UUID_TEXT 36
+#define BUI_UUID_TEXT 36
 
-bool bus_uuid_from_text(const char *text, size_t len, uint8_t out[16]); /* false: not a UUID; out untouched */
-void bus_uuid_to_text(const uint8_t uuid[16], char out[BUS_UUID_TEXT]); /* not terminated */
+bool bui_uuid_from_text(const char *text, size_t len, uint8_t out[16]); /* false: not a UUID; out untouched */
+void bui_uuid_to_text(const uint8_t uuid[16], char out[BUI_UUID_TEXT]); /* not terminated */
 
 #endif

@@ -10,30 +10,31 @@
 #include <avro.h>
 #include <string.h>
 
-bus_status bus_body_check(const bus_schema *schema, const void *body, size_t len, size_t skip, bus_error *err)
+bus_status bui_body_check(const bui_schema *schema, const void *body, size_t len, size_t skip, bus_error *err)
 {
-    bus_plan *plan;
-    bus_status status = bus_plan_check(schema, &plan, err);
+    bui_plan *plan;
+    bus_status status = bui_plan_check(schema, &plan, err);
     if (status != BUS_OK)
         return status;
-    status = bus_plan_decode(plan, body ? body : "", body ? len : 0, skip, NULL, NULL, err);
-    bus_plan_free(plan);
+    status = bui_plan_decode(plan, body ? body : "", body ? len : 0, skip, NULL, NULL, err);
+    bui_plan_free(plan);
     return status;
 }
 
-static bus_status refused(const bus_schema *schema, const char *what, bus_error *err)
+static bus_status refused(const bui_schema *schema, const char *what, bus_error *err)
 {
-    return bus_fail(err, BUS_SCHEMA, "%s: avro-c cannot %s it", bus_schema_name(schema), what);
+    return bui_fail(err, BUS_SCHEMA, "%s: avro-c cannot %s it", bui_schema_name(schema), what);
 }
 
-bus_status bus_value_decode(const bus_schema *schema, const void *body, size_t len, size_t skip, avro_value_t *out, bus_error *err)
+bus_status bui_value_decode(const bui_schema *schema, const void *body, size_t len, size_t skip, avro_value_t *out,
+                            bus_error *err)
 {
-    const char *text = bus_schema_canonical(schema);
+    const char *text = bui_schema_canonical(schema);
     avro_schema_t theirs = NULL;
     avro_value_iface_t *class = NULL;
     avro_reader_t reader = NULL;
     avro_value_t value = { NULL, NULL };
-    bus_status status = bus_body_check(schema, body, len, skip, err);
+    bus_status status = bui_body_check(schema, body, len, skip, err);
     if (status != BUS_OK)
         return status;
     if (avro_schema_from_json_length(text, strlen(text), &theirs) != 0)
@@ -45,7 +46,7 @@ bus_status bus_value_decode(const bus_schema *schema, const void *body, size_t l
     }
     reader = avro_reader_memory(body ? body : "", (int64_t)len);
     if (!reader)
-        status = bus_fail_nomem(err);
+        status = bui_fail_nomem(err);
     else if (avro_value_read(reader, &value) != 0)
         status = refused(schema, "read a value of", err);
     if (status == BUS_OK)
@@ -62,57 +63,57 @@ out:
 }
 
 /* That the value is of this schema: by the canonical form of what avro-c writes of its own. */
-static bus_status check_schema(const bus_schema *schema, avro_value_t *value, bus_error *err)
+static bus_status check_schema(const bui_schema *schema, avro_value_t *value, bus_error *err)
 {
-    bus_buf text;
+    bui_buf text;
     bus_error why;
-    bus_schema *own = NULL;
-    bus_buf_init(&text, 0);
+    bui_schema *own = NULL;
+    bui_buf_init(&text, 0);
     avro_schema_t theirs = avro_value_get_schema(value);
-    uint8_t *room = theirs ? bus_buf_grow(&text, BUS_SCHEMA_MAX_BYTES) : NULL;
-    avro_writer_t writer = room ? avro_writer_memory((char *)room, BUS_SCHEMA_MAX_BYTES) : NULL;
+    uint8_t *room = theirs ? bui_buf_grow(&text, BUI_SCHEMA_MAX_BYTES) : NULL;
+    avro_writer_t writer = room ? avro_writer_memory((char *)room, BUI_SCHEMA_MAX_BYTES) : NULL;
     bus_status status = BUS_OK;
     if (!writer)
-        status = theirs ? bus_fail_nomem(err) : bus_fail(err, BUS_INVALID, "the value has no schema");
+        status = theirs ? bui_fail_nomem(err) : bui_fail(err, BUS_INVALID, "the value has no schema");
     else if (avro_schema_to_json(theirs, writer) != 0)
         status = refused(schema, "write the schema of", err);
-    else if (bus_schema_parse((const char *)room, (size_t)avro_writer_tell(writer), &own, &why) != BUS_OK)
-        status = bus_fail(err, why.status == BUS_NOMEM ? BUS_NOMEM : BUS_INVALID, "the value's own schema: %s", why.text);
-    else if (strcmp(bus_schema_canonical(own), bus_schema_canonical(schema)) != 0)
-        status = bus_fail(err, BUS_INVALID, "the value is of another schema, %.100s, than the given one, %.100s", bus_schema_name(own),
-                          bus_schema_name(schema));
+    else if (bui_schema_parse((const char *)room, (size_t)avro_writer_tell(writer), &own, &why) != BUS_OK)
+        status = bui_fail(err, why.status == BUS_NOMEM ? BUS_NOMEM : BUS_INVALID, "the value's own schema: %s", why.text);
+    else if (strcmp(bui_schema_canonical(own), bui_schema_canonical(schema)) != 0)
+        status = bui_fail(err, BUS_INVALID, "the value is of another schema, %.100s, than the given one, %.100s",
+                          bui_schema_name(own), bui_schema_name(schema));
     if (writer)
         avro_writer_free(writer);
-    bus_schema_free(own);
-    bus_buf_free(&text);
+    bui_schema_free(own);
+    bui_buf_free(&text);
     return status;
 }
 
-bus_status bus_value_encode(const bus_schema *schema, avro_value_t *value, bus_buf *out, bus_error *err)
+bus_status bui_value_encode(const bui_schema *schema, avro_value_t *value, bui_buf *out, bus_error *err)
 {
     size_t size = 0, before = out->len;
     bus_status status = check_schema(schema, value, err);
     if (status != BUS_OK)
         return status;
     if (avro_value_sizeof(value, &size) != 0)
-        return bus_fail(err, BUS_INVALID, "%s: the value is not whole", bus_schema_name(schema));
-    uint8_t *room = bus_buf_grow(out, size ? size : 1);
+        return bui_fail(err, BUS_INVALID, "%s: the value is not complete", bui_schema_name(schema));
+    uint8_t *room = bui_buf_grow(out, size ? size : 1);
     if (!room)
-        return out->over ? bus_fail(err, BUS_TOO_BIG, "%s: the body is over %zu bytes", bus_schema_name(schema), out->limit)
-                         : bus_fail_nomem(err);
+        return out->over ? bui_fail(err, BUS_TOO_BIG, "%s: the body is over %zu bytes", bui_schema_name(schema), out->limit)
+                         : bui_fail_nomem(err);
     avro_writer_t writer = avro_writer_memory((char *)room, (int64_t)size);
     if (!writer)
-        status = bus_fail_nomem(err);
+        status = bui_fail_nomem(err);
     else if (avro_value_write(writer, value) != 0 || (size_t)avro_writer_tell(writer) != size)
-        status = bus_fail(err, BUS_INVALID, "%s: avro-c cannot write the value", bus_schema_name(schema));
+        status = bui_fail(err, BUS_INVALID, "%s: avro-c cannot write the value", bui_schema_name(schema));
     if (writer)
         avro_writer_free(writer);
     if (status == BUS_OK) {
         bus_error why;
         out->len = before + size;
-        status = bus_body_check(schema, out->data + before, size, 0, &why);
+        status = bui_body_check(schema, out->data + before, size, 0, &why);
         if (status != BUS_OK)
-            status = bus_fail(err, status == BUS_CORRUPT ? BUS_INVALID : status, "the value breaks its schema: %s", why.text);
+            status = bui_fail(err, status == BUS_CORRUPT ? BUS_INVALID : status, "the value breaks its schema: %s", why.text);
     }
     if (status != BUS_OK)
         out->len = before;

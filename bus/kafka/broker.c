@@ -11,23 +11,22 @@
 #define MOST_NODES 16
 #define MOST_REPLICAS 3
 
-struct bus_kafka_broker {
+struct bui_kafka_broker {
     rd_kafka_t *rk;
     rd_kafka_mock_cluster_t *mock;
     int nodes;
 };
 
-bus_status bus_kafka_broker_open(int nodes, bus_kafka_broker **out, bus_error *err)
+bus_status bui_kafka_broker_open(int nodes, bui_kafka_broker **out, bus_error *err)
 {
-    bus_kafka_broker *broker;
+    bui_kafka_broker *broker;
     rd_kafka_conf_t *conf;
     char text[256] = "";
-
     if (nodes < 1 || nodes > MOST_NODES)
-        return bus_fail(err, BUS_INVALID, "%d brokers: choose 1 to %d", nodes, MOST_NODES);
+        return bui_fail(err, BUS_INVALID, "%d brokers: choose 1 to %d", nodes, MOST_NODES);
     broker = calloc(1, sizeof *broker);
     if (!broker)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     broker->nodes = nodes;
     conf = rd_kafka_conf_new();
     rd_kafka_conf_set(conf, "client.id", "broker", text, sizeof text);
@@ -37,20 +36,21 @@ bus_status bus_kafka_broker_open(int nodes, bus_kafka_broker **out, bus_error *e
     if (!broker->rk) {
         rd_kafka_conf_destroy(conf);
         free(broker);
-        return bus_fail(err, BUS_IO, "cannot start the embedded broker: %s", text);
+        return bui_fail(err, BUS_IO, "cannot start the embedded broker: %s", text);
     }
     broker->mock = rd_kafka_mock_cluster_new(broker->rk, nodes);
     if (!broker->mock) {
         rd_kafka_destroy(broker->rk);
         free(broker);
-        return bus_fail(err, BUS_IO, "cannot open loopback ports for the embedded broker: is 127.0.0.1 there, and are "
+        return bui_fail(err, BUS_IO,
+                        "cannot open loopback ports for the embedded broker: is 127.0.0.1 there, and are "
                         "descriptors left (ulimit -n)?");
     }
     *out = broker;
     return BUS_OK;
 }
 
-void bus_kafka_broker_close(bus_kafka_broker *broker)
+void bui_kafka_broker_close(bui_kafka_broker *broker)
 {
     if (!broker)
         return;
@@ -59,30 +59,29 @@ void bus_kafka_broker_close(bus_kafka_broker *broker)
     free(broker);
 }
 
-bus_status bus_kafka_broker_topic(bus_kafka_broker *broker, const char *topic, int32_t partitions, bus_error *err)
+bus_status bui_kafka_broker_topic(bui_kafka_broker *broker, const char *topic, int32_t partitions, bus_error *err)
 {
     int replicas = broker->nodes < MOST_REPLICAS ? broker->nodes : MOST_REPLICAS;
     rd_kafka_resp_err_t code;
-
     if (partitions < 1)
-        return bus_fail(err, BUS_INVALID, "topic %s: %d partitions; at least 1", topic, (int)partitions);
+        return bui_fail(err, BUS_INVALID, "topic %s: %d partitions; at least 1", topic, (int)partitions);
     /* librdkafka 2.0.2 can lose the wake-up of a second command that comes while its mock thread still serves the first, which
-     * then waits for the thread's next turn, a second later. A moment is enough for it to be back in its poll. */
+     * then waits until the thread runs next, a second later. A moment is enough for it to be back in its poll. */
     nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     code = rd_kafka_mock_topic_create(broker->mock, topic, (int)partitions, replicas);
     if (code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS || code == RD_KAFKA_RESP_ERR__CONFLICT)
-        return bus_fail(err, BUS_EXISTS, "topic %s is there already", topic);
+        return bui_fail(err, BUS_EXISTS, "topic %s is there already", topic);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return bus_kafka_fail(err, code, "topic %s", topic);
+        return bui_kafka_fail(err, code, "topic %s", topic);
     return BUS_OK;
 }
 
-const char *bus_kafka_broker_address(const bus_kafka_broker *broker)
+const char *bui_kafka_broker_address(const bui_kafka_broker *broker)
 {
     return rd_kafka_mock_cluster_bootstraps(broker->mock);
 }
 
-void *bus_kafka_broker_mock(bus_kafka_broker *broker)
+void *bui_kafka_broker_mock(bui_kafka_broker *broker)
 {
     return broker->mock;
 }

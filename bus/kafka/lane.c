@@ -12,11 +12,10 @@
 static const char *intern(kafka_transport *t, const char *topic)
 {
     char *copy;
-
     for (size_t i = 0; i < t->name_count; i++)
         if (strcmp(t->names[i], topic) == 0)
             return t->names[i];
-    if (!bus_array_room(&t->names, &t->name_cap, t->name_count + 1, sizeof *t->names, 16))
+    if (!bui_array_room(&t->names, &t->name_cap, t->name_count + 1, sizeof *t->names, 16))
         return NULL;
     copy = strdup(topic);
     if (copy)
@@ -28,28 +27,26 @@ static const char *intern(kafka_transport *t, const char *topic)
 static void on_queue(rd_kafka_t *rk, void *opaque)
 {
     kafka_port *port = opaque;
-
     (void)rk;
     port->wake(port->opaque);
 }
 
 bus_status kafka_lane_open(kafka_transport *t, kafka_port *port, const char *topic, int32_t partition, int64_t offset,
-                           bus_lane **out, bus_error *err)
+                           bui_lane **out, bus_error *err)
 {
     const char *name = intern(t, topic);
-    bus_lane *lane = name ? calloc(1, sizeof *lane) : NULL;
-
+    bui_lane *lane = name ? calloc(1, sizeof *lane) : NULL;
     if (!lane)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     lane->port = port;
     lane->topic = name;
     lane->partition = partition;
-    lane->eof = BUS_OFFSET_NONE;
+    lane->eof = BUI_OFFSET_NONE;
     lane->next_offset = offset;
     lane->queue = rd_kafka_queue_get_partition(t->rk, topic, partition);
     if (!lane->queue) {
         free(lane);
-        return bus_fail(err, BUS_INVALID, "%s/%d is no partition that can be read", topic, (int)partition);
+        return bui_fail(err, BUS_INVALID, "%s/%d is not a partition that can be read", topic, (int)partition);
     }
     /* Before the assignment: it would forward the queue to the consumer's otherwise. */
     rd_kafka_queue_forward(lane->queue, NULL);
@@ -58,32 +55,30 @@ bus_status kafka_lane_open(kafka_transport *t, kafka_port *port, const char *top
     return BUS_OK;
 }
 
-void kafka_lane_close(bus_lane *lane)
+void kafka_lane_close(bui_lane *lane)
 {
     rd_kafka_queue_cb_event_enable(lane->queue, NULL, NULL);
     rd_kafka_queue_destroy(lane->queue);
     free(lane);
 }
 
-/* A message that carries an error is about the lane. What passes by itself is logged; what does not is kept until a record
+/* A message that carries an error is about the lane. What goes away by itself is logged; what does not is kept until a record
  * comes. */
-static void on_lane_error(bus_lane *lane, const rd_kafka_message_t *message)
+static void on_lane_error(bui_lane *lane, const rd_kafka_message_t *message)
 {
-    bus_status status = bus_kafka_status(message->err);
-
+    bus_status status = bui_kafka_status(message->err);
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         lane->eof = message->offset;
         return;
     }
     if (status == BUS_MISSING) {
-        bus_kafka_fail(&lane->failure, message->err, "%s/%d", lane->topic, (int)lane->partition);
+        bui_kafka_fail(&lane->failure, message->err, "%s/%d", lane->topic, (int)lane->partition);
     } else if (status == BUS_DENIED) {
-        bus_kafka_fail(&lane->failure, message->err, "reading %s/%d", lane->topic, (int)lane->partition);
+        bui_kafka_fail(&lane->failure, message->err, "reading %s/%d", lane->topic, (int)lane->partition);
     } else if (status == BUS_CORRUPT) {
-        bus_fail(&lane->failure, BUS_CORRUPT, "%s/%d: %s", lane->topic, (int)lane->partition,
-                 rd_kafka_message_errstr(message));
+        bui_fail(&lane->failure, BUS_CORRUPT, "%s/%d: %s", lane->topic, (int)lane->partition, rd_kafka_message_errstr(message));
     } else {
-        bus_log(BUS_WARN, lane->port->name, "fetch_error", "%s/%d: %s; trying again", lane->topic, (int)lane->partition,
+        bui_log(BUS_WARN, lane->port->name, "fetch_error", "%s/%d: %s; trying again", lane->topic, (int)lane->partition,
                 rd_kafka_message_errstr(message));
     }
 }
@@ -91,7 +86,6 @@ static void on_lane_error(bus_lane *lane, const rd_kafka_message_t *message)
 static kafka_fetched *take_spare(kafka_port *port)
 {
     kafka_fetched *fetched = port->spare;
-
     if (fetched)
         port->spare = fetched->next;
     else
@@ -117,10 +111,10 @@ static void copy_headers(const rd_kafka_headers_t *list, size_t count, bus_heade
     }
 }
 
-/* The headers as an array. librdkafka parses them into a list of as many allocations at the first look. Were the list kept
+/* The headers as an array. librdkafka parses them into a list of as many allocations at the first look. If the list were kept
  * until the batch has committed, thousands of small blocks would be freed at once, far more than malloc's caches of a thread
  * take: a tenth of the loop's time. So it is copied and freed on the spot, block after block from the cache. false: no memory. */
-static bool read_headers(kafka_fetched *fetched, bus_record *out)
+static bool read_headers(kafka_fetched *fetched, bui_record *out)
 {
     rd_kafka_headers_t *list;
     bus_header *array = fetched->headers;
@@ -128,7 +122,6 @@ static bool read_headers(kafka_fetched *fetched, bus_record *out)
     size_t count, size = 0, len;
     const char *name;
     const void *value;
-
     out->headers = array;
     out->header_count = 0;
     if (rd_kafka_message_detach_headers(fetched->message, &list) != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -148,11 +141,10 @@ static bool read_headers(kafka_fetched *fetched, bus_record *out)
     return array != NULL;
 }
 
-static bool to_record(bus_lane *lane, rd_kafka_message_t *message, bus_record *out)
+static bool to_record(bui_lane *lane, rd_kafka_message_t *message, bui_record *out)
 {
     kafka_fetched *fetched = take_spare(lane->port);
     rd_kafka_timestamp_type_t kind;
-
     if (!fetched)
         return false;
     fetched->message = message;
@@ -174,14 +166,13 @@ static bool to_record(bus_lane *lane, rd_kafka_message_t *message, bus_record *o
     return true;
 }
 
-/* librdkafka tells a denial once, and nothing when access is granted again to a partition where nothing is new. To seek to where
- * it stands makes it ask as if for the first time: the denial is told again before the shard looks again, or it is over. */
-static void ask_again(bus_lane *lane)
+/* librdkafka reports a denial once, and nothing when access is granted again to a partition where nothing is new. To seek to where
+ * it stands makes it ask as if for the first time: the denial is reported again before the shard looks again, or it is over. */
+static void ask_again(bui_lane *lane)
 {
     rd_kafka_topic_partition_list_t *list;
     rd_kafka_error_t *error;
-
-    if (lane->failure.status != BUS_DENIED )
+    if (lane->failure.status != BUS_DENIED)
         return;
     list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, lane->topic, lane->partition)->offset = lane->next_offset;
@@ -193,11 +184,10 @@ static void ask_again(bus_lane *lane)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-size_t kafka_fetch(bus_port *p, bus_lane *lane, bus_record *out, size_t max, bus_error *err)
+size_t kafka_fetch(bui_port *p, bui_lane *lane, bui_record *out, size_t max, bus_error *err)
 {
     kafka_port *port = kafka_port_of(p);
     size_t taken = 0;
-
     /* An empty wait costs a system call in librdkafka, an empty look does not. */
     while (taken < max && rd_kafka_queue_length(lane->queue) > 0) {
         size_t room = sizeof port->batch / sizeof *port->batch, want = max - taken < room ? max - taken : room;
@@ -215,9 +205,9 @@ size_t kafka_fetch(bus_port *p, bus_lane *lane, bus_record *out, size_t max, bus
                 memset(&lane->failure, 0, sizeof lane->failure);
                 taken++;
             } else {
-                /* librdkafka does not give a message twice, so a hole would open here: the lane ends instead. */
+                /* librdkafka does not give a message twice, so a gap would open here: the lane ends instead. */
                 rd_kafka_message_destroy(message);
-                bus_fail_nomem(&lane->failure);
+                bui_fail_nomem(&lane->failure);
             }
         }
     }
@@ -228,10 +218,9 @@ size_t kafka_fetch(bus_port *p, bus_lane *lane, bus_record *out, size_t max, bus
     return taken;
 }
 
-void kafka_release(bus_port *p, bus_record *records, size_t count)
+void kafka_release(bui_port *p, bui_record *records, size_t count)
 {
     kafka_port *port = kafka_port_of(p);
-
     for (size_t i = 0; i < count; i++) {
         kafka_fetched *fetched = records[i].handle;
 
@@ -246,30 +235,29 @@ void kafka_release(bus_port *p, bus_record *records, size_t count)
 }
 
 /* Puts a barrier before what comes: what is in the queue already is not given any more. Waits for nothing. */
-void kafka_rewind(bus_port *p, bus_lane *lane, int64_t offset)
+void kafka_rewind(bui_port *p, bui_lane *lane, int64_t offset)
 {
     kafka_port *port = kafka_port_of(p);
     rd_kafka_topic_t *topic = port->transport->rk ? rd_kafka_topic_new(port->transport->rk, lane->topic, NULL) : NULL;
     rd_kafka_resp_err_t code = topic ? rd_kafka_seek(topic, lane->partition, offset, 0) : RD_KAFKA_RESP_ERR__STATE;
-
-    lane->eof = BUS_OFFSET_NONE;
+    lane->eof = BUI_OFFSET_NONE;
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) /* the lane is of no use now: a new membership makes another */
-        bus_fail(&lane->failure, BUS_NOMEM, "%s/%d cannot be read from offset %lld on: %s", lane->topic, (int)lane->partition,
+        bui_fail(&lane->failure, BUS_NOMEM, "%s/%d cannot be read from offset %lld on: %s", lane->topic, (int)lane->partition,
                  (long long)offset, rd_kafka_err2str(code));
     if (topic)
         rd_kafka_topic_destroy(topic);
 }
 
-int64_t kafka_end(bus_port *p, bus_lane *lane, int64_t *eof_offset)
+int64_t kafka_end(bui_port *p, bui_lane *lane, int64_t *eof_offset)
 {
     kafka_port *port = kafka_port_of(p);
-    int64_t low = 0, high = BUS_OFFSET_NONE;
-
+    int64_t low = 0, high = BUI_OFFSET_NONE;
     if (eof_offset)
         *eof_offset = lane->eof;
     /* What the last fetch response said; no request is made. */
-    if (!port->transport->rk || rd_kafka_get_watermark_offsets(port->transport->rk, lane->topic, lane->partition, &low,
-                                                               &high) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+    if (!port->transport->rk ||
+        rd_kafka_get_watermark_offsets(port->transport->rk, lane->topic, lane->partition, &low, &high) !=
+            RD_KAFKA_RESP_ERR_NO_ERROR ||
         high < 0)
         return lane->eof;
     return high;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Look: reads single records of logs again, beside the lanes, on a thread and a consumer of its own that exist from the first look on; and
- * counts the signs that a log may be another one now. librdkafka goes on silently in a topic that was made again; but a fetch that was
- * refused, a leader that went and a connection that broke make it ask for metadata or for the broker's versions. */
+ * Recheck: reads single records of logs again, apart from the lanes, on its own thread and consumer, which exist from the first
+ * look on. It also counts the signs that a log may have been replaced. librdkafka silently goes on in a topic that was made
+ * again. But a refused fetch, a changed leader and a broken connection make it ask for metadata or for the broker's versions. */
 #include "base/error.h"
 #include "base/wait.h"
 #include "kafka/internal.h"
@@ -18,8 +18,8 @@
 /* One for the process: a handle may outlive its transport. A sign too many costs a look. */
 static _Atomic uint64_t signs;
 
-static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker, int32_t id, int16_t api, int16_t version, int32_t number,
-                                      size_t size, void *opaque)
+static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker, int32_t id, int16_t api, int16_t version,
+                                      int32_t number, size_t size, void *opaque)
 {
     enum { METADATA = 3, API_VERSIONS = 18, LEADER_EPOCH = 23 };
 
@@ -40,7 +40,7 @@ void kafka_watch_signs(rd_kafka_conf_t *conf)
     rd_kafka_conf_interceptor_add_on_new(conf, "bus", on_new, NULL);
 }
 
-uint64_t kafka_doubts(bus_port *port)
+uint64_t kafka_doubts(bui_port *port)
 {
     (void)port;
     return atomic_load(&signs);
@@ -51,7 +51,7 @@ uint64_t kafka_doubts(bus_port *port)
 typedef struct job {
     kafka_port *port;
     uint64_t number;
-    bus_recheck *look;
+    bui_recheck *look;
     size_t count;
 } job;
 
@@ -60,30 +60,33 @@ static void ask_ends(rd_kafka_t *rk, job *j, int64_t which)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)j->count);
     bus_status status;
-
     for (size_t i = 0; i < j->count; i++)
         rd_kafka_topic_partition_list_add(list, j->look[i].topic, j->look[i].partition)->offset = which;
-    status = bus_kafka_list_offsets(rk, list, ANSWER_MS, NULL);
+    status = bui_kafka_list_offsets(rk, list, ANSWER_MS, NULL);
     for (size_t i = 0; i < j->count; i++) {
         const rd_kafka_topic_partition_t *at = &list->elems[i];
 
         if (at->err || at->offset < 0)
-            j->look[i].status = at->err ? bus_kafka_status(at->err) : status != BUS_OK ? status : BUS_BROKER;
+            j->look[i].status = at->err ? bui_kafka_status(at->err) : status != BUS_OK ? status : BUS_BROKER;
         *(which == RD_KAFKA_OFFSET_BEGINNING ? &j->look[i].low : &j->look[i].high) = at->offset;
     }
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-static bool hash_message(const rd_kafka_message_t *message, const char *topic, struct bus_recheck_place *place)
+static bool hash_message(const rd_kafka_message_t *message, const char *topic, struct bui_recheck_place *place)
 {
     rd_kafka_timestamp_type_t kind;
     rd_kafka_headers_t *list = NULL;
-    bus_record record = { .topic = topic, .partition = message->partition, .offset = message->offset,
-                          .timestamp = rd_kafka_message_timestamp(message, &kind), .key = message->key, .key_len = message->key_len,
-                          .value = message->payload, .value_len = message->len };
+    bui_record record = { .topic = topic,
+                          .partition = message->partition,
+                          .offset = message->offset,
+                          .timestamp = rd_kafka_message_timestamp(message, &kind),
+                          .key = message->key,
+                          .key_len = message->key_len,
+                          .value = message->payload,
+                          .value_len = message->len };
     size_t count = rd_kafka_message_headers(message, &list) == RD_KAFKA_RESP_ERR_NO_ERROR ? rd_kafka_header_cnt(list) : 0;
     bus_header *headers = calloc(count + 1, sizeof *headers);
-
     if (!headers)
         return false;
     for (size_t i = 0; i < count; i++)
@@ -91,32 +94,30 @@ static bool hash_message(const rd_kafka_message_t *message, const char *topic, s
     record.headers = headers;
     record.header_count = count;
     place->there = true;
-    place->hash = bus_record_hash(&record, place->kind);
+    place->hash = bui_record_hash(&record, place->kind);
     free(headers);
     return true;
 }
 
-static bool same_place(const bus_recheck *look)
+static bool same_place(const bui_recheck *look)
 {
     return look->place[0].offset == look->place[1].offset && look->place[0].kind == look->place[1].kind;
 }
 
-static bool wanted(const bus_recheck *look, int which)
+static bool wanted(const bui_recheck *look, int which)
 {
-    const struct bus_recheck_place *place = &look->place[which];
-
+    const struct bui_recheck_place *place = &look->place[which];
     if (which == 1 && same_place(look))
         return false;
     return look->status == BUS_OK && place->offset >= look->low && place->offset < look->high;
 }
 
 /* What the message says of the place that it was fetched for; true: the place is answered. */
-static bool answer(const rd_kafka_message_t *message, bus_recheck *look, int which)
+static bool answer(const rd_kafka_message_t *message, bui_recheck *look, int which)
 {
-    struct bus_recheck_place *place = &look->place[which];
-
+    struct bui_recheck_place *place = &look->place[which];
     if (message->err && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
-        look->status = bus_kafka_status(message->err) == BUS_CORRUPT ? BUS_BROKER : bus_kafka_status(message->err);
+        look->status = bui_kafka_status(message->err) == BUS_CORRUPT ? BUS_BROKER : bui_kafka_status(message->err);
     else if (!message->err && message->offset < place->offset)
         return false;
     else if (!message->err && message->offset == place->offset && !hash_message(message, look->topic, place))
@@ -129,12 +130,11 @@ static void ask_places(rd_kafka_t *rk, job *j, int which)
 {
     rd_kafka_topic_t **topic = calloc(j->count + 1, sizeof *topic);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-    int64_t deadline = bus_kafka_now() + ANSWER_MS;
+    int64_t deadline = bui_kafka_now() + ANSWER_MS;
     rd_kafka_message_t *message;
     size_t out = 0;
-
     for (size_t i = 0; i < j->count; i++) {
-        bus_recheck *look = &j->look[i];
+        bui_recheck *look = &j->look[i];
 
         if (!wanted(look, which))
             continue;
@@ -150,13 +150,12 @@ static void ask_places(rd_kafka_t *rk, job *j, int which)
         if (topic)
             topic[i] = NULL;
     }
-    while (out && bus_kafka_left(deadline) > 0) {
-        if (rd_kafka_consume_batch_queue(queue, bus_kafka_left(deadline), &message, 1) != 1)
+    while (out && bui_kafka_left(deadline) > 0) {
+        if (rd_kafka_consume_batch_queue(queue, bui_kafka_left(deadline), &message, 1) != 1)
             continue;
         for (size_t i = 0; i < j->count; i++)
             if (topic[i] && message->rkt && strcmp(rd_kafka_topic_name(message->rkt), j->look[i].topic) == 0 &&
-                message->partition == j->look[i].partition &&
-                answer(message, &j->look[i], which)) {
+                message->partition == j->look[i].partition && answer(message, &j->look[i], which)) {
                 rd_kafka_consume_stop(topic[i], j->look[i].partition);
                 rd_kafka_topic_destroy(topic[i]);
                 topic[i] = NULL;
@@ -180,16 +179,15 @@ static void ask_places(rd_kafka_t *rk, job *j, int which)
 static void learn_missing(rd_kafka_t *rk, const job *j)
 {
     const char *asked = NULL;
-
     for (size_t i = 0; i < j->count; i++) {
-        const bus_recheck *look = &j->look[i];
+        const bui_recheck *look = &j->look[i];
         bool again = asked && strcmp(asked, look->topic) == 0;
         rd_kafka_topic_t *topic = look->status == BUS_MISSING && !again ? rd_kafka_topic_new(rk, look->topic, NULL) : NULL;
 
         if (!topic)
             continue;
         asked = look->topic;
-        bus_kafka_learn(rk, topic, ANSWER_MS);
+        bui_kafka_learn(rk, topic, ANSWER_MS);
         rd_kafka_topic_destroy(topic);
     }
 }
@@ -243,7 +241,6 @@ static void *look_main(void *opaque)
 {
     kafka_rechecker *l = opaque;
     job j;
-
     pthread_mutex_lock(&l->lock);
     while (!l->closing) {
         if (!take_job(l, &j)) {
@@ -267,13 +264,12 @@ static kafka_rechecker *looker_new(kafka_transport *t, bus_error *err)
 {
     kafka_rechecker *l = calloc(1, sizeof *l);
     rd_kafka_conf_t *conf = rd_kafka_conf_dup(t->recheck_conf);
-
     if (!l) {
         rd_kafka_conf_destroy(conf);
-        bus_fail_nomem(err);
+        bui_fail_nomem(err);
         return NULL;
     }
-    if (bus_kafka_new(conf, BUS_KAFKA_RECHECKER, &l->rk, err) != BUS_OK) {
+    if (bui_kafka_new(conf, BUI_KAFKA_RECHECKER, &l->rk, err) != BUS_OK) {
         free(l);
         return NULL;
     }
@@ -281,7 +277,7 @@ static kafka_rechecker *looker_new(kafka_transport *t, bus_error *err)
     pthread_cond_init(&l->asked, NULL);
     if (pthread_create(&l->thread, NULL, look_main, l) == 0)
         return l;
-    bus_fail(err, BUS_NOMEM, "%s: no thread to look at logs with", t->where);
+    bui_fail(err, BUS_NOMEM, "%s: no thread to check logs with", t->where);
     rd_kafka_destroy(l->rk);
     free(l);
     return NULL;
@@ -290,7 +286,6 @@ static kafka_rechecker *looker_new(kafka_transport *t, bus_error *err)
 void kafka_recheck_end(kafka_transport *t)
 {
     kafka_rechecker *l = t->rechecker;
-
     if (!l)
         return;
     t->rechecker = NULL;
@@ -300,7 +295,7 @@ void kafka_recheck_end(kafka_transport *t)
     pthread_cond_signal(&l->asked);
     pthread_mutex_unlock(&l->lock);
     /* A look that waits for a broker ends by itself; nothing of ours is in it any more. */
-    bus_thread_join_within(thread, JOIN_MS);
+    bui_thread_join_within(thread, JOIN_MS);
 }
 
 /* ---- the port's side */
@@ -316,13 +311,12 @@ static bus_status looker_of(kafka_transport *t, kafka_rechecker **out, bus_error
 }
 
 /* One block, the topics' names at its end: a look may outlive its caller. */
-static bus_recheck *copy_looks(const bus_recheck *list, size_t count)
+static bui_recheck *copy_looks(const bui_recheck *list, size_t count)
 {
     size_t size = count * sizeof *list + 1;
-
     for (size_t i = 0; i < count; i++)
         size += strlen(list[i].topic) + 1;
-    bus_recheck *copy = malloc(size);
+    bui_recheck *copy = malloc(size);
     char *at = (char *)(copy + count);
 
     for (size_t i = 0; copy && i < count; i++) {
@@ -335,13 +329,12 @@ static bus_recheck *copy_looks(const bus_recheck *list, size_t count)
     return copy;
 }
 
-bus_status kafka_recheck(bus_port *p, const bus_recheck *list, size_t count, bus_error *err)
+bus_status kafka_recheck(bui_port *p, const bui_recheck *list, size_t count, bus_error *err)
 {
     kafka_port *port = kafka_port_of(p);
-    bus_recheck *copy = copy_looks(list, count);
+    bui_recheck *copy = copy_looks(list, count);
     kafka_rechecker *l;
-    bus_status status = copy ? looker_of(port->transport, &l, err) : bus_fail_nomem(err);
-
+    bus_status status = copy ? looker_of(port->transport, &l, err) : bui_fail_nomem(err);
     if (status != BUS_OK) {
         free(copy);
         return status;
@@ -364,24 +357,22 @@ bus_status kafka_recheck(bus_port *p, const bus_recheck *list, size_t count, bus
 }
 
 /* The member that fetches does not ask by itself either. The answer is taken by librdkafka's own thread: nothing waits for it here. */
-static void refresh_member(kafka_port *port, const bus_recheck *list, size_t count)
+static void refresh_member(kafka_port *port, const bui_recheck *list, size_t count)
 {
     rd_kafka_t *rk = port->transport->rk;
     bool missing = false;
-
     for (size_t i = 0; i < count; i++)
         missing |= list[i].status == BUS_MISSING;
-    if (!missing || !rk || bus_kafka_left(port->refresh_at) > 0)
+    if (!missing || !rk || bui_kafka_left(port->refresh_at) > 0)
         return;
-    port->refresh_at = bus_kafka_now() + REFRESH_MS;
-    bus_kafka_learn(rk, NULL, 1);
+    port->refresh_at = bui_kafka_now() + REFRESH_MS;
+    bui_kafka_learn(rk, NULL, 1);
 }
 
-size_t kafka_rechecked(bus_port *p, bus_recheck *out, size_t max)
+size_t kafka_rechecked(bui_port *p, bui_recheck *out, size_t max)
 {
     kafka_port *port = kafka_port_of(p);
     size_t count = 0;
-
     if (!port->rechecker)
         return 0;
     pthread_mutex_lock(&port->rechecker->lock);
@@ -403,7 +394,6 @@ void kafka_recheck_forget(kafka_port *port)
 {
     kafka_rechecker *l = port->rechecker;
     kafka_port **at;
-
     if (!l)
         return;
     pthread_mutex_lock(&l->lock);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Rows go to few topics, so a walk beats a table; the one used last is likely first. */
-rd_kafka_topic_t *bus_kafka_topic_known(const bus_kafka_topics *topics, const char *name)
+rd_kafka_topic_t *bui_kafka_topic_known(const bui_kafka_topics *topics, const char *name)
 {
     for (size_t i = 0; i < topics->count; i++)
         if (strcmp(rd_kafka_topic_name(topics->at[i]), name) == 0)
@@ -16,14 +16,13 @@ rd_kafka_topic_t *bus_kafka_topic_known(const bus_kafka_topics *topics, const ch
     return NULL;
 }
 
-rd_kafka_topic_t *bus_kafka_topic(bus_kafka_topics *topics, rd_kafka_t *rk, const char *name, rd_kafka_resp_err_t *why)
+rd_kafka_topic_t *bui_kafka_topic(bui_kafka_topics *topics, rd_kafka_t *rk, const char *name, rd_kafka_resp_err_t *why)
 {
-    rd_kafka_topic_t *topic = bus_kafka_topic_known(topics, name);
-
+    rd_kafka_topic_t *topic = bui_kafka_topic_known(topics, name);
     *why = RD_KAFKA_RESP_ERR_NO_ERROR;
     if (topic)
         return topic;
-    if (!bus_array_room(&topics->at, &topics->cap, topics->count + 1, sizeof *topics->at, 8)) {
+    if (!bui_array_room(&topics->at, &topics->cap, topics->count + 1, sizeof *topics->at, 8)) {
         *why = RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
         return NULL;
     }
@@ -35,7 +34,7 @@ rd_kafka_topic_t *bus_kafka_topic(bus_kafka_topics *topics, rd_kafka_t *rk, cons
     return topic;
 }
 
-void bus_kafka_topics_free(bus_kafka_topics *topics)
+void bui_kafka_topics_free(bui_kafka_topics *topics)
 {
     for (size_t i = 0; i < topics->count; i++)
         rd_kafka_topic_destroy(topics->at[i]);
@@ -44,7 +43,7 @@ void bus_kafka_topics_free(bus_kafka_topics *topics)
 }
 
 /* librdkafka takes the headers only if it takes the row. */
-rd_kafka_resp_err_t bus_kafka_send(rd_kafka_t *rk, rd_kafka_topic_t *topic, const bus_row *row, void *kept)
+rd_kafka_resp_err_t bui_kafka_send(rd_kafka_t *rk, rd_kafka_topic_t *topic, const bui_row *row, void *kept)
 {
     rd_kafka_headers_t *headers = NULL;
     rd_kafka_error_t *error;
@@ -60,7 +59,6 @@ rd_kafka_resp_err_t bus_kafka_send(rd_kafka_t *rk, rd_kafka_topic_t *topic, cons
         { .vtype = RD_KAFKA_VTYPE_HEADERS },
     };
     size_t count = sizeof part / sizeof *part - 1;
-
     if (row->header_count > 0) {
         headers = rd_kafka_headers_new(row->header_count);
         for (size_t i = 0; i < row->header_count; i++)

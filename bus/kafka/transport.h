@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * The real transport: bus/shard/transport.h on librdkafka. */
-#ifndef BUS_KAFKA_TRANSPORT_H
-#define BUS_KAFKA_TRANSPORT_H
+#ifndef BUI_KAFKA_TRANSPORT_H
+#define BUI_KAFKA_TRANSPORT_H
 
 #include "shard/transport.h"
 #include <bus/service.h>
 
 /* Opens a client of the cluster named by bootstrap.servers and the kafka.* properties. `where` names it in log lines
- * and as client.id. Does no network: an absent broker is waited for by whoever calls the ops. Copies config. BUS_CONFIG: a
+ * and as client.id. Does no network: the operations wait for an absent broker. Copies config. BUS_CONFIG: a
  * kafka.* property that librdkafka refuses or that this library must decide itself (the text says which). */
-bus_status bus_kafka_transport_open(const bus_config *config, const char *where, bus_transport **out, bus_error *err);
+bus_status bui_kafka_transport_open(const bus_config *config, const char *where, bui_transport **out, bus_error *err);
 
 #endif

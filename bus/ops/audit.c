@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Audit: the sheet, and copying records into it. Stores: audit_store.c. */
+ * Audit: the audit database, and copying records into it. Stores: audit_store.c. */
 #include "ops/audit.h"
 #include "base/error.h"
 #include "base/id.h"
 #include "codec/envelope.h"
-#include "ops/audit_sheet.h"
+#include "ops/audit_database.h"
 #include "shard/shard.h"
 
 #include <stdio.h>
@@ -17,7 +17,7 @@
  * shard: the source up to '#'. sender: its ce_source. cause: the id of the event that made it. command: the kind of command that it claims to be.
  * waits: keys that are not free. copied: where a record says that it is a copy of. committed: what the groups' commits say of the stores;
  * later_...: read after them. */
-static const char sheet[] =
+static const char audit_db[] =
     "CREATE TABLE store(path TEXT PRIMARY KEY, service TEXT, shard INTEGER, source TEXT, transacted INTEGER);"
     "CREATE TABLE sent(path TEXT, source TEXT, topic TEXT, partition INTEGER, next INTEGER, again INTEGER);"
     "CREATE TABLE outbox(path TEXT, row INTEGER, source TEXT, topic TEXT, partition INTEGER, seq INTEGER, rejected INTEGER,"
@@ -51,27 +51,28 @@ static const char sheet[] =
 
 #define STEPS_A_LOOK 100000 /* of SQLite's machine: some milliseconds */
 
-static const char record_sql[] = "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+static const char record_sql[] =
+    "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 static const char letter_sql[] = "INSERT INTO told VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 static const char copied_sql[] = "INSERT INTO copied VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
-bus_status bus_sheet_failed(const bus_audit *audit, const char *what, bus_error *err)
+bus_status bui_audit_db_failed(const bui_audit *audit, const char *what, bus_error *err)
 {
     int code = sqlite3_errcode(audit->db);
     bus_status status = code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? BUS_CORRUPT
-                      : code == SQLITE_NOMEM                            ? BUS_NOMEM
-                      : code == SQLITE_INTERRUPT                        ? BUS_CANCELLED
-                      : code == SQLITE_FULL || code == SQLITE_IOERR     ? BUS_IO
+                        : code == SQLITE_NOMEM                          ? BUS_NOMEM
+                        : code == SQLITE_INTERRUPT                      ? BUS_CANCELLED
+                        : code == SQLITE_FULL || code == SQLITE_IOERR   ? BUS_IO
                                                                         : BUS_STORE;
-    return bus_fail(err, status, "%s: %s", what, sqlite3_errmsg(audit->db));
+    return bui_fail(err, status, "%s: %s", what, sqlite3_errmsg(audit->db));
 }
 
-bus_status bus_sheet_run(bus_audit *audit, const char *sql, const char *what, bus_error *err)
+bus_status bui_audit_db_run(bui_audit *audit, const char *sql, const char *what, bus_error *err)
 {
-    return sqlite3_exec(audit->db, sql, NULL, NULL, NULL) == SQLITE_OK ? BUS_OK : bus_sheet_failed(audit, what, err);
+    return sqlite3_exec(audit->db, sql, NULL, NULL, NULL) == SQLITE_OK ? BUS_OK : bui_audit_db_failed(audit, what, err);
 }
 
-bus_status bus_sheet_do(bus_audit *audit, const char *sql, const char *one, const char *two, const char *what, bus_error *err)
+bus_status bui_audit_db_do(bui_audit *audit, const char *sql, const char *one, const char *two, const char *what, bus_error *err)
 {
     const char *const texts[] = { one, two };
     sqlite3_stmt *stmt = NULL;
@@ -80,7 +81,7 @@ bus_status bus_sheet_do(bus_audit *audit, const char *sql, const char *one, cons
     for (int i = 0; ok && i < sqlite3_bind_parameter_count(stmt); i++)
         ok = sqlite3_bind_text(stmt, i + 1, texts[i], -1, SQLITE_STATIC) == SQLITE_OK;
     if (!ok || sqlite3_step(stmt) != SQLITE_DONE)
-        status = bus_sheet_failed(audit, what, err);
+        status = bui_audit_db_failed(audit, what, err);
     sqlite3_finalize(stmt);
     return status;
 }
@@ -88,42 +89,45 @@ bus_status bus_sheet_do(bus_audit *audit, const char *sql, const char *one, cons
 /* Called by SQLite within each statement: a query of hours must not outlive the person's patience. */
 static int stopped(void *watch)
 {
-    return bus_watch_stop(watch);
+    return bui_watch_stop(watch);
 }
 
-bus_status bus_audit_new(const bus_watch *watch, bus_audit **out, bus_error *err)
+bus_status bui_audit_new(const bui_watch *watch, bui_audit **out, bus_error *err)
 {
-    bus_audit *audit = calloc(1, sizeof *audit);
+    bui_audit *audit = calloc(1, sizeof *audit);
     if (!audit)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     if (watch)
         audit->watch = *watch;
     /* The empty name is a temporary file that SQLite keeps in memory as long as it is small. */
     bus_status status = BUS_OK;
-    if (sqlite3_open_v2("", &audit->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-        status = bus_fail(err, BUS_NOMEM, "no database to audit in: %s", audit->db ? sqlite3_errmsg(audit->db) : "no memory");
+    if (sqlite3_open_v2("", &audit->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK) {
+        status = bui_fail(err, BUS_NOMEM, "cannot open a database for the audit: %s",
+                          audit->db ? sqlite3_errmsg(audit->db) : "no memory");
         goto out;
     }
     sqlite3_progress_handler(audit->db, STEPS_A_LOOK, stopped, &audit->watch);
     sqlite3_busy_timeout(audit->db, 5000);
     sqlite3_db_config(audit->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_db_config(audit->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    status = bus_sheet_run(audit, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536", "beginning the audit", err);
+    status = bui_audit_db_run(audit, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536",
+                              "beginning the audit", err);
     if (status == BUS_OK)
-        status = bus_sheet_run(audit, sheet, "beginning the audit", err);
+        status = bui_audit_db_run(audit, audit_db, "beginning the audit", err);
     if (status == BUS_OK && (sqlite3_prepare_v2(audit->db, record_sql, -1, &audit->record, NULL) != SQLITE_OK ||
                              sqlite3_prepare_v2(audit->db, letter_sql, -1, &audit->letter, NULL) != SQLITE_OK ||
                              sqlite3_prepare_v2(audit->db, copied_sql, -1, &audit->copied, NULL) != SQLITE_OK))
-        status = bus_sheet_failed(audit, "beginning the audit", err);
+        status = bui_audit_db_failed(audit, "beginning the audit", err);
 out:
     if (status == BUS_OK)
         *out = audit;
     else
-        bus_audit_free(audit);
+        bui_audit_free(audit);
     return status;
 }
 
-void bus_audit_free(bus_audit *audit)
+void bui_audit_free(bui_audit *audit)
 {
     if (!audit)
         return;
@@ -136,54 +140,58 @@ void bus_audit_free(bus_audit *audit)
 
 /* ---- topics */
 
-void bus_audit_trust(bus_audit *audit, const bus_keys *keys)
+void bui_audit_trust(bui_audit *audit, const bui_keys *keys)
 {
     audit->keys = keys;
 }
 
-int64_t bus_audit_forged(const bus_audit *audit)
+int64_t bui_audit_forged(const bui_audit *audit)
 {
     return audit->forged;
 }
 
-bus_status bus_audit_topics(bus_audit *audit, bus_audit_topic_fn each, void *opaque, bus_error *err)
+bus_status bui_audit_topics(bui_audit *audit, bui_audit_topic_fn each, void *opaque, bus_error *err)
 {
     sqlite3_stmt *stmt = NULL;
     bus_status status = BUS_OK;
     int rc = SQLITE_DONE;
-    if (sqlite3_prepare_v2(audit->db, "SELECT topic FROM position UNION SELECT topic FROM sent UNION SELECT service || '.dlq' FROM store"
-                           " ORDER BY 1", -1, &stmt, NULL) != SQLITE_OK)
-        return bus_sheet_failed(audit, "listing topics", err);
+    if (sqlite3_prepare_v2(audit->db,
+                           "SELECT topic FROM position UNION SELECT topic FROM sent UNION SELECT service || '.dlq' FROM store"
+                           " ORDER BY 1",
+                           -1, &stmt, NULL) != SQLITE_OK)
+        return bui_audit_db_failed(audit, "listing topics", err);
     while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
         status = each(opaque, (const char *)sqlite3_column_text(stmt, 0), err);
     if (status == BUS_OK && rc != SQLITE_DONE)
-        status = bus_sheet_failed(audit, "listing topics", err);
+        status = bui_audit_db_failed(audit, "listing topics", err);
     sqlite3_finalize(stmt);
     return status;
 }
 
-bus_status bus_audit_log(bus_audit *audit, const char *topic, int32_t partition, int64_t low, int64_t high, bus_error *err)
+bus_status bui_audit_log(bui_audit *audit, const char *topic, int32_t partition, int64_t low, int64_t high, bus_error *err)
 {
-    char *sql = sqlite3_mprintf("INSERT OR REPLACE INTO log VALUES (%Q, %d, %lld, %lld)", topic, partition, (long long)low, (long long)high);
-    bus_status status = sql ? bus_sheet_run(audit, sql, topic, err) : bus_fail_nomem(err);
+    char *sql = sqlite3_mprintf("INSERT OR REPLACE INTO log VALUES (%Q, %d, %lld, %lld)", topic, partition, (long long)low,
+                                (long long)high);
+    bus_status status = sql ? bui_audit_db_run(audit, sql, topic, err) : bui_fail_nomem(err);
     sqlite3_free(sql);
     return status;
 }
 
-bus_status bus_audit_commit(bus_audit *audit, const char *service, const char *topic, int32_t partition, int64_t offset, const char *metadata,
-                            bus_error *err)
+bus_status bui_audit_commit(bui_audit *audit, const char *service, const char *topic, int32_t partition, int64_t offset,
+                            const char *metadata, bus_error *err)
 {
     char id[37];
     long long opens = 0, age = 0;
     if (sscanf(metadata, "%36s %lld %lld", id, &opens, &age) < 2 || strlen(id) != 36)
         return BUS_OK; /* it is not from a store: Kafka's own tool says nothing of one */
-    char *sql = sqlite3_mprintf("INSERT INTO committed VALUES (%Q, %Q, %d, %lld, %Q, %lld, %lld)", service, topic, partition, (long long)offset, id, opens, age);
-    bus_status status = sql ? bus_sheet_run(audit, sql, topic, err) : bus_fail_nomem(err);
+    char *sql = sqlite3_mprintf("INSERT INTO committed VALUES (%Q, %Q, %d, %lld, %Q, %lld, %lld)", service, topic, partition,
+                                (long long)offset, id, opens, age);
+    bus_status status = sql ? bui_audit_db_run(audit, sql, topic, err) : bui_fail_nomem(err);
     sqlite3_free(sql);
     return status;
 }
 
-static void bind_slice(sqlite3_stmt *stmt, int at, bus_slice slice)
+static void bind_slice(sqlite3_stmt *stmt, int at, bui_slice slice)
 {
     if (slice.at)
         sqlite3_bind_text(stmt, at, slice.at, (int)slice.len, SQLITE_STATIC);
@@ -191,34 +199,34 @@ static void bind_slice(sqlite3_stmt *stmt, int at, bus_slice slice)
         sqlite3_bind_null(stmt, at);
 }
 
-static bool slice_is(bus_slice slice, const char *text)
+static bool slice_is(bui_slice slice, const char *text)
 {
     return slice.at && slice.len == strlen(text) && memcmp(slice.at, text, slice.len) == 0;
 }
 
-static bus_status step(bus_audit *audit, sqlite3_stmt *stmt, bus_error *err)
+static bus_status step(bui_audit *audit, sqlite3_stmt *stmt, bus_error *err)
 {
     int rc = sqlite3_step(stmt);
-    bus_status status = rc == SQLITE_DONE ? BUS_OK : bus_sheet_failed(audit, "keeping a record", err);
+    bus_status status = rc == SQLITE_DONE ? BUS_OK : bui_audit_db_failed(audit, "keeping a record", err);
     sqlite3_reset(stmt);
     return status;
 }
 
-static void bind_place(sqlite3_stmt *stmt, int at, const bus_record *record)
+static void bind_place(sqlite3_stmt *stmt, int at, const bui_record *record)
 {
     sqlite3_bind_text(stmt, at, record->topic, -1, SQLITE_STATIC);
     sqlite3_bind_int(stmt, at + 1, record->partition);
     sqlite3_bind_int64(stmt, at + 2, record->offset);
 }
 
-static void bind_orig(sqlite3_stmt *stmt, int at, const bus_orig *orig)
+static void bind_orig(sqlite3_stmt *stmt, int at, const bui_orig *orig)
 {
     bind_slice(stmt, at, orig->topic);
     sqlite3_bind_int(stmt, at + 1, orig->partition);
     sqlite3_bind_int64(stmt, at + 2, orig->offset);
 }
 
-static bus_status take_letter(bus_audit *audit, const bus_record *record, const bus_envelope *envelope, bus_error *err)
+static bus_status take_letter(bui_audit *audit, const bui_record *record, const bui_envelope *envelope, bus_error *err)
 {
     sqlite3_stmt *stmt = audit->letter;
     bind_place(stmt, 1, record);
@@ -234,7 +242,7 @@ static bus_status take_letter(bus_audit *audit, const bus_record *record, const 
     return step(audit, stmt, err);
 }
 
-static bus_status take_copy(bus_audit *audit, const bus_record *record, const bus_orig *orig, bus_error *err)
+static bus_status take_copy(bui_audit *audit, const bui_record *record, const bui_orig *orig, bus_error *err)
 {
     sqlite3_stmt *stmt = audit->copied;
     bind_place(stmt, 1, record);
@@ -242,25 +250,25 @@ static bus_status take_copy(bus_audit *audit, const bus_record *record, const bu
     return step(audit, stmt, err);
 }
 
-bus_status bus_audit_record(bus_audit *audit, const bus_record *record, bus_error *err)
+bus_status bui_audit_record(bui_audit *audit, const bui_record *record, bus_error *err)
 {
-    bus_envelope envelope = { 0 };
-    char place[BUS_ID_TEXT];
+    bui_envelope envelope = { 0 };
+    char place[BUI_ID_TEXT];
     sqlite3_stmt *stmt = audit->record;
-    bool authentic = bus_record_authentic(audit->keys, record, NULL, NULL);
+    bool authentic = bui_record_authentic(audit->keys, record, NULL, NULL);
     audit->forged += !authentic;
-    if (!authentic || (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK &&
-                       bus_envelope_read_event(record->headers, record->header_count, &envelope, NULL) != BUS_OK))
-        envelope = (bus_envelope){ 0 }; /* a foreign record, then */
-    const bus_hop *hop = &envelope.hop;
+    if (!authentic || (bui_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK &&
+                       bui_envelope_read_event(record->headers, record->header_count, &envelope, NULL) != BUS_OK))
+        envelope = (bui_envelope){ 0 }; /* a foreign record, then */
+    const bui_hop *hop = &envelope.hop;
     const char *sharp = hop->source.at ? memchr(hop->source.at, '#', hop->source.len) : NULL;
-    bus_slice shard = { hop->source.at, sharp ? (size_t)(sharp - hop->source.at) : hop->source.len }, id = envelope.id;
+    bui_slice shard = { hop->source.at, sharp ? (size_t)(sharp - hop->source.at) : hop->source.len }, id = envelope.id;
     if (!id.len) {
-        bus_id_of_place(record->topic, record->partition, record->offset, 0, place);
-        id = (bus_slice){ place, BUS_ID_TEXT - 1 };
+        bui_id_of_place(record->topic, record->partition, record->offset, 0, place);
+        id = (bui_slice){ place, BUI_ID_TEXT - 1 };
     }
-    uint64_t content = bus_hash(envelope.id.at, envelope.id.len, bus_hash(record->key, record->key ? record->key_len : 0, 1));
-    content = bus_hash(record->value, record->value ? record->value_len : 0, content);
+    uint64_t content = bui_hash(envelope.id.at, envelope.id.len, bui_hash(record->key, record->key ? record->key_len : 0, 1));
+    content = bui_hash(record->value, record->value ? record->value_len : 0, content);
     bind_place(stmt, 1, record);
     sqlite3_bind_int64(stmt, 4, record->timestamp);
     sqlite3_bind_int(stmt, 5, slice_is(hop->topic, record->topic) && hop->partition == record->partition);
@@ -276,7 +284,7 @@ bus_status bus_audit_record(bus_audit *audit, const bus_record *record, bus_erro
     bind_slice(stmt, 15, envelope.source);
     bind_slice(stmt, 16, envelope.causation);
     sqlite3_bind_int(stmt, 17, (int)envelope.command);
-    sqlite3_bind_int64(stmt, 18, (sqlite3_int64)bus_record_hash(record, BUS_HASH_KIND));
+    sqlite3_bind_int64(stmt, 18, (sqlite3_int64)bui_record_hash(record, BUI_HASH_KIND));
     bus_status status = step(audit, stmt, err);
     if (status == BUS_OK && envelope.orig.topic.at)
         status = take_copy(audit, record, &envelope.orig, err);

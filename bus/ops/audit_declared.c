@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Audit, declared: what services say in SQL of their own must hold. */
+ * Audit, declared: what must hold by the services' own SQL. */
 #include "base/clock.h"
 #include "base/error.h"
-#include "ops/audit_sheet.h"
+#include "ops/audit_database.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,43 +27,45 @@ static int deny_writes(void *opaque, int action, const char *a, const char *b, c
     return reads ? SQLITE_OK : SQLITE_DENY;
 }
 
-static bus_status one_invariant(bus_audit *audit, const char *file, const char *name, const char **sql, int line, bus_audit_found_fn found,
-                                void *opaque, bus_error *err)
+static bus_status one_invariant(bui_audit *audit, const char *file, const char *name, const char **sql, int line,
+                                bui_audit_found_fn found, void *opaque, bus_error *err)
 {
     sqlite3_stmt *stmt = NULL;
     bus_status status = BUS_OK;
     if (sqlite3_prepare_v2(audit->db, *sql, -1, &stmt, sql) != SQLITE_OK)
-        return bus_fail(err, BUS_INVALID, "%s:%d: %s: %s", file, line, name, sqlite3_errmsg(audit->db));
+        return bui_fail(err, BUS_INVALID, "%s:%d: %s: %s", file, line, name, sqlite3_errmsg(audit->db));
     if (!stmt)
-        return bus_fail(err, BUS_INVALID, "%s:%d: no query follows -- %s:", file, line, name);
+        return bui_fail(err, BUS_INVALID, "%s:%d: no query follows -- %s:", file, line, name);
     int rc = SQLITE_DONE;
     while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const char *id = (const char *)sqlite3_column_text(stmt, 0);
         const char *text = sqlite3_column_count(stmt) > 1 ? (const char *)sqlite3_column_text(stmt, 1) : NULL;
-        bus_finding finding = { BUS_AUDIT_VIOLATED, name, file, id ? id : "NULL", text ? text : "breaks what the service declares" };
-        status = found(opaque, &finding) ? BUS_OK : bus_fail_nomem(err);
+        bui_finding finding = { BUI_AUDIT_VIOLATED, name, file, id ? id : "NULL",
+                                text ? text : "breaks what the service declares" };
+        status = found(opaque, &finding) ? BUS_OK : bui_fail_nomem(err);
     }
     if (status == BUS_OK && rc == SQLITE_INTERRUPT)
-        status = bus_fail(err, BUS_CANCELLED, "%s:%d: interrupted within %s", file, line, name);
+        status = bui_fail(err, BUS_CANCELLED, "%s:%d: interrupted within %s", file, line, name);
     else if (status == BUS_OK && rc != SQLITE_DONE)
-        status = bus_fail(err, BUS_INVALID, "%s:%d: %s: %s", file, line, name, sqlite3_errmsg(audit->db));
+        status = bui_fail(err, BUS_INVALID, "%s:%d: %s: %s", file, line, name, sqlite3_errmsg(audit->db));
     sqlite3_finalize(stmt);
     return status;
 }
 
-static bus_status set_clock(bus_audit *audit, bus_error *err)
+static bus_status set_clock(bui_audit *audit, bus_error *err)
 {
-    const bus_clock *clock = bus_clock_real();
+    const bui_clock *clock = bui_clock_real();
     char *sql = sqlite3_mprintf("DELETE FROM clock; INSERT INTO clock VALUES (%lld)", (long long)clock->wall_ms(clock));
-    bus_status status = sql ? bus_sheet_run(audit, sql, "setting the clock", err) : bus_fail_nomem(err);
+    bus_status status = sql ? bui_audit_db_run(audit, sql, "setting the clock", err) : bui_fail_nomem(err);
     sqlite3_free(sql);
     return status;
 }
 
-bus_status bus_audit_invariants(bus_audit *audit, const char *file, const char *text, bus_audit_found_fn found, void *opaque, bus_error *err)
+bus_status bui_audit_invariants(bui_audit *audit, const char *file, const char *text, bui_audit_found_fn found, void *opaque,
+                                bus_error *err)
 {
     char *copy = strdup(text), *at = copy;
-    bus_status status = copy ? set_clock(audit, err) : bus_fail_nomem(err);
+    bus_status status = copy ? set_clock(audit, err) : bui_fail_nomem(err);
     int line = 1, count = 0;
     sqlite3_set_authorizer(audit->db, deny_writes, NULL); /* the text is data, as the stores are */
     while (status == BUS_OK && *at) {
@@ -76,7 +78,9 @@ bus_status bus_audit_invariants(bus_audit *audit, const char *file, const char *
         }
         if (!name) {
             if (at[0] != '\n' && strncmp(at, "--", 2) != 0)
-                status = bus_fail(err, BUS_INVALID, "%s:%d: a query needs a line \"-- name: what must hold\" before it, the name of a-z, 0-9 and _", file, line);
+                status = bui_fail(err, BUS_INVALID,
+                                  "%s:%d: a query needs a line \"-- name: what must hold\" before it, the name of a-z, 0-9 and _",
+                                  file, line);
             at = end ? end + 1 : at + strlen(at);
             line++;
             continue;
@@ -95,7 +99,7 @@ bus_status bus_audit_invariants(bus_audit *audit, const char *file, const char *
     }
     sqlite3_set_authorizer(audit->db, NULL, NULL);
     if (status == BUS_OK && !count)
-        status = bus_fail(err, BUS_INVALID, "%s holds no invariant", file);
+        status = bui_fail(err, BUS_INVALID, "%s holds no invariant", file);
     free(copy);
     return status;
 }

@@ -14,18 +14,18 @@
 
 typedef struct comparer {
     sqlite3 *db;
-    bus_arena *arena;
+    bui_arena *arena;
     bus_error *err;
 } comparer;
 
-const char *bus_table_verdict_name(bus_table_verdict verdict)
+const char *bui_table_verdict_name(bui_table_verdict verdict)
 {
     switch (verdict) {
-    case BUS_TABLE_SAME: return "same";
-    case BUS_TABLE_DIFFERS: return "differs";
-    case BUS_TABLE_COLUMNS: return "other columns";
-    case BUS_TABLE_ONLY_OLD: return "only in old";
-    case BUS_TABLE_ONLY_NEW: return "only in new";
+    case BUI_TABLE_SAME: return "same";
+    case BUI_TABLE_DIFFERS: return "differs";
+    case BUI_TABLE_COLUMNS: return "other columns";
+    case BUI_TABLE_ONLY_OLD: return "only in old";
+    case BUI_TABLE_ONLY_NEW: return "only in new";
     }
     return "?";
 }
@@ -34,9 +34,9 @@ static bus_status sql_failed(const comparer *c, const char *what)
 {
     int code = sqlite3_errcode(c->db);
     bus_status status = code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? BUS_CORRUPT
-                      : code == SQLITE_NOMEM                            ? BUS_NOMEM
+                        : code == SQLITE_NOMEM                          ? BUS_NOMEM
                                                                         : BUS_STORE;
-    return bus_fail(c->err, status, "%s: %s", what, sqlite3_errmsg(c->db));
+    return bui_fail(c->err, status, "%s: %s", what, sqlite3_errmsg(c->db));
 }
 
 static bus_status attach(const comparer *c, const char *path, const char *as)
@@ -44,16 +44,14 @@ static bus_status attach(const comparer *c, const char *path, const char *as)
     bus_status status = BUS_OK;
     sqlite3_stmt *stmt = NULL;
     char sql[64];
-
     if (access(path, R_OK) != 0)
-        return bus_fail(c->err, BUS_MISSING, "%s: no store that can be read there", path);
-    char *uri = bus_store_uri(path);
+        return bui_fail(c->err, BUS_MISSING, "%s: no store that can be read there", path);
+    char *uri = bui_store_uri(path);
     if (!uri)
-        return bus_fail_nomem(c->err);
+        return bui_fail_nomem(c->err);
     snprintf(sql, sizeof sql, "ATTACH ?1 AS %s", as);
-    if (sqlite3_prepare_v2(c->db, sql, -1, &stmt, NULL) != SQLITE_OK
-        || sqlite3_bind_text(stmt, 1, uri, -1, SQLITE_STATIC) != SQLITE_OK
-        || sqlite3_step(stmt) != SQLITE_DONE)
+    if (sqlite3_prepare_v2(c->db, sql, -1, &stmt, NULL) != SQLITE_OK ||
+        sqlite3_bind_text(stmt, 1, uri, -1, SQLITE_STATIC) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_DONE)
         status = sql_failed(c, path);
     sqlite3_finalize(stmt);
     free(uri);
@@ -64,21 +62,25 @@ static bus_status attach(const comparer *c, const char *path, const char *as)
 static bus_status prepare(const comparer *c, char *sql, sqlite3_stmt **out)
 {
     if (!sql)
-        return bus_fail_nomem(c->err);
+        return bui_fail_nomem(c->err);
     bus_status status = sqlite3_prepare_v2(c->db, sql, -1, out, NULL) == SQLITE_OK ? BUS_OK : sql_failed(c, "comparing");
     sqlite3_free(sql);
     return status;
 }
 
-/* ---- the library's own tables: what an event, a letter or a schedule waits for must be the same, not ids of rows or incarnations */
+/* ---- the library's own tables: what an event, a dead letter or a schedule waits for must be the same, not ids of rows or
+ * incarnations */
 
-static const struct own { const char *name, *sql; } own[] = {
+static const struct own {
+    const char *name, *sql;
+} own[] = {
     { "bus_body", "SELECT letter, key, value FROM %s.bus_body" },
     { "bus_discarded", "SELECT source, topic, partition, seq, event_id, error, operator, reason, at FROM %s.bus_discarded" },
     { "bus_key", "SELECT scope, key, state, attempt, event_id FROM %s.bus_key WHERE state IN (1, 2)" },
     { "bus_letter", "SELECT id, event_id, scope, round, state FROM %s.bus_letter" },
-    { "bus_parked", "SELECT k.scope, k.key, row_number() OVER (PARTITION BY p.key_id ORDER BY p.n) AS place, p.event_id, p.topic, p.partition,"
-                    " p.offset, p.value FROM %s.bus_parked p JOIN %s.bus_key k ON k.id = p.key_id" },
+    { "bus_parked",
+      "SELECT k.scope, k.key, row_number() OVER (PARTITION BY p.key_id ORDER BY p.n) AS place, p.event_id, p.topic, p.partition,"
+      " p.offset, p.value FROM %s.bus_parked p JOIN %s.bus_key k ON k.id = p.key_id" },
     { "bus_schedule", "SELECT name, due, event_id, topic, key, value FROM %s.bus_schedule" },
 };
 #define OWN (sizeof own / sizeof own[0])
@@ -97,7 +99,7 @@ static bus_status view_own(const comparer *c, const struct own *table)
         char *select = sqlite3_mprintf(table->sql, sides[i], sides[i]);
         char *sql = select ? sqlite3_mprintf("CREATE TEMP VIEW \"%s %s\" AS %s", sides[i], table->name, select) : NULL;
         if (!sql)
-            status = bus_fail_nomem(c->err);
+            status = bui_fail_nomem(c->err);
         else if (sqlite3_exec(c->db, sql, NULL, NULL, NULL) != SQLITE_OK)
             status = sql_failed(c, table->name);
         sqlite3_free(select);
@@ -119,11 +121,11 @@ static char *rows_of(const char *side, const char *table)
 
 /* ---- tables */
 
-static bus_table_comparison *add_table(const comparer *c, bus_comparison *out, size_t *cap, const char *name)
+static bui_table_comparison *add_table(const comparer *c, bui_comparison *out, size_t *cap, const char *name)
 {
     if (out->count == *cap) {
         size_t wider = *cap ? *cap * 2 : 16;
-        bus_table_comparison *grown = bus_arena_alloc(c->arena, wider * sizeof *grown);
+        bui_table_comparison *grown = bui_arena_alloc(c->arena, wider * sizeof *grown);
         if (!grown)
             return NULL;
         if (*cap)
@@ -131,35 +133,37 @@ static bus_table_comparison *add_table(const comparer *c, bus_comparison *out, s
         out->table = grown;
         *cap = wider;
     }
-    char *copy = name ? bus_arena_copy(c->arena, name, strlen(name)) : NULL;
+    char *copy = name ? bui_arena_copy(c->arena, name, strlen(name)) : NULL;
     if (!copy)
         return NULL;
-    bus_table_comparison *table = &out->table[out->count++];
-    *table = (bus_table_comparison){ .name = copy, .old_rows = -1, .new_rows = -1 };
+    bui_table_comparison *table = &out->table[out->count++];
+    *table = (bui_table_comparison){ .name = copy, .old_rows = -1, .new_rows = -1 };
     return table;
 }
 
-static bus_status list_tables(const comparer *c, bus_comparison *out)
+static bus_status list_tables(const comparer *c, bui_comparison *out)
 {
     sqlite3_stmt *stmt = NULL;
-    bus_status status = prepare(c, sqlite3_mprintf(
-        "SELECT name, max(o), max(n) FROM ("
-        "  SELECT name, 1 AS o, 0 AS n FROM old.sqlite_schema WHERE type = 'table'"
-        "  UNION ALL SELECT name, 0, 1 FROM new.sqlite_schema WHERE type = 'table')"
-        " WHERE name NOT LIKE 'bus\\_%%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%%' ESCAPE '\\'"
-        " GROUP BY name ORDER BY name"), &stmt);
+    bus_status status =
+        prepare(c,
+                sqlite3_mprintf("SELECT name, max(o), max(n) FROM ("
+                                "  SELECT name, 1 AS o, 0 AS n FROM old.sqlite_schema WHERE type = 'table'"
+                                "  UNION ALL SELECT name, 0, 1 FROM new.sqlite_schema WHERE type = 'table')"
+                                " WHERE name NOT LIKE 'bus\\_%%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%%' ESCAPE '\\'"
+                                " GROUP BY name ORDER BY name"),
+                &stmt);
     size_t cap = 0;
     int rc = SQLITE_DONE;
     while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        bus_table_comparison *table = add_table(c, out, &cap, (const char *)sqlite3_column_text(stmt, 0));
+        bui_table_comparison *table = add_table(c, out, &cap, (const char *)sqlite3_column_text(stmt, 0));
         if (!table) {
-            status = bus_fail_nomem(c->err);
+            status = bui_fail_nomem(c->err);
             break;
         }
         if (!sqlite3_column_int(stmt, 1))
-            table->verdict = BUS_TABLE_ONLY_NEW;
+            table->verdict = BUI_TABLE_ONLY_NEW;
         else if (!sqlite3_column_int(stmt, 2))
-            table->verdict = BUS_TABLE_ONLY_OLD;
+            table->verdict = BUI_TABLE_ONLY_OLD;
     }
     if (status == BUS_OK && rc != SQLITE_DONE)
         status = sql_failed(c, "listing tables");
@@ -169,36 +173,38 @@ static bus_status list_tables(const comparer *c, bus_comparison *out)
             continue;
         status = view_own(c, &own[i]);
         if (status == BUS_OK && !add_table(c, out, &cap, own[i].name))
-            status = bus_fail_nomem(c->err);
+            status = bui_fail_nomem(c->err);
     }
     return status;
 }
 
-/* The table's columns as one expression that makes a row a text of SQL literals: quote() tells 1 from '1' from 1.0 and takes
+/* The table's columns as one expression that makes a row a text of SQL literals: quote() distinguishes 1, '1' and 1.0 and takes
  * every collation out of the comparison. */
-static bus_status row_expression(const comparer *c, const char *schema, const char *table, bus_buf *out)
+static bus_status row_expression(const comparer *c, const char *schema, const char *table, bui_buf *out)
 {
     sqlite3_stmt *stmt = NULL;
     char view[40];
     bool ours = is_own(table);
     snprintf(view, sizeof view, "%s %.30s", schema, table);
-    bus_status status = prepare(c, sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q, %Q) ORDER BY name", ours ? view : table,
-                                                   ours ? "temp" : schema), &stmt);
+    bus_status status = prepare(
+        c,
+        sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q, %Q) ORDER BY name", ours ? view : table, ours ? "temp" : schema),
+        &stmt);
     int rc = SQLITE_DONE;
     while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(stmt, 0);
         char *part = sqlite3_mprintf("%s'%q='||quote(\"%w\")", out->len ? "||', '||" : "", name, name);
         if (part)
-            bus_buf_text(out, part);
+            bui_buf_text(out, part);
         else
-            status = bus_fail_nomem(c->err);
+            status = bui_fail_nomem(c->err);
         sqlite3_free(part);
     }
     if (status == BUS_OK && rc != SQLITE_DONE)
         status = sql_failed(c, table);
-    bus_buf_byte(out, 0);
-    if (status == BUS_OK && !bus_buf_ok(out))
-        status = bus_fail_nomem(c->err);
+    bui_buf_byte(out, 0);
+    if (status == BUS_OK && !bui_buf_ok(out))
+        status = bui_fail_nomem(c->err);
     sqlite3_finalize(stmt);
     return status;
 }
@@ -208,7 +214,8 @@ static bus_status digest(const comparer *c, const char *schema, const char *tabl
 {
     sqlite3_stmt *stmt = NULL;
     char *rows_there = rows_of(schema, table);
-    bus_status status = rows_there ? prepare(c, sqlite3_mprintf("SELECT %s FROM %s", row, rows_there), &stmt) : bus_fail_nomem(c->err);
+    bus_status status =
+        rows_there ? prepare(c, sqlite3_mprintf("SELECT %s FROM %s", row, rows_there), &stmt) : bui_fail_nomem(c->err);
     sqlite3_free(rows_there);
     int rc = SQLITE_DONE;
     int64_t count = 0;
@@ -216,10 +223,10 @@ static bus_status digest(const comparer *c, const char *schema, const char *tabl
     while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const void *text = sqlite3_column_text(stmt, 0);
         if (!text) {
-            status = bus_fail_nomem(c->err);
+            status = bui_fail_nomem(c->err);
             break;
         }
-        sum += bus_hash(text, (size_t)sqlite3_column_bytes(stmt, 0), 1);
+        sum += bui_hash(text, (size_t)sqlite3_column_bytes(stmt, 0), 1);
         count++;
     }
     if (status == BUS_OK && rc != SQLITE_DONE)
@@ -237,16 +244,19 @@ static bus_status list_rows(const comparer *c, const char *table, const char *ro
 {
     sqlite3_stmt *stmt = NULL;
     char *a = rows_of(here, table), *b = rows_of(there, table);
-    bus_status status = a && b ? prepare(c, sqlite3_mprintf("SELECT %s FROM %s EXCEPT SELECT %s FROM %s ORDER BY 1 LIMIT %d", row, a, row, b,
-                                                            BUS_COMPARE_ROWS), &stmt) : bus_fail_nomem(c->err);
+    bus_status status = a && b ? prepare(c,
+                                         sqlite3_mprintf("SELECT %s FROM %s EXCEPT SELECT %s FROM %s ORDER BY 1 LIMIT %d", row, a,
+                                                         row, b, BUI_COMPARE_ROWS),
+                                         &stmt)
+                               : bui_fail_nomem(c->err);
     sqlite3_free(a);
     sqlite3_free(b);
     int rc = SQLITE_DONE;
     while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const void *text = sqlite3_column_text(stmt, 0);
-        char *copy = text ? bus_arena_copy(c->arena, text, (size_t)sqlite3_column_bytes(stmt, 0)) : NULL;
+        char *copy = text ? bui_arena_copy(c->arena, text, (size_t)sqlite3_column_bytes(stmt, 0)) : NULL;
         if (!copy)
-            status = bus_fail_nomem(c->err);
+            status = bui_fail_nomem(c->err);
         else
             out[(*count)++] = copy;
     }
@@ -256,50 +266,48 @@ static bus_status list_rows(const comparer *c, const char *table, const char *ro
     return status;
 }
 
-static bus_status compare_table(const comparer *c, bus_table_comparison *table)
+static bus_status compare_table(const comparer *c, bui_table_comparison *table)
 {
     bus_status status = BUS_OK;
-    bus_buf old_row, new_row;
-    bus_buf_init(&old_row, 0);
-    bus_buf_init(&new_row, 0);
-
-    if (table->verdict != BUS_TABLE_ONLY_NEW) {
+    bui_buf old_row, new_row;
+    bui_buf_init(&old_row, 0);
+    bui_buf_init(&new_row, 0);
+    if (table->verdict != BUI_TABLE_ONLY_NEW) {
         status = row_expression(c, "old", table->name, &old_row);
         if (status == BUS_OK)
             status = digest(c, "old", table->name, (const char *)old_row.data, &table->old_rows, &table->old_hash);
     }
-    if (status == BUS_OK && table->verdict != BUS_TABLE_ONLY_OLD) {
+    if (status == BUS_OK && table->verdict != BUI_TABLE_ONLY_OLD) {
         status = row_expression(c, "new", table->name, &new_row);
         if (status == BUS_OK)
             status = digest(c, "new", table->name, (const char *)new_row.data, &table->new_rows, &table->new_hash);
     }
-    if (status != BUS_OK || table->verdict != BUS_TABLE_SAME)
+    if (status != BUS_OK || table->verdict != BUI_TABLE_SAME)
         goto out;
     if (strcmp((const char *)old_row.data, (const char *)new_row.data) != 0) {
-        table->verdict = BUS_TABLE_COLUMNS;
+        table->verdict = BUI_TABLE_COLUMNS;
         goto out;
     }
     if (table->old_rows == table->new_rows && table->old_hash == table->new_hash)
         goto out;
-    table->verdict = BUS_TABLE_DIFFERS;
+    table->verdict = BUI_TABLE_DIFFERS;
     const char *row = (const char *)old_row.data;
     status = list_rows(c, table->name, row, "old", "new", table->only_old, &table->only_old_count);
     if (status == BUS_OK)
         status = list_rows(c, table->name, row, "new", "old", table->only_new, &table->only_new_count);
 out:
-    bus_buf_free(&old_row);
-    bus_buf_free(&new_row);
+    bui_buf_free(&old_row);
+    bui_buf_free(&new_row);
     return status;
 }
 
-bus_status bus_compare(const char *old_path, const char *new_path, bus_arena *arena, bus_comparison *out, bus_error *err)
+bus_status bui_compare(const char *old_path, const char *new_path, bui_arena *arena, bui_comparison *out, bus_error *err)
 {
     comparer c = { .arena = arena, .err = err };
-    bus_comparison result = { 0 };
+    bui_comparison result = { 0 };
     bus_status status;
-
     if (sqlite3_open_v2(":memory:", &c.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-        status = c.db ? sql_failed(&c, "opening SQLite") : bus_fail_nomem(err);
+        status = c.db ? sql_failed(&c, "opening SQLite") : bui_fail_nomem(err);
         goto out;
     }
     sqlite3_db_config(c.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
@@ -310,7 +318,7 @@ bus_status bus_compare(const char *old_path, const char *new_path, bus_arena *ar
         status = list_tables(&c, &result);
     for (size_t i = 0; status == BUS_OK && i < result.count; i++) {
         status = compare_table(&c, &result.table[i]);
-        result.differing += result.table[i].verdict != BUS_TABLE_SAME;
+        result.differing += result.table[i].verdict != BUI_TABLE_SAME;
     }
     if (status == BUS_OK)
         *out = result;

@@ -12,68 +12,68 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct bus_dead_fold {
-    bus_arena arena;
-    bus_map by_id;           /* "service/id" -> bus_dead */
-    bus_dead **list;
+struct bui_dead_fold {
+    bui_arena arena;
+    bui_map by_id; /* "service/id" -> bui_dead */
+    bui_dead **list;
     size_t count, cap, foreign, forged, copied;
-    const bus_keys *keys;
-    bool failed;             /* no memory since the last add */
+    const bui_keys *keys;
+    bool failed; /* no memory since the last add */
 };
 
-bus_dead_fold *bus_dead_fold_new(void)
+bui_dead_fold *bui_dead_fold_new(void)
 {
-    bus_dead_fold *fold = calloc(1, sizeof *fold);
+    bui_dead_fold *fold = calloc(1, sizeof *fold);
     if (!fold)
         return NULL;
-    bus_arena_init(&fold->arena, 0);
-    bus_map_init(&fold->by_id);
+    bui_arena_init(&fold->arena, 0);
+    bui_map_init(&fold->by_id);
     return fold;
 }
 
-void bus_dead_fold_free(bus_dead_fold *fold)
+void bui_dead_fold_free(bui_dead_fold *fold)
 {
     if (!fold)
         return;
-    bus_map_free(&fold->by_id, NULL);
-    bus_arena_free(&fold->arena);
+    bui_map_free(&fold->by_id, NULL);
+    bui_arena_free(&fold->arena);
     free(fold->list);
     free(fold);
 }
 
-size_t bus_dead_count(const bus_dead_fold *fold)
+size_t bui_dead_count(const bui_dead_fold *fold)
 {
     return fold->count;
 }
 
-void bus_dead_fold_trust(bus_dead_fold *fold, const bus_keys *keys)
+void bui_dead_fold_trust(bui_dead_fold *fold, const bui_keys *keys)
 {
     fold->keys = keys;
 }
 
-size_t bus_dead_forged(const bus_dead_fold *fold)
+size_t bui_dead_forged(const bui_dead_fold *fold)
 {
     return fold->forged;
 }
 
-size_t bus_dead_copied(const bus_dead_fold *fold)
+size_t bui_dead_copied(const bui_dead_fold *fold)
 {
     return fold->copied;
 }
 
-size_t bus_dead_foreign(const bus_dead_fold *fold)
+size_t bui_dead_foreign(const bui_dead_fold *fold)
 {
     return fold->foreign;
 }
 
-bus_dead *bus_dead_at(const bus_dead_fold *fold, size_t at)
+bui_dead *bui_dead_at(const bui_dead_fold *fold, size_t at)
 {
     return at < fold->count ? fold->list[at] : NULL;
 }
 
-bus_dead *bus_dead_find(const bus_dead_fold *fold, const char *id, size_t *matches)
+bui_dead *bui_dead_find(const bui_dead_fold *fold, const char *id, size_t *matches)
 {
-    bus_dead *found = NULL;
+    bui_dead *found = NULL;
     size_t len = strlen(id), count = 0;
     for (size_t i = 0; i < fold->count; i++) {
         const char *known = fold->list[i]->id;
@@ -92,36 +92,36 @@ bus_dead *bus_dead_find(const bus_dead_fold *fold, const char *id, size_t *match
     return count == 1 ? found : NULL;
 }
 
-static const char *keep(bus_dead_fold *fold, const void *bytes, size_t len)
+static const char *keep(bui_dead_fold *fold, const void *bytes, size_t len)
 {
     if (!bytes || !len)
         return "";
-    const char *copy = bus_arena_copy(&fold->arena, bytes, len);
+    const char *copy = bui_arena_copy(&fold->arena, bytes, len);
     if (!copy)
         fold->failed = true;
     return copy ? copy : "";
 }
 
-/* Keeps the known text if the new one is the same: a letter redriven many times costs its texts once. */
-static const char *keep_if_other(bus_dead_fold *fold, const char *known, bus_slice text)
+/* Keeps the known text if the new one is the same: a dead letter redriven many times costs its texts once. */
+static const char *keep_if_other(bui_dead_fold *fold, const char *known, bui_slice text)
 {
-    if (!text.at || (known && bus_slice_is(text, known)))
+    if (!text.at || (known && bui_slice_is(text, known)))
         return known ? known : "";
     return keep(fold, text.at, text.len);
 }
 
-static bus_dead *letter_of(bus_dead_fold *fold, const char *service, const bus_envelope *envelope)
+static bui_dead *letter_of(bui_dead_fold *fold, const char *service, const bui_envelope *envelope)
 {
     char name[600];
     int len = snprintf(name, sizeof name, "%s/%.*s", service, (int)envelope->letter_id.len, envelope->letter_id.at);
     if (len < 0 || (size_t)len >= sizeof name)
         return NULL;
-    bus_dead *dead = bus_map_get(&fold->by_id, name, (size_t)len);
+    bui_dead *dead = bui_map_get(&fold->by_id, name, (size_t)len);
     if (dead)
         return dead;
-    if (!bus_array_room(&fold->list, &fold->cap, fold->count + 1, sizeof *fold->list, 64))
+    if (!bui_array_room(&fold->list, &fold->cap, fold->count + 1, sizeof *fold->list, 64))
         return NULL;
-    dead = bus_arena_zero(&fold->arena, sizeof *dead);
+    dead = bui_arena_zero(&fold->arena, sizeof *dead);
     if (!dead)
         return NULL;
     /* The service's name is one text for all its letters. */
@@ -129,21 +129,21 @@ static bus_dead *letter_of(bus_dead_fold *fold, const char *service, const bus_e
     dead->service = known && !strcmp(known, service) ? known : keep(fold, service, strlen(service));
     dead->id = keep(fold, envelope->letter_id.at, envelope->letter_id.len);
     dead->type = dead->event_id = dead->topic = dead->error_class = dead->error_message = dead->replay = "";
-    dead->record = BUS_OFFSET_NONE;
-    dead->offset = BUS_OFFSET_NONE;
-    if (fold->failed || !bus_map_put(&fold->by_id, name, (size_t)len, dead))
+    dead->record = BUI_OFFSET_NONE;
+    dead->offset = BUI_OFFSET_NONE;
+    if (fold->failed || !bui_map_put(&fold->by_id, name, (size_t)len, dead))
         return NULL;
     fold->list[fold->count++] = dead;
     return dead;
 }
 
 /* What a record that carries the event says of it. */
-static void take_event(bus_dead_fold *fold, bus_dead *dead, const bus_envelope *envelope, const bus_record *record)
+static void take_event(bui_dead_fold *fold, bui_dead *dead, const bui_envelope *envelope, const bui_record *record)
 {
-    bus_slice topic = bus_record_header(record, "__dlq.errors.topic");
+    bui_slice topic = bui_record_header(record, "__dlq.errors.topic");
     dead->record = record->offset;
     dead->body = envelope->body.kind;
-    bus_slice run = bus_record_header(record, BUS_HEADER_REPLAY);
+    bui_slice run = bui_record_header(record, BUI_HEADER_REPLAY);
     if (run.at)
         dead->replay = keep_if_other(fold, dead->replay, run);
     dead->type = keep_if_other(fold, dead->type, envelope->type);
@@ -155,8 +155,8 @@ static void take_event(bus_dead_fold *fold, bus_dead *dead, const bus_envelope *
         dead->timestamp = envelope->orig.timestamp;
     } else if (topic.at) {
         dead->topic = keep_if_other(fold, dead->topic, topic);
-        dead->partition = (int32_t)bus_record_number(record, "__dlq.errors.partition", 0);
-        dead->offset = bus_record_number(record, "__dlq.errors.offset", BUS_OFFSET_NONE);
+        dead->partition = (int32_t)bui_record_number(record, "__dlq.errors.partition", 0);
+        dead->offset = bui_record_number(record, "__dlq.errors.offset", BUI_OFFSET_NONE);
     }
     if (record->key && !dead->key) {
         dead->key = keep(fold, record->key, record->key_len); /* "" for an empty key, which is not no key */
@@ -164,28 +164,34 @@ static void take_event(bus_dead_fold *fold, bus_dead *dead, const bus_envelope *
     }
 }
 
-static void take_failure(bus_dead_fold *fold, bus_dead *dead, const bus_envelope *envelope, const bus_record *record)
+static void take_failure(bui_dead_fold *fold, bui_dead *dead, const bui_envelope *envelope, const bui_record *record)
 {
     dead->error_class = keep_if_other(fold, dead->error_class, envelope->error_class);
     dead->error_message = keep_if_other(fold, dead->error_message, envelope->error_message);
-    dead->attempts = bus_record_number(record, "__dlq.errors.delivery.count", dead->attempts);
-    dead->first_failed = bus_record_number(record, BUS_HEADER_FIRST_FAILED, dead->first_failed ? dead->first_failed : record->timestamp);
-    dead->last_failed = bus_record_number(record, BUS_HEADER_LAST_FAILED, record->timestamp);
+    dead->attempts = bui_record_number(record, "__dlq.errors.delivery.count", dead->attempts);
+    dead->first_failed =
+        bui_record_number(record, BUI_HEADER_FIRST_FAILED, dead->first_failed ? dead->first_failed : record->timestamp);
+    dead->last_failed = bui_record_number(record, BUI_HEADER_LAST_FAILED, record->timestamp);
 }
 
-static bool take_change(bus_dead_fold *fold, bus_dead *dead, const bus_envelope *envelope, const bus_record *record)
+static bool take_change(bui_dead_fold *fold, bui_dead *dead, const bui_envelope *envelope, const bui_record *record)
 {
     char error[600] = "";
-    bus_slice reason = bus_record_header(record, BUS_HEADER_REASON), by = bus_record_header(record, BUS_HEADER_OPERATOR);
-    bus_dead_change *change = bus_arena_zero(&fold->arena, sizeof *change);
+    bui_slice reason = bui_record_header(record, BUI_HEADER_REASON), by = bui_record_header(record, BUI_HEADER_OPERATOR);
+    bui_dead_change *change = bui_arena_zero(&fold->arena, sizeof *change);
     if (!change)
         return false;
-    if (envelope->letter == BUS_LETTER_OPEN && (envelope->error_class.at || envelope->error_message.at))
-        snprintf(error, sizeof error, "%.*s: %.*s", (int)envelope->error_class.len, envelope->error_class.at ? envelope->error_class.at : "",
-                 (int)envelope->error_message.len, envelope->error_message.at ? envelope->error_message.at : "");
-    *change = (bus_dead_change){ .at = record->timestamp, .offset = record->offset, .round = envelope->letter_round,
-                                 .state = envelope->letter, .error = keep(fold, error, strlen(error)),
-                                 .reason = keep(fold, reason.at, reason.len), .by = keep(fold, by.at, by.len) };
+    if (envelope->letter == BUI_DEADLETTER_OPEN && (envelope->error_class.at || envelope->error_message.at))
+        snprintf(error, sizeof error, "%.*s: %.*s", (int)envelope->error_class.len,
+                 envelope->error_class.at ? envelope->error_class.at : "", (int)envelope->error_message.len,
+                 envelope->error_message.at ? envelope->error_message.at : "");
+    *change = (bui_dead_change){ .at = record->timestamp,
+                                 .offset = record->offset,
+                                 .round = envelope->letter_round,
+                                 .state = envelope->letter,
+                                 .error = keep(fold, error, strlen(error)),
+                                 .reason = keep(fold, reason.at, reason.len),
+                                 .by = keep(fold, by.at, by.len) };
     if (dead->last_change)
         dead->last_change->next = change;
     else
@@ -194,10 +200,11 @@ static bool take_change(bus_dead_fold *fold, bus_dead *dead, const bus_envelope 
     return !fold->failed;
 }
 
-/* A letter's id is a UUID that the service made: whatever else stands there is somebody's text, and would be shown as it is. */
-static bool is_id(bus_slice id)
+/* A dead letter's id is a UUID that the service made: whatever else stands there is somebody's text, and would be shown as it
+ * is. */
+static bool is_id(bui_slice id)
 {
-    if (id.len != BUS_ID_TEXT - 1)
+    if (id.len != BUI_ID_TEXT - 1)
         return false;
     for (size_t i = 0; i < id.len; i++)
         if (!isxdigit((unsigned char)id.at[i]) && id.at[i] != '-')
@@ -205,32 +212,33 @@ static bool is_id(bus_slice id)
     return true;
 }
 
-bus_status bus_dead_fold_add(bus_dead_fold *fold, const char *service, const bus_record *record, bus_error *err)
+bus_status bui_dead_fold_add(bui_dead_fold *fold, const char *service, const bui_record *record, bus_error *err)
 {
-    bus_envelope envelope;
-    if (bus_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK || envelope.letter == BUS_LETTER_NONE ||
-        !is_id(envelope.letter_id)) {
+    bui_envelope envelope;
+    if (bui_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK ||
+        envelope.letter == BUI_DEADLETTER_NONE || !is_id(envelope.letter_id)) {
         fold->foreign++;
         return BUS_OK;
     }
-    bool copied = envelope.hop.topic.at && !bus_slice_is(envelope.hop.topic, record->topic);
-    if (copied) { /* the service that was meant to have it goes by its own topic, and no other knows the letter */
+    bool copied = envelope.hop.topic.at && !bui_slice_is(envelope.hop.topic, record->topic);
+    if (copied) { /* the service that was meant to have it goes by its own topic, and no other knows the dead letter */
         fold->copied++;
         return BUS_OK;
     }
-    if (!bus_record_authentic(fold->keys, record, service, NULL)) {
+    if (!bui_record_authentic(fold->keys, record, service, NULL)) {
         fold->forged++;
         return BUS_OK;
     }
     fold->failed = false;
-    bus_dead *dead = letter_of(fold, service, &envelope);
+    bui_dead *dead = letter_of(fold, service, &envelope);
     if (!dead)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     bool known = dead->changes != NULL;
-    if (known && (envelope.letter_round < dead->round || (envelope.letter_round == dead->round && envelope.letter <= dead->state)))
+    if (known &&
+        (envelope.letter_round < dead->round || (envelope.letter_round == dead->round && envelope.letter <= dead->state)))
         return BUS_OK;
-    /* Only opening begins a round; whatever else names another than the letter's would hide what comes. */
-    if (known && envelope.letter != BUS_LETTER_OPEN && envelope.letter_round != dead->round) {
+    /* Only opening begins a round; whatever else names another than the dead letter's would hide what comes. */
+    if (known && envelope.letter != BUI_DEADLETTER_OPEN && envelope.letter_round != dead->round) {
         fold->forged++;
         return BUS_OK;
     }
@@ -238,18 +246,18 @@ bus_status bus_dead_fold_add(bus_dead_fold *fold, const char *service, const bus
     dead->round = envelope.letter_round;
     dead->state = envelope.letter;
     /* A topic whose beginning has expired may start with a later change: better its copy of the event than none. */
-    if (envelope.letter == BUS_LETTER_OPEN || dead->record == BUS_OFFSET_NONE)
+    if (envelope.letter == BUI_DEADLETTER_OPEN || dead->record == BUI_OFFSET_NONE)
         take_event(fold, dead, &envelope, record);
-    if (envelope.letter == BUS_LETTER_OPEN) {
+    if (envelope.letter == BUI_DEADLETTER_OPEN) {
         take_failure(fold, dead, &envelope, record);
-        dead->held = bus_slice_is(bus_record_header(record, BUS_HEADER_HELD), BUS_HELD_YES);
+        dead->held = bui_slice_is(bui_record_header(record, BUI_HEADER_HELD), BUI_HELD_YES);
     }
     if (!take_change(fold, dead, &envelope, record) || fold->failed)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     return BUS_OK;
 }
 
-bool bus_dead_matches(const bus_dead *dead, const bus_dead_filter *filter)
+bool bui_dead_matches(const bui_dead *dead, const bui_dead_filter *filter)
 {
     if (!filter)
         return true;
@@ -265,13 +273,12 @@ bool bus_dead_matches(const bus_dead *dead, const bus_dead_filter *filter)
         if (!strstr(whole, filter->error))
             return false;
     }
-    if (filter->key
-        && (!dead->key || dead->key_len != filter->key_len || memcmp(dead->key, filter->key, filter->key_len) != 0))
+    if (filter->key && (!dead->key || dead->key_len != filter->key_len || memcmp(dead->key, filter->key, filter->key_len) != 0))
         return false;
     return dead->last_failed >= filter->since && (!filter->until || dead->last_failed < filter->until);
 }
 
-void bus_error_pattern(const char *error_class, const char *message, char *out, size_t cap)
+void bui_error_pattern(const char *error_class, const char *message, char *out, size_t cap)
 {
     char whole[600];
     size_t at = 0;
@@ -298,14 +305,14 @@ void bus_error_pattern(const char *error_class, const char *message, char *out, 
 
 static int larger_first(const void *a, const void *b)
 {
-    const bus_dead_group *x = a, *y = b;
+    const bui_dead_group *x = a, *y = b;
     if (x->letters != y->letters)
         return x->letters < y->letters ? 1 : -1;
     int order = strcmp(x->service ? x->service : "", y->service ? y->service : "");
     return order ? order : strcmp(x->type ? x->type : "", y->type ? y->type : "");
 }
 
-static void count_in(bus_dead_group *group, const bus_dead *dead)
+static void count_in(bui_dead_group *group, const bui_dead *dead)
 {
     if (!group->letters || dead->first_failed < group->first)
         group->first = dead->first_failed;
@@ -313,38 +320,37 @@ static void count_in(bus_dead_group *group, const bus_dead *dead)
         group->last = dead->last_failed;
     group->letters++;
     group->by_state[dead->state]++;
-    group->held += bus_dead_holds(dead);
+    group->held += bui_dead_holds(dead);
 }
 
-bus_status bus_dead_group_by(bus_dead_fold *fold, unsigned by, const bus_dead_filter *filter, bus_dead_group **out,
-                             size_t *count, bus_error *err)
+bus_status bui_dead_group_by(bui_dead_fold *fold, unsigned by, const bui_dead_filter *filter, bui_dead_group **out, size_t *count,
+                             bus_error *err)
 {
-    bus_map index;
-    bus_dead_group *groups = NULL;
+    bui_map index;
+    bui_dead_group *groups = NULL;
     size_t used = 0, cap = 0;
     bus_status status = BUS_OK;
-
-    bus_map_init(&index);
+    bui_map_init(&index);
     for (size_t i = 0; i < fold->count; i++) {
-        const bus_dead *dead = fold->list[i];
+        const bui_dead *dead = fold->list[i];
         char error[300] = "", name[1500];
-        if (!bus_dead_matches(dead, filter))
+        if (!bui_dead_matches(dead, filter))
             continue;
-        if (by & BUS_GROUP_BY_ERROR)
-            bus_error_pattern(dead->error_class, dead->error_message, error, sizeof error);
-        int len = snprintf(name, sizeof name, "%s\n%s\n%s\n%s", by & BUS_GROUP_BY_SERVICE ? dead->service : "",
-                           by & BUS_GROUP_BY_TYPE ? dead->type : "", by & BUS_GROUP_BY_TOPIC ? dead->topic : "", error);
-        size_t at = (size_t)(uintptr_t)bus_map_get(&index, name, (size_t)len); /* place + 1 */
+        if (by & BUI_GROUP_BY_ERROR)
+            bui_error_pattern(dead->error_class, dead->error_message, error, sizeof error);
+        int len = snprintf(name, sizeof name, "%s\n%s\n%s\n%s", by & BUI_GROUP_BY_SERVICE ? dead->service : "",
+                           by & BUI_GROUP_BY_TYPE ? dead->type : "", by & BUI_GROUP_BY_TOPIC ? dead->topic : "", error);
+        size_t at = (size_t)(uintptr_t)bui_map_get(&index, name, (size_t)len); /* place + 1 */
         if (!at) {
-            if (!bus_array_room(&groups, &cap, used + 1, sizeof *groups, 16))
+            if (!bui_array_room(&groups, &cap, used + 1, sizeof *groups, 16))
                 goto nomem;
             fold->failed = false;
-            groups[used] = (bus_dead_group){
-                .service = by & BUS_GROUP_BY_SERVICE ? dead->service : NULL, .type = by & BUS_GROUP_BY_TYPE ? dead->type : NULL,
-                .topic = by & BUS_GROUP_BY_TOPIC ? dead->topic : NULL,
-                .error = by & BUS_GROUP_BY_ERROR ? keep(fold, error, strlen(error)) : NULL };
+            groups[used] = (bui_dead_group){ .service = by & BUI_GROUP_BY_SERVICE ? dead->service : NULL,
+                                             .type = by & BUI_GROUP_BY_TYPE ? dead->type : NULL,
+                                             .topic = by & BUI_GROUP_BY_TOPIC ? dead->topic : NULL,
+                                             .error = by & BUI_GROUP_BY_ERROR ? keep(fold, error, strlen(error)) : NULL };
             at = ++used;
-            if (fold->failed || !bus_map_put(&index, name, (size_t)len, (void *)(uintptr_t)at))
+            if (fold->failed || !bui_map_put(&index, name, (size_t)len, (void *)(uintptr_t)at))
                 goto nomem;
         }
         count_in(&groups[at - 1], dead);
@@ -356,9 +362,9 @@ bus_status bus_dead_group_by(bus_dead_fold *fold, unsigned by, const bus_dead_fi
     groups = NULL;
     goto out;
 nomem:
-    status = bus_fail_nomem(err);
+    status = bui_fail_nomem(err);
 out:
-    bus_map_free(&index, NULL);
+    bui_map_free(&index, NULL);
     free(groups);
     return status;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Dlq: the folds' I/O. Events are not kept in memory: a letter knows the offset of its record, which is read again when it
- * is wanted, so that a million letters cost their descriptions only. */
+ * Dlq: the folds' I/O. Events are not kept in memory: a dead letter knows the offset of its record, which is read again when it
+ * is wanted, so that a million dead letters cost their descriptions only. */
 #include "ops/dlq.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "kafka/admin.h"
-#include "kafka/reader.h"
+#include "kafka/topic_reader.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,35 +14,39 @@
 #define SUFFIX ".dlq"
 #define WHERE "bus-dlq"
 
-typedef struct span { char topic[250]; int32_t partition; int64_t next; } span;
+typedef struct span {
+    char topic[250];
+    int32_t partition;
+    int64_t next;
+} span;
 
-struct bus_dlq {
+struct bui_dlq {
     const bus_config *config;
     int timeout_ms;
     char (*topics)[250];
     size_t topic_count;
-    span *spans;              /* where each partition was read to */
+    span *spans; /* where each partition was read to */
     size_t span_count;
-    bus_dead_fold *fold;
-    bus_keys *keys;
+    bui_dead_fold *fold;
+    bui_keys *keys;
 };
 
-bus_dead_fold *bus_dlq_fold(bus_dlq *dlq)
+bui_dead_fold *bui_dlq_fold(bui_dlq *dlq)
 {
     return dlq->fold;
 }
 
-size_t bus_dlq_services(const bus_dlq *dlq)
+size_t bui_dlq_services(const bui_dlq *dlq)
 {
     return dlq->topic_count;
 }
 
-void bus_dlq_close(bus_dlq *dlq)
+void bui_dlq_close(bui_dlq *dlq)
 {
     if (!dlq)
         return;
-    bus_dead_fold_free(dlq->fold);
-    bus_keys_free(dlq->keys);
+    bui_dead_fold_free(dlq->fold);
+    bui_keys_free(dlq->keys);
     free(dlq->topics);
     free(dlq->spans);
     free(dlq);
@@ -54,104 +58,107 @@ static bool is_dlq(const char *topic)
     return len > strlen(SUFFIX) && !strcmp(topic + len - strlen(SUFFIX), SUFFIX);
 }
 
-static bus_status find_topics(bus_dlq *dlq, bus_error *err)
+static bus_status find_topics(bui_dlq *dlq, bus_error *err)
 {
-    bus_kafka_admin *admin = NULL;
-    bus_kafka_topic *topics = NULL;
+    bui_kafka_admin *admin = NULL;
+    bui_kafka_topic *topics = NULL;
     size_t count = 0;
-    bus_status status = bus_kafka_admin_open(dlq->config, WHERE, &admin, err);
+    bus_status status = bui_kafka_admin_open(dlq->config, WHERE, &admin, err);
     if (status == BUS_OK)
-        status = bus_kafka_admin_topics(admin, NULL, 0, false, dlq->timeout_ms, &topics, &count, err);
+        status = bui_kafka_admin_topics(admin, NULL, 0, false, dlq->timeout_ms, &topics, &count, err);
     if (status == BUS_OK && !(dlq->topics = calloc(count + 1, sizeof *dlq->topics)))
-        status = bus_fail_nomem(err);
+        status = bui_fail_nomem(err);
     for (size_t i = 0; status == BUS_OK && i < count; i++)
         if (is_dlq(topics[i].name))
             snprintf(dlq->topics[dlq->topic_count++], sizeof *dlq->topics, "%s", topics[i].name);
     free(topics);
-    bus_kafka_admin_close(admin);
+    bui_kafka_admin_close(admin);
     return status;
 }
 
-static bus_status name_topics(bus_dlq *dlq, const char *const *services, size_t count, bus_error *err)
+static bus_status name_topics(bui_dlq *dlq, const char *const *services, size_t count, bus_error *err)
 {
     if (!(dlq->topics = calloc(count, sizeof *dlq->topics)))
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     for (size_t i = 0; i < count; i++) {
         int len = snprintf(dlq->topics[i], sizeof *dlq->topics, "%s" SUFFIX, services[i]);
         if (len >= (int)sizeof *dlq->topics)
-            return bus_fail(err, BUS_INVALID, "service %.60s...: no name is that long", services[i]);
+            return bui_fail(err, BUS_INVALID, "service %.60s...: names are shorter", services[i]);
     }
     dlq->topic_count = count;
     return BUS_OK;
 }
 
 /* Folds one record, naming the service by its topic. */
-static bus_status take(bus_dlq *dlq, const bus_record *record, bus_error *err)
+static bus_status take(bui_dlq *dlq, const bui_record *record, bus_error *err)
 {
     char service[250];
     snprintf(service, sizeof service, "%.*s", (int)(strlen(record->topic) - strlen(SUFFIX)), record->topic);
-    return bus_dead_fold_add(dlq->fold, service, record, err);
+    return bui_dead_fold_add(dlq->fold, service, record, err);
 }
 
-static void step(const bus_kafka_reader *reader, const bus_watch *watch)
+static void step(const bui_kafka_reader *reader, const bui_watch *watch)
 {
-    bus_read_progress progress;
-    bus_kafka_reader_progress(reader, &progress);
-    bus_watch_step(watch, progress.records, progress.passed, progress.total);
+    bui_read_progress progress;
+    bui_kafka_reader_progress(reader, &progress);
+    bui_watch_step(watch, progress.records, progress.passed, progress.total);
 }
 
-static bus_status read_all(bus_dlq *dlq, const bus_watch *watch, bus_error *err)
+static bus_status read_all(bui_dlq *dlq, const bui_watch *watch, bus_error *err)
 {
-    bus_kafka_reader *reader = NULL;
-    const bus_record *record;
-    bus_range *ranges = calloc(dlq->topic_count, sizeof *ranges);
+    bui_kafka_reader *reader = NULL;
+    const bui_record *record;
+    bui_range *ranges = calloc(dlq->topic_count, sizeof *ranges);
     if (!ranges)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     for (size_t i = 0; i < dlq->topic_count; i++)
-        ranges[i] = (bus_range){ .topic = dlq->topics[i], .partition = -1, .from = { BUS_EDGE_START, 0 }, .to = { BUS_EDGE_END, 0 } };
-    bus_status status = bus_kafka_reader_open(dlq->config, WHERE, ranges, dlq->topic_count, BUS_READ_ANY, dlq->timeout_ms, &reader, err);
+        ranges[i] =
+            (bui_range){ .topic = dlq->topics[i], .partition = -1, .from = { BUI_EDGE_START, 0 }, .to = { BUI_EDGE_END, 0 } };
+    bus_status status =
+        bui_kafka_reader_open(dlq->config, WHERE, ranges, dlq->topic_count, BUI_READ_ANY, dlq->timeout_ms, &reader, err);
     while (status == BUS_OK) {
-        status = bus_kafka_reader_next(reader, 500, &record, err);
+        status = bui_kafka_reader_next(reader, 500, &record, err);
         if (status == BUS_OK)
             status = take(dlq, record, err);
         else if (status == BUS_TIMEOUT)
             status = BUS_OK;
         step(reader, watch);
-        if (status == BUS_OK && bus_watch_stop(watch))
-            status = bus_fail(err, BUS_CANCELLED, "interrupted while reading the dead letters");
+        if (status == BUS_OK && bui_watch_stop(watch))
+            status = bui_fail(err, BUS_CANCELLED, "interrupted while reading the dead letters");
     }
     if (status == BUS_CLOSED) { /* read to the end: remember where that was */
-        dlq->span_count = bus_kafka_reader_span_count(reader);
+        dlq->span_count = bui_kafka_reader_span_count(reader);
         dlq->spans = calloc(dlq->span_count + 1, sizeof *dlq->spans);
-        status = dlq->spans ? BUS_OK : bus_fail_nomem(err);
+        status = dlq->spans ? BUS_OK : bui_fail_nomem(err);
         for (size_t i = 0; status == BUS_OK && i < dlq->span_count; i++) {
-            bus_span at = bus_kafka_reader_span(reader, i);
+            bui_span at = bui_kafka_reader_span(reader, i);
             snprintf(dlq->spans[i].topic, sizeof dlq->spans[i].topic, "%s", at.topic);
             dlq->spans[i].partition = at.partition;
             dlq->spans[i].next = at.to;
         }
     }
-    bus_kafka_reader_close(reader);
+    bui_kafka_reader_close(reader);
     free(ranges);
     return status;
 }
 
-bus_status bus_dlq_open(const bus_config *config, const char *const *services, size_t count, int timeout_ms,
-                        const bus_watch *watch, bus_dlq **out, bus_error *err)
+bus_status bui_dlq_open(const bus_config *config, const char *const *services, size_t count, int timeout_ms,
+                        const bui_watch *watch, bui_dlq **out, bus_error *err)
 {
     bus_status status;
-    bus_dlq *dlq = calloc(1, sizeof *dlq);
+    bui_dlq *dlq = calloc(1, sizeof *dlq);
     if (!dlq)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     dlq->config = config;
     dlq->timeout_ms = timeout_ms;
-    if (!(dlq->fold = bus_dead_fold_new())) {
-        status = bus_fail_nomem(err);
+    if (!(dlq->fold = bui_dead_fold_new())) {
+        status = bui_fail_nomem(err);
         goto out;
     }
-    if ((status = bus_keys_of(config, &dlq->keys, err)) != BUS_OK)
+    status = bui_keys_of(config, &dlq->keys, err);
+    if (status != BUS_OK)
         goto out;
-    bus_dead_fold_trust(dlq->fold, dlq->keys);
+    bui_dead_fold_trust(dlq->fold, dlq->keys);
     status = count ? name_topics(dlq, services, count, err) : find_topics(dlq, err);
     if (status == BUS_OK && dlq->topic_count)
         status = read_all(dlq, watch, err);
@@ -160,114 +167,116 @@ bus_status bus_dlq_open(const bus_config *config, const char *const *services, s
         dlq = NULL;
     }
 out:
-    bus_dlq_close(dlq);
+    bui_dlq_close(dlq);
     return status;
 }
 
-bus_status bus_dlq_follow(bus_dlq *dlq, int64_t wait_ms, bool (*enough)(void *opaque), void *opaque, const bus_watch *watch,
+bus_status bui_dlq_follow(bui_dlq *dlq, int64_t wait_ms, bool (*enough)(void *opaque), void *opaque, const bui_watch *watch,
                           bus_error *err)
 {
-    const bus_clock *clock = bus_clock_real();
+    const bui_clock *clock = bui_clock_real();
     int64_t deadline = clock->mono_us(clock) + wait_ms * 1000;
-    bus_kafka_reader *reader = NULL;
-    const bus_record *record;
-    bus_range *ranges = calloc(dlq->span_count + 1, sizeof *ranges);
+    bui_kafka_reader *reader = NULL;
+    const bui_record *record;
+    bui_range *ranges = calloc(dlq->span_count + 1, sizeof *ranges);
     if (!ranges)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     for (size_t i = 0; i < dlq->span_count; i++)
-        ranges[i] = (bus_range){ .topic = dlq->spans[i].topic, .partition = dlq->spans[i].partition,
-                                 .from = { BUS_EDGE_OFFSET, dlq->spans[i].next }, .to = { BUS_EDGE_NEVER, 0 } };
+        ranges[i] = (bui_range){ .topic = dlq->spans[i].topic,
+                                 .partition = dlq->spans[i].partition,
+                                 .from = { BUI_EDGE_OFFSET, dlq->spans[i].next },
+                                 .to = { BUI_EDGE_NEVER, 0 } };
     bus_status status = BUS_OK;
     if (dlq->span_count && !enough(opaque))
-        status = bus_kafka_reader_open(dlq->config, WHERE, ranges, dlq->span_count, BUS_READ_ANY, dlq->timeout_ms, &reader, err);
+        status = bui_kafka_reader_open(dlq->config, WHERE, ranges, dlq->span_count, BUI_READ_ANY, dlq->timeout_ms, &reader, err);
     while (status == BUS_OK && reader && !enough(opaque)) {
         int64_t left_ms = (deadline - clock->mono_us(clock)) / 1000;
         if (left_ms <= 0)
             break;
-        if (bus_watch_stop(watch)) {
-            status = bus_fail(err, BUS_CANCELLED, "interrupted while waiting for the outcome");
+        if (bui_watch_stop(watch)) {
+            status = bui_fail(err, BUS_CANCELLED, "interrupted while waiting for the outcome");
             break;
         }
-        status = bus_kafka_reader_next(reader, (int)(left_ms < 500 ? left_ms : 500), &record, err);
+        status = bui_kafka_reader_next(reader, (int)(left_ms < 500 ? left_ms : 500), &record, err);
         if (status == BUS_OK)
             status = take(dlq, record, err);
         else if (status == BUS_TIMEOUT)
             status = BUS_OK;
     }
     for (size_t i = 0; reader && i < dlq->span_count; i++) {
-        bus_span at = bus_kafka_reader_span(reader, i);
+        bui_span at = bui_kafka_reader_span(reader, i);
         for (size_t j = 0; j < dlq->span_count; j++)
             if (dlq->spans[j].partition == at.partition && !strcmp(dlq->spans[j].topic, at.topic))
                 dlq->spans[j].next = at.next;
     }
-    bus_kafka_reader_close(reader);
+    bui_kafka_reader_close(reader);
     free(ranges);
     return status;
 }
 
 static int by_place(const void *a, const void *b)
 {
-    const bus_dead *x = *(bus_dead *const *)a, *y = *(bus_dead *const *)b;
+    const bui_dead *x = *(bui_dead *const *)a, *y = *(bui_dead *const *)b;
     if (x->shard != y->shard)
         return x->shard < y->shard ? -1 : 1;
     return x->record < y->record ? -1 : x->record > y->record;
 }
 
 /* One range per partition, from its first wanted record to its last. Returns how many; `letters` is sorted by place. */
-static size_t ranges_of(bus_dead *const *letters, size_t count, const char *topic, bus_range *out)
+static size_t ranges_of(bui_dead *const *letters, size_t count, const char *topic, bui_range *out)
 {
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
         if (letters[i]->record < 0)
             continue;
         if (!used || out[used - 1].partition != letters[i]->shard)
-            out[used++] = (bus_range){ .topic = topic, .partition = letters[i]->shard,
-                                       .from = { BUS_EDGE_OFFSET, letters[i]->record } };
-        out[used - 1].to = (bus_edge){ BUS_EDGE_OFFSET, letters[i]->record + 1 };
+            out[used++] =
+                (bui_range){ .topic = topic, .partition = letters[i]->shard, .from = { BUI_EDGE_OFFSET, letters[i]->record } };
+        out[used - 1].to = (bui_edge){ BUI_EDGE_OFFSET, letters[i]->record + 1 };
     }
     return used;
 }
 
-bus_status bus_dlq_records(bus_dlq *dlq, bus_dead *const *letters, size_t count, bus_dlq_each each, void *opaque,
-                           const bus_watch *watch, bus_error *err)
+bus_status bui_dlq_records(bui_dlq *dlq, bui_dead *const *letters, size_t count, bui_dlq_each each, void *opaque,
+                           const bui_watch *watch, bus_error *err)
 {
     char topic[260];
     bus_status status;
-    bus_kafka_reader *reader = NULL;
-    const bus_record *record;
-
+    bui_kafka_reader *reader = NULL;
+    const bui_record *record;
     if (!count)
         return BUS_OK;
     snprintf(topic, sizeof topic, "%s" SUFFIX, letters[0]->service);
-    bus_dead **sorted = calloc(count, sizeof *sorted);
-    bus_range *ranges = calloc(count, sizeof *ranges);
+    bui_dead **sorted = calloc(count, sizeof *sorted);
+    bui_range *ranges = calloc(count, sizeof *ranges);
     if (!sorted || !ranges) {
-        status = bus_fail_nomem(err);
+        status = bui_fail_nomem(err);
         goto out;
     }
     memcpy(sorted, letters, count * sizeof *sorted);
-    qsort(sorted, count, sizeof(bus_dead *), by_place);
+    qsort(sorted, count, sizeof(bui_dead *), by_place);
     size_t range_count = ranges_of(sorted, count, topic, ranges);
-    status = range_count ? bus_kafka_reader_open(dlq->config, WHERE, ranges, range_count, BUS_READ_ANY, dlq->timeout_ms, &reader, err)
-                         : BUS_CLOSED;
+    status = range_count
+                 ? bui_kafka_reader_open(dlq->config, WHERE, ranges, range_count, BUI_READ_ANY, dlq->timeout_ms, &reader, err)
+                 : BUS_CLOSED;
     while (status == BUS_OK) {
-        status = bus_kafka_reader_next(reader, 500, &record, err);
+        status = bui_kafka_reader_next(reader, 500, &record, err);
         if (status == BUS_OK) {
-            bus_dead wanted = { .shard = record->partition, .record = record->offset }, *key = &wanted;
-            bus_dead **found = bsearch(&key, sorted, count, sizeof(bus_dead *), by_place);
+            bui_dead wanted = { .shard = record->partition, .record = record->offset }, *key = &wanted;
+            bui_dead **found = bsearch(&key, sorted, count, sizeof(bui_dead *), by_place);
             if (found)
                 status = each(opaque, *found, record, err);
         } else if (status == BUS_TIMEOUT) {
             status = BUS_OK;
         }
         step(reader, watch);
-        if (status == BUS_OK && bus_watch_stop(watch))
-            status = bus_fail(err, BUS_CANCELLED, "interrupted");
+        if (status == BUS_OK && bui_watch_stop(watch))
+            status = bui_fail(err, BUS_CANCELLED, "interrupted");
     }
     if (status == BUS_CLOSED)
         status = BUS_OK;
 out:
-    bus_kafka_reader_close(reader);
+    bui_kafka_reader_close(reader);
     free(ranges);
     free(sorted);
     return status;

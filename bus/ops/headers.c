@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: MIT
  * Headers: looking one up in a record. */
 #include "ops/headers.h"
+#include "codec/compact.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-bus_slice bus_record_header(const bus_record *record, const char *name)
+bui_slice bui_record_header(const bui_record *record, const char *name)
 {
-    for (size_t i = record->header_count; i-- > 0;)
-        if (!strcmp(record->headers[i].name, name))
-            return (bus_slice){ record->headers[i].value, record->headers[i].value ? record->headers[i].len : 0 };
-    return (bus_slice){ NULL, 0 };
+    return bui_compact_header(record->headers, record->header_count, name);
 }
 
-int64_t bus_record_number(const bus_record *record, const char *name, int64_t absent)
+int64_t bui_record_number(const bui_record *record, const char *name, int64_t absent)
 {
     char text[24], *end;
-    bus_slice value = bus_record_header(record, name);
+    bui_slice value = bui_record_header(record, name);
     if (!value.at || value.len == 0 || value.len >= sizeof text)
         return absent;
     memcpy(text, value.at, value.len);
@@ -27,13 +25,13 @@ int64_t bus_record_number(const bus_record *record, const char *name, int64_t ab
     return errno || *end ? absent : number;
 }
 
-bool bus_slice_is(bus_slice slice, const char *text)
+bool bui_slice_is(bui_slice slice, const char *text)
 {
     return slice.at && slice.len == strlen(text) && !memcmp(slice.at, text, slice.len);
 }
 
-bus_slice bus_body_elsewhere(const bus_record *record)
+bui_slice bui_body_elsewhere(const bui_record *record)
 {
-    bus_slice body = bus_record_header(record, BUS_HEADER_BODY);
-    return !record->value && body.at && !bus_slice_is(body, "none") ? body : (bus_slice){ NULL, 0 };
+    bui_slice body = bui_record_header(record, BUI_HEADER_BODY);
+    return !record->value && body.at && !bui_slice_is(body, "none") ? body : (bui_slice){ NULL, 0 };
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Redrive: commands about dead letters. The redrive topic's log settles races: whoever comes second finds the round stale. */
+ * Redrive: commands about dead letters. The redrive topic's log settles races: the second one finds the round stale. */
 #include "ops/redrive.h"
 #include "base/arena.h"
 #include "base/error.h"
@@ -8,7 +8,7 @@
 #include "kafka/publisher.h"
 #include "ops/bodies.h"
 #include "ops/commands.h"
-#include "ops/fleet.h"
+#include "ops/instances.h"
 #include "ops/takes.h"
 
 #include <stdio.h>
@@ -16,49 +16,58 @@
 #include <string.h>
 
 typedef struct sender {
-    bus_kafka_publisher *publisher;
-    bus_arena arena;
-    bus_command command;
-    bus_letter_outcome *outcomes;
-    size_t from, to;         /* those of the service at hand */
+    bui_kafka_publisher *publisher;
+    bui_arena arena;
+    bui_command command;
+    bui_deadletter_outcome *outcomes;
+    size_t from, to; /* those of the service at hand */
     int64_t sent, total;
-    const bus_watch *watch;
+    const bui_watch *watch;
     const bus_config *config;
     int timeout_ms;
-    int64_t most;            /* largest record of the topic */
+    int64_t most; /* largest record of the topic */
     char topic[260];
 } sender;
 
-bool bus_outcome_final(const bus_letter_outcome *outcome)
+bool bui_outcome_final(const bui_deadletter_outcome *outcome)
 {
-    const bus_dead *dead = outcome->dead;
-    return !outcome->sent || dead->round > outcome->round || dead->state == BUS_LETTER_RESOLVED || dead->state == BUS_LETTER_DISCARDED;
+    const bui_dead *dead = outcome->dead;
+    return !outcome->sent || dead->round > outcome->round || dead->state == BUI_DEADLETTER_RESOLVED ||
+           dead->state == BUI_DEADLETTER_DISCARDED;
 }
 
-const char *bus_outcome_word(const bus_letter_outcome *outcome, bus_command_kind kind)
+bool bui_outcomes_final(const bui_deadletter_outcome *outcomes, size_t count, size_t *known)
 {
-    const bus_dead *dead = outcome->dead;
+    while (*known < count && bui_outcome_final(&outcomes[*known]))
+        ++*known;
+    return *known == count;
+}
+
+const char *bui_outcome_word(const bui_deadletter_outcome *outcome, bui_command_kind kind)
+{
+    const bui_dead *dead = outcome->dead;
     if (outcome->status == BUS_MISSING)
         return "expired";
     if (outcome->status == BUS_REFUSED)
-        return dead->state == BUS_LETTER_REDRIVEN ? "already redriven"
-             : dead->state == BUS_LETTER_RESOLVED ? "already resolved" : "already discarded";
+        return dead->state == BUI_DEADLETTER_REDRIVEN   ? "already redriven"
+               : dead->state == BUI_DEADLETTER_RESOLVED ? "already resolved"
+                                                        : "already discarded";
     if (!outcome->sent)
         return "not sent";
     if (dead->round > outcome->round)
         return "failed again";
-    if (dead->state == BUS_LETTER_OPEN)
+    if (dead->state == BUI_DEADLETTER_OPEN)
         return "sent";
-    if (dead->state == BUS_LETTER_REDRIVEN)
-        return kind == BUS_COMMAND_REDRIVE ? "accepted" : "already redriven";
-    if (dead->state == BUS_LETTER_DISCARDED)
-        return kind == BUS_COMMAND_DISCARD ? "discarded" : "already discarded";
-    return kind == BUS_COMMAND_REDRIVE ? "resolved" : "already resolved";
+    if (dead->state == BUI_DEADLETTER_REDRIVEN)
+        return kind == BUI_COMMAND_REDRIVE ? "accepted" : "already redriven";
+    if (dead->state == BUI_DEADLETTER_DISCARDED)
+        return kind == BUI_COMMAND_DISCARD ? "discarded" : "already discarded";
+    return kind == BUI_COMMAND_REDRIVE ? "resolved" : "already resolved";
 }
 
 static void published(void *opaque, bus_status status, int32_t partition, int64_t offset, const bus_error *err)
 {
-    bus_letter_outcome *outcome = opaque;
+    bui_deadletter_outcome *outcome = opaque;
     (void)partition;
     (void)offset;
     outcome->status = status;
@@ -68,37 +77,41 @@ static void published(void *opaque, bus_status status, int32_t partition, int64_
 
 static int by_service(const void *a, const void *b)
 {
-    const bus_letter_outcome *x = a, *y = b;
+    const bui_deadletter_outcome *x = a, *y = b;
     return strcmp(x->dead->service, y->dead->service);
 }
 
-/* By service, and within it by address, so that a letter's outcome is found by halving. */
+/* By service, and within it by address, so that a dead letter's outcome is found by halving. */
 static int by_letter(const void *a, const void *b)
 {
-    uintptr_t x = (uintptr_t)((const bus_letter_outcome *)a)->dead, y = (uintptr_t)((const bus_letter_outcome *)b)->dead;
+    uintptr_t x = (uintptr_t)((const bui_deadletter_outcome *)a)->dead, y = (uintptr_t)((const bui_deadletter_outcome *)b)->dead;
     int order = by_service(a, b);
     return order ? order : x < y ? -1 : x > y;
 }
 
-static bus_letter_outcome *outcome_of(const sender *s, bus_dead *dead)
+static bui_deadletter_outcome *outcome_of(const sender *s, bui_dead *dead)
 {
-    bus_letter_outcome key = { .dead = dead };
+    bui_deadletter_outcome key = { .dead = dead };
     return bsearch(&key, s->outcomes + s->from, s->to - s->from, sizeof key, by_letter);
 }
 
-/* The command about a letter, with the event that `event` (NULL: nobody) has. */
-static bus_status make_row(sender *s, const bus_dead *dead, const bus_record *letter, const bus_record *event, const bus_body_place *body,
-                           bus_row *row, bus_error *err)
+/* The command about a dead letter, with the event that `event` (NULL: nobody) has. */
+static bus_status make_row(sender *s, const bui_dead *dead, const bui_record *letter, const bui_record *event,
+                           const bui_body_place *body, bui_row *row, bus_error *err)
 {
     bus_header *headers;
     size_t count;
-    bus_arena_reset(&s->arena);
+    bui_arena_reset(&s->arena);
     s->command.event = event;
     s->command.body = body;
-    bus_status status = bus_command_headers(&s->command, letter, &s->arena, &headers, &count, err);
+    bus_status status = bui_command_headers(&s->command, letter, &s->arena, &headers, &count, err);
     if (status != BUS_OK)
         return status;
-    *row = (bus_row){ .topic = s->topic, .partition = dead->shard, .key = letter->key, .key_len = letter->key_len, .headers = headers,
+    *row = (bui_row){ .topic = s->topic,
+                      .partition = dead->shard,
+                      .key = letter->key,
+                      .key_len = letter->key_len,
+                      .headers = headers,
                       .header_count = count };
     if (event) {
         row->key = event->key;
@@ -109,21 +122,23 @@ static bus_status make_row(sender *s, const bus_dead *dead, const bus_record *le
     return BUS_OK;
 }
 
-static bool fits(const sender *s, const bus_row *row)
+static bool fits(const sender *s, const bui_row *row)
 {
-    return bus_record_size(row->key, row->key_len, row->value, row->value_len, row->headers, row->header_count) <= s->most;
+    return bui_record_size(row->key, row->key_len, row->value, row->value_len, row->headers, row->header_count) <= s->most;
 }
 
-static bus_body_place place_of(const char *topic, int32_t partition, int64_t offset)
+static bui_body_place place_of(const char *topic, int32_t partition, int64_t offset)
 {
-    return (bus_body_place){ BUS_BODY_AT, { topic, strlen(topic) }, partition, offset };
+    return (bui_body_place){ BUI_BODY_AT, { topic, strlen(topic) }, partition, offset };
 }
 
-/* A letter has its event; or it says that it is a tombstone; or it does not carry it: then the event is read where it was. A command
- * that cannot carry it either says where it is, and the service takes it from its store. BUS_MISSING: it is nowhere, or might be. */
-static bus_status row_of(sender *s, const bus_dead *dead, const bus_record *letter, bus_original *original, bus_row *row, bus_error *err)
+/* A dead letter has its event; or it says that it is a tombstone; or it does not carry it: then the event is read where it
+ * was. A command that cannot carry it either says where it is, and the service takes it from its store. BUS_MISSING: it is
+ * nowhere, or might be. */
+static bus_status row_of(sender *s, const bui_dead *dead, const bui_record *letter, bui_original *original, bui_row *row,
+                         bus_error *err)
 {
-    bus_body_place none = { .kind = BUS_BODY_NONE }, at;
+    bui_body_place none = { .kind = BUI_BODY_NONE }, at;
     if (letter->value) {
         bus_status status = make_row(s, dead, letter, letter, NULL, row, err);
         if (status != BUS_OK || fits(s, row))
@@ -131,10 +146,10 @@ static bus_status row_of(sender *s, const bus_dead *dead, const bus_record *lett
         at = place_of(letter->topic, letter->partition, letter->offset);
         return make_row(s, dead, letter, NULL, &at, row, err);
     }
-    if (dead->body == BUS_BODY_NONE)
+    if (dead->body == BUI_BODY_NONE)
         return make_row(s, dead, letter, letter, &none, row, err);
-    bus_status status = bus_original_read(s->config, dead, s->timeout_ms, original, err);
-    bool unsaid = dead->body == BUS_BODY_UNSAID && !dead->held; /* by an older version, which left the value out without a word */
+    bus_status status = bui_original_read(s->config, dead, s->timeout_ms, original, err);
+    bool unsaid = dead->body == BUI_BODY_UNSAID && !dead->held; /* by an older version, which left the value out without a word */
     if (status == BUS_OK && (original->record->value || unsaid)) {
         status = make_row(s, dead, letter, original->record, original->record->value ? NULL : &none, row, err);
         if (status != BUS_OK || fits(s, row))
@@ -146,51 +161,51 @@ static bus_status row_of(sender *s, const bus_dead *dead, const bus_record *lett
     return make_row(s, dead, letter, NULL, &at, row, err);
 }
 
-static bus_status send_one(void *opaque, bus_dead *dead, const bus_record *record, bus_error *err)
+static bus_status send_one(void *opaque, bui_dead *dead, const bui_record *record, bus_error *err)
 {
     sender *s = opaque;
-    bus_letter_outcome *outcome = outcome_of(s, dead);
-    bus_original original = { NULL, NULL };
-    bus_row row;
+    bui_deadletter_outcome *outcome = outcome_of(s, dead);
+    bui_original original = { NULL, NULL };
+    bui_row row;
     bus_status status;
-
     if (!outcome || outcome->status != BUS_MISSING)
         return BUS_OK;
     s->command.id = dead->id;
     s->command.round = dead->round;
     bus_error why = { 0 };
-    status = s->command.kind == BUS_COMMAND_DISCARD ? make_row(s, dead, record, NULL, NULL, &row, &why)
+    status = s->command.kind == BUI_COMMAND_DISCARD ? make_row(s, dead, record, NULL, NULL, &row, &why)
                                                     : row_of(s, dead, record, &original, &row, &why);
-    if (status != BUS_OK) { /* this letter alone */
-        bus_original_close(&original);
+    if (status != BUS_OK) { /* this dead letter alone */
+        bui_original_close(&original);
         snprintf(outcome->text, sizeof outcome->text, "%.199s", why.text);
         if (err && status == BUS_NOMEM)
             *err = why;
         return status == BUS_NOMEM ? status : BUS_OK;
     }
     outcome->status = BUS_CANCELLED; /* until the broker has said otherwise */
-    while ((status = bus_kafka_publish(s->publisher, &row, published, outcome, &why)) == BUS_FULL && !bus_watch_stop(s->watch))
-        bus_kafka_publisher_poll(s->publisher, 100);
+    while ((status = bui_kafka_publish(s->publisher, &row, published, outcome, &why)) == BUS_FULL && !bui_watch_stop(s->watch))
+        bui_kafka_publisher_poll(s->publisher, 100);
     if (status != BUS_OK && status != BUS_FULL)
         published(outcome, status, 0, 0, &why);
-    bus_original_close(&original);
-    bus_kafka_publisher_poll(s->publisher, 0);
+    bui_original_close(&original);
+    bui_kafka_publisher_poll(s->publisher, 0);
     s->sent++;
-    bus_watch_step(s->watch, s->sent, s->sent, s->total);
+    bui_watch_step(s->watch, s->sent, s->sent, s->total);
     return BUS_OK;
 }
 
 /* What is not open gets its answer here; what is, stands as "expired" until its record has been read. */
-static int64_t prepare(bus_letter_outcome *outcomes, size_t count)
+static int64_t prepare(bui_deadletter_outcome *outcomes, size_t count)
 {
     int64_t open = 0;
     for (size_t i = 0; i < count; i++) {
-        bus_letter_outcome *outcome = &outcomes[i];
-        bool is_open = bus_dead_is_open(outcome->dead);
+        bui_deadletter_outcome *outcome = &outcomes[i];
+        bool is_open = bui_dead_is_open(outcome->dead);
         outcome->round = outcome->dead->round;
         outcome->sent = outcome->stopped = false;
         outcome->status = is_open ? BUS_MISSING : BUS_REFUSED;
-        snprintf(outcome->text, sizeof outcome->text, "%s", is_open ? "its record is no longer in the topic" : "it is no longer open");
+        snprintf(outcome->text, sizeof outcome->text, "%s",
+                 is_open ? "its record is no longer in the topic" : "it is no longer open");
         open += is_open;
     }
     return open;
@@ -202,35 +217,35 @@ typedef enum taker { RUNS, STOPPED, GONE } taker;
 /* A process that was stopped stays a member until its session ends; its last heartbeat says that it has ended. */
 static bool all_ended(const bus_config *config, const char *service, int timeout_ms)
 {
-    bus_fleet fleet = { 0 };
+    bui_instances instances = { 0 };
     bus_error ignored = { 0 };
     size_t known = 0, ended = 0;
-    if (bus_fleet_read(config, timeout_ms, NULL, &fleet, &ignored) != BUS_OK)
+    if (bui_instances_read(config, timeout_ms, NULL, &instances, &ignored) != BUS_OK)
         return false;
-    for (size_t i = 0; i < fleet.count; i++)
-        if (!strcmp(fleet.list[i].service, service)) {
+    for (size_t i = 0; i < instances.count; i++)
+        if (!strcmp(instances.list[i].service, service)) {
             known++;
-            ended += !strcmp(fleet.list[i].state, "ended");
+            ended += !strcmp(instances.list[i].state, "ended");
         }
-    bus_fleet_free(&fleet);
+    bui_instances_free(&instances);
     return known && known == ended;
 }
 
 static taker taker_of(const bus_config *config, const char *service, int timeout_ms)
 {
-    bus_kafka_group *groups = NULL;
-    bus_kafka_lag *lag = NULL;
+    bui_kafka_group *groups = NULL;
+    bui_kafka_lag *lag = NULL;
     size_t count = 0, commits = 0;
     bool members = false;
     bus_error ignored = { 0 };
-    if (bus_kafka_groups(config, "bus-redrive", service, timeout_ms, &groups, &count, &ignored) != BUS_OK)
-        return RUNS; /* who cannot be asked is not accused */
+    if (bui_kafka_groups(config, "bus-redrive", service, timeout_ms, &groups, &count, &ignored) != BUS_OK)
+        return RUNS; /* a service that cannot be asked is not blamed */
     for (size_t i = 0; i < count; i++)
         members |= !strcmp(groups[i].name, service) && groups[i].members > 0;
     free(groups);
     if (members && !all_ended(config, service, timeout_ms))
         return RUNS;
-    if (bus_kafka_lag_read(config, "bus-redrive", service, NULL, 0, false, timeout_ms, &lag, &commits, &ignored) != BUS_OK)
+    if (bui_kafka_lag_read(config, "bus-redrive", service, NULL, 0, false, timeout_ms, &lag, &commits, &ignored) != BUS_OK)
         return RUNS;
     free(lag);
     return commits ? STOPPED : GONE;
@@ -241,23 +256,25 @@ static void refuse_service(sender *s, const char *service)
     for (size_t i = s->from; i < s->to; i++)
         if (s->outcomes[i].status == BUS_MISSING) {
             s->outcomes[i].status = BUS_INVALID;
-            snprintf(s->outcomes[i].text, sizeof s->outcomes[i].text, "nobody takes commands as %.60s: no process is in that group, and it has "
-                     "no offsets. Was it renamed? Start it under this name first", service);
+            snprintf(s->outcomes[i].text, sizeof s->outcomes[i].text,
+                     "nobody takes commands as %.60s: no process is in that group, and it has "
+                     "no offsets. Was it renamed? Start it under this name first",
+                     service);
         }
 }
 
-static bus_status send_service(sender *s, bus_dlq *dlq, bus_error *err)
+static bus_status send_service(sender *s, bui_dlq *dlq, bus_error *err)
 {
     size_t wanted = 0;
-    bus_dead **letters = calloc(s->to - s->from, sizeof(bus_dead *));
+    bui_dead **letters = calloc(s->to - s->from, sizeof(bui_dead *));
     if (!letters)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     for (size_t i = s->from; i < s->to; i++)
         if (s->outcomes[i].status == BUS_MISSING)
             letters[wanted++] = s->outcomes[i].dead;
     snprintf(s->topic, sizeof s->topic, "%s.redrive", s->outcomes[s->from].dead->service);
-    s->most = bus_topic_takes(s->config, "bus-redrive", s->topic, s->timeout_ms);
-    bus_status status = bus_dlq_records(dlq, letters, wanted, send_one, s, NULL, err);
+    s->most = bui_topic_takes(s->config, "bus-redrive", s->topic, s->timeout_ms);
+    bus_status status = bui_dlq_records(dlq, letters, wanted, send_one, s, NULL, err);
     free(letters);
     return status;
 }
@@ -274,33 +291,36 @@ static bool send_to(sender *s, const bus_config *config, int timeout_ms)
     return who != GONE;
 }
 
-bus_status bus_redrive(bus_dlq *dlq, const bus_config *config, bus_command_kind kind, const char *reason, const char *by,
-                       bus_letter_outcome *outcomes, size_t count, int timeout_ms, const bus_watch *watch, bus_error *err)
+bus_status bui_redrive(bui_dlq *dlq, const bus_config *config, bui_command_kind kind, const char *reason, const char *by,
+                       bui_deadletter_outcome *outcomes, size_t count, int timeout_ms, const bui_watch *watch, bus_error *err)
 {
-    sender s = { .command = { .kind = kind, .reason = reason, .by = by }, .outcomes = outcomes, .watch = watch, .config = config,
+    sender s = { .command = { .kind = kind, .reason = reason, .by = by },
+                 .outcomes = outcomes,
+                 .watch = watch,
+                 .config = config,
                  .timeout_ms = timeout_ms };
     bus_error late = { 0 };
-
     qsort(outcomes, count, sizeof *outcomes, by_letter);
     s.total = prepare(outcomes, count);
     if (!s.total)
         return BUS_OK;
-    bus_arena_init(&s.arena, 0);
-    bus_status status = bus_kafka_publisher_open(config, "bus-redrive", NULL, NULL, &s.publisher, err);
+    bui_arena_init(&s.arena, 0);
+    bus_status status = bui_kafka_publisher_open(config, "bus-redrive", NULL, NULL, &s.publisher, err);
     for (s.from = 0; status == BUS_OK && s.from < count; s.from = s.to) {
         for (s.to = s.from + 1; s.to < count && !by_service(&outcomes[s.from], &outcomes[s.to]); s.to++)
             ;
-        if (bus_watch_stop(watch))
-            status = bus_fail(err, BUS_CANCELLED, "interrupted before everything was sent");
+        if (bui_watch_stop(watch))
+            status = bui_fail(err, BUS_CANCELLED, "interrupted before everything was sent");
         else if (send_to(&s, config, timeout_ms))
             status = send_service(&s, dlq, err);
     }
     if (s.publisher) {
-        if (bus_kafka_publisher_flush(s.publisher, timeout_ms, &late) == BUS_TIMEOUT && status == BUS_OK)
-            status = bus_fail(err, BUS_TIMEOUT, "the broker has not acknowledged all commands in time: look again with "
-                              "`bus dlq list`, then repeat; a command given twice does no harm");
-        bus_kafka_publisher_close(s.publisher, 0);
+        if (bui_kafka_publisher_flush(s.publisher, timeout_ms, &late) == BUS_TIMEOUT && status == BUS_OK)
+            status = bui_fail(err, BUS_TIMEOUT,
+                              "the broker has not acknowledged all commands in time: look again with "
+                              "`bus dlq list`, then repeat; repeating a command does no harm");
+        bui_kafka_publisher_close(s.publisher, 0);
     }
-    bus_arena_free(&s.arena);
+    bui_arena_free(&s.arena);
     return status;
 }

@@ -5,98 +5,106 @@
 #include "codec/schema_key.h"
 #include "codec/schema_set.h"
 #include "kafka/admin.h"
-#include "kafka/reader.h"
+#include "kafka/topic_reader.h"
 #include "shard/topics.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-bus_status bus_schemas_load(const bus_config *config, int timeout_ms, bus_catalog *catalog, bus_refusals *refused,
-                            const bus_watch *watch, bus_error *err)
+bus_status bui_schemas_load(const bus_config *config, int timeout_ms, bui_catalog *catalog, bui_refusals *refused,
+                            const bui_watch *watch, bus_error *err)
 {
-    const bus_range range = { .topic = BUS_SCHEMAS_TOPIC, .partition = -1, .from = { BUS_EDGE_START, 0 }, .to = { BUS_EDGE_END, 0 } };
-    bus_kafka_reader *reader = NULL;
-    const bus_record *record;
+    const bui_range range = {
+        .topic = BUI_SCHEMAS_TOPIC, .partition = -1, .from = { BUI_EDGE_START, 0 }, .to = { BUI_EDGE_END, 0 }
+    };
+    bui_kafka_reader *reader = NULL;
+    const bui_record *record;
     bus_error why = { 0 };
-    bus_keys *keys = NULL;
-    bus_admission admission;
-    bus_status status = bus_keys_of(config, &keys, err);
+    bui_keys *keys = NULL;
+    bui_admission admission;
+    bus_status status = bui_keys_of(config, &keys, err);
     if (status != BUS_OK)
         return status;
-    bus_admission_init(&admission, config, catalog, keys);
+    bui_admission_init(&admission, config, catalog, keys);
     admission.closed = false;
-    *refused = (bus_refusals){ 0 };
-    status = bus_kafka_reader_open(config, "bus-schemas", &range, 1, BUS_READ_BY_TIME, timeout_ms, &reader, &why);
+    *refused = (bui_refusals){ 0 };
+    status = bui_kafka_reader_open(config, "bus-schemas", &range, 1, BUI_READ_BY_TIME, timeout_ms, &reader, &why);
     if (status == BUS_MISSING)
         status = BUS_CLOSED;
     while (status == BUS_OK) {
-        status = bus_kafka_reader_next(reader, 500, &record, &why);
+        status = bui_kafka_reader_next(reader, 500, &record, &why);
         bus_error unlearnt = { 0 };
-        if (status == BUS_OK && record->value && bus_admission_take(&admission, record, &unlearnt) != BUS_OK)
-            bus_refusals_add(refused, record, &unlearnt);
+        if (status == BUS_OK && record->value && bui_admission_take(&admission, record, &unlearnt) != BUS_OK)
+            bui_refusals_add(refused, record, &unlearnt);
         else if (status == BUS_TIMEOUT)
             status = BUS_OK;
-        if (status == BUS_OK && bus_watch_stop(watch))
-            status = bus_fail(&why, BUS_CANCELLED, "interrupted while reading the schemas");
+        if (status == BUS_OK && bui_watch_stop(watch))
+            status = bui_fail(&why, BUS_CANCELLED, "interrupted while reading the schemas");
     }
-    bus_kafka_reader_close(reader);
-    bus_admission_free(&admission);
-    bus_keys_free(keys);
+    bui_kafka_reader_close(reader);
+    bui_admission_free(&admission);
+    bui_keys_free(keys);
     if (status != BUS_CLOSED) {
         if (err)
             *err = why;
-        return bus_fail_in(err, "reading %s", BUS_SCHEMAS_TOPIC);
+        return bui_fail_in(err, "reading %s", BUI_SCHEMAS_TOPIC);
     }
     return BUS_OK;
 }
 
-bus_status bus_schemas_file(const char *path, const char *const *others, size_t count, bus_catalog *catalog, const bus_schema **out,
-                            bus_error *err)
+bus_status bui_schemas_file(const char *path, const char *const *others, size_t count, bui_catalog *catalog,
+                            const bui_schema **out, bus_error *err)
 {
     bus_status status = BUS_OK;
-    bus_schema_set set;
-    bus_buf text;
-    bus_schema_set_init(&set, true);
-    bus_buf_init(&text, 0);
+    bui_schema_set set;
+    bui_buf text;
+    bui_schema_set_init(&set, true);
+    bui_buf_init(&text, 0);
     for (size_t i = 0; i < count && status == BUS_OK; i++)
         if (strcmp(others[i], path) != 0)
-            status = bus_schema_set_offer(&set, others[i], err);
+            status = bui_schema_set_offer(&set, others[i], err);
     if (status == BUS_OK)
-        status = bus_schema_set_load(&set, &path, 1, err);
+        status = bui_schema_set_load(&set, &path, 1, err);
     if (status == BUS_OK)
-        status = bus_schema_whole(bus_schema_root(set.given.at[0]->schema), &text, err);
-    if (status == BUS_OK && (status = bus_catalog_add(catalog, (const char *)text.data, text.len, err)) != BUS_OK)
-        bus_fail_in(err, "%s", path);
+        status = bui_schema_whole(bui_schema_root(set.given.at[0]->schema), &text, err);
+    if (status == BUS_OK) {
+        status = bui_catalog_add(catalog, (const char *)text.data, text.len, err);
+        if (status != BUS_OK)
+            bui_fail_in(err, "%s", path);
+    }
     if (status == BUS_OK)
-        *out = bus_catalog_text(catalog, (const char *)text.data, text.len);
-    bus_buf_free(&text);
-    bus_schema_set_free(&set);
+        *out = bui_catalog_text(catalog, (const char *)text.data, text.len);
+    bui_buf_free(&text);
+    bui_schema_set_free(&set);
     return status;
 }
 
-bus_status bus_schemas_ready(const bus_config *config, int timeout_ms, bus_error *err)
+bus_status bui_schemas_ready(const bus_config *config, int timeout_ms, bus_error *err)
 {
-    static const char *const name = BUS_SCHEMAS_TOPIC;
-    bus_kafka_admin *admin = NULL;
-    bus_kafka_topic *topics = NULL;
+    static const char *const name = BUI_SCHEMAS_TOPIC;
+    bui_kafka_admin *admin = NULL;
+    bui_kafka_topic *topics = NULL;
     size_t count = 0;
-    bus_status status = bus_kafka_admin_open(config, "bus-schemas", &admin, err);
+    bus_status status = bui_kafka_admin_open(config, "bus-schemas", &admin, err);
     if (status == BUS_OK)
-        status = bus_kafka_admin_topics(admin, &name, 1, false, timeout_ms, &topics, &count, err);
+        status = bui_kafka_admin_topics(admin, &name, 1, false, timeout_ms, &topics, &count, err);
     if (status == BUS_OK && !count)
-        status = bus_fail(err, BUS_MISSING, "topic %s is not there, so no schema can be announced: bus topics apply makes it", name);
+        status =
+            bui_fail(err, BUS_MISSING, "topic %s is not there, so no schema can be announced: bus topics apply creates it", name);
     free(topics);
-    bus_kafka_admin_close(admin);
+    bui_kafka_admin_close(admin);
     return status;
 }
 
-bus_status bus_schemas_announce(bus_kafka_publisher *publisher, const bus_schema *schema, bus_kafka_published done,
-                                void *opaque, bus_error *err)
+bus_status bui_schemas_announce(bui_kafka_publisher *publisher, const bui_schema *schema, bui_kafka_published done, void *opaque,
+                                bus_error *err)
 {
-    char key[BUS_SCHEMA_KEY];
+    char key[BUI_SCHEMA_KEY];
     size_t len;
-    const char *json = bus_schema_json(schema, &len);
-    bus_schema_key(json, len, key);
-    bus_row row = { .topic = BUS_SCHEMAS_TOPIC, .partition = -1, .key = key, .key_len = sizeof key - 1, .value = json, .value_len = len };
-    return bus_kafka_publish(publisher, &row, done, opaque, err);
+    const char *json = bui_schema_json(schema, &len);
+    bui_schema_key(json, len, key);
+    bui_row row = {
+        .topic = BUI_SCHEMAS_TOPIC, .partition = -1, .key = key, .key_len = sizeof key - 1, .value = json, .value_len = len
+    };
+    return bui_kafka_publish(publisher, &row, done, opaque, err);
 }

@@ -17,18 +17,18 @@ static bool exists(const char *path)
 
 /* Percent-encoded, so that '?' and '#' in a directory's name stay part of it. A stopped service leaves its WAL behind with
  * committed rows in it; immutable, which ignores it, is only right where there is none, and then works in a read-only directory. */
-char *bus_store_uri(const char *path)
+char *bui_store_uri(const char *path)
 {
-    bus_buf uri;
+    bui_buf uri;
     char wal[4096];
     snprintf(wal, sizeof wal, "%s-wal", path);
-    bus_buf_init(&uri, 0);
-    bus_buf_text(&uri, "file:");
+    bui_buf_init(&uri, 0);
+    bui_buf_text(&uri, "file:");
     for (const char *at = path; *at; at++)
         if (strchr("%?# ", *at))
-            bus_buf_printf(&uri, "%%%02X", (unsigned)(unsigned char)*at);
+            bui_buf_printf(&uri, "%%%02X", (unsigned)(unsigned char)*at);
         else
-            bus_buf_byte(&uri, (uint8_t)*at);
-    bus_buf_text(&uri, exists(wal) ? "?mode=ro" : "?mode=ro&immutable=1");
-    return bus_buf_take(&uri);
+            bui_buf_byte(&uri, (uint8_t)*at);
+    bui_buf_text(&uri, exists(wal) ? "?mode=ro" : "?mode=ro&immutable=1");
+    return bui_buf_take(&uri);
 }

@@ -6,16 +6,16 @@
 
 #include <stdlib.h>
 
-int64_t bus_topic_takes(const bus_config *config, const char *where, const char *topic, int timeout_ms)
+int64_t bui_topic_takes(const bus_config *config, const char *where, const char *topic, int timeout_ms)
 {
-    bus_kafka_admin *admin = NULL;
-    bus_kafka_topic *found = NULL;
+    bui_kafka_admin *admin = NULL;
+    bui_kafka_topic *found = NULL;
     size_t count = 0;
     int64_t most = 0;
-    if (bus_kafka_admin_open(config, where, &admin, NULL) == BUS_OK &&
-        bus_kafka_admin_topics(admin, &topic, 1, true, timeout_ms, &found, &count, NULL) == BUS_OK && count)
+    if (bui_kafka_admin_open(config, where, &admin, NULL) == BUS_OK &&
+        bui_kafka_admin_topics(admin, &topic, 1, true, timeout_ms, &found, &count, NULL) == BUS_OK && count)
         most = found->message_bytes;
     free(found);
-    bus_kafka_admin_close(admin);
-    return most ? most : BUS_TOPIC_BYTES;
+    bui_kafka_admin_close(admin);
+    return most ? most : BUI_TOPIC_BYTES;
 }

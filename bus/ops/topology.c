@@ -12,37 +12,37 @@
 
 #define PARTITIONS_MOST 100000
 
-struct bus_topology {
-    bus_wish *list;
+struct bui_topology {
+    bui_wish *list;
     size_t count, cap;
 };
 
 /* From lax to strict: a topic that one service reads and another writes is an input first. */
 static const char *const roles[] = { "shared", "replies", "output", "input", "dlq", "retry", "redrive" };
 
-bus_topology *bus_topology_new(void)
+bui_topology *bui_topology_new(void)
 {
-    return calloc(1, sizeof(bus_topology));
+    return calloc(1, sizeof(bui_topology));
 }
 
-void bus_topology_free(bus_topology *topology)
+void bui_topology_free(bui_topology *topology)
 {
     if (topology)
         free(topology->list);
     free(topology);
 }
 
-size_t bus_topology_count(const bus_topology *topology)
+size_t bui_topology_count(const bui_topology *topology)
 {
     return topology->count;
 }
 
-const bus_wish *bus_topology_at(const bus_topology *topology, size_t at)
+const bui_wish *bui_topology_at(const bui_topology *topology, size_t at)
 {
     return at < topology->count ? &topology->list[at] : NULL;
 }
 
-const char *bus_step_name(bus_step_kind kind)
+const char *bui_step_name(bui_step_kind kind)
 {
     static const char *const names[] = { "keep", "create", "differs", "refused" };
     return names[kind];
@@ -74,43 +74,50 @@ static int64_t longer(int64_t a, int64_t b)
     return a < 0 || b < 0 ? -1 : a > b ? a : b;
 }
 
-static bus_wish *place(bus_topology *topology, const char *name)
+static bui_wish *place(bui_topology *topology, const char *name)
 {
     size_t at = 0;
     while (at < topology->count && strcmp(topology->list[at].name, name) < 0)
         at++;
     if (at < topology->count && !strcmp(topology->list[at].name, name))
         return &topology->list[at];
-    if (!bus_array_room(&topology->list, &topology->cap, topology->count + 1, sizeof *topology->list, 32))
+    if (!bui_array_room(&topology->list, &topology->cap, topology->count + 1, sizeof *topology->list, 32))
         return NULL;
     memmove(&topology->list[at + 1], &topology->list[at], (topology->count - at) * sizeof *topology->list);
     topology->count++;
-    topology->list[at] = (bus_wish){ 0 };
+    topology->list[at] = (bui_wish){ 0 };
     snprintf(topology->list[at].name, sizeof topology->list[at].name, "%s", name);
     return &topology->list[at];
 }
 
 /* One declaration into what is known of the topic. */
-static bus_status merge(bus_wish *wish, const char *who, const char *role, int32_t partitions, const char *cleanup,
+static bus_status merge(bui_wish *wish, const char *who, const char *role, int32_t partitions, const char *cleanup,
                         int64_t retention_ms, bus_error *err)
 {
     bool reads = !strcmp(role, "input"), compact = !strcmp(cleanup, "compact"), first = !*wish->by;
     if (!strcmp(role, "redrive") || !strcmp(role, "dlq") || !strcmp(role, "retry")) {
         if (wish->exactly || wish->least || (wish->multiple && role_of(wish->role) > role_of("input")))
-            return bus_fail(err, BUS_REFUSED, "topic %s belongs to one service, but both %s and %s declare it as theirs: give one of "
-                            "them another name", wish->name, wish->by, who);
+            return bui_fail(err, BUS_REFUSED,
+                            "topic %s belongs to one service, but both %s and %s declare it as theirs: give one of "
+                            "them another name",
+                            wish->name, wish->by, who);
     }
     if (!first && wish->cleanup && compact != !strcmp(wish->cleanup, "compact") && reads && !strcmp(wish->role, "input"))
-        return bus_fail(err, BUS_REFUSED, "topic %s: %s and %s read it, one as compacted and the other not: make their routes agree",
-                        wish->name, wish->by, who);
+        return bui_fail(err, BUS_REFUSED,
+                        "topic %s: %s and %s read it, one as compacted and the other not: make their routes agree", wish->name,
+                        wish->by, who);
     int64_t multiple = reads || !strcmp(role, "retry") ? common_multiple(wish->multiple, partitions) : wish->multiple;
     if (multiple > PARTITIONS_MOST)
-        return bus_fail(err, BUS_REFUSED, "topic %s would need %" PRId64 " partitions to divide by the shards of %s and %s: let them have "
-                        "numbers of shards with a common divisor", wish->name, multiple, wish->by, who);
+        return bui_fail(err, BUS_REFUSED,
+                        "topic %s would need %" PRId64 " partitions to divide by the shards of %s and %s: let them have "
+                        "numbers of shards with a common divisor",
+                        wish->name, multiple, wish->by, who);
     int32_t exactly = !strcmp(role, "redrive") ? partitions : wish->exactly;
     if (exactly && multiple && exactly % multiple != 0)
-        return bus_fail(err, BUS_REFUSED, "topic %s has one partition for each of its service's %" PRId32 " shards, which %" PRId64 " of its "
-                        "readers do not divide: %s and %s must agree", wish->name, exactly, multiple, wish->by, who);
+        return bui_fail(err, BUS_REFUSED,
+                        "topic %s has one partition for each of its service's %" PRId32 " shards, which %" PRId64 " of its "
+                        "readers do not divide: %s and %s must agree",
+                        wish->name, exactly, multiple, wish->by, who);
     wish->multiple = (int32_t)multiple;
     wish->exactly = exactly;
     if (!strcmp(role, "dlq"))
@@ -129,55 +136,58 @@ static bus_status merge(bus_wish *wish, const char *who, const char *role, int32
     return BUS_OK;
 }
 
-static bus_status add_one(bus_topology *topology, const char *who, json_t *item, bus_error *err)
+static bus_status add_one(bui_topology *topology, const char *who, json_t *item, bus_error *err)
 {
     json_t *name = json_object_get(item, "name"), *partitions = json_object_get(item, "partitions");
     json_t *role = json_object_get(item, "role"), *cleanup = json_object_get(item, "cleanup");
     json_t *retention = json_object_get(item, "retention_ms");
-    const char *role_name = role ? json_string_value(role) : "output", *cleanup_name = cleanup ? json_string_value(cleanup) : "delete";
-
-    if (!json_is_string(name) || !bus_kafka_topic_name_ok(json_string_value(name)))
-        return bus_fail(err, BUS_INVALID, "%s: a declaration without a \"name\" that Kafka accepts", who);
+    const char *role_name = role ? json_string_value(role) : "output",
+               *cleanup_name = cleanup ? json_string_value(cleanup) : "delete";
+    if (!json_is_string(name) || !bui_kafka_topic_name_ok(json_string_value(name)))
+        return bui_fail(err, BUS_INVALID, "%s: a declaration without a \"name\" that Kafka accepts", who);
     const char *topic = json_string_value(name);
     if (!json_is_integer(partitions) || json_integer_value(partitions) < 1 || json_integer_value(partitions) > PARTITIONS_MOST)
-        return bus_fail(err, BUS_INVALID, "%s: topic %s: \"partitions\" is a number from 1 to %d", who, topic, PARTITIONS_MOST);
+        return bui_fail(err, BUS_INVALID, "%s: topic %s: \"partitions\" is a number from 1 to %d", who, topic, PARTITIONS_MOST);
     if (!role_name || role_of(role_name) < 0)
-        return bus_fail(err, BUS_INVALID, "%s: topic %s: \"role\" is redrive, retry, dlq, input, output, replies or shared", who, topic);
+        return bui_fail(err, BUS_INVALID, "%s: topic %s: \"role\" is redrive, retry, dlq, input, output, replies or shared", who,
+                        topic);
     if (!cleanup_name || (strcmp(cleanup_name, "delete") != 0 && strcmp(cleanup_name, "compact") != 0))
-        return bus_fail(err, BUS_INVALID, "%s: topic %s: \"cleanup\" is delete or compact", who, topic);
+        return bui_fail(err, BUS_INVALID, "%s: topic %s: \"cleanup\" is delete or compact", who, topic);
     if (retention && (!json_is_integer(retention) || json_integer_value(retention) < -1))
-        return bus_fail(err, BUS_INVALID, "%s: topic %s: \"retention_ms\" is a number of ms, -1 for no limit or 0 for the default", who, topic);
-    bus_wish *wish = place(topology, topic);
+        return bui_fail(err, BUS_INVALID,
+                        "%s: topic %s: \"retention_ms\" is a number of ms, -1 for no limit or 0 for the default", who, topic);
+    bui_wish *wish = place(topology, topic);
     if (!wish)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     return merge(wish, who, role_name, (int32_t)json_integer_value(partitions), cleanup_name,
                  retention ? json_integer_value(retention) : 0, err);
 }
 
-bus_status bus_topology_add(bus_topology *topology, const char *who, const char *json, size_t len, bus_error *err)
+bus_status bui_topology_add(bui_topology *topology, const char *who, const char *json, size_t len, bus_error *err)
 {
     json_error_t wrong;
     bus_status status = BUS_OK;
     json_t *root = json_loadb(json, len, JSON_REJECT_DUPLICATES, &wrong), *list, *item;
     size_t i;
-
     if (!root)
-        return bus_fail(err, BUS_INVALID, "%s: no JSON: line %d: %s", who, wrong.line, wrong.text);
+        return bui_fail(err, BUS_INVALID, "%s: not JSON: line %d: %s", who, wrong.line, wrong.text);
     list = json_is_object(root) ? json_object_get(root, "topics") : root;
     if (json_is_object(root) && json_is_string(json_object_get(root, "service")))
         who = json_string_value(json_object_get(root, "service"));
     if (!json_is_array(list))
-        status = bus_fail(err, BUS_INVALID, "%s: no list of topics", who);
+        status = bui_fail(err, BUS_INVALID, "%s: not a list of topics", who);
     else
-        json_array_foreach(list, i, item) {
-            if ((status = add_one(topology, who, item, err)) != BUS_OK)
+        json_array_foreach(list, i, item)
+        {
+            status = add_one(topology, who, item, err);
+            if (status != BUS_OK)
                 break;
         }
     json_decref(root);
     return status;
 }
 
-static int32_t partitions_for(const bus_wish *wish, const bus_topic_defaults *defaults)
+static int32_t partitions_for(const bui_wish *wish, const bui_topic_defaults *defaults)
 {
     bool free_to_choose = !strcmp(wish->role, "input") || !strcmp(wish->role, "output");
     int64_t wanted = wish->partitions, unit = wish->multiple ? wish->multiple : 1;
@@ -188,29 +198,37 @@ static int32_t partitions_for(const bus_wish *wish, const bus_topic_defaults *de
     return (int32_t)((wanted + unit - 1) / unit * unit);
 }
 
-static void judge_partitions(bus_step *step, int32_t has)
+static void judge_partitions(bui_step *step, int32_t has)
 {
-    const bus_wish *wish = step->wish;
+    const bui_wish *wish = step->wish;
     const char *grow = "growing it would move keys to other shards, so that is refused";
     if (wish->exactly && has < wish->exactly)
-        snprintf(step->text, sizeof step->text, "%s has %d shards but the topic %" PRId32 " partitions: add some with Kafka's kafka-topics.sh "
-                 "--alter --partitions %d (it is not read by key, so here that is safe)", wish->by, wish->exactly, has, wish->exactly);
+        snprintf(step->text, sizeof step->text,
+                 "%s has %d shards but the topic %" PRId32 " partitions: add some with Kafka's kafka-topics.sh "
+                 "--alter --partitions %d (it is not read by key, so here that is safe)",
+                 wish->by, wish->exactly, has, wish->exactly);
     else if (wish->exactly && has > wish->exactly)
-        snprintf(step->text, sizeof step->text, "%s has %d shards but the topic %" PRId32 " partitions: delete the topic and apply again "
-                 "(commands that were not read are lost), or, if the service never ran, set shards to that", wish->by, wish->exactly, has);
+        snprintf(step->text, sizeof step->text,
+                 "%s has %d shards but the topic %" PRId32 " partitions: delete the topic and apply again "
+                 "(commands that were not read are lost), or, if the service never ran, set shards to that",
+                 wish->by, wish->exactly, has);
     else if (wish->multiple && has % wish->multiple != 0)
-        snprintf(step->text, sizeof step->text, "its %" PRId32 " partitions do not divide by the shards of its readers (a multiple of %" PRId32
-                 " is needed); %s: make a new topic, and `bus replay` into it", has, wish->multiple, grow);
+        snprintf(step->text, sizeof step->text,
+                 "its %" PRId32 " partitions do not divide by the shards of its readers (a multiple of %" PRId32
+                 " is needed); %s: create a new topic, and `bus replay` into it",
+                 has, wish->multiple, grow);
     else if (wish->least && has < wish->least)
-        snprintf(step->text, sizeof step->text, "%" PRId32 " partitions are fewer than the %" PRId32 " shards that write it: add some with "
-                 "Kafka's kafka-topics.sh --alter (its records are not read by key, so here that is safe)", has, wish->least);
+        snprintf(step->text, sizeof step->text,
+                 "%" PRId32 " partitions are fewer than the %" PRId32 " shards that write it: add some with "
+                 "Kafka's kafka-topics.sh --alter (its records are not read by key, so here that is safe)",
+                 has, wish->least);
     if (step->text[0])
-        step->kind = BUS_STEP_REFUSE;
+        step->kind = BUI_STEP_REFUSE;
 }
 
-static void judge_settings(bus_step *step, const bus_kafka_topic *topic)
+static void judge_settings(bui_step *step, const bui_kafka_topic *topic)
 {
-    const bus_wish *wish = step->wish;
+    const bui_wish *wish = step->wish;
     int64_t wanted = step->spec.retention_ms;
     bool compacted = strstr(topic->cleanup, "compact") != NULL, compact = !strcmp(wish->cleanup, "compact");
     if (compacted != compact)
@@ -221,10 +239,10 @@ static void judge_settings(bus_step *step, const bus_kafka_topic *topic)
     else if (!compact && wanted < 0 && topic->retention_bytes >= 0)
         snprintf(step->text, sizeof step->text, "retention.bytes is %" PRId64 ", wanted -1 (no limit)", topic->retention_bytes);
     if (step->text[0])
-        step->kind = BUS_STEP_DIFFERS;
+        step->kind = BUI_STEP_DIFFERS;
 }
 
-static const bus_kafka_topic *find(const bus_kafka_topic *have, size_t count, const char *name)
+static const bui_kafka_topic *find(const bui_kafka_topic *have, size_t count, const char *name)
 {
     for (size_t i = 0; i < count; i++)
         if (!strcmp(have[i].name, name))
@@ -232,31 +250,35 @@ static const bus_kafka_topic *find(const bus_kafka_topic *have, size_t count, co
     return NULL;
 }
 
-bus_status bus_topology_plan(const bus_topology *topology, const bus_topic_defaults *defaults, const bus_kafka_topic *have,
-                             size_t have_count, bus_step **out, size_t *count, bus_error *err)
+bus_status bui_topology_plan(const bui_topology *topology, const bui_topic_defaults *defaults, const bui_kafka_topic *have,
+                             size_t have_count, bui_step **out, size_t *count, bus_error *err)
 {
-    bus_step *steps = calloc(topology->count + 1, sizeof *steps);
+    bui_step *steps = calloc(topology->count + 1, sizeof *steps);
     if (!steps)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     for (size_t i = 0; i < topology->count; i++) {
-        bus_step *step = &steps[i];
-        const bus_wish *wish = &topology->list[i];
-        const bus_kafka_topic *topic = find(have, have_count, wish->name);
+        bui_step *step = &steps[i];
+        const bui_wish *wish = &topology->list[i];
+        const bui_kafka_topic *topic = find(have, have_count, wish->name);
         int replication = defaults->replication > 0 ? defaults->replication : 0;
         step->wish = wish;
-        step->spec = (bus_kafka_topic_spec){
-            .name = wish->name, .partitions = partitions_for(wish, defaults), .replication = replication, .cleanup = wish->cleanup,
-            .retention_ms = wish->retention_ms ? wish->retention_ms : defaults->retention_ms,
-            .min_insync = defaults->min_insync ? defaults->min_insync : replication > 1 ? replication - 1 : 0 };
+        step->spec = (bui_kafka_topic_spec){ .name = wish->name,
+                                             .partitions = partitions_for(wish, defaults),
+                                             .replication = replication,
+                                             .cleanup = wish->cleanup,
+                                             .retention_ms = wish->retention_ms ? wish->retention_ms : defaults->retention_ms,
+                                             .min_insync = defaults->min_insync ? defaults->min_insync
+                                                           : replication > 1    ? replication - 1
+                                                                                : 0 };
         if (!strcmp(wish->cleanup, "compact"))
             step->spec.retention_ms = 0; /* of no meaning there */
         if (!topic) {
-            step->kind = BUS_STEP_CREATE;
+            step->kind = BUI_STEP_CREATE;
             continue;
         }
         step->has = topic->partitions;
         judge_partitions(step, topic->partitions);
-        if (step->kind == BUS_STEP_KEEP && topic->configured)
+        if (step->kind == BUI_STEP_KEEP && topic->configured)
             judge_settings(step, topic);
     }
     *out = steps;

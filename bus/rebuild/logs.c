@@ -5,38 +5,42 @@
 #define WHERE "rebuild"
 #define NEXT_MS 10000
 
-static bus_status open_reader(bus_logs *logs, const bus_range *ranges, size_t count, bus_read_order order, void **out, bus_error *err)
+static bus_status open_reader(bui_logs *logs, const bui_range *ranges, size_t count, bui_read_order order, void **out,
+                              bus_error *err)
 {
-    const bus_kafka_logs *kafka = (const bus_kafka_logs *)logs;
-    bus_kafka_reader *reader;
-    bus_status status = bus_kafka_reader_open(kafka->config, WHERE, ranges, count, order, kafka->timeout_ms, &reader, err);
+    const bui_kafka_logs *kafka = (const bui_kafka_logs *)logs;
+    bui_kafka_reader *reader;
+    bus_status status = bui_kafka_reader_open(kafka->config, WHERE, ranges, count, order, kafka->timeout_ms, &reader, err);
     if (status == BUS_OK)
         *out = reader;
     return status;
 }
 
-static bus_status next(void *reader, const bus_record **out, bus_error *err)
+static bus_status next(void *reader, const bui_record **out, bus_error *err)
 {
-    return bus_kafka_reader_next(reader, NEXT_MS, out, err);
+    return bui_kafka_reader_next(reader, NEXT_MS, out, err);
 }
 
 static size_t span_count(void *reader)
 {
-    return bus_kafka_reader_span_count(reader);
+    return bui_kafka_reader_span_count(reader);
 }
 
-static bus_span span(void *reader, size_t at)
+static bui_span span(void *reader, size_t at)
 {
-    return bus_kafka_reader_span(reader, at);
+    return bui_kafka_reader_span(reader, at);
 }
 
 static void close_reader(void *reader)
 {
-    bus_kafka_reader_close(reader);
+    bui_kafka_reader_close(reader);
 }
 
-void bus_kafka_logs_init(bus_kafka_logs *out, const bus_config *config, int timeout_ms)
+void bui_kafka_logs_init(bui_kafka_logs *out, const bus_config *config, int timeout_ms)
 {
-    *out = (bus_kafka_logs){ .logs = { .open = open_reader, .next = next, .span_count = span_count, .span = span, .close = close_reader },
-                             .config = config, .timeout_ms = timeout_ms };
+    *out = (bui_kafka_logs){
+        .logs = { .open = open_reader, .next = next, .span_count = span_count, .span = span, .close = close_reader },
+        .config = config,
+        .timeout_ms = timeout_ms
+    };
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Rebuild of one shard: a fresh store is made by the replay transport, then it gets the old store's identity and loses the emitted
- * events that Kafka already has. */
+ * Rebuild of one shard: a new store is made on the rerun transport, then it gets the old store's identity and loses the
+ * emitted events that Kafka already has. */
 #include "base/config.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "rebuild/history.h"
-#include "rebuild/leftover.h"
+#include "rebuild/rebuild_outbox.h"
 #include "rebuild/rebuild_internal.h"
-#include "rebuild/replay.h"
+#include "rebuild/rerun.h"
 #include "shard/shard.h"
 #include <inttypes.h>
 #include <limits.h>
@@ -22,66 +22,69 @@
 /* ---- replaying */
 
 /* The shard has nothing more to do now: the clock moves on to what comes next, a record or what falls due. True: nothing comes. */
-static bus_status move_on(rebuild *r, bus_shard *shard, bus_replay *replay, bus_virtual_clock *clock, int64_t wait_us, int64_t moved_us,
-                          bool *ended, bus_error *err)
+static bus_status move_on(rebuild *r, bui_shard *shard, bui_rerun *replay, bui_virtual_clock *clock, int64_t wait_us,
+                          int64_t moved_us, bool *ended, bus_error *err)
 {
-    int64_t now = clock->clock.wall_ms(&clock->clock), next = bus_replay_next_ms(replay), after, end = r->at_ms + SETTLE_MS;
+    int64_t now = clock->clock.wall_ms(&clock->clock), next = bui_rerun_next_ms(replay), after, end = r->at_ms + SETTLE_MS;
     if (next != INT64_MAX && next > now) {
         int64_t until_us = (next - now) * 1000;
-        bus_virtual_clock_advance(clock, wait_us < until_us ? wait_us : until_us);
+        bui_virtual_clock_advance(clock, wait_us < until_us ? wait_us : until_us);
         return BUS_OK;
     }
-    /* What fell due since the last record (a retry, a schedule) has its turn, too. */
-    *ended = next == INT64_MAX && bus_replay_ended(replay) && now >= end;
+    /* What fell due since the last record (a retry, a schedule) runs first. */
+    *ended = next == INT64_MAX && bui_rerun_ended(replay) && now >= end;
     if (*ended)
         return BUS_OK;
     if (next == INT64_MAX && now < end && wait_us > (end - now) * 1000)
         wait_us = (end - now) * 1000;
     if (next != INT64_MAX && (clock->mono_us - moved_us > STANDSTILL_US || wait_us == INT64_MAX))
-        return bus_fail(err, BUS_TIMEOUT, "shard %d of %s waits for something that does not come after %" PRId64 " records (a paused "
-                        "dependency, an unknown schema): see the log", bus_shard_index(shard), r->service->name,
-                        bus_replay_records(replay, &after));
-    bus_virtual_clock_advance(clock, wait_us);
+        return bui_fail(err, BUS_TIMEOUT,
+                        "shard %d of %s waits for something that does not come after %" PRId64 " records (a paused "
+                        "dependency, an unknown schema): see the log",
+                        bui_shard_index(shard), r->service->name, bui_rerun_records(replay, &after));
+    bui_virtual_clock_advance(clock, wait_us);
     return BUS_OK;
 }
 
 /* Rows of the outbox from this id on are of events that the group had not committed. */
-static bus_status note_turn(const char *path, int64_t *turn, bus_error *err)
+static bus_status note_commit_point(const char *path, int64_t *commit_point, bus_error *err)
 {
     sqlite3 *db = NULL;
     sqlite3_stmt *ask = NULL;
-    bus_status status = bus_store_reader(path, &db, err);
+    bus_status status = bui_store_reader(path, &db, err);
     if (status != BUS_OK)
         return status;
-    if (sqlite3_prepare_v2(db, "SELECT ifnull(max(id), 0) + 1 FROM bus_outbox", -1, &ask, NULL) == SQLITE_OK && sqlite3_step(ask) == SQLITE_ROW)
-        *turn = sqlite3_column_int64(ask, 0);
+    if (sqlite3_prepare_v2(db, "SELECT ifnull(max(id), 0) + 1 FROM bus_outbox", -1, &ask, NULL) == SQLITE_OK &&
+        sqlite3_step(ask) == SQLITE_ROW)
+        *commit_point = sqlite3_column_int64(ask, 0);
     else
-        status = bus_fail(err, BUS_STORE, "%s: %s", path, sqlite3_errmsg(db));
+        status = bui_fail(err, BUS_STORE, "%s: %s", path, sqlite3_errmsg(db));
     sqlite3_finalize(ask);
     sqlite3_close(db);
     return status;
 }
 
 /* Steps until every record has been taken and worked through. */
-static bus_status work(rebuild *r, bus_shard *shard, bus_replay *replay, bus_virtual_clock *clock, int64_t *turn, bus_error *err)
+static bus_status work(rebuild *r, bui_shard *shard, bui_rerun *replay, bui_virtual_clock *clock, int64_t *commit_point,
+                       bus_error *err)
 {
     int64_t seen = -1, moved_us = clock->mono_us, after;
     int quiet = 0; /* steps in a row that had nothing to do */
     for (bool ended = false; !ended;) {
-        int64_t wait_us = bus_shard_step(shard, NULL);
-        bus_status status = bus_shard_failure(shard, err);
+        int64_t wait_us = bui_shard_step(shard, NULL);
+        bus_status status = bui_shard_failure(shard, err);
         if (status == BUS_OK)
-            status = bus_replay_failure(replay, err);
-        int64_t taken = bus_replay_records(replay, &after);
+            status = bui_rerun_failure(replay, err);
+        int64_t taken = bui_rerun_records(replay, &after);
         if (taken != seen)
             moved_us = clock->mono_us;
         quiet = taken != seen || wait_us <= 0 ? 0 : quiet + 1;
         seen = taken;
         if (status == BUS_OK && quiet > 1) {
             quiet = 0;
-            if (bus_replay_next_ms(replay) == INT64_MAX && bus_replay_at_turn(replay)) {
-                status = note_turn(bus_shard_store_path(shard), turn, err);
-                bus_replay_turn(replay);
+            if (bui_rerun_next_ms(replay) == INT64_MAX && bui_rerun_at_commit(replay)) {
+                status = note_commit_point(bui_shard_store_path(shard), commit_point, err);
+                bui_rerun_pass_commit(replay);
             } else {
                 status = move_on(r, shard, replay, clock, wait_us, moved_us, &ended, err);
             }
@@ -92,52 +95,64 @@ static bus_status work(rebuild *r, bus_shard *shard, bus_replay *replay, bus_vir
     return BUS_OK;
 }
 
-static bus_status replay_shard(rebuild *r, int p, bus_history *history, const bus_kafka_lag *marks, const bool *skipped, size_t count,
-                               int64_t *turn, bus_rebuilt *out, bus_error *err)
+static bus_status replay_shard(rebuild *r, int p, bui_history *history, const bui_kafka_lag *marks, const bool *skipped,
+                               size_t count, int64_t *commit_point, bui_rebuilt *out, bus_error *err)
 {
-    bus_virtual_clock clock;
-    bus_virtual_clock_init(&clock, 0);
-    bus_replay *replay = NULL;
-    bus_shard *shard = NULL;
-    bus_lock *want = NULL;
-    bus_lane_spec *lanes = NULL;
-    bus_replay_options how = { .logs = r->logs, .marks = marks, .skipped = skipped, .count = count, .metadata = r->metadata,
-                               .clock = &clock };
-    bus_status status = bus_replay_open(&how, &replay, err);
+    bui_virtual_clock clock;
+    bui_virtual_clock_init(&clock, 0);
+    bui_rerun *replay = NULL;
+    bui_shard *shard = NULL;
+    bui_lock *want = NULL;
+    bui_lane_spec *lanes = NULL;
+    bui_rerun_options how = {
+        .logs = r->logs, .marks = marks, .skipped = skipped, .count = count, .metadata = r->metadata, .clock = &clock
+    };
+    bus_status status = bui_rerun_open(&how, &replay, err);
     if (status != BUS_OK)
         return status;
-    bus_shard_options options = {
-        .service = r->service, .router = r->router, .index = p, .count = r->shards, .directory = r->build,
-        .transport = bus_replay_transport(replay), .clock = &clock.clock, .catalog = r->catalog, .ids = bus_asker_ids(r->asker),
-        .cache_bytes = bus_config_int(r->config, "store.cache.bytes"), .init = true,
-        .fates = bus_history_fates(history), .synchronous = "OFF", /* after a crash it is made again */
+    bui_shard_options options = {
+        .service = r->service,
+        .router = r->router,
+        .index = p,
+        .count = r->shards,
+        .directory = r->build,
+        .transport = bui_rerun_transport(replay),
+        .clock = &clock.clock,
+        .catalog = r->catalog,
+        .ids = bui_registry_cache_ids(r->registry_cache),
+        .config = r->config,
+        .cache_bytes = bui_config_int(r->config, "store.cache.bytes"),
+        .secure_delete = bui_config_text(r->config, "store.secure.delete"),
+        .init = true,
+        .fates = bui_history_fates(history),
+        .synchronous = "OFF", /* after a crash it is made again */
     };
-    bus_limits_of(r->config, &options.limits);
+    bui_limits_of(r->config, &options.limits);
     options.limits.keys = r->keys;
     options.limits.outbox_bytes = INT64_MAX; /* held rows must not stop the replay */
     options.limits.reject_percent = 0;       /* nor failures that were all right the first time */
     options.limits.retry_grace_ms = 0;       /* retry records are not read: time alone brings events back */
-    status = bus_shard_open(&options, &want, &shard, err);
-    bus_lock_free(want);
+    status = bui_shard_open(&options, &want, &shard, err);
+    bui_lock_free(want);
     if (status == BUS_OK)
-        status = bus_shard_claim(shard, r->partitions, err);
+        status = bui_shard_claim(shard, r->partitions, err);
     if (status == BUS_OK) {
-        size_t n = bus_shard_lane_count(shard);
+        size_t n = bui_shard_lane_count(shard);
         lanes = calloc(n + 1, sizeof *lanes);
-        status = lanes ? BUS_OK : bus_fail_nomem(err);
+        status = lanes ? BUS_OK : bui_fail_nomem(err);
         if (status == BUS_OK) {
-            bus_shard_lane_specs(shard, lanes);
+            bui_shard_lane_specs(shard, lanes);
             status = options.transport->ops->assign(options.transport, lanes, n, err);
         }
     }
     if (status == BUS_OK) {
-        bus_shard_attach(shard, lanes);
-        status = work(r, shard, replay, &clock, turn, err);
-        bus_shard_detach(shard);
+        bui_shard_attach(shard, lanes);
+        status = work(r, shard, replay, &clock, commit_point, err);
+        bui_shard_detach(shard);
     }
-    out->records = bus_replay_records(replay, &out->after_commit);
-    bus_shard_close(shard);
-    bus_replay_close(replay);
+    out->records = bui_rerun_records(replay, &out->after_commit);
+    bui_shard_close(shard);
+    bui_rerun_close(replay);
     free(lanes);
     return status;
 }
@@ -145,60 +160,64 @@ static bus_status replay_shard(rebuild *r, int p, bus_history *history, const bu
 /* ---- its outbox and identity */
 
 /* Plans that are due leave when the service starts, as what is in the outbox does. */
-static bus_status count_due(const rebuild *r, bus_store *store, int64_t *count, bus_error *err)
+static bus_status count_due(const rebuild *r, bui_store *store, int64_t *count, bus_error *err)
 {
     sqlite3_stmt *ask = NULL;
-    sqlite3 *db = bus_store_db(store);
+    sqlite3 *db = bui_store_db(store);
     bool ok = sqlite3_prepare_v2(db, "SELECT count(*) FROM bus_schedule WHERE due <= ?1", -1, &ask, NULL) == SQLITE_OK;
     if (ok)
         sqlite3_bind_int64(ask, 1, r->at_ms);
     ok = ok && sqlite3_step(ask) == SQLITE_ROW;
     *count = ok ? sqlite3_column_int64(ask, 0) : 0;
-    bus_status status = ok ? BUS_OK : bus_fail(err, BUS_STORE, "%s: %s", bus_store_path(store), sqlite3_errmsg(db));
+    bus_status status = ok ? BUS_OK : bui_fail(err, BUS_STORE, "%s: %s", bui_store_path(store), sqlite3_errmsg(db));
     sqlite3_finalize(ask);
     return status;
 }
 
-static bus_status settle_store(rebuild *r, int p, const bus_history *history, int64_t turn, bus_rebuilt *out, bus_error *err)
+static bus_status settle_store(rebuild *r, int p, const bui_history *history, int64_t commit_point, bui_rebuilt *out,
+                               bus_error *err)
 {
-    bus_store *store = NULL;
+    bui_store *store = NULL;
     char id[37];
     int64_t opens, due = 0;
-    bus_store_options options = { .path = out->store, .service = r->service->name, .shard = p, .shards = r->shards,
-                                  .migrations = r->service->migrations };
-    bus_status status = bus_store_open(&options, &store, err);
+    bui_store_options options = {
+        .path = out->store, .service = r->service->name, .shard = p, .shards = r->shards, .migrations = r->service->migrations
+    };
+    bus_status status = bui_store_open(&options, &store, err);
     if (status != BUS_OK)
         return status;
-    bus_leftover_count known = { 0 };
-    status = bus_history_take_back(store, err);
+    bui_rebuild_outbox_count known = { 0 };
+    status = bui_history_take_back(store, err);
     if (status == BUS_OK)
-        status = bus_leftover_clear(store, r->sent, history, turn, &known, err);
+        status = bui_rebuild_outbox_clear(store, r->sent, history, commit_point, &known, err);
     if (status == BUS_OK)
-        status = bus_history_letters(history, store, &out->letters, err);
-    if (status == BUS_OK && bus_history_has_old(history))
-        status = bus_leftover_carry_discarded(store, out->place, err);
+        status = bui_history_letters(history, store, &out->letters, err);
+    if (status == BUS_OK && bui_history_has_old(history))
+        status = bui_rebuild_outbox_carry_discarded(store, out->place, err);
     out->dropped = known.sent;
     out->expired = known.expired;
     if (known.expired)
-        bus_log(BUS_WARN, "rebuild", "taken_for_sent", "shard %d of %s: %" PRId64 " events of before the last commit are in their topics no more "
-                "(retention, compaction): taken for sent", p, r->service->name, known.expired);
-    bool transacted, committed = bus_rebuild_identity(r, p, id, &opens, &transacted);
+        bui_log(BUS_WARN, "rebuild", "taken_for_sent",
+                "shard %d of %s: %" PRId64 " events of before the last commit are no "
+                "longer in their topics (retention, compaction): assumed sent",
+                p, r->service->name, known.expired);
+    bool transacted, committed = bui_rebuild_identity(r, p, id, &opens, &transacted);
     if (status == BUS_OK)
-        status = bus_store_raise(store, committed ? id : NULL, committed ? opens + 1 : 0, err);
+        status = bui_store_raise(store, committed ? id : NULL, committed ? opens + 1 : 0, err);
     if (status == BUS_OK)
-        status = bus_store_forget_former(store, err);
+        status = bui_store_forget_former(store, err);
     if (status == BUS_OK)
-        status = bus_leftover_renumber(store, err);
+        status = bui_rebuild_outbox_renumber(store, err);
     if (status == BUS_OK)
         status = count_due(r, store, &due, err);
-    out->kept = bus_outbox_depth_of(store).rows + due;
+    out->kept = bui_outbox_depth_of(store).rows + due;
     if (status == BUS_OK)
-        status = bus_store_checkpoint(store, 0, err);
-    bus_store_close(store);
+        status = bui_store_checkpoint(store, 0, err);
+    bui_store_close(store);
     return status;
 }
 
-static bool at_least(sqlite3_stmt *ask, const bus_kafka_lag *mark)
+static bool at_least(sqlite3_stmt *ask, const bui_kafka_lag *mark)
 {
     sqlite3_bind_text(ask, 1, mark->topic, -1, SQLITE_STATIC);
     sqlite3_bind_int(ask, 2, mark->partition);
@@ -209,26 +228,30 @@ static bool at_least(sqlite3_stmt *ask, const bus_kafka_lag *mark)
 
 /* Is the store at its place the one that the group committed for last? An older copy, which is a reason to rebuild, still has what was
  * done since, and would bear false witness. */
-static bool is_last(const rebuild *r, int p, const char *path, const bus_kafka_lag *marks, size_t count)
+static bool is_last(const rebuild *r, int p, const char *path, const bui_kafka_lag *marks, size_t count)
 {
     char id[37], sql[200];
     int64_t opens;
     bool transacted;
     sqlite3 *db = NULL;
     sqlite3_stmt *meta = NULL, *position = NULL;
-    if (access(path, F_OK) != 0 || bus_store_unclaimed(path) || !bus_rebuild_identity(r, p, id, &opens, &transacted) || bus_store_reader(path, &db, NULL) != BUS_OK)
+    if (access(path, F_OK) != 0 || bui_store_unclaimed(path) || !bui_rebuild_identity(r, p, id, &opens, &transacted) ||
+        bui_store_reader(path, &db, NULL) != BUS_OK)
         return false;
     snprintf(sql, sizeof sql, "SELECT 1 FROM bus_meta WHERE store_id = '%s' AND opens >= %" PRId64, id, opens);
     bool last = sqlite3_prepare_v2(db, sql, -1, &meta, NULL) == SQLITE_OK && sqlite3_step(meta) == SQLITE_ROW &&
-                sqlite3_prepare_v2(db, "SELECT next FROM bus_position WHERE topic = ?1 AND partition = ?2", -1, &position, NULL) == SQLITE_OK;
+                sqlite3_prepare_v2(db, "SELECT next FROM bus_position WHERE topic = ?1 AND partition = ?2", -1, &position,
+                                   NULL) == SQLITE_OK;
     for (size_t i = 0; i < count && last; i++)
         last = strncmp(marks[i].metadata, id, 36) != 0 || at_least(position, &marks[i]);
     sqlite3_finalize(meta);
     sqlite3_finalize(position);
     sqlite3_close(db);
     if (!last)
-        bus_log(BUS_WARN, "rebuild", "old_store", "%s is damaged, or not the store that the group committed for last: what waited is taken from "
-                "the topics alone", path);
+        bui_log(BUS_WARN, "rebuild", "old_store",
+                "%s is damaged, or not the store that the group committed for last: what waited is taken from "
+                "the topics alone",
+                path);
     return last;
 }
 
@@ -236,48 +259,53 @@ static bool is_last(const rebuild *r, int p, const char *path, const bus_kafka_l
 static bus_status read_sent(rebuild *r, bus_error *err)
 {
     size_t count;
-    const bus_output *outputs = bus_router_outputs(r->router, &count);
+    const bui_output *outputs = bui_router_outputs(r->router, &count);
     bus_status status = BUS_OK;
     for (size_t i = 0; i < count && status == BUS_OK; i++)
-        status = bus_sent_read(r->sent, outputs[i].topic, -1, err);
+        status = bui_sent_read(r->sent, outputs[i].topic, -1, err);
     return status;
 }
 
-bus_status bus_rebuild_shard(rebuild *r, int p, bus_error *err)
+bus_status bui_rebuild_shard(rebuild *r, int p, bus_error *err)
 {
-    bus_rebuilt *out = &r->report->shard[p];
+    bui_rebuilt *out = &r->report->shard[p];
     out->shard = p;
     snprintf(out->store, sizeof out->store, "%s/%d.db", r->build, p);
     snprintf(out->place, sizeof out->place, "%s/%d.db", r->home, p);
     if (access(out->store, F_OK) == 0)
-        return bus_fail(err, BUS_REFUSED, "%s is there already: rebuild into an empty directory", out->store);
-    bus_kafka_lag *marks = calloc(r->mark_count + 1, sizeof *marks);
+        return bui_fail(err, BUS_REFUSED, "%s is there already: rebuild into an empty directory", out->store);
+    bui_kafka_lag *marks = calloc(r->mark_count + 1, sizeof *marks);
     bool *skipped = calloc(r->mark_count + 1, sizeof *skipped);
     size_t count = 0;
-    bus_status status = marks && skipped ? BUS_OK : bus_fail_nomem(err);
+    bus_status status = marks && skipped ? BUS_OK : bui_fail_nomem(err);
     for (size_t i = 0; i < r->mark_count && status == BUS_OK; i++) {
         if (r->marks[i].partition % r->shards != p)
             continue;
-        const bus_input *input = bus_rebuild_input(r, r->marks[i].topic);
+        const bui_input *input = bui_rebuild_input(r, r->marks[i].topic);
         skipped[count] = input && input->retry_tier;
         marks[count++] = r->marks[i];
     }
-    bus_history *history = NULL;
-    int64_t turn = INT64_MAX;
-    bus_history_options told = { .logs = r->logs, .router = r->router, .shard = p, .sent = r->sent, .keys = r->keys, .service = r->service->name,
+    bui_history *history = NULL;
+    int64_t commit_point = INT64_MAX;
+    bui_history_options told = { .logs = r->logs,
+                                 .router = r->router,
+                                 .shard = p,
+                                 .sent = r->sent,
+                                 .keys = r->keys,
+                                 .service = r->service->name,
                                  .old = status == BUS_OK && is_last(r, p, out->place, marks, count) ? out->place : NULL };
     if (status == BUS_OK)
         status = read_sent(r, err);
     if (status == BUS_OK)
-        status = bus_history_open(&told, &history, err);
+        status = bui_history_open(&told, &history, err);
     if (status == BUS_OK)
-        status = replay_shard(r, p, history, marks, skipped, count, &turn, out, err);
+        status = replay_shard(r, p, history, marks, skipped, count, &commit_point, out, err);
     if (status == BUS_OK)
-        status = settle_store(r, p, history, turn, out, err);
+        status = settle_store(r, p, history, commit_point, out, err);
     if (status == BUS_OK)
-        bus_log(BUS_INFO, "rebuild", "shard_rebuilt", "shard %d of %s: %" PRId64 " records, %" PRId64 " events left to send", p,
+        bui_log(BUS_INFO, "rebuild", "shard_rebuilt", "shard %d of %s: %" PRId64 " records, %" PRId64 " events left to send", p,
                 r->service->name, out->records, out->kept);
-    bus_history_close(history);
+    bui_history_close(history);
     free(marks);
     free(skipped);
     return status;

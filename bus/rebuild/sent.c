@@ -18,27 +18,27 @@
 #define NAME_MOST 1200
 #define PLACE_MOST 280
 
-struct bus_sent {
-    bus_logs *logs;
+struct bui_sent {
+    bui_logs *logs;
     char *service, *path;
-    const bus_keys *keys;
-    uint64_t forged;      /* of the log at hand */
-    bus_error why;        /* of the first of them */
+    const bui_keys *keys;
+    uint64_t forged; /* of the log at hand */
+    bus_error why;   /* of the first of them */
     sqlite3 *db;
     sqlite3_stmt *add, *ask, *add_key, *ask_key;
-    bus_map places;       /* "topic/partition" -> bus_sent_place */
-    bus_map topics;       /* read whole */
+    bui_map places; /* "topic/partition" -> bui_sent_place */
+    bui_map topics; /* read whole */
     bus_error failure;
 };
 
-static bool fail(bus_sent *sent, const char *what)
+static bool fail(bui_sent *sent, const char *what)
 {
     if (sent->failure.status == BUS_OK)
-        bus_fail(&sent->failure, BUS_STORE, "%s: %s: %s", sent->path, what, sqlite3_errmsg(sent->db));
+        bui_fail(&sent->failure, BUS_STORE, "%s: %s: %s", sent->path, what, sqlite3_errmsg(sent->db));
     return false;
 }
 
-bus_status bus_sent_failure(const bus_sent *sent, bus_error *err)
+bus_status bui_sent_failure(const bui_sent *sent, bus_error *err)
 {
     if (sent->failure.status != BUS_OK && err)
         *err = sent->failure;
@@ -55,16 +55,16 @@ static size_t place_text(const char *topic, int32_t partition, char out[PLACE_MO
 /* 0: it has none. */
 static size_t name_of(const char *topic, int32_t partition, const bus_header *headers, size_t count, char out[NAME_MOST])
 {
-    bus_envelope e;
-    if (bus_envelope_read(headers, count, &e, NULL) != BUS_OK)
+    bui_envelope e;
+    if (bui_envelope_read(headers, count, &e, NULL) != BUS_OK)
         return 0;
     int n;
     if (e.letter)
-        n = snprintf(out, NAME_MOST, "%.250s/%" PRId32 " %.*s %d %d", topic, partition, (int)e.letter_id.len, e.letter_id.at, e.letter_round,
-                     (int)e.letter);
+        n = snprintf(out, NAME_MOST, "%.250s/%" PRId32 " %.*s %d %d", topic, partition, (int)e.letter_id.len, e.letter_id.at,
+                     e.letter_round, (int)e.letter);
     else if (e.hop.token.at && e.orig.topic.at)
-        n = snprintf(out, NAME_MOST, "%.250s/%" PRId32 " %.*s/%" PRId32 "/%" PRId64 " %d", topic, partition, (int)e.orig.topic.len,
-                     e.orig.topic.at, e.orig.partition, e.orig.offset, e.hop.attempt);
+        n = snprintf(out, NAME_MOST, "%.250s/%" PRId32 " %.*s/%" PRId32 "/%" PRId64 " %d", topic, partition,
+                     (int)e.orig.topic.len, e.orig.topic.at, e.orig.partition, e.orig.offset, e.hop.attempt);
     else if (e.id.len)
         n = snprintf(out, NAME_MOST, "%.250s/%" PRId32 " %.*s", topic, partition, (int)e.id.len, e.id.at);
     else
@@ -74,18 +74,18 @@ static size_t name_of(const char *topic, int32_t partition, const bus_header *he
 
 static void bind_hash(sqlite3_stmt *stmt, const void *bytes, size_t len)
 {
-    uint64_t hash[2] = { bus_hash(bytes, len, 1), bus_hash(bytes, len, 2) };
+    uint64_t hash[2] = { bui_hash(bytes, len, 1), bui_hash(bytes, len, 2) };
     sqlite3_bind_blob(stmt, 1, hash, sizeof hash, SQLITE_TRANSIENT);
 }
 
-static bool run(bus_sent *sent, sqlite3_stmt *stmt)
+static bool run(bui_sent *sent, sqlite3_stmt *stmt)
 {
     int rc = sqlite3_step(stmt);
     sqlite3_reset(stmt);
     return rc == SQLITE_DONE || fail(sent, "noting what was sent");
 }
 
-static bool holds(bus_sent *sent, sqlite3_stmt *stmt)
+static bool holds(bui_sent *sent, sqlite3_stmt *stmt)
 {
     int rc = sqlite3_step(stmt);
     sqlite3_reset(stmt);
@@ -94,15 +94,15 @@ static bool holds(bus_sent *sent, sqlite3_stmt *stmt)
 
 /* ---- reading */
 
-static bus_sent_place *place(bus_sent *sent, const char *topic, int32_t partition)
+static bui_sent_place *place(bui_sent *sent, const char *topic, int32_t partition)
 {
     char text[PLACE_MOST];
     size_t len = place_text(topic, partition, text);
-    bus_sent_place *known = bus_map_get(&sent->places, text, len);
+    bui_sent_place *known = bui_map_get(&sent->places, text, len);
     if (known)
         return known;
     known = calloc(1, sizeof *known);
-    if (known && !bus_map_put(&sent->places, text, len, known)) {
+    if (known && !bui_map_put(&sent->places, text, len, known)) {
         free(known);
         known = NULL;
     }
@@ -111,58 +111,60 @@ static bus_sent_place *place(bus_sent *sent, const char *topic, int32_t partitio
     return known;
 }
 
-static bool claims_service(const bus_sent *sent, const bus_record *record)
+static bool claims_service(const bui_sent *sent, const bui_record *record)
 {
     size_t len = strlen(sent->service);
     for (size_t i = 0; i < record->header_count; i++) {
         const bus_header *header = &record->headers[i];
-        if (strcmp(header->name, BUS_HEADER_HOP) == 0 && header->value)
-            return header->len > len && memcmp(header->value, sent->service, len) == 0 && ((const char *)header->value)[len] == '/';
+        if (strcmp(header->name, BUI_HEADER_HOP) == 0 && header->value)
+            return header->len > len && memcmp(header->value, sent->service, len) == 0 &&
+                   ((const char *)header->value)[len] == '/';
     }
     return false;
 }
 
-/* A foreign writer could otherwise have a row taken for sent that is not. */
-static bool of_service(bus_sent *sent, const bus_record *record)
+/* Otherwise a foreign writer could make a row count as sent that is not. */
+static bool of_service(bui_sent *sent, const bui_record *record)
 {
     if (!claims_service(sent, record))
         return false;
-    bool ours = bus_record_authentic(sent->keys, record, sent->service, sent->forged ? NULL : &sent->why);
+    bool ours = bui_record_authentic(sent->keys, record, sent->service, sent->forged ? NULL : &sent->why);
     sent->forged += !ours;
     return ours;
 }
 
-static bool note_key(bus_sent *sent, const bus_record *record)
+static bool note_key(bui_sent *sent, const bui_record *record)
 {
     char text[PLACE_MOST];
-    bus_buf bytes;
-    bus_buf_init(&bytes, 0);
-    bus_buf_add(&bytes, text, place_text(record->topic, record->partition, text));
-    bus_buf_byte(&bytes, 0);
-    bus_buf_add(&bytes, record->key, record->key_len);
-    bool ok = bus_buf_ok(&bytes);
+    bui_buf bytes;
+    bui_buf_init(&bytes, 0);
+    bui_buf_add(&bytes, text, place_text(record->topic, record->partition, text));
+    bui_buf_byte(&bytes, 0);
+    bui_buf_add(&bytes, record->key, record->key_len);
+    bool ok = bui_buf_ok(&bytes);
     if (ok) {
         bind_hash(sent->add_key, bytes.data, bytes.len);
         sqlite3_bind_int64(sent->add_key, 2, record->timestamp);
         ok = run(sent, sent->add_key);
     } else {
-        bus_fail_nomem(&sent->failure);
+        bui_fail_nomem(&sent->failure);
     }
-    bus_buf_free(&bytes);
+    bui_buf_free(&bytes);
     return ok;
 }
 
-static bool note(bus_sent *sent, const bus_record *record)
+static bool note(bui_sent *sent, const bui_record *record)
 {
     char name[NAME_MOST];
-    bus_sent_place *at = place(sent, record->topic, record->partition);
+    bui_sent_place *at = place(sent, record->topic, record->partition);
     if (!at)
-        return bus_fail_nomem(&sent->failure) == BUS_OK;
+        return bui_fail_nomem(&sent->failure) == BUS_OK;
     if (record->timestamp < at->first_ms)
         at->first_ms = record->timestamp;
     if (record->key && !note_key(sent, record))
         return false;
-    size_t len = of_service(sent, record) ? name_of(record->topic, record->partition, record->headers, record->header_count, name) : 0;
+    size_t len =
+        of_service(sent, record) ? name_of(record->topic, record->partition, record->headers, record->header_count, name) : 0;
     if (!len)
         return true;
     bind_hash(sent->add, name, len);
@@ -170,70 +172,75 @@ static bool note(bus_sent *sent, const bus_record *record)
 }
 
 /* Offsets that hold no record. */
-static bus_status judge(bus_sent *sent, void *reader, const int64_t *seen)
+static bus_status judge(bui_sent *sent, void *reader, const int64_t *seen)
 {
     for (size_t i = 0; i < sent->logs->span_count(reader); i++) {
-        bus_span span = sent->logs->span(reader, i);
-        bus_sent_place *at = place(sent, span.topic, span.partition);
+        bui_span span = sent->logs->span(reader, i);
+        bui_sent_place *at = place(sent, span.topic, span.partition);
         if (!at)
-            return bus_fail_nomem(&sent->failure);
+            return bui_fail_nomem(&sent->failure);
         at->gaps = seen[i] < span.to - span.low;
         at->cut = at->gaps || span.low > 0;
     }
     return BUS_OK;
 }
 
-static void count(bus_sent *sent, void *reader, const bus_record *record, int64_t *seen)
+static void count(bui_sent *sent, void *reader, const bui_record *record, int64_t *seen)
 {
     for (size_t i = 0; i < sent->logs->span_count(reader); i++) {
-        bus_span span = sent->logs->span(reader, i);
+        bui_span span = sent->logs->span(reader, i);
         seen[i] += span.partition == record->partition && strcmp(span.topic, record->topic) == 0;
     }
 }
 
-static bus_status read_log(bus_sent *sent, const char *topic, int32_t partition, bus_error *err)
+static bus_status read_log(bui_sent *sent, const char *topic, int32_t partition, bus_error *err)
 {
-    bus_range range = { .topic = topic, .partition = partition };
+    bui_range range = { .topic = topic, .partition = partition };
     void *reader;
-    const bus_record *record;
-    bus_status status = sent->logs->open(sent->logs, &range, 1, BUS_READ_ANY, &reader, err);
+    const bui_record *record;
+    bus_status status = sent->logs->open(sent->logs, &range, 1, BUI_READ_ANY, &reader, err);
     if (status != BUS_OK)
         return status == BUS_MISSING ? BUS_OK : status;
     int64_t *seen = calloc(sent->logs->span_count(reader) + 1, sizeof *seen);
     sent->forged = 0;
     if (!seen)
-        status = bus_fail_nomem(err);
+        status = bui_fail_nomem(err);
     else if (sqlite3_exec(sent->db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK && !fail(sent, "beginning"))
-        status = bus_sent_failure(sent, err);
+        status = bui_sent_failure(sent, err);
     while (status == BUS_OK && (status = sent->logs->next(reader, &record, err)) == BUS_OK) {
         count(sent, reader, record, seen);
         if (!note(sent, record))
-            status = bus_sent_failure(sent, err);
+            status = bui_sent_failure(sent, err);
     }
     if (sent->forged)
-        bus_log(BUS_ERROR, "rebuild", "forged", "%s: %" PRIu64 " records in the name of %s are not taken for sent by it; of the first: %s", topic,
-                sent->forged, sent->service, sent->why.text);
-    if (status == BUS_CLOSED && (status = judge(sent, reader, seen)) != BUS_OK)
-        bus_sent_failure(sent, err);
+        bui_log(BUS_ERROR, "rebuild", "forged",
+                "%s: %" PRIu64 " records in the name of %s do not count as sent by it; of the "
+                "first: %s",
+                topic, sent->forged, sent->service, sent->why.text);
+    if (status == BUS_CLOSED) {
+        status = judge(sent, reader, seen);
+        if (status != BUS_OK)
+            bui_sent_failure(sent, err);
+    }
     if (sqlite3_exec(sent->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK && status == BUS_OK && !fail(sent, "committing"))
-        status = bus_sent_failure(sent, err);
+        status = bui_sent_failure(sent, err);
     free(seen);
     sent->logs->close(reader);
     return status;
 }
 
-bus_status bus_sent_read(bus_sent *sent, const char *topic, int32_t partition, bus_error *err)
+bus_status bui_sent_read(bui_sent *sent, const char *topic, int32_t partition, bus_error *err)
 {
-    if (bus_map_get(&sent->topics, topic, strlen(topic)) || (partition >= 0 && bus_sent_place_of(sent, topic, partition)))
+    if (bui_map_get(&sent->topics, topic, strlen(topic)) || (partition >= 0 && bui_sent_place_of(sent, topic, partition)))
         return BUS_OK;
     bus_status status = read_log(sent, topic, partition, err);
-    bool noted = partition >= 0 ? place(sent, topic, partition) != NULL : bus_map_put(&sent->topics, topic, strlen(topic), sent);
-    return status != BUS_OK || noted ? status : bus_fail_nomem(err);
+    bool noted = partition >= 0 ? place(sent, topic, partition) != NULL : bui_map_put(&sent->topics, topic, strlen(topic), sent);
+    return status != BUS_OK || noted ? status : bui_fail_nomem(err);
 }
 
 /* ---- asking */
 
-bool bus_sent_has(bus_sent *sent, const char *topic, int32_t partition, const bus_header *headers, size_t count_of)
+bool bui_sent_has(bui_sent *sent, const char *topic, int32_t partition, const bus_header *headers, size_t count_of)
 {
     char name[NAME_MOST];
     size_t len = name_of(topic, partition, headers, count_of, name);
@@ -243,62 +250,66 @@ bool bus_sent_has(bus_sent *sent, const char *topic, int32_t partition, const bu
     return holds(sent, sent->ask);
 }
 
-bool bus_sent_has_event(bus_sent *sent, const char *topic, int32_t partition, const char *event_id)
+bool bui_sent_has_event(bui_sent *sent, const char *topic, int32_t partition, const char *event_id)
 {
-    bus_header id = { BUS_HEADER_ID, event_id, strlen(event_id) };
-    return bus_sent_has(sent, topic, partition, &id, 1);
+    bus_header id = { BUI_HEADER_ID, event_id, strlen(event_id) };
+    return bui_sent_has(sent, topic, partition, &id, 1);
 }
 
-bool bus_sent_has_key(bus_sent *sent, const char *topic, int32_t partition, const void *key, size_t key_len, int64_t since_ms)
+bool bui_sent_has_key(bui_sent *sent, const char *topic, int32_t partition, const void *key, size_t key_len, int64_t since_ms)
 {
     char text[PLACE_MOST];
-    bus_buf bytes;
-    bus_buf_init(&bytes, 0);
-    bus_buf_add(&bytes, text, place_text(topic, partition, text));
-    bus_buf_byte(&bytes, 0);
-    bus_buf_add(&bytes, key, key_len);
+    bui_buf bytes;
+    bui_buf_init(&bytes, 0);
+    bui_buf_add(&bytes, text, place_text(topic, partition, text));
+    bui_buf_byte(&bytes, 0);
+    bui_buf_add(&bytes, key, key_len);
     bool found = false;
-    if (bus_buf_ok(&bytes)) {
+    if (bui_buf_ok(&bytes)) {
         bind_hash(sent->ask_key, bytes.data, bytes.len);
         sqlite3_bind_int64(sent->ask_key, 2, since_ms);
         found = holds(sent, sent->ask_key);
     } else {
-        bus_fail_nomem(&sent->failure);
+        bui_fail_nomem(&sent->failure);
     }
-    bus_buf_free(&bytes);
+    bui_buf_free(&bytes);
     return found;
 }
 
-const bus_sent_place *bus_sent_place_of(bus_sent *sent, const char *topic, int32_t partition)
+const bui_sent_place *bui_sent_place_of(bui_sent *sent, const char *topic, int32_t partition)
 {
     char text[PLACE_MOST];
     size_t len = place_text(topic, partition, text);
-    return bus_map_get(&sent->places, text, len);
+    return bui_map_get(&sent->places, text, len);
 }
 
 /* ---- open and close */
 
-bus_status bus_sent_open(bus_logs *logs, const char *service, const bus_keys *keys, const char *path, bus_sent **out, bus_error *err)
+bus_status bui_sent_open(bui_logs *logs, const char *service, const bui_keys *keys, const char *path, bui_sent **out,
+                         bus_error *err)
 {
-    bus_sent *sent = calloc(1, sizeof *sent);
+    bui_sent *sent = calloc(1, sizeof *sent);
     if (!sent)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     sent->logs = logs;
     sent->keys = keys;
-    bus_map_init(&sent->places);
-    bus_map_init(&sent->topics);
+    bui_map_init(&sent->places);
+    bui_map_init(&sent->topics);
     sent->service = strdup(service);
     sent->path = strdup(path);
     if (!sent->service || !sent->path) {
-        bus_sent_close(sent);
-        return bus_fail_nomem(err);
+        bui_sent_close(sent);
+        return bui_fail_nomem(err);
     }
     unlink(path);
     int rc = sqlite3_open_v2(path, &sent->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_exec(sent->db, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536; PRAGMA locking_mode = EXCLUSIVE;"
-                          "CREATE TABLE name(hash BLOB PRIMARY KEY) WITHOUT ROWID;"
-                          "CREATE TABLE key(hash BLOB PRIMARY KEY, at INTEGER) WITHOUT ROWID;", NULL, NULL, NULL);
+        rc = sqlite3_exec(
+            sent->db,
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536; PRAGMA locking_mode = EXCLUSIVE;"
+            "CREATE TABLE name(hash BLOB PRIMARY KEY) WITHOUT ROWID;"
+            "CREATE TABLE key(hash BLOB PRIMARY KEY, at INTEGER) WITHOUT ROWID;",
+            NULL, NULL, NULL);
     static const char *const sql[] = { "INSERT OR IGNORE INTO name VALUES (?1)", "SELECT 1 FROM name WHERE hash = ?1",
                                        "INSERT INTO key VALUES (?1, ?2) ON CONFLICT(hash) DO UPDATE SET at = max(at, ?2)",
                                        "SELECT 1 FROM key WHERE hash = ?1 AND at >= ?2" };
@@ -306,15 +317,16 @@ bus_status bus_sent_open(bus_logs *logs, const char *service, const bus_keys *ke
     for (size_t i = 0; i < 4 && rc == SQLITE_OK; i++)
         rc = sqlite3_prepare_v2(sent->db, sql[i], -1, stmt[i], NULL);
     if (rc != SQLITE_OK) {
-        bus_status status = bus_fail(err, BUS_IO, "%s cannot be made: %s", path, sent->db ? sqlite3_errmsg(sent->db) : sqlite3_errstr(rc));
-        bus_sent_close(sent);
+        bus_status status =
+            bui_fail(err, BUS_IO, "%s cannot be made: %s", path, sent->db ? sqlite3_errmsg(sent->db) : sqlite3_errstr(rc));
+        bui_sent_close(sent);
         return status;
     }
     *out = sent;
     return BUS_OK;
 }
 
-void bus_sent_close(bus_sent *sent)
+void bui_sent_close(bui_sent *sent)
 {
     if (!sent)
         return;
@@ -325,8 +337,8 @@ void bus_sent_close(bus_sent *sent)
     sqlite3_close(sent->db);
     if (sent->path)
         unlink(sent->path);
-    bus_map_free(&sent->places, free);
-    bus_map_free(&sent->topics, NULL);
+    bui_map_free(&sent->places, free);
+    bui_map_free(&sent->topics, NULL);
     free(sent->service);
     free(sent->path);
     free(sent);

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include <bus/version.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <jansson.h>
@@ -16,13 +17,13 @@
 #define ANSWER_MOST (8u << 20)
 #define REDIRECTS_MOST 3
 
-struct bus_http {
-    char *texts;                  /* all of the options' texts, each terminated */
-    bus_http_options options;
-    char **url;                   /* without a slash at the end; point into a copy of options.urls */
+struct bui_http {
+    char *texts; /* all of the options' texts, each terminated */
+    bui_http_options options;
+    char **url; /* without a slash at the end; point into a copy of options.urls */
     char *split;
     int count;
-    atomic_int first;             /* the one that answered last */
+    atomic_int first; /* the one that answered last */
     struct curl_slist *headers;
 };
 
@@ -44,23 +45,27 @@ static char *copy(char **at, const char *text)
 static bus_status check_url(const char *properties, char *url, bus_error *err)
 {
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-        return bus_fail(err, BUS_CONFIG, "%surl: \"%.100s\" is no address: it must begin with http:// or https://", properties, url);
+        return bui_fail(err, BUS_CONFIG, "%surl: \"%.100s\" is not an address: it must begin with http:// or https://",
+                        properties, url);
     if (strchr(url, '@'))
-        return bus_fail(err, BUS_CONFIG, "%surl: an address holds a user or password: set them as properties of their own, so that they are not logged", properties);
+        return bui_fail(
+            err, BUS_CONFIG,
+            "%surl: an address holds a user or password: set them as properties of their own, so that they are not logged",
+            properties);
     size_t n = strlen(url);
     while (n > 0 && url[n - 1] == '/')
         url[--n] = 0;
     return BUS_OK;
 }
 
-static bus_status check_file(const bus_http_options *o, const char *name, const char *path, bus_error *err)
+static bus_status check_file(const bui_http_options *o, const char *name, const char *path, bus_error *err)
 {
     if (!*path || access(path, R_OK) == 0)
         return BUS_OK;
-    return bus_fail(err, BUS_CONFIG, "%s%s: %.200s: %s", o->properties, name, path, strerror(errno));
+    return bui_fail(err, BUS_CONFIG, "%s%s: %.200s: %s", o->properties, name, path, strerror(errno));
 }
 
-static bus_status check_files(const bus_http_options *o, bus_error *err)
+static bus_status check_files(const bui_http_options *o, bus_error *err)
 {
     bus_status status = check_file(o, "ca.file", o->ca_file, err);
     if (status == BUS_OK)
@@ -68,11 +73,12 @@ static bus_status check_files(const bus_http_options *o, bus_error *err)
     if (status == BUS_OK)
         status = check_file(o, "key.file", o->key_file, err);
     if (status == BUS_OK && *o->key_file && !*o->certificate_file)
-        status = bus_fail(err, BUS_CONFIG, "%skey.file is the key of a certificate: set %scertificate.file, too", o->properties, o->properties);
+        status = bui_fail(err, BUS_CONFIG, "%skey.file is the key of a certificate: set %scertificate.file, too", o->properties,
+                          o->properties);
     return status;
 }
 
-static bus_status split_urls(bus_http *http, bus_error *err)
+static bus_status split_urls(bui_http *http, bus_error *err)
 {
     char *rest = NULL;
     size_t room = 1;
@@ -81,17 +87,17 @@ static bus_status split_urls(bus_http *http, bus_error *err)
     http->url = calloc(room, sizeof *http->url);
     http->split = strdup(http->options.urls);
     if (!http->url || !http->split)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     for (char *url = strtok_r(http->split, ", ", &rest); url; url = strtok_r(NULL, ", ", &rest)) {
         bus_status status = check_url(http->options.properties, url, err);
         if (status != BUS_OK)
             return status;
         http->url[http->count++] = url;
     }
-    return http->count ? BUS_OK : bus_fail(err, BUS_CONFIG, "%surl: no address is given", http->options.properties);
+    return http->count ? BUS_OK : bui_fail(err, BUS_CONFIG, "%surl: no address is given", http->options.properties);
 }
 
-static bool add_header(bus_http *http, const char *name, const char *value)
+static bool add_header(bui_http *http, const char *name, const char *value)
 {
     char line[200];
     snprintf(line, sizeof line, "%s: %s", name, value);
@@ -101,18 +107,20 @@ static bool add_header(bus_http *http, const char *name, const char *value)
     return more != NULL;
 }
 
-bus_status bus_http_open(const bus_http_options *options, bus_http **out, bus_error *err)
+bus_status bui_http_open(const bui_http_options *options, bui_http **out, bus_error *err)
 {
     pthread_once(&once, start_curl);
-    const char *const texts[] = { options->urls, options->user, options->password, options->ca_file, options->certificate_file,
-                                  options->key_file, options->key_password, options->content_type, options->accept };
+    const char *const texts[] = {
+        options->urls,     options->user,         options->password,     options->ca_file, options->certificate_file,
+        options->key_file, options->key_password, options->content_type, options->accept
+    };
     size_t size = 0;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         size += strlen(texts[i] ? texts[i] : "") + 1;
-    bus_http *http = calloc(1, sizeof *http);
+    bui_http *http = calloc(1, sizeof *http);
     if (!http || !(http->texts = malloc(size))) {
         free(http);
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     }
     char *at = http->texts;
     http->options = *options;
@@ -130,16 +138,16 @@ bus_status bus_http_open(const bus_http_options *options, bus_http **out, bus_er
         status = check_files(&http->options, err);
     if (status == BUS_OK && (!add_header(http, "Accept", http->options.accept) ||
                              !add_header(http, "Content-Type", http->options.content_type) || !add_header(http, "Expect", "")))
-        status = bus_fail_nomem(err);
+        status = bui_fail_nomem(err);
     if (status != BUS_OK) {
-        bus_http_close(http);
+        bui_http_close(http);
         return status;
     }
     *out = http;
     return BUS_OK;
 }
 
-void bus_http_close(bus_http *http)
+void bui_http_close(bui_http *http)
 {
     if (!http)
         return;
@@ -154,9 +162,9 @@ void bus_http_close(bus_http *http)
 
 static size_t take(char *bytes, size_t size, size_t count, void *opaque)
 {
-    bus_buf *answer = opaque;
-    bus_buf_add(answer, bytes, size * count);
-    return bus_buf_ok(answer) ? size * count : 0;
+    bui_buf *answer = opaque;
+    bui_buf_add(answer, bytes, size * count);
+    return bui_buf_ok(answer) ? size * count : 0;
 }
 
 static int progress(void *opaque, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
@@ -165,7 +173,7 @@ static int progress(void *opaque, curl_off_t a, curl_off_t b, curl_off_t c, curl
     (void)b;
     (void)c;
     (void)d;
-    const bus_http *http = opaque;
+    const bui_http *http = opaque;
     return http->options.stop && http->options.stop(http->options.opaque);
 }
 
@@ -175,9 +183,9 @@ static void set_text(CURL *curl, CURLoption option, const char *text)
         curl_easy_setopt(curl, option, text);
 }
 
-static void prepare(const bus_http *http, CURL *curl, const char *url, const char *body, bus_buf *answer, char *why)
+static void prepare(const bui_http *http, CURL *curl, const char *url, const char *body, bui_buf *answer, char *why)
 {
-    const bus_http_options *o = &http->options;
+    const bui_http_options *o = &http->options;
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -207,7 +215,7 @@ static void prepare(const bus_http *http, CURL *curl, const char *url, const cha
 }
 
 /* What to do about a connection that came to nothing, by the property to look at; NULL: nothing that is known. */
-static const char *advice(const bus_http_options *o, CURLcode done, const char *why)
+static const char *advice(const bui_http_options *o, CURLcode done, const char *why)
 {
     switch (done) {
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -223,41 +231,44 @@ static const char *advice(const bus_http_options *o, CURLcode done, const char *
     case CURLE_GOT_NOTHING: break; /* in TLS 1.3 a server without the certificate it wants hangs up after the handshake */
     default: return NULL;
     }
-    return *o->certificate_file ? "certificate.file must be one that it trusts" : "certificate.file is not set, and it may ask for one";
+    return *o->certificate_file ? "certificate.file must be one that it trusts"
+                                : "certificate.file is not set, and it may ask for one";
 }
 
-static bus_status failed(const bus_http *http, const char *url, CURLcode done, const char *why, bus_error *err)
+static bus_status failed(const bui_http *http, const char *url, CURLcode done, const char *why, bus_error *err)
 {
     const char *todo = strncmp(url, "https:", 6) == 0 ? advice(&http->options, done, why) : NULL;
-    return bus_fail(err, done == CURLE_OPERATION_TIMEDOUT ? BUS_TIMEOUT : BUS_IO, "%.150s: %.200s%s%s%s", url, why, todo ? "; " : "",
-                    todo ? http->options.properties : "", todo ? todo : "");
+    return bui_fail(err, done == CURLE_OPERATION_TIMEDOUT ? BUS_TIMEOUT : BUS_IO, "%.150s: %.200s%s%s%s", url, why,
+                    todo ? "; " : "", todo ? http->options.properties : "", todo ? todo : "");
 }
 
 /* What one address said; a failure means: try the next. */
-static bus_status judge(const bus_http *http, const char *url, CURLcode done, const char *why, long code, const bus_buf *answer, json_t **json, bus_error *err)
+static bus_status judge(const bui_http *http, const char *url, CURLcode done, const char *why, long code, const bui_buf *answer,
+                        json_t **json, bus_error *err)
 {
     if (answer->failed)
-        return bus_fail(err, BUS_IO, "%.150s answered with more than %u bytes", url, ANSWER_MOST);
+        return bui_fail(err, BUS_IO, "%.150s answered with more than %u bytes", url, ANSWER_MOST);
     if (done == CURLE_ABORTED_BY_CALLBACK)
-        return bus_fail(err, BUS_CANCELLED, "stopped while waiting for %.150s", url);
+        return bui_fail(err, BUS_CANCELLED, "stopped while waiting for %.150s", url);
     if (done != CURLE_OK)
         return failed(http, url, done, *why ? why : curl_easy_strerror(done), err);
     if (code >= 500 || code == 429)
-        return bus_fail(err, BUS_IO, "%.150s answered with HTTP status %ld", url, code);
+        return bui_fail(err, BUS_IO, "%.150s answered with HTTP status %ld", url, code);
     *json = answer->len ? json_loadb((const char *)answer->data, answer->len, JSON_DECODE_ANY, NULL) : NULL;
     if (!*json && code >= 200 && code < 300)
-        return bus_fail(err, BUS_IO, "%.150s answered with something that is not JSON: no registry, or a proxy before it?", url);
+        return bui_fail(err, BUS_IO, "%.150s answered with something that is not JSON: no registry, or a proxy before it?", url);
     return BUS_OK;
 }
 
-static bus_status ask_one(bus_http *http, const char *base, const char *path, const char *body, json_t **json, long *code, bus_error *err)
+static bus_status ask_one(bui_http *http, const char *base, const char *path, const char *body, json_t **json, long *code,
+                          bus_error *err)
 {
     char why[CURL_ERROR_SIZE] = "";
-    bus_buf url, answer;
-    bus_buf_init(&url, 0);
-    bus_buf_init(&answer, ANSWER_MOST);
-    bus_buf_printf(&url, "%s/%s", base, path);
-    char *text = bus_buf_take(&url);
+    bui_buf url, answer;
+    bui_buf_init(&url, 0);
+    bui_buf_init(&answer, ANSWER_MOST);
+    bui_buf_printf(&url, "%s/%s", base, path);
+    char *text = bui_buf_take(&url);
     CURL *curl = text ? curl_easy_init() : NULL;
     bus_status status;
     if (curl) {
@@ -267,14 +278,14 @@ static bus_status ask_one(bus_http *http, const char *base, const char *path, co
         status = judge(http, text, done, why, *code, &answer, json, err);
         curl_easy_cleanup(curl);
     } else {
-        status = bus_fail_nomem(err);
+        status = bui_fail_nomem(err);
     }
     free(text);
-    bus_buf_free(&answer);
+    bui_buf_free(&answer);
     return status;
 }
 
-bus_status bus_http_ask(bus_http *http, const char *path, const char *body, json_t **answer, long *code, bus_error *err)
+bus_status bui_http_ask(bui_http *http, const char *path, const char *body, json_t **answer, long *code, bus_error *err)
 {
     bus_error why = { 0 };
     bus_status status = BUS_IO;

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT
  * Announce: every schema that the service reads or writes is on `bus.schemas` (key: a hash of its exact text, value: the
  * text), and what others have put there is in this process's catalog. */
-#ifndef BUS_SERVICE_ANNOUNCE_H
-#define BUS_SERVICE_ANNOUNCE_H
+#ifndef BUI_SERVICE_ANNOUNCE_H
+#define BUI_SERVICE_ANNOUNCE_H
 
 #include "base/id.h"
 #include "codec/schema.h"
 #include "service/runner.h"
 #include "shard/admit.h"
 
-/* bus_admission_take; what is refused is counted and logged, a few lines a minute. */
-bus_status bus_admit(bus_admission *admission, bus *self, const bus_record *record);
+/* bui_admission_take; what is refused is counted and logged, a few lines a minute. */
+bus_status bui_admit(bui_admission *admission, bus *self, const bui_record *record);
 
 /* Starts the thread that reads the topic into bus->catalog, announces what is missing there, and follows it. */
-bus_status bus_follower_open(bus *bus, bus_follower **out, bus_error *err);
+bus_status bui_follower_open(bus *bus, bui_follower **out, bus_error *err);
 /* Announces one more, which is in the catalog already: soon, and again while the topic does not hold it. Any thread. */
-bool bus_follower_add(bus_follower *follower, const bus_schema *schema); /* false: no memory */
-void bus_follower_close(bus_follower *follower); /* after bus_stop; NULL is a no-op */
+bool bui_follower_add(bui_follower *follower, const bui_schema *schema); /* false: no memory */
+void bui_follower_close(bui_follower *follower);                         /* after bus_stop; NULL is a no-op */
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Completion: a queue with an eventfd. */
 #include "service/completion.h"
+#include "base/error.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-void bus_completions_init(bus_completions *list)
+void bui_completions_init(bui_completions *list)
 {
     pthread_mutex_init(&list->lock, NULL);
     list->fd = -1;
@@ -14,17 +15,17 @@ void bus_completions_init(bus_completions *list)
     list->last = &list->first;
 }
 
-void bus_completions_free(bus_completions *list)
+void bui_completions_free(bui_completions *list)
 {
-    bus_completions_dispatch(list);
+    bui_completions_dispatch(list);
     if (list->fd >= 0)
         close(list->fd);
     pthread_mutex_destroy(&list->lock);
 }
 
-bus_completion *bus_completion_new(bus_done done, void *opaque)
+bui_completion *bui_completion_new(bus_done done, void *opaque)
 {
-    bus_completion *completion = calloc(1, sizeof *completion);
+    bui_completion *completion = calloc(1, sizeof *completion);
     if (completion) {
         completion->done = done;
         completion->opaque = opaque;
@@ -32,7 +33,7 @@ bus_completion *bus_completion_new(bus_done done, void *opaque)
     return completion;
 }
 
-void bus_completion_free(bus_completion *completion)
+void bui_completion_free(bui_completion *completion)
 {
     if (!completion)
         return;
@@ -40,36 +41,43 @@ void bus_completion_free(bus_completion *completion)
     free(completion);
 }
 
-static void run(bus_completion *completion, const bus_error *err)
+static void run(bui_completion *completion, const bus_error *err)
 {
+    bus_result result = completion->result;
+    bus_error unsaid;
+    result.error = result.status == BUS_OK ? NULL : err;
+    if (result.status != BUS_OK && !err) {
+        bui_fail(&unsaid, result.status, "failed, and there was no memory to say why");
+        result.error = &unsaid;
+    }
     if (completion->done)
-        completion->done(completion->opaque, completion->status, completion->status == BUS_OK ? NULL : err);
-    bus_completion_free(completion);
+        completion->done(&result, completion->opaque);
+    bui_completion_free(completion);
 }
 
-void bus_completion_end(bus_completions *list, bus_completion *completion, bus_status status, const bus_error *err)
+void bui_completion_end(bui_completions *list, bui_completion *completion, const bus_result *result)
 {
-    completion->status = status;
+    completion->result = *result;
     pthread_mutex_lock(&list->lock);
     if (list->fd < 0) {
         pthread_mutex_unlock(&list->lock);
-        run(completion, err);
+        run(completion, result->error);
         return;
     }
-    if (status != BUS_OK && err && (completion->err = malloc(sizeof *err)))
-        *completion->err = *err;
+    if (result->status != BUS_OK && result->error && (completion->err = malloc(sizeof *completion->err)))
+        *completion->err = *result->error;
     bool was_empty = !list->first;
     completion->next = NULL;
     *list->last = completion;
     list->last = &completion->next;
     if (was_empty) {
         ssize_t written = write(list->fd, &(uint64_t){ 1 }, sizeof(uint64_t));
-        (void)written; /* EAGAIN means that the counter is full, hence readable: what we want */
+        (void)written; /* EAGAIN means that the counter is full, so readable: what we want */
     }
     pthread_mutex_unlock(&list->lock);
 }
 
-int bus_completions_fd(bus_completions *list)
+int bui_completions_fd(bui_completions *list)
 {
     pthread_mutex_lock(&list->lock);
     if (list->fd < 0)
@@ -79,10 +87,10 @@ int bus_completions_fd(bus_completions *list)
     return fd;
 }
 
-int bus_completions_dispatch(bus_completions *list)
+int bui_completions_dispatch(bui_completions *list)
 {
     pthread_mutex_lock(&list->lock);
-    bus_completion *each = list->first;
+    bui_completion *each = list->first;
     list->first = NULL;
     list->last = &list->first;
     uint64_t drained;
@@ -91,9 +99,8 @@ int bus_completions_dispatch(bus_completions *list)
     pthread_mutex_unlock(&list->lock);
     int count = 0;
     while (each) {
-        bus_completion *next = each->next;
-        bus_error none = { .status = each->status, .text = "no memory was left for the reason" };
-        run(each, each->err ? each->err : &none);
+        bui_completion *next = each->next;
+        run(each, each->err);
         each = next;
         count++;
     }

@@ -1,37 +1,37 @@
 /* SPDX-License-Identifier: MIT
  * Completion: how the end of an asynchronous call reaches its caller: on the library's thread, or, once the program has
  * asked for bus_fd, on the thread that calls bus_dispatch. */
-#ifndef BUS_SERVICE_COMPLETION_H
-#define BUS_SERVICE_COMPLETION_H
+#ifndef BUI_SERVICE_COMPLETION_H
+#define BUI_SERVICE_COMPLETION_H
 
 #include <bus/service.h>
 #include <pthread.h>
 
 /* Made before the call is accepted, so that its end needs no memory. */
-typedef struct bus_completion bus_completion;
-struct bus_completion {
+typedef struct bui_completion bui_completion;
+struct bui_completion {
     bus_done done;
     void *opaque;
-    bus_status status;
-    bus_error *err;         /* of a failure; NULL without memory */
-    bus_completion *next;
+    bus_result result; /* its error is not set */
+    bus_error *err;    /* of a failure; NULL without memory */
+    bui_completion *next;
 };
 
-typedef struct bus_completions {
+typedef struct bui_completions {
     pthread_mutex_t lock;
-    int fd;                 /* -1 until bus_fd */
-    bus_completion *first, **last;
-} bus_completions;
+    int fd; /* -1 until bus_fd */
+    bui_completion *first, **last;
+} bui_completions;
 
-void bus_completions_init(bus_completions *list);
-void bus_completions_free(bus_completions *list);  /* runs what still waits, so that `done` is called exactly once */
+void bui_completions_init(bui_completions *list);
+void bui_completions_free(bui_completions *list); /* runs what still waits, so that `done` is called exactly once */
 
-bus_completion *bus_completion_new(bus_done done, void *opaque); /* NULL: no memory */
-void bus_completion_free(bus_completion *completion);            /* one that was never ended; NULL is a no-op */
-/* Ends it (any thread) and takes it. */
-void bus_completion_end(bus_completions *list, bus_completion *completion, bus_status status, const bus_error *err);
+bui_completion *bui_completion_new(bus_done done, void *opaque); /* NULL: no memory */
+void bui_completion_free(bui_completion *completion);            /* one that was never ended; NULL is a no-op */
+/* Ends it (any thread) and takes it; copies the result. */
+void bui_completion_end(bui_completions *list, bui_completion *completion, const bus_result *result);
 
-int bus_completions_fd(bus_completions *list);        /* -1: no descriptor left */
-int bus_completions_dispatch(bus_completions *list);  /* runs those waiting; how many */
+int bui_completions_fd(bui_completions *list);       /* -1: no descriptor left */
+int bui_completions_dispatch(bui_completions *list); /* runs those waiting; how many */
 
 #endif

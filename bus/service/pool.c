@@ -7,83 +7,83 @@
 #include <string.h>
 
 typedef struct threads {
-    bus_pool pool;         /* first: the shard sees only this */
+    bui_pool pool; /* first: the shard sees only this */
     pthread_mutex_t lock;
     pthread_cond_t more;
-    bus_job *first, **last;
+    bui_job *first, **last;
     bool closing;
     int count;
     pthread_t thread[];
 } threads;
 
-static void submit(bus_pool *pool, bus_job *job)
+static void submit(bui_pool *pool, bui_job *job)
 {
-    threads *self = (threads *)pool;
+    threads *all = (threads *)pool;
     job->next = NULL;
-    pthread_mutex_lock(&self->lock);
-    *self->last = job;
-    self->last = &job->next;
-    pthread_cond_signal(&self->more);
-    pthread_mutex_unlock(&self->lock);
+    pthread_mutex_lock(&all->lock);
+    *all->last = job;
+    all->last = &job->next;
+    pthread_cond_signal(&all->more);
+    pthread_mutex_unlock(&all->lock);
 }
 
 static void *work(void *arg)
 {
-    threads *self = arg;
-    pthread_mutex_lock(&self->lock);
+    threads *all = arg;
+    pthread_mutex_lock(&all->lock);
     for (;;) {
-        bus_job *job = self->first;
+        bui_job *job = all->first;
         if (!job) {
-            if (self->closing)
+            if (all->closing)
                 break;
-            pthread_cond_wait(&self->more, &self->lock);
+            pthread_cond_wait(&all->more, &all->lock);
             continue;
         }
-        self->first = job->next;
-        if (!self->first)
-            self->last = &self->first;
-        pthread_mutex_unlock(&self->lock);
+        all->first = job->next;
+        if (!all->first)
+            all->last = &all->first;
+        pthread_mutex_unlock(&all->lock);
         job->run(job);
         job->done(job); /* the job may be gone after this */
-        pthread_mutex_lock(&self->lock);
+        pthread_mutex_lock(&all->lock);
     }
-    pthread_mutex_unlock(&self->lock);
+    pthread_mutex_unlock(&all->lock);
     return NULL;
 }
 
-bus_status bus_threads_open(int count, bus_pool **out, bus_error *err)
+bus_status bui_threads_open(int count, bui_pool **out, bus_error *err)
 {
-    threads *self = calloc(1, sizeof *self + (size_t)count * sizeof self->thread[0]);
-    if (!self)
-        return bus_fail_nomem(err);
-    self->pool.submit = submit;
-    self->last = &self->first;
-    pthread_mutex_init(&self->lock, NULL);
-    pthread_cond_init(&self->more, NULL);
-    for (; self->count < count; self->count++) {
-        int failed = pthread_create(&self->thread[self->count], NULL, work, self);
+    threads *all = calloc(1, sizeof *all + (size_t)count * sizeof all->thread[0]);
+    if (!all)
+        return bui_fail_nomem(err);
+    all->pool.submit = submit;
+    all->last = &all->first;
+    pthread_mutex_init(&all->lock, NULL);
+    pthread_cond_init(&all->more, NULL);
+    for (; all->count < count; all->count++) {
+        int failed = pthread_create(&all->thread[all->count], NULL, work, all);
         if (failed) {
-            bus_threads_close(&self->pool);
-            return bus_fail(err, BUS_IO, "cannot start prepare thread %d of %d: %s; lower prepare.threads or raise ulimit -u",
-                            self->count + 1, count, strerror(failed));
+            bui_threads_close(&all->pool);
+            return bui_fail(err, BUS_IO, "cannot start prepare thread %d of %d: %s; lower prepare.threads or raise ulimit -u",
+                            all->count + 1, count, strerror(failed));
         }
     }
-    *out = &self->pool;
+    *out = &all->pool;
     return BUS_OK;
 }
 
-void bus_threads_close(bus_pool *pool)
+void bui_threads_close(bui_pool *pool)
 {
     if (!pool)
         return;
-    threads *self = (threads *)pool;
-    pthread_mutex_lock(&self->lock);
-    self->closing = true;
-    pthread_cond_broadcast(&self->more);
-    pthread_mutex_unlock(&self->lock);
-    for (int i = 0; i < self->count; i++)
-        pthread_join(self->thread[i], NULL);
-    pthread_cond_destroy(&self->more);
-    pthread_mutex_destroy(&self->lock);
-    free(self);
+    threads *all = (threads *)pool;
+    pthread_mutex_lock(&all->lock);
+    all->closing = true;
+    pthread_cond_broadcast(&all->more);
+    pthread_mutex_unlock(&all->lock);
+    for (int i = 0; i < all->count; i++)
+        pthread_join(all->thread[i], NULL);
+    pthread_cond_destroy(&all->more);
+    pthread_mutex_destroy(&all->lock);
+    free(all);
 }

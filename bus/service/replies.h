@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Replies: this process's partition of `<service>.replies`, read from its end without a group, and the requests that wait
  * for what arrives there. */
-#ifndef BUS_SERVICE_REPLIES_H
-#define BUS_SERVICE_REPLIES_H
+#ifndef BUI_SERVICE_REPLIES_H
+#define BUI_SERVICE_REPLIES_H
 
 #include "service/runner.h"
 
-void bus_replies_close(bus_replies *replies); /* after bus_stop; NULL is a no-op */
+void bui_replies_close(bui_replies *replies); /* after bus_stop; NULL is a no-op */
 
 #endif

@@ -3,12 +3,15 @@
 #include "service/runner.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/log_line.h"
+#include "base/version.h"
 #include "base/wait.h"
 #include "service/announce.h"
-#include "service/outlet.h"
+#include "service/publisher.h"
 #include "service/pool.h"
 #include "service/replies.h"
-#include "service/seat.h"
+#include "service/worker.h"
+#include "service/status.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -25,14 +28,14 @@ static bus_status check_types(bus *self, bus_error *err)
     for (const bus_route *route = service->routes; route && route->topic; route++) {
         if (!route->type)
             continue;
-        bus_status status = bus_catalog_add(self->catalog, route->type->json, strlen(route->type->json), err);
+        bus_status status = bui_catalog_add(self->catalog, route->type->json, strlen(route->type->json), err);
         if (status != BUS_OK)
-            return bus_fail_in(err, "route %s, type %s", route->topic, route->type->name);
+            return bui_fail_in(err, "route %s, type %s", route->topic, route->type->name);
     }
     for (const bus_emits *emits = service->emits; emits && emits->type; emits++) {
-        bus_status status = bus_catalog_add(self->catalog, emits->type->json, strlen(emits->type->json), err);
+        bus_status status = bui_catalog_add(self->catalog, emits->type->json, strlen(emits->type->json), err);
         if (status != BUS_OK)
-            return bus_fail_in(err, "emitted type %s", emits->type->name);
+            return bui_fail_in(err, "emitted type %s", emits->type->name);
     }
     return BUS_OK;
 }
@@ -43,25 +46,30 @@ static bus_status check_types(bus *self, bus_error *err)
 static void registry_news(void *opaque)
 {
     bus *self = opaque;
-    pthread_rwlock_rdlock(&self->seats_lock);
-    for (int i = 0; self->seats && i < self->shards; i++)
-        bus_seat_wake(&self->seats[i]);
-    pthread_rwlock_unlock(&self->seats_lock);
+    pthread_rwlock_rdlock(&self->workers_lock);
+    for (int i = 0; self->workers && i < self->shards; i++)
+        bui_worker_wake(&self->workers[i]);
+    pthread_rwlock_unlock(&self->workers_lock);
 }
 
 static void registry_refused(const bus_error *why, void *opaque)
 {
-    bus_end(opaque, BUS_REFUSED, why);
+    bui_end(opaque, BUS_REFUSED, why);
 }
 
-static bus_status open_asker(bus *self, bus_error *err)
+static bus_status open_registry_cache(bus *self, bus_error *err)
 {
-    bus_asker_options options = { .config = self->config, .where = self->name, .catalog = self->catalog, .news = registry_news,
-                                  .refused = registry_refused, .opaque = self };
-    bus_status status = bus_asker_open(&options, &self->asker, err);
+    bui_registry_cache_options options = { .config = self->config,
+                                           .where = self->name,
+                                           .catalog = self->catalog,
+                                           .news = registry_news,
+                                           .refused = registry_refused,
+                                           .opaque = self };
+    bus_status status = bui_registry_cache_open(&options, &self->registry_cache, err);
     const bus_emits *emits = self->service ? self->service->emits : NULL;
     for (; status == BUS_OK && emits && emits->type; emits++)
-        status = bus_asker_expect(self->asker, bus_router_topic_of(self->router, emits->type), emits->type, err);
+        status =
+            bui_registry_cache_expect(self->registry_cache, bui_router_topic_of(self->router, emits->type), emits->type, err);
     return status;
 }
 
@@ -76,21 +84,21 @@ static bool prepares(const bus_service *service)
 static bus_status open_service(bus *self, bus_error *err)
 {
     bus_config *config = self->config;
-    bus_status status = bus_router_new(self->service, bus_config_text(config, "retry.tiers"),
-                                       (int)bus_config_int(config, "retry.attempts"), &self->router, err);
+    bus_status status = bui_router_new(self->service, bui_config_text(config, "retry.tiers"),
+                                       (int)bui_config_int(config, "retry.attempts"), &self->router, err);
     if (status == BUS_OK)
         status = check_types(self, err);
     if (status != BUS_OK)
         return status;
-    bus_limits_of(config, &self->limits);
+    bui_limits_of(config, &self->limits);
     self->limits.keys = self->keys;
-    if (asprintf(&self->directory, "%s/%s", bus_config_text(config, "data.dir"), self->name) < 0) {
+    if (asprintf(&self->directory, "%s/%s", bui_config_text(config, "data.dir"), self->name) < 0) {
         self->directory = NULL;
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     }
-    status = bus_slot_take(self->directory, self->name, &self->slot, err);
+    status = bui_slot_take(self->directory, self->name, &self->slot, err);
     if (status == BUS_OK && prepares(self->service))
-        status = bus_threads_open((int)bus_config_int(config, "prepare.threads"), &self->pool, err);
+        status = bui_threads_open((int)bui_config_int(config, "prepare.threads"), &self->pool, err);
     return status;
 }
 
@@ -98,65 +106,70 @@ static bus_status start_thread(pthread_t *thread, bool *started, void *(*main)(v
 {
     int failed = pthread_create(thread, NULL, main, self);
     *started = !failed;
-    return failed ? bus_fail(err, BUS_IO, "cannot start a thread: %s; raise ulimit -u", strerror(failed)) : BUS_OK;
+    return failed ? bui_fail(err, BUS_IO, "cannot start a thread: %s; raise ulimit -u", strerror(failed)) : BUS_OK;
 }
 
 static bus_status start(bus *self, bus_error *err)
 {
-    bus_status status = bus_follower_open(self, &self->follower, err);
+    bus_status status = bui_follower_open(self, &self->follower, err);
     if (status == BUS_OK)
-        status = start_thread(&self->warden, &self->warden_started, bus_warden_main, self, err);
+        status = start_thread(&self->watchdog, &self->watchdog_started, bui_watchdog_main, self, err);
     if (status == BUS_OK)
-        status = start_thread(&self->control, &self->control_started, bus_control_main, self, err);
+        status = start_thread(&self->control, &self->control_started, bui_control_main, self, err);
     return status;
 }
 
 static void init_locks(bus *self)
 {
     pthread_mutex_init(&self->state_lock, NULL);
-    bus_cond_init(&self->state_changed);
+    bui_cond_init(&self->state_changed);
     /* A stream of bus_transact must not keep the control thread from opening or closing a shard. */
     pthread_rwlockattr_t writers_first;
     pthread_rwlockattr_init(&writers_first);
     pthread_rwlockattr_setkind_np(&writers_first, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(&self->seats_lock, &writers_first);
+    pthread_rwlock_init(&self->workers_lock, &writers_first);
     pthread_rwlockattr_destroy(&writers_first);
-    pthread_mutex_init(&self->outlet_lock, NULL);
+    pthread_mutex_init(&self->publisher_lock, NULL);
     pthread_mutex_init(&self->replies_lock, NULL);
-    bus_completions_init(&self->completions);
+    pthread_mutex_init(&self->status_lock, NULL);
+    bui_completions_init(&self->completions);
 }
 
-bus_status bus_open_with(const bus_service *service, const bus_config *config, bool init, bus_accept accept, bus **out, bus_error *err)
+bus_status bui_open_with(const bus_service *service, const bus_config *config, bool init, bui_accept accept, bus **out,
+                         bus_error *err)
 {
     bus *self = calloc(1, sizeof *self);
     if (!self)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     init_locks(self);
     self->service = service;
     self->name = service && service->name ? service->name : "publisher";
-    self->clock = bus_clock_real();
+    bui_log_program(self->name);
+    self->clock = bui_clock_real();
     self->init = init;
     self->accept = accept;
     self->started_ms = self->clock->wall_ms(self->clock);
-    bus_gauge_set(&self->metrics.started_ms, self->started_ms);
+    bui_gauge_set(&self->metrics.started_ms, self->started_ms);
     self->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     self->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    self->config = bus_config_copy(config);
-    self->catalog = bus_catalog_new();
+    self->config = bui_config_copy(config);
+    self->catalog = bui_catalog_new();
     bus_status status = BUS_OK;
     if (self->stop_fd < 0 || self->ended_fd < 0)
-        status = bus_fail(err, BUS_IO, "cannot make an event descriptor: %s; raise ulimit -n", strerror(errno));
+        status = bui_fail(err, BUS_IO, "cannot make an event descriptor: %s; raise ulimit -n", strerror(errno));
     else if (!self->config || !self->catalog)
-        status = bus_fail_nomem(err);
+        status = bui_fail_nomem(err);
     if (status == BUS_OK)
-        status = bus_keys_of(self->config, &self->keys, err);
+        status = bus_config_declare(self->config, service, err);
+    if (status == BUS_OK)
+        status = bui_keys_of(self->config, &self->keys, err);
     if (status == BUS_OK) {
-        self->drain_us = bus_config_int(self->config, "drain.timeout.ms") * 1000;
+        self->drain_us = bui_config_int(self->config, "drain.timeout.ms") * 1000;
         if (service)
             status = open_service(self, err);
     }
     if (status == BUS_OK)
-        status = open_asker(self, err);
+        status = open_registry_cache(self, err);
     if (status == BUS_OK && service)
         status = start(self, err);
     if (status != BUS_OK) {
@@ -167,9 +180,10 @@ bus_status bus_open_with(const bus_service *service, const bus_config *config, b
     return BUS_OK;
 }
 
-bus_status bus_open(const bus_service *service, const bus_config *config, bus **out, bus_error *err)
+bus_status bus_open_for(int headers, const bus_service *service, const bus_config *config, bus **out, bus_error *err)
 {
-    return bus_open_with(service, config, false, BUS_ACCEPT_NOTHING, out, err);
+    bus_status status = bui_version_check(headers, err);
+    return status == BUS_OK ? bui_open_with(service, config, false, BUI_ACCEPT_NOTHING, out, err) : status;
 }
 
 /* ---- run, close */
@@ -195,24 +209,25 @@ void bus_close(bus *self)
     bus_stop(self);
     if (self->control_started)
         pthread_join(self->control, NULL);
-    if (self->warden_started)
-        pthread_join(self->warden, NULL);
-    bus_follower_close(self->follower);
-    bus_replies_close(self->replies);
-    bus_outlet_close(self->outlet);
+    if (self->watchdog_started)
+        pthread_join(self->watchdog, NULL);
+    bui_status_close(self->status_port);
+    bui_follower_close(self->follower);
+    bui_replies_close(self->replies);
+    bui_publisher_close(self->publisher);
     if (self->leaked) {
         /* A handler that never returns still uses all of this; only the end of the process frees it. */
-        bus_log(BUS_ERROR, self->name, "close_incomplete", "closed with a handler still running; end the process");
+        bui_log(BUS_ERROR, self->name, "close_incomplete", "closed with a handler still running; end the process");
         return;
     }
-    bus_asker_close(self->asker);
-    bus_threads_close(self->pool);
-    bus_completions_free(&self->completions);
-    bus_seats_free(self->seats, self->shards);
-    bus_slot_free(self->slot);
-    bus_router_free(self->router);
-    bus_catalog_free(self->catalog);
-    bus_keys_free(self->keys);
+    bui_registry_cache_close(self->registry_cache);
+    bui_threads_close(self->pool);
+    bui_completions_free(&self->completions);
+    bui_workers_free(self->workers, self->shards);
+    bui_slot_free(self->slot);
+    bui_router_free(self->router);
+    bui_catalog_free(self->catalog);
+    bui_keys_free(self->keys);
     bus_config_free(self->config);
     if (self->stop_fd >= 0)
         close(self->stop_fd);
@@ -220,20 +235,26 @@ void bus_close(bus *self)
         close(self->ended_fd);
     free(self->partitions);
     free(self->directory);
+    pthread_mutex_destroy(&self->status_lock);
     pthread_mutex_destroy(&self->replies_lock);
-    pthread_mutex_destroy(&self->outlet_lock);
-    pthread_rwlock_destroy(&self->seats_lock);
+    pthread_mutex_destroy(&self->publisher_lock);
+    pthread_rwlock_destroy(&self->workers_lock);
     pthread_cond_destroy(&self->state_changed);
     pthread_mutex_destroy(&self->state_lock);
     free(self);
 }
 
+const bus_config *bus_config_of(const bus *self)
+{
+    return self->config;
+}
+
 int bus_fd(bus *self)
 {
-    return bus_completions_fd(&self->completions);
+    return bui_completions_fd(&self->completions);
 }
 
 int bus_dispatch(bus *self)
 {
-    return bus_completions_dispatch(&self->completions);
+    return bui_completions_dispatch(&self->completions);
 }

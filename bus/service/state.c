@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * State: what the threads of a handle say to each other about it: its phase, that it stops, that it has ended, whether it is ready. */
-#include "service/seat.h"
+ * State: what the threads of a handle share about it: its phase, whether it stops, has ended, is ready. */
+#include "service/worker.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -9,18 +9,18 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *bus_phase_name(bus_phase phase)
+const char *bui_phase_name(bui_phase phase)
 {
     static const char *const names[] = { "waiting", "joining", "serving", "detached", "paused", "stopping", "ended" };
     return names[phase];
 }
 
-void bus_set_phase(bus *self, bus_phase phase, const char *format, ...)
+void bui_set_phase(bus *self, bui_phase phase, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     pthread_mutex_lock(&self->state_lock);
-    if (self->phase != BUS_PHASE_ENDED) {
+    if (self->phase != BUI_PHASE_ENDED) {
         self->phase = phase;
         vsnprintf(self->phase_text, sizeof self->phase_text, format, args);
         pthread_cond_broadcast(&self->state_changed);
@@ -29,10 +29,10 @@ void bus_set_phase(bus *self, bus_phase phase, const char *format, ...)
     va_end(args);
 }
 
-bus_phase bus_phase_of(bus *self, char text[400])
+bui_phase bui_phase_of(bus *self, char text[400])
 {
     pthread_mutex_lock(&self->state_lock);
-    bus_phase phase = self->phase;
+    bui_phase phase = self->phase;
     if (text)
         memcpy(text, self->phase_text, sizeof self->phase_text);
     pthread_mutex_unlock(&self->state_lock);
@@ -45,9 +45,9 @@ static void raise_fd(int fd)
     (void)written; /* only a full counter fails, and that is readable too */
 }
 
-void bus_end(bus *self, bus_status status, const bus_error *err)
+void bui_end(bus *self, bus_status status, const bus_error *err)
 {
-    bus_set_phase(self, BUS_PHASE_ENDED, "%s", err ? err->text : "");
+    bui_set_phase(self, BUI_PHASE_ENDED, "%s", err ? err->text : "");
     pthread_mutex_lock(&self->state_lock);
     if (status != BUS_OK && self->failure == BUS_OK) {
         self->failure = status;
@@ -67,14 +67,14 @@ void bus_stop(bus *self)
     errno = saved;
 }
 
-bool bus_stopping(const bus *self)
+bool bui_stopping(const bus *self)
 {
     return atomic_load_explicit(&((struct bus *)(uintptr_t)self)->stopping, memory_order_acquire);
 }
 
-bool bus_out_of_time(bus *self, int64_t extra_us)
+bool bui_out_of_time(bus *self, int64_t extra_us)
 {
-    if (!bus_stopping(self))
+    if (!bui_stopping(self))
         return false;
     int64_t now = self->clock->mono_us(self->clock), since = 0;
     if (atomic_compare_exchange_strong(&self->stop_us, &since, now))
@@ -82,44 +82,44 @@ bool bus_out_of_time(bus *self, int64_t extra_us)
     return now - since > self->drain_us + extra_us;
 }
 
-bool bus_nap(bus *self, int64_t ms)
+bool bui_nap(bus *self, int64_t ms)
 {
     struct pollfd stop = { .fd = self->stop_fd, .events = POLLIN };
-    while (!bus_stopping(self) && poll(&stop, 1, (int)ms) < 0 && errno == EINTR)
+    while (!bui_stopping(self) && poll(&stop, 1, (int)ms) < 0 && errno == EINTR)
         continue;
-    return bus_stopping(self);
+    return bui_stopping(self);
 }
 
-bool bus_ready(bus *self, char *why, size_t cap)
+bool bui_ready(bus *self, char *why, size_t cap)
 {
     char text[400];
-    bus_phase phase = bus_phase_of(self, text);
+    bui_phase phase = bui_phase_of(self, text);
     if (!self->service)
         return true;
-    if (phase != BUS_PHASE_SERVING) {
-        snprintf(why, cap, "%s%s%s", bus_phase_name(phase), *text ? ": " : "", text);
+    if (phase != BUI_PHASE_SERVING) {
+        snprintf(why, cap, "%s%s%s", bui_phase_name(phase), *text ? ": " : "", text);
         return false;
     }
-    if (bus_gauge_read(&self->metrics.handlers_stuck_now) > 0) {
+    if (bui_gauge_read(&self->metrics.handlers_stuck_now) > 0) {
         snprintf(why, cap, "a handler is stuck, see the log");
         return false;
     }
-    if (bus_gauge_read(&self->metrics.dlq_compacted)) {
-        snprintf(why, cap, "topic %s is compacted: it loses dead letters", bus_router_dlq(self->router));
+    if (bui_gauge_read(&self->metrics.dlq_compacted)) {
+        snprintf(why, cap, "topic %s is compacted: it loses dead letters", bui_router_dlq(self->router));
         return false;
     }
     int assigned = 0, flowing = 0;
     bool well = true;
-    pthread_rwlock_rdlock(&self->seats_lock);
+    pthread_rwlock_rdlock(&self->workers_lock);
     for (int i = 0; i < self->shards; i++) {
-        bus_seat *seat = &self->seats[i];
-        bool mine = atomic_load(&seat->assigned), claimed = atomic_load(&seat->claimed);
+        bui_worker *worker = &self->workers[i];
+        bool mine = atomic_load(&worker->assigned), claimed = atomic_load(&worker->claimed);
         assigned += mine;
         flowing += mine && claimed;
-        if (well && mine && claimed && seat->shard)
-            well = bus_shard_well(seat->shard, why, cap);
+        if (well && mine && claimed && worker->shard)
+            well = bui_shard_well(worker->shard, why, cap);
     }
-    pthread_rwlock_unlock(&self->seats_lock);
+    pthread_rwlock_unlock(&self->workers_lock);
     if (flowing < assigned)
         snprintf(why, cap, "%d of %d assigned shards cannot be taken yet, see the log", assigned - flowing, assigned);
     return flowing == assigned && well;

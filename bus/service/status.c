@@ -3,11 +3,13 @@
 #include "service/status.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "service/seat.h"
+#include "base/own_metrics.h"
+#include "service/worker.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,74 +17,92 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BUS_LABELS 160
+#define BUI_LABELS 160
 
-/* A request has so long to come and be answered; slow ones make room for others sooner. */
+/* How long a request may take to arrive and be answered; slow ones make room for others sooner. */
 #define REQUEST_US (INT64_C(10) * 1000 * 1000)
 #define MOST_CONNECTIONS 64
 #define MOST_OF_ADDRESS 16
-#define MOST_ACCEPTED 256        /* closed ones among them, until the daemon's next look */
+#define MOST_ACCEPTED 256 /* closed ones among them, until the daemon's next look */
 #define REQUEST_BYTES 8192
 #define SWEEP_MS 1000
 
 typedef struct caller {
     struct MHD_Connection *connection; /* NULL: a free place */
     int fd;
-    struct sockaddr_storage address;   /* without the port */
-    int64_t since_us;                  /* of its request, or of the end of the last one */
+    struct sockaddr_storage address; /* without the port */
+    int64_t since_us;                /* of its request, or of the end of the last one */
 } caller;
 
-struct bus_status_port {
+struct bui_status_port {
     bus *self;
     struct MHD_Daemon *daemon;
     pthread_t thread;
     bool started;
     int stop_fd;
-    caller caller[MOST_CONNECTIONS];   /* the thread's alone */
-    bus_counter *cut;
+    caller caller[MOST_CONNECTIONS]; /* the thread's alone */
+    bui_counter *cut;
 };
 
-static void metrics(bus *self, bus_buf *body)
+const bui_metric bui_build_metric_table[] = {
+    { "bus_build_info", "1; the labels version (the service's own) and bus (the library's) say what runs.", BUI_METRIC_GAUGE,
+      offsetof(bui_build, one), 0 },
+    { 0 },
+};
+
+static void build(const bus *self, bui_buf *body)
 {
-    char process[BUS_LABELS];
+    char labels[BUI_LABELS];
+    bui_build now;
+    const char *version = self->service && self->service->version ? self->service->version : "";
+    bui_gauge_set(&now.one, 1);
+    snprintf(labels, sizeof labels, "service=\"%s\",version=\"%s\",bus=\"%s\"", self->name, version, BUS_VERSION);
+    bui_metrics_render(body, bui_build_metric_table, &(bui_metric_instance){ &now, labels }, 1);
+}
+
+static void metrics(bus *self, bui_buf *body)
+{
+    char process[BUI_LABELS];
     snprintf(process, sizeof process, "service=\"%s\"", self->name);
-    bus_metric_instance all = { &self->metrics, process };
-    bus_metrics_render(body, bus_process_metric_table, &all, 1);
-    if (self->asker) {
-        bus_metric_instance registry = { bus_asker_metrics_of(self->asker), process };
-        bus_metrics_render(body, bus_asker_metric_table, &registry, 1);
+    bui_metric_instance all = { &self->metrics, process };
+    bui_metrics_render(body, bui_process_metric_table, &all, 1);
+    build(self, body);
+    if (self->registry_cache) {
+        bui_metric_instance registry = { bui_registry_cache_metrics_of(self->registry_cache), process };
+        bui_metrics_render(body, bui_registry_cache_metric_table, &registry, 1);
     }
 
     /* Shards cannot be closed while this lock is held; none of their threads waits for it in a step. */
-    pthread_rwlock_rdlock(&self->seats_lock);
+    pthread_rwlock_rdlock(&self->workers_lock);
     size_t room = (size_t)self->shards + 1, count = 0;
-    bus_metric_instance *open = calloc(room, sizeof *open);
-    char (*labels)[BUS_LABELS] = calloc(room, BUS_LABELS);
+    bui_metric_instance *open = calloc(room, sizeof *open);
+    char(*labels)[BUI_LABELS] = calloc(room, BUI_LABELS);
     for (int i = 0; open && labels && i < self->shards; i++) {
-        if (!self->seats[i].shard)
+        if (!self->workers[i].shard)
             continue;
-        snprintf(labels[count], BUS_LABELS, "service=\"%s\",shard=\"%d\"", self->name, i);
-        open[count] = (bus_metric_instance){ bus_shard_metrics_of(self->seats[i].shard), labels[count] };
+        snprintf(labels[count], BUI_LABELS, "service=\"%s\",shard=\"%d\"", self->name, i);
+        open[count] = (bui_metric_instance){ bui_shard_metrics_of(self->workers[i].shard), labels[count] };
         count++;
     }
     if (count > 0)
-        bus_metrics_render(body, bus_shard_metric_table, open, count);
-    pthread_rwlock_unlock(&self->seats_lock);
+        bui_metrics_render(body, bui_shard_metric_table, open, count);
+    pthread_rwlock_unlock(&self->workers_lock);
     free(open);
     free(labels);
+    bui_own_metrics_render(body);
 }
 
-static void verdict(bus_buf *body, bool good, const char *word, const char *why)
+static void verdict(bui_buf *body, bool good, const char *word, const char *why)
 {
-    bus_buf_printf(body, "{\"%s\":%s", word, good ? "true" : "false");
+    bui_buf_printf(body, "{\"%s\":%s", word, good ? "true" : "false");
     if (!good) {
-        bus_buf_text(body, ",\"why\":");
-        bus_buf_json(body, why, strlen(why));
+        bui_buf_text(body, ",\"why\":");
+        bui_buf_json(body, why, strlen(why));
     }
-    bus_buf_text(body, "}\n");
+    bui_buf_text(body, "}\n");
 }
 
-unsigned bus_status_answer(bus *self, const char *path, bus_buf *body, const char **type)
+unsigned bui_status_answer(bus *self, const char *path, bui_buf *body, const char **type)
 {
     char why[500] = "";
     *type = "application/json";
@@ -93,28 +113,28 @@ unsigned bus_status_answer(bus *self, const char *path, bus_buf *body, const cha
     }
     if (strcmp(path, "/healthz") == 0) {
         char text[400];
-        bus_phase phase = bus_phase_of(self, text);
-        bool stuck = bus_gauge_read(&self->metrics.handlers_stuck_now) > 0;
-        bool alive = phase != BUS_PHASE_ENDED && !stuck;
+        bui_phase phase = bui_phase_of(self, text);
+        bool stuck = bui_gauge_read(&self->metrics.handlers_stuck_now) > 0;
+        bool alive = phase != BUI_PHASE_ENDED && !stuck;
         snprintf(why, sizeof why, "%s", stuck ? "a handler is stuck, see the log" : text);
         verdict(body, alive, "alive", why);
         return alive ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
     }
     if (strcmp(path, "/readyz") == 0) {
-        bool ready = bus_ready(self, why, sizeof why);
+        bool ready = bui_ready(self, why, sizeof why);
         verdict(body, ready, "ready", why);
         return ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
     }
-    bus_buf_text(body, "{\"error\":\"there are /metrics, /healthz and /readyz\"}\n");
+    bui_buf_text(body, "{\"error\":\"there are /metrics, /healthz and /readyz\"}\n");
     return MHD_HTTP_NOT_FOUND;
 }
 
-static enum MHD_Result reply(struct MHD_Connection *connection, unsigned code, bus_buf *body, const char *type)
+static enum MHD_Result reply(struct MHD_Connection *connection, unsigned code, bui_buf *body, const char *type)
 {
-    bool ok = bus_buf_ok(body);
+    bool ok = bui_buf_ok(body);
     size_t len = ok ? body->len : 0;
-    char *bytes = ok ? bus_buf_take(body) : NULL;
-    struct MHD_Response *response = MHD_create_response_from_buffer(len, bytes ? bytes : (void *)(uintptr_t)"",
+    char *bytes = ok ? bui_buf_take(body) : NULL;
+    struct MHD_Response *response = MHD_create_response_from_buffer(len, bytes ? bytes : (void *)(uintptr_t) "",
                                                                     bytes ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (!response) {
         free(bytes);
@@ -140,30 +160,30 @@ static enum MHD_Result on_request(void *opaque, struct MHD_Connection *connectio
         *upload_len = 0;
         return MHD_YES;
     }
-    bus_buf body;
+    bui_buf body;
     const char *type = "application/json";
     unsigned code = MHD_HTTP_METHOD_NOT_ALLOWED;
-    bus_buf_init(&body, 0);
+    bui_buf_init(&body, 0);
     if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0)
-        code = bus_status_answer(opaque, url, &body, &type);
+        code = bui_status_answer(opaque, url, &body, &type);
     else
-        bus_buf_text(&body, "{\"error\":\"only GET\"}\n");
+        bui_buf_text(&body, "{\"error\":\"only GET\"}\n");
     enum MHD_Result result = reply(connection, code, &body, type);
-    bus_buf_free(&body);
+    bui_buf_free(&body);
     return result;
 }
 
 /* ---- connections
  *
- * Whoever connects and sends little or nothing must not keep others from an answer: a request has a total time, and where an address
+ * A client that connects and sends little or nothing must not keep others from an answer: a request has a total time, and where an address
  * or all of them have as many connections as are allowed, the oldest ends for the newest. A whole request takes milliseconds, so
  * that is a slow one. It is shut down; the daemon sees the end of its stream and closes it. */
 
-static void hang_up(bus_status_port *port, caller *who)
+static void hang_up(bui_status_port *port, caller *who)
 {
     shutdown(who->fd, SHUT_RDWR);
     who->connection = NULL;
-    bus_count(port->cut, 1);
+    bui_count(port->cut, 1);
 }
 
 static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
@@ -172,7 +192,7 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
 }
 
 /* The oldest, of `address` or (NULL) of all; *count: how many there are. */
-static caller *oldest(bus_status_port *port, const struct sockaddr_storage *address, int *count)
+static caller *oldest(bui_status_port *port, const struct sockaddr_storage *address, int *count)
 {
     caller *found = NULL;
     *count = 0;
@@ -197,10 +217,12 @@ static void address_of(struct MHD_Connection *connection, struct sockaddr_storag
         ((struct sockaddr_in6 *)out)->sin6_addr = ((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr;
 }
 
-static void welcome(bus_status_port *port, struct MHD_Connection *connection)
+static void welcome(bui_status_port *port, struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    caller new = { .connection = connection, .fd = fd ? fd->connect_fd : -1, .since_us = port->self->clock->mono_us(port->self->clock) };
+    caller new = { .connection = connection,
+                   .fd = fd ? fd->connect_fd : -1,
+                   .since_us = port->self->clock->mono_us(port->self->clock) };
     address_of(connection, &new.address);
     int count;
     caller *old = oldest(port, &new.address, &count);
@@ -216,7 +238,7 @@ static void welcome(bus_status_port *port, struct MHD_Connection *connection)
         }
 }
 
-static caller *caller_of(bus_status_port *port, const struct MHD_Connection *connection)
+static caller *caller_of(bui_status_port *port, const struct MHD_Connection *connection)
 {
     for (caller *at = port->caller; at < port->caller + MOST_CONNECTIONS; at++)
         if (at->connection == connection)
@@ -226,7 +248,7 @@ static caller *caller_of(bus_status_port *port, const struct MHD_Connection *con
 
 static void on_connection(void *opaque, struct MHD_Connection *connection, void **state, enum MHD_ConnectionNotificationCode code)
 {
-    bus_status_port *port = opaque;
+    bui_status_port *port = opaque;
     caller *known;
     (void)state;
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
@@ -237,7 +259,7 @@ static void on_connection(void *opaque, struct MHD_Connection *connection, void 
 
 static void on_answered(void *opaque, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode code)
 {
-    bus_status_port *port = opaque;
+    bui_status_port *port = opaque;
     caller *known = caller_of(port, connection);
     (void)state;
     (void)code;
@@ -246,7 +268,7 @@ static void on_answered(void *opaque, struct MHD_Connection *connection, void **
 }
 
 /* Returns how many are left. */
-static int sweep(bus_status_port *port)
+static int sweep(bui_status_port *port)
 {
     int64_t now = port->self->clock->mono_us(port->self->clock);
     int left = 0;
@@ -261,7 +283,7 @@ static int sweep(bus_status_port *port)
 /* The daemon runs here, and nowhere else: its callbacks need no lock. */
 static void *serve(void *opaque)
 {
-    bus_status_port *port = opaque;
+    bui_status_port *port = opaque;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(port->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     struct pollfd wait[2] = { { .fd = info->epoll_fd, .events = POLLIN }, { .fd = port->stop_fd, .events = POLLIN } };
     for (;;) {
@@ -276,32 +298,37 @@ static void *serve(void *opaque)
     }
 }
 
-static bus_status start(bus_status_port *port, bus_error *err)
+static bus_status start(bui_status_port *port, bus_error *err)
 {
     port->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int failed = port->stop_fd < 0 ? errno : pthread_create(&port->thread, NULL, serve, port);
     port->started = !failed;
-    return failed ? bus_fail(err, BUS_IO, "cannot start the thread of the status port: %s; raise ulimit -u or -n", strerror(failed)) : BUS_OK;
+    return failed
+               ? bui_fail(err, BUS_IO, "cannot start the thread of the status port: %s; raise ulimit -u or -n", strerror(failed))
+               : BUS_OK;
 }
 
-bus_status bus_status_open(bus *self, bus_status_port **out, bus_error *err)
+bus_status bui_status_open(bus *self, bui_status_port **out, bus_error *err)
 {
-    int port_number = (int)bus_config_int(self->config, "status.port");
-    const char *listen = bus_config_text(self->config, "status.listen");
+    int port_number = (int)bui_config_int(self->config, "status.port");
+    const char *listen = bui_config_text(self->config, "status.listen");
     if (port_number == 0) {
         *out = NULL;
         return BUS_OK;
     }
-    struct { struct sockaddr_in four; struct sockaddr_in6 six; } address = { 0 };
+    struct {
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+    } address = { 0 };
     address.four.sin_family = AF_INET;
     address.six.sin6_family = AF_INET6;
     address.four.sin_port = address.six.sin6_port = htons((uint16_t)port_number);
     bool four = inet_pton(AF_INET, listen, &address.four.sin_addr) == 1;
     if (!four && inet_pton(AF_INET6, listen, &address.six.sin6_addr) != 1)
-        return bus_fail(err, BUS_CONFIG, "status.listen: \"%s\" is no IPv4 or IPv6 address", listen);
-    bus_status_port *port = calloc(1, sizeof *port);
+        return bui_fail(err, BUS_CONFIG, "status.listen: \"%s\" is not an IPv4 or IPv6 address", listen);
+    bui_status_port *port = calloc(1, sizeof *port);
     if (!port)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     port->self = self;
     const struct sockaddr *at = four ? (const struct sockaddr *)&address.four : (const struct sockaddr *)&address.six;
     unsigned flags = MHD_USE_EPOLL | (four ? 0u : (unsigned)MHD_USE_IPv6);
@@ -315,21 +342,30 @@ bus_status bus_status_open(bus *self, bus_status_port **out, bus_error *err)
     if (!port->daemon) {
         int reason = errno;
         free(port);
-        return bus_fail(err, BUS_IO, "cannot listen on %s:%d for metrics and health: %s; choose another status.port", listen,
+        return bui_fail(err, BUS_IO, "cannot listen on %s:%d for metrics and health: %s; choose another status.port", listen,
                         port_number, reason ? strerror(reason) : "refused");
     }
     bus_status status = start(port, err);
     if (status != BUS_OK) {
-        bus_status_close(port);
+        bui_status_close(port);
         return status;
     }
-    bus_log(BUS_INFO, self->name, "status_port", "metrics and health are at http://%s%s%s:%d", four ? "" : "[", listen, four ? "" : "]",
-            port_number);
+    bui_log(BUS_INFO, self->name, "status_port", "metrics and health are at http://%s%s%s:%d", four ? "" : "[", listen,
+            four ? "" : "]", port_number);
     *out = port;
     return BUS_OK;
 }
 
-void bus_status_close(bus_status_port *port)
+bus_status bus_serve_status(bus *self, bus_error *err)
+{
+    pthread_mutex_lock(&self->status_lock);
+    bus_status status = self->status_port ? bui_fail(err, BUS_EXISTS, "the status port of %s is open already", self->name)
+                                          : bui_status_open(self, &self->status_port, err);
+    pthread_mutex_unlock(&self->status_lock);
+    return status;
+}
+
+void bui_status_close(bui_status_port *port)
 {
     if (!port)
         return;

@@ -15,34 +15,36 @@
 #define MAGIC 0x3445544f4e535542u /* "BUSNOTE4" */
 #define FATAL_DEATHS 3
 #define PROVEN_DEATHS 2 /* of them alone in its process; the first is not, since nobody suspected it */
-#define SUSPECTS 64 /* the latest; killers may take turns: one arrives, one is due, one is prepared */
-#define STEPS 128 /* prepare steps noted at a time; a pool larger than that runs the rest unnoted */
+#define SUSPECTS 64     /* the latest; killers may alternate: one arrives, one is due, one is prepared */
+#define STEPS 128       /* prepare steps noted at a time; a pool larger than that runs the rest unnoted */
 
 typedef struct note_page {
     uint64_t magic;
-    _Atomic uint64_t running;    /* hash of the delivery in a handler, 0: none */
-    _Atomic uint64_t alone;      /* hash of the one that ran with nothing beside it in the process, 0: none */
-    struct suspect { uint64_t hash, deaths, proven; } suspect[SUSPECTS];
-    uint64_t next;               /* place of the next suspect, over the oldest */
+    _Atomic uint64_t running; /* hash of the delivery in a handler, 0: none */
+    _Atomic uint64_t alone;   /* hash of the one that ran with nothing beside it in the process, 0: none */
+    struct suspect {
+        uint64_t hash, deaths, proven;
+    } suspect[SUSPECTS];
+    uint64_t next;                /* place of the next suspect, over the oldest */
     _Atomic uint64_t step[STEPS]; /* hashes of the deliveries in prepare steps, 0: a free place */
 } note_page;
 
-struct bus_crash_note {
+struct bui_crash_note {
     note_page *page;
-    bus_turn *turn;              /* of its process, see turn.c; NULL: nothing runs beside it */
+    bui_isolation *isolation; /* of its process, see isolation.c; NULL: nothing runs beside it */
     bool died, died_in_step;
-    _Atomic bool any;            /* suspects; else no event needs to be looked up */
-    bool any_fatal;              /* of them */
+    _Atomic bool any; /* suspects; else no event needs to be looked up */
+    bool any_fatal;   /* of them */
 };
 
-/* Of the event and of its round: an operator who redrives a letter gives it three deaths more, however often its command is read again. */
-static uint64_t hash_of(const bus_delivery *delivery)
+/* Of the event and of its round: a redrive gives the event three more deaths, however often its command is read again. */
+static uint64_t hash_of(const bui_delivery *delivery)
 {
     const uint64_t place[] = { (uint64_t)delivery->event.offset,
                                (uint64_t)(uint32_t)delivery->event.partition << 32 | (uint32_t)delivery->letter_round };
-    uint64_t hash = bus_hash(delivery->event.topic, strlen(delivery->event.topic), bus_hash(place, sizeof place, 0));
+    uint64_t hash = bui_hash(delivery->event.topic, strlen(delivery->event.topic), bui_hash(place, sizeof place, 0));
     if (delivery->run[0]) /* a copy is not its event */
-        hash = bus_hash(delivery->run, strlen(delivery->run), hash);
+        hash = bui_hash(delivery->run, strlen(delivery->run), hash);
     return hash ? hash : 1;
 }
 
@@ -54,7 +56,10 @@ static struct suspect *suspect_of(note_page *page, uint64_t hash)
     return NULL;
 }
 
-static bool fatal(const struct suspect *suspect) { return suspect->deaths >= FATAL_DEATHS && suspect->proven >= PROVEN_DEATHS; }
+static bool fatal(const struct suspect *suspect)
+{
+    return suspect->deaths >= FATAL_DEATHS && suspect->proven >= PROVEN_DEATHS;
+}
 
 static void blame(note_page *page, uint64_t hash)
 {
@@ -67,10 +72,10 @@ static void blame(note_page *page, uint64_t hash)
     suspect->proven += atomic_load(&page->alone) == hash;
 }
 
-/* Who ran is suspected; another shard's handler, or a step beside it, may have been the killer. So a suspect runs alone from now on, and
- * only what dies alone is proven. Of several steps none is even suspected, but from now on they run one at a time, so that the next death
- * tells more. */
-static void read_deaths(bus_crash_note *note)
+/* What ran is suspected; another shard's handler, or a step beside it, may have been the killer. So a suspect runs alone from
+ * now on, and only what dies alone is proven. Of several steps none is even suspected, but from now on they run one at a time,
+ * so that the next death shows more. */
+static void read_deaths(bui_crash_note *note)
 {
     note_page *page = note->page;
     uint64_t only = 0;
@@ -94,32 +99,33 @@ static void read_deaths(bus_crash_note *note)
     }
 }
 
-bus_crash_note *bus_crash_open(const char *directory, int shard, bus_error *err)
+bui_crash_note *bui_crash_open(const char *directory, int shard, bus_error *err)
 {
     char path[4096];
-    bus_crash_note *note = NULL;
+    bui_crash_note *note = NULL;
     void *page = MAP_FAILED;
     int fd = -1;
     if (snprintf(path, sizeof path, "%s/%d.running", directory, shard) >= (int)sizeof path) {
-        bus_fail(err, BUS_INVALID, "the path of %s/%d.running is too long", directory, shard);
+        bui_fail(err, BUS_INVALID, "the path of %s/%d.running is too long", directory, shard);
         return NULL;
     }
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || ftruncate(fd, sizeof(note_page)) != 0 ||
         (page = mmap(NULL, sizeof(note_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) == MAP_FAILED) {
-        bus_fail(err, errno == ENOSPC ? BUS_FULL : BUS_IO, "%s: %s: the data directory must be writable by this user", path,
+        bui_fail(err, errno == ENOSPC ? BUS_FULL : BUS_IO, "%s: %s: the data directory must be writable by this user", path,
                  strerror(errno));
         goto out;
     }
-    /* Allocate the block now: a write to a hole of a full disk would be a SIGBUS later. */
+    /* Allocate the block now: on a full disk a write to an unallocated page would be a SIGBUS later. */
     int full = posix_fallocate(fd, 0, sizeof(note_page));
     if (full && full != EOPNOTSUPP && full != EINVAL) {
-        bus_fail(err, full == ENOSPC ? BUS_FULL : BUS_IO, "%s: %s: free space on the data directory's disk", path, strerror(full));
+        bui_fail(err, full == ENOSPC ? BUS_FULL : BUS_IO, "%s: %s: free space on the data directory's disk", path,
+                 strerror(full));
         goto out;
     }
     note = calloc(1, sizeof *note);
     if (!note) {
-        bus_fail_nomem(err);
+        bui_fail_nomem(err);
         goto out;
     }
     note->page = page;
@@ -136,19 +142,22 @@ out:
     return note;
 }
 
-void bus_crash_close(bus_crash_note *note)
+void bui_crash_close(bui_crash_note *note)
 {
     if (!note)
         return;
-    bus_turn_leave(note->turn, note);
+    bui_isolation_leave(note->isolation, note);
     munmap(note->page, sizeof *note->page);
     free(note);
 }
 
-void bus_crash_beside(bus_crash_note *note, const void *process) { note->turn = bus_turn_join(process, note); }
+void bui_crash_beside(bui_crash_note *note, const void *process)
+{
+    note->isolation = bui_isolation_join(process, note);
+}
 
 /* Any thread. */
-static bool runs(const bus_crash_note *note)
+static bool runs(const bui_crash_note *note)
 {
     bool busy = atomic_load(&note->page->running) != 0;
     for (size_t i = 0; i < STEPS && !busy; i++)
@@ -157,39 +166,40 @@ static bool runs(const bus_crash_note *note)
 }
 
 /* Has it been there when the process died? Then alone, if that can be had. */
-static bool take_turn(bus_crash_note *note, uint64_t hash)
+static bool take_isolation(bui_crash_note *note, uint64_t hash)
 {
     const struct suspect *suspect = atomic_load_explicit(&note->any, memory_order_relaxed) ? suspect_of(note->page, hash) : NULL;
-    if (!suspect || !suspect->deaths || !bus_turn_take(note->turn, note, runs))
+    if (!suspect || !suspect->deaths || !bui_isolation_take(note->isolation, note, runs))
         return false;
     atomic_store(&note->page->alone, hash);
     return true;
 }
 
-/* It has ended well; with its handler's end it is no suspect any more. */
-static void ended(bus_crash_note *note, uint64_t hash, bool handled)
+/* It has ended well; with its handler's end it is no longer suspected. */
+static void ended(bui_crash_note *note, uint64_t hash, bool handled)
 {
     uint64_t alone = hash;
     struct suspect *suspect = handled ? suspect_of(note->page, hash) : NULL;
     if (suspect && !fatal(suspect))
         suspect->deaths = suspect->proven = 0;
     if (atomic_compare_exchange_strong(&note->page->alone, &alone, 0))
-        bus_turn_give(note->turn, note);
+        bui_isolation_give(note->isolation, note);
 }
 
-void bus_crash_enter(bus_crash_note *note, const bus_delivery *delivery)
+void bui_crash_enter(bui_crash_note *note, const bui_delivery *delivery)
 {
     uint64_t hash = hash_of(delivery);
-    bool alone = take_turn(note, hash);
+    bool alone = take_isolation(note, hash);
     atomic_store_explicit(&note->page->running, hash, memory_order_relaxed);
-    while (!alone && !bus_turn_free(note->turn)) { /* somebody runs alone, or is about to: it looks at what runs, and we at it */
+    while (!alone &&
+           !bui_isolation_free(note->isolation)) { /* somebody runs alone, or is about to: it looks at what runs, and we at it */
         atomic_store(&note->page->running, 0);
-        bus_turn_wait(note->turn);
+        bui_isolation_wait(note->isolation);
         atomic_store(&note->page->running, hash);
     }
 }
 
-void bus_crash_leave(bus_crash_note *note)
+void bui_crash_leave(bui_crash_note *note)
 {
     uint64_t hash = atomic_load_explicit(&note->page->running, memory_order_relaxed);
     atomic_store_explicit(&note->page->running, 0, memory_order_relaxed);
@@ -197,7 +207,7 @@ void bus_crash_leave(bus_crash_note *note)
         ended(note, hash, true);
 }
 
-static size_t place_of(bus_crash_note *note, uint64_t hash)
+static size_t place_of(bui_crash_note *note, uint64_t hash)
 {
     for (size_t i = 0; i < STEPS; i++) {
         uint64_t free_place = 0;
@@ -207,21 +217,21 @@ static size_t place_of(bus_crash_note *note, uint64_t hash)
     return STEPS;
 }
 
-size_t bus_crash_enter_step(bus_crash_note *note, const bus_delivery *delivery)
+size_t bui_crash_enter_step(bui_crash_note *note, const bui_delivery *delivery)
 {
     uint64_t hash = hash_of(delivery);
-    bool alone = take_turn(note, hash);
+    bool alone = take_isolation(note, hash);
     size_t place = place_of(note, hash);
-    while (!alone && !bus_turn_free(note->turn)) {
+    while (!alone && !bui_isolation_free(note->isolation)) {
         if (place < STEPS)
             atomic_store(&note->page->step[place], 0);
-        bus_turn_wait(note->turn);
+        bui_isolation_wait(note->isolation);
         place = place_of(note, hash);
     }
     return place;
 }
 
-void bus_crash_leave_step(bus_crash_note *note, size_t place)
+void bui_crash_leave_step(bui_crash_note *note, size_t place)
 {
     if (place >= STEPS)
         return;
@@ -230,12 +240,18 @@ void bus_crash_leave_step(bus_crash_note *note, size_t place)
         ended(note, hash, false);
 }
 
-bool bus_crash_suspect(const bus_crash_note *note, const bus_delivery *delivery)
+bool bui_crash_suspect(const bui_crash_note *note, const bui_delivery *delivery)
 {
     const struct suspect *suspect = note->any_fatal ? suspect_of(note->page, hash_of(delivery)) : NULL;
     return suspect && fatal(suspect);
 }
 
-bool bus_crash_died(const bus_crash_note *note) { return note->died; }
+bool bui_crash_died(const bui_crash_note *note)
+{
+    return note->died;
+}
 
-bool bus_crash_died_in_step(const bus_crash_note *note) { return note->died_in_step; }
+bool bui_crash_died_in_step(const bui_crash_note *note)
+{
+    return note->died_in_step;
+}

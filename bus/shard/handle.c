@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Handle: runs user code inside the shard's transaction, in the store's cage, and makes of its verdict an outcome that is
+ * Handle: runs user code inside the shard's transaction, in the store's sandbox, and makes of its verdict an outcome that is
  * either whole in the transaction or gone from it. */
 #include "shard/internal.h"
 
@@ -8,17 +8,47 @@
 #include <stdio.h>
 #include <string.h>
 
-static _Thread_local bool inside;
+/* Whose transaction, and whose other code (prepare step, open), runs on this thread. */
+static _Thread_local bus_tx *running;
+static _Thread_local const bui_shard *beside;
 
-bool bus_shard_inside(void) { return inside; }
+static const bui_shard *here(void)
+{
+    return running ? running->shard : beside;
+}
 
-void bus_tx_init(bus_tx *tx, bus_shard *shard, const bus_delivery *delivery)
+bool bui_shard_inside(void)
+{
+    return running != NULL;
+}
+
+bus_tx *bui_tx_running(void)
+{
+    return running;
+}
+
+void bui_shard_beside(const bui_shard *shard)
+{
+    beside = shard;
+}
+
+const bus_config *bus_config_here(void)
+{
+    return here() ? here()->options.config : NULL;
+}
+
+const char *bui_shard_where(void)
+{
+    return here() ? here()->where : NULL;
+}
+
+void bui_tx_init(bus_tx *tx, bui_shard *shard, const bui_delivery *delivery)
 {
     tx->shard = shard;
     tx->delivery = delivery;
     tx->cause[0] = tx->reason[0] = 0;
     tx->emitted = 0;
-    bus_error_clear(&tx->error);
+    bui_error_clear(&tx->error);
     tx->error_class = "handler";
     tx->prepared = NULL;
     tx->prepared_len = 0;
@@ -28,9 +58,9 @@ void bus_tx_init(bus_tx *tx, bus_shard *shard, const bus_delivery *delivery)
 
 /* ---- verdicts */
 
-BUS_PRINTF(2, 0) static void keep_reason(char out[BUS_REASON], const char *format, va_list args)
+BUS_PRINTF(2, 0) static void keep_reason(char out[BUI_REASON], const char *format, va_list args)
 {
-    if (vsnprintf(out, BUS_REASON, format, args) < 0)
+    if (vsnprintf(out, BUI_REASON, format, args) < 0)
         out[0] = 0;
     for (char *at = out; *at; at++)
         if ((unsigned char)*at < ' ')
@@ -67,12 +97,18 @@ struct sqlite3_stmt *bus_sql(bus_tx *tx, const char *sql)
 {
     if (tx->error.status)
         return NULL;
-    return bus_store_sql(tx->shard->store, sql, &tx->error);
+    return bui_store_sql(tx->shard->store, sql, &tx->error);
 }
 
-struct sqlite3 *bus_db(bus_tx *tx) { return bus_store_db(tx->shard->store); }
+struct sqlite3 *bus_db(bus_tx *tx)
+{
+    return bui_store_db(tx->shard->store);
+}
 
-int64_t bus_now(const bus_tx *tx) { return tx->delivery ? tx->delivery->event.time : tx->shard->now_ms; }
+int64_t bus_now(const bus_tx *tx)
+{
+    return tx->delivery ? tx->delivery->event.time_ms : tx->shard->now_ms;
+}
 
 const void *bus_prepared_result(const bus_tx *tx, size_t *len)
 {
@@ -97,59 +133,57 @@ static bool environmental(bus_status status)
            status == BUS_CORRUPT;
 }
 
-static bus_outcome outcome_of(bus_tx *tx, bus_verdict verdict)
+static bui_outcome outcome_of(bus_tx *tx, bus_verdict verdict)
 {
     if (tx->error.status) {
         /* A statement of the user's that SQLite refuses is the handler's failure; a full disk is not. */
         if (environmental(tx->error.status) && tx->error.status != BUS_STORE) {
             snprintf(tx->reason, sizeof tx->reason, "%s", tx->error.text);
-            return BUS_OUT_PAUSE;
+            return BUI_OUT_PAUSE;
         }
         snprintf(tx->reason, sizeof tx->reason, "%s", tx->error.text[0] ? tx->error.text : bus_status_name(tx->error.status));
-        return BUS_OUT_RETRY;
+        return BUI_OUT_RETRY;
     }
     switch (verdict) {
-    case BUS_DONE:
-        return BUS_OUT_DONE;
-    case BUS_RETRY:
-        return BUS_OUT_RETRY;
-    case BUS_REJECT:
-        return BUS_OUT_DEAD;
-    case BUS_PAUSE:
-        return BUS_OUT_PAUSE;
+    case BUS_DONE: return BUI_OUT_DONE;
+    case BUS_RETRY: return BUI_OUT_RETRY;
+    case BUS_REJECT: return BUI_OUT_DEAD;
+    case BUS_PAUSE: return BUI_OUT_PAUSE;
     }
-    snprintf(tx->reason, sizeof tx->reason, "the handler returned %d, which is no verdict", (int)verdict);
-    return BUS_OUT_DEAD;
+    snprintf(tx->reason, sizeof tx->reason, "the handler returned %d, which is not a verdict", (int)verdict);
+    return BUI_OUT_DEAD;
 }
 
-/* Runs fn inside a save: after any outcome but DONE nothing of it is left. */
-static bus_outcome caged(bus_shard *shard, bus_tx *tx, bus_verdict (*fn)(bus_tx *, void *), void *arg)
+/* Runs fn inside a save: after any outcome other than DONE nothing of it is left. */
+static bui_outcome sandboxed(bui_shard *shard, bus_tx *tx, bus_verdict (*fn)(bus_tx *, void *), void *arg)
 {
     bus_error err;
-    bus_error_clear(&err);
+    bui_error_clear(&err);
     bool own = !shard->batch.saved;
-    if (own && !bus_delivery_save(shard))
-        return BUS_OUT_REDO;
-    bus_store_cage(shard->store, true);
-    inside = true;
+    if (own && !bui_delivery_save(shard))
+        return BUI_OUT_REDO;
+    bui_store_sandbox(shard->store, true);
+    running = tx;
     bus_verdict verdict = fn(tx, arg);
-    inside = false;
-    bus_store_cage(shard->store, false);
+    running = NULL;
+    bui_store_sandbox(shard->store, false);
+    if (!bui_states_stand(shard))
+        return BUI_OUT_REDO;
     if (!tx->error.status)
-        bus_store_disabled(shard->store, &tx->error); /* a statement whose failure nobody looked at */
-    bus_outcome outcome = outcome_of(tx, verdict);
-    if (bus_store_standing(shard->store, &err)) {
-        /* SQLite itself gave the transaction up (a full disk may do that), or a foreign key is left dangling. */
-        if (sqlite3_get_autocommit(bus_store_db(shard->store)))
-            return bus_shard_redo(shard, &err);
-        if (outcome == BUS_OUT_DONE) {
-            outcome = BUS_OUT_RETRY;
+        bui_store_disabled(shard->store, &tx->error); /* a statement whose failure nobody looked at */
+    bui_outcome outcome = outcome_of(tx, verdict);
+    if (bui_store_standing(shard->store, &err) != BUS_OK) {
+        /* SQLite itself rolled back (a full disk may do that), or a foreign key is violated. */
+        if (sqlite3_get_autocommit(bui_store_db(shard->store)))
+            return bui_shard_redo(shard, &err);
+        if (outcome == BUI_OUT_DONE) {
+            outcome = BUI_OUT_RETRY;
             snprintf(tx->reason, sizeof tx->reason, "%.200s", err.text);
         }
     }
-    if (outcome == BUS_OUT_DONE)
-        return own && !bus_delivery_release(shard) ? BUS_OUT_REDO : BUS_OUT_DONE;
-    return bus_delivery_back(shard) ? outcome : BUS_OUT_REDO;
+    if (outcome == BUI_OUT_DONE)
+        return own && !bui_delivery_release(shard) ? BUI_OUT_REDO : BUI_OUT_DONE;
+    return bui_delivery_back(shard) ? outcome : BUI_OUT_REDO;
 }
 
 static bus_verdict call_handler(bus_tx *tx, void *arg)
@@ -158,47 +192,51 @@ static bus_verdict call_handler(bus_tx *tx, void *arg)
     return tx->delivery->route->handler(tx, &tx->delivery->event, tx->shard->state);
 }
 
-static void watch(bus_shard *shard, const bus_event *event)
+static void watch(bui_shard *shard, const bus_event *event)
 {
     /* The watchdog may read it when the event's own memory is gone: the router's copy stays. */
-    const bus_shard_input *input = bus_shard_input_of(shard, event->topic);
+    const bui_shard_input *input = bui_shard_input_of(shard, event->topic);
     atomic_store_explicit(&shard->watch.topic, input ? input->declared->topic : "a topic no longer read", memory_order_relaxed);
     atomic_store_explicit(&shard->watch.partition, event->partition, memory_order_relaxed);
     atomic_store_explicit(&shard->watch.offset, event->offset, memory_order_relaxed);
     atomic_store_explicit(&shard->watch.since, shard->clock->mono_us(shard->clock), memory_order_release);
 }
 
-/* The topics tell that this run failed: it fails again, whatever the handler would say now. */
-static bool failed_before(const bus_shard *shard, const bus_delivery *delivery, bus_tx *tx, bus_outcome *outcome)
+/* The topics show that this run failed: it fails again, whatever the handler would do now. */
+static bool failed_before(const bui_shard *shard, const bui_delivery *delivery, bus_tx *tx, bui_outcome *outcome)
 {
-    bus_fates *fates = shard->options.fates;
+    bui_fates *fates = shard->options.fates;
     const bus_event *event = &delivery->event;
-    bus_fate fate;
-    if (!fates || !fates->failed(fates, event->topic, event->partition, event->offset, delivery->run, delivery->letter_round, event->attempt, &fate))
+    bui_fate fate;
+    if (!fates || !fates->failed(fates, event->topic, event->partition, event->offset, delivery->run, delivery->letter_round,
+                                 event->attempt, &fate))
         return false;
     snprintf(tx->reason, sizeof tx->reason, "%s", fate.reason);
-    tx->error_class = !strcmp(fate.error_class, "undecodable") ? "undecodable" : !strcmp(fate.error_class, "crash") ? "crash" :
-                      !strcmp(fate.error_class, "prepare") ? "prepare" : "handler";
+    tx->error_class = !strcmp(fate.error_class, "undecodable") ? "undecodable"
+                      : !strcmp(fate.error_class, "crash")     ? "crash"
+                      : !strcmp(fate.error_class, "prepare")   ? "prepare"
+                                                               : "handler";
     tx->due = fate.due;
-    *outcome = fate.dead ? BUS_OUT_DEAD : BUS_OUT_RETRY;
+    *outcome = fate.dead ? BUI_OUT_DEAD : BUI_OUT_RETRY;
     return true;
 }
 
-bus_outcome bus_handle(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job, bus_tx *tx)
+bui_outcome bui_handle(bui_shard *shard, bui_delivery *delivery, bui_job_slot *job, bus_tx *tx)
 {
-    bus_outcome told;
-    bus_tx_init(tx, shard, delivery);
+    bui_outcome told;
+    bui_tx_init(tx, shard, delivery);
     if (shard->options.fates && failed_before(shard, delivery, tx, &told))
         return told;
     if (delivery->undecodable) {
         tx->error_class = "undecodable";
         memcpy(tx->reason, delivery->fault, sizeof tx->reason);
-        return BUS_OUT_DEAD;
+        return BUI_OUT_DEAD;
     }
-    if (bus_crash_suspect(shard->crash, delivery)) {
+    if (bui_crash_suspect(shard->crash, delivery)) {
         tx->error_class = "crash";
-        snprintf(tx->reason, sizeof tx->reason, "the process died three times in its handler or prepare step; it was not run again");
-        return BUS_OUT_DEAD;
+        snprintf(tx->reason, sizeof tx->reason,
+                 "the process died three times in its handler or prepare step; it was not run again");
+        return BUI_OUT_DEAD;
     }
     if (job) {
         if (job->verdict != BUS_DONE) {
@@ -211,25 +249,25 @@ bus_outcome bus_handle(bus_shard *shard, bus_delivery *delivery, bus_job_slot *j
     }
     watch(shard, &delivery->event);
     int64_t since = atomic_load_explicit(&shard->watch.since, memory_order_relaxed);
-    bus_crash_enter(shard->crash, delivery);
-    BUS_FAILPOINT("handler");
-    bus_outcome outcome = caged(shard, tx, call_handler, NULL);
-    bus_crash_leave(shard->crash);
-    BUS_FAILPOINT("handled");
+    bui_crash_enter(shard->crash, delivery);
+    BUI_FAILPOINT("handler");
+    bui_outcome outcome = sandboxed(shard, tx, call_handler, NULL);
+    bui_crash_leave(shard->crash);
+    BUI_FAILPOINT("handled");
     atomic_store_explicit(&shard->watch.since, 0, memory_order_release);
-    bus_observe(&shard->metrics.handler_time, shard->clock->mono_us(shard->clock) - since);
+    bui_observe(&shard->metrics.handler_time, shard->clock->mono_us(shard->clock) - since);
     return outcome;
 }
 
 static bus_verdict call_transaction(bus_tx *tx, void *arg)
 {
-    bus_call *call = arg;
+    bui_call *call = arg;
     return call->fn(tx, call->opaque);
 }
 
-bus_outcome bus_handle_call(bus_shard *shard, bus_call *call, bus_tx *tx)
+bui_outcome bui_handle_call(bui_shard *shard, bui_call *call, bus_tx *tx)
 {
-    bus_tx_init(tx, shard, NULL);
-    bus_id_random(tx->cause);
-    return caged(shard, tx, call_transaction, call);
+    bui_tx_init(tx, shard, NULL);
+    bui_id_random(tx->cause);
+    return sandboxed(shard, tx, call_transaction, call);
 }

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-bus_shard_input *bus_shard_input_of(bus_shard *shard, const char *topic)
+bui_shard_input *bui_shard_input_of(bui_shard *shard, const char *topic)
 {
     for (size_t i = 0; i < shard->input_count; i++)
         if (strcmp(shard->input[i].declared->topic, topic) == 0)
@@ -12,15 +12,15 @@ bus_shard_input *bus_shard_input_of(bus_shard *shard, const char *topic)
     return NULL;
 }
 
-void bus_input_pause(bus_shard *shard, bus_shard_input *input, const char *why, bool schema)
+void bui_input_pause(bui_shard *shard, bui_shard_input *input, const char *why, bool schema)
 {
     if (!input || input->paused_until_us > shard->now_us)
         return;
-    int64_t wait = bus_backoff_next(&input->pause);
+    int64_t wait = bui_backoff_next(&input->pause);
     input->paused_until_us = shard->now_us + wait * 1000;
-    input->catalog_version = schema ? bus_catalog_version(shard->options.catalog) : 0;
-    bus_count(&shard->metrics.pauses, 1);
+    input->catalog_version = schema ? bui_catalog_version(shard->options.catalog) : 0;
+    bui_count(&shard->metrics.pauses, 1);
     snprintf(input->why, sizeof input->why, "%s", why);
-    bus_log(BUS_WARN, shard->where, "paused", "%s waits %lld ms: %s; nothing is lost, no attempt is spent", input->declared->topic,
-            (long long)wait, why);
+    bui_log(BUS_WARN, shard->where, "paused", "%s pauses for %lld ms: %s; nothing is lost, and this is not counted as an attempt",
+            input->declared->topic, (long long)wait, why);
 }

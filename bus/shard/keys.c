@@ -2,7 +2,7 @@
  * Keys: the state machine that keeps a key's order through failures. An event that fails waits as the head of its key;
  * later events of the key park behind it; the store holds their bytes, records in Kafka only trigger.
  *
- *   free -> waiting (retry) -> draining (done) -> free;  waiting -> held (dead, BUS_HOLD_KEY) -> draining (redrive, discard) */
+ *   free -> waiting (retry) -> catching up (done) -> free;  waiting -> held (dead, BUS_HOLD_KEY) -> catching up (redrive, discard) */
 #include "shard/internal.h"
 
 #include "base/error.h"
@@ -10,24 +10,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RATIO_LEAST 50    /* deliveries before the ratio limit judges */
+#define RATIO_LEAST 50 /* deliveries before the ratio limit judges */
 #define RATIO_WINDOW 400
 
-static bus_outcome store_failed(bus_shard *shard, const bus_error *err) { return bus_shard_redo(shard, err); }
+static bui_outcome store_failed(bui_shard *shard, const bus_error *err)
+{
+    return bui_shard_redo(shard, err);
+}
 
-static bus_outcome no_memory(bus_shard *shard)
+static bui_outcome no_memory(bui_shard *shard)
 {
     bus_error err = { 0 };
-    bus_fail_nomem(&err);
-    return bus_shard_redo(shard, &err);
+    bui_fail_nomem(&err);
+    return bui_shard_redo(shard, &err);
 }
 
 /* ---- the ratio limit: a bad deploy must not drain a topic into the dead letters
  *
- * Each event counts once, by its first run. Those that failed then and are given up on later come in crowds, as their last attempts
- * fall due together, long after the many that went well: counted by their ends, a few in a hundred would look like all. */
+ * Each event counts once, by its first run. The last attempts of those that failed fall due together, long after the many that
+ * succeeded. If events were counted by their ends, a few in a hundred would look like all. */
 
-static void judge(bus_shard_input *input, bool failed)
+static void judge(bui_shard_input *input, bool failed)
 {
     if (!input)
         return;
@@ -38,10 +41,10 @@ static void judge(bus_shard_input *input, bool failed)
         input->recent_failed /= 2;
     }
     if (!failed)
-        bus_backoff_reset(&input->pause);
+        bui_backoff_reset(&input->pause);
 }
 
-static bool may_die(bus_shard *shard, bus_shard_input *input)
+static bool may_die(bui_shard *shard, bui_shard_input *input)
 {
     int percent = shard->options.limits.reject_percent;
     if (!input || percent <= 0 || input->recent < RATIO_LEAST || input->recent_failed * 100 <= percent * input->recent)
@@ -54,387 +57,431 @@ static bool may_die(bus_shard *shard, bus_shard_input *input)
     char why[120];
     snprintf(why, sizeof why, "%d of the last %d events failed (reject.ratio.percent): fix or roll back the service",
              input->recent_failed, input->recent);
-    bus_input_pause(shard, input, why, false);
+    bui_input_pause(shard, input, why, false);
     return false;
 }
 
 /* ---- waiting */
 
-static bus_status send_retry(bus_shard *shard, const bus_delivery *delivery, const bus_key *key, const bus_input *tier,
+static bus_status send_retry(bui_shard *shard, const bui_delivery *delivery, const bui_key *key, const bui_input *tier,
                              const char *reason, bus_error *err)
 {
-    bus_destination *destination = bus_destination_of(shard->store, tier->topic, shard->options.index, err);
+    bui_destination *destination = bui_destination_of(shard->store, tier->topic, shard->options.index, err);
     if (!destination)
         return BUS_NOMEM;
-    char orig[BUS_ORIG_TEXT], token[48], id[BUS_ID_TEXT];
+    char orig[BUI_ORIG_TEXT], token[48], id[BUI_ID_TEXT];
     size_t count;
-    bus_header *headers = bus_copy_headers(delivery, 2, &shard->arena, &count, orig);
+    bus_header *headers = bui_copy_headers(delivery, 2, &shard->arena, &count, orig);
     if (!headers)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     headers[count++] = (bus_header){ "bus-reason", reason, strlen(reason) };
     snprintf(token, sizeof token, "%lld.%d", (long long)key->id, key->attempt);
-    bus_part parts[] = { { token, strlen(token) }, { destination->source, strlen(destination->source) } };
-    bus_id_of(parts, 2, id);
+    bui_part parts[] = { { token, strlen(token) }, { destination->source, strlen(destination->source) } };
+    bui_id_of(parts, 2, id);
     const bus_event *event = &delivery->event;
-    bus_emission emission = { .destination = destination, .event_id = id, .key = event->key, .key_len = event->key_len,
-                              .value = event->value, .value_len = event->value_len, .headers = headers, .header_count = count,
-                              .attempt = key->attempt + 1, .not_before = bus_fates_due(key->due), .token = token };
-    bus_status status = bus_emit_row(shard, &emission, err);
+    bui_emission emission = { .destination = destination,
+                              .event_id = id,
+                              .key = event->key.at,
+                              .key_len = event->key.len,
+                              .value = event->value.at,
+                              .value_len = event->value.len,
+                              .headers = headers,
+                              .header_count = count,
+                              .attempt = key->attempt + 1,
+                              .not_before = bui_fates_due(key->due),
+                              .token = token };
+    bus_status status = bui_emit_row(shard, &emission, err);
     if (status != BUS_TOO_BIG)
         return status;
     /* With our headers it no longer fits: the trigger alone will do. */
-    char place[BUS_BODY_TEXT];
-    headers[emission.header_count++] = bus_body_header(delivery, true, place);
+    char place[BUI_BODY_TEXT];
+    headers[emission.header_count++] = bui_body_header(delivery, true, place);
     emission.value = NULL;
     emission.value_len = 0;
-    if ((status = bus_emit_row(shard, &emission, err)) != BUS_TOO_BIG)
+    status = bui_emit_row(shard, &emission, err);
+    if (status != BUS_TOO_BIG)
         return status;
     emission.key = NULL;
     emission.key_len = 0;
     emission.headers = &headers[count - 1]; /* the reason and the place; all others are the original's */
     emission.header_count = 2;
     emission.unchecked = true;
-    return bus_emit_row(shard, &emission, err);
+    return bui_emit_row(shard, &emission, err);
+}
+
+/* An operator wants to hear of the first failure, while the cause can be removed before there are dead letters. Later ones are counted
+ * alone. A record that fails costs its writer nothing, so each route has few lines. */
+static void tell_failed(bui_shard *shard, const bui_delivery *delivery, const bus_tx *why, int64_t due_ms)
+{
+    char more[BUI_THROTTLE_TEXT], due[32];
+    uint64_t hidden;
+    const bus_event *event = &delivery->event;
+    bui_throttle *lines = delivery->route ? &shard->said.failed_lines[delivery->route - shard->options.service->routes] : NULL;
+    if (!lines || !bui_throttle_pass(lines, shard->now_us, &hidden))
+        return;
+    bui_log(BUS_WARN, shard->where, "handler_failed",
+            "%s/%d offset %lld (%s) failed in its %s, attempt 1 of %d, and runs again at %s: %s%s", event->topic,
+            event->partition, (long long)event->offset, event->type_name,
+            strcmp(why->error_class, "prepare") ? why->error_class : "prepare step", event->attempts, bui_time_text(due_ms, due),
+            why->reason, bui_throttle_text(hidden, more));
 }
 
 /* The head failed its `attempt`-th run and waits for the next. */
-static bus_outcome wait(bus_shard *shard, bus_key *key, const bus_delivery *delivery, int attempt, const bus_tx *why)
+static bui_outcome wait(bui_shard *shard, bui_key *key, const bui_delivery *delivery, int attempt, const bus_tx *why)
 {
     bus_error err = { 0 };
-    if (!bus_key_touch(shard->store, key))
+    if (!bui_key_touch(shard->store, key))
         return no_memory(shard);
-    const bus_input *tier = bus_router_tier(shard->options.router, attempt);
-    key->state = BUS_KEY_WAITING;
+    const bui_input *tier = bui_router_tier(shard->options.router, attempt);
+    key->state = BUI_KEY_WAITING;
     key->attempt = attempt;
     key->due = why->due ? why->due : shard->now_ms + (tier ? tier->delay_ms : 1000);
     if (!key->first_failed)
         key->first_failed = shard->now_ms;
     snprintf(key->event_id, sizeof key->event_id, "%s", delivery->event.id);
-    bus_count(&shard->metrics.retried, 1);
-    if (tier && send_retry(shard, delivery, key, tier, why->reason, &err))
+    bui_count(&shard->metrics.retried, 1);
+    if (attempt == 1)
+        tell_failed(shard, delivery, why, key->due);
+    if (tier && send_retry(shard, delivery, key, tier, why->reason, &err) != BUS_OK)
         return store_failed(shard, &err);
-    BUS_FAILPOINT("key-waiting");
-    return BUS_OUT_RETRY;
+    BUI_FAILPOINT("key-waiting");
+    return BUI_OUT_RETRY;
 }
 
-static bus_status park(bus_shard *shard, bus_key *key, const bus_delivery *delivery, bus_error *err)
+static bus_status park(bui_shard *shard, bui_key *key, const bui_delivery *delivery, bus_error *err)
 {
     const bus_event *event = &delivery->event;
-    bus_buf *packed = &shard->headers_scratch;
-    bus_buf_clear(packed);
-    bus_headers_pack(event->headers, event->header_count, packed);
-    if (!bus_buf_ok(packed))
-        return bus_fail_nomem(err);
-    bus_parked parked = { .event_id = event->id, .topic = event->topic, .partition = event->partition, .offset = event->offset,
-                          .timestamp = delivery->timestamp, .record_key = event->key, .record_key_len = event->key_len,
-                          .value = event->value, .value_len = event->value_len, .headers = packed->data, .headers_len = packed->len,
+    bui_buf *packed = &shard->headers_scratch;
+    bui_buf_clear(packed);
+    bui_headers_pack(event->headers, event->header_count, packed);
+    if (!bui_buf_ok(packed))
+        return bui_fail_nomem(err);
+    bui_parked parked = { .event_id = event->id,
+                          .topic = event->topic,
+                          .partition = event->partition,
+                          .offset = event->offset,
+                          .timestamp = delivery->timestamp,
+                          .record_key = event->key.at,
+                          .record_key_len = event->key.len,
+                          .value = event->value.at,
+                          .value_len = event->value.len,
+                          .headers = packed->data,
+                          .headers_len = packed->len,
                           .command = delivery->command };
-    return bus_key_park(shard->store, key, &parked, err);
+    return bui_key_park(shard->store, key, &parked, err);
 }
 
 /* The key has no row: make one with this delivery as its head. */
-static bus_key *seize(bus_shard *shard, const bus_delivery *delivery, bus_error *err)
+static bui_key *seize(bui_shard *shard, const bui_delivery *delivery, bus_error *err)
 {
-    bus_key *key = bus_key_make(shard->store, delivery->scope, delivery->key, delivery->key_len, err);
-    if (!key || park(shard, key, delivery, err))
+    bui_key *key = bui_key_make(shard->store, delivery->scope, delivery->key, delivery->key_len, err);
+    if (!key || park(shard, key, delivery, err) != BUS_OK)
         return NULL;
     return key;
 }
 
 /* ---- arrival */
 
-static bus_outcome arrive_behind(bus_shard *shard, bus_key *key, const bus_delivery *delivery)
+static bui_outcome arrive_behind(bui_shard *shard, bui_key *key, const bui_delivery *delivery)
 {
     bus_error err = { 0 };
-    bus_identity event = bus_identity_of(delivery);
-    if (!delivery->event.replay && bus_key_holds(shard->store, key, &event)) {
-        bus_count(&shard->metrics.duplicates, 1);
-        return BUS_OUT_DONE;
+    bui_identity event = bui_identity_of(delivery);
+    if (!delivery->event.replay && bui_key_holds(shard->store, key, &event)) {
+        bui_count(&shard->metrics.duplicates, 1);
+        return BUI_OUT_DONE;
     }
-    bus_fate fate;
-    bus_fates *fates = shard->options.fates;
-    bool behind = fates && fates->failed(fates, delivery->event.topic, delivery->event.partition, delivery->event.offset,
-                                         delivery->run, delivery->letter_round, 1, &fate) && !strcmp(fate.error_class, "behind");
+    bui_fate fate;
+    bui_fates *fates = shard->options.fates;
+    bool behind = fates &&
+                  fates->failed(fates, delivery->event.topic, delivery->event.partition, delivery->event.offset, delivery->run,
+                                delivery->letter_round, 1, &fate) &&
+                  !strcmp(fate.error_class, "behind");
     if (behind || (!fates && key->parked >= shard->options.limits.parked_per_key)) {
         bus_tx why;
-        bus_tx_init(&why, shard, delivery);
+        bui_tx_init(&why, shard, delivery);
         why.error_class = "behind";
         snprintf(why.reason, sizeof why.reason, "behind %.100s, with %lld events of the key parked already", key->event_id,
                  (long long)key->parked);
-        if (bus_letter_open(shard, delivery, &why, 0, NULL, &err))
+        if (bui_deadletter_open(shard, delivery, &why, 0, NULL, &err) != BUS_OK)
             return store_failed(shard, &err);
-        return BUS_OUT_DONE;
+        return BUI_OUT_DONE;
     }
-    return park(shard, key, delivery, &err) ? store_failed(shard, &err) : BUS_OUT_DONE;
+    return park(shard, key, delivery, &err) != BUS_OK ? store_failed(shard, &err) : BUI_OUT_DONE;
 }
 
-static bus_outcome resolved(bus_shard *shard, const bus_delivery *delivery)
+static bui_outcome resolved(bui_shard *shard, const bui_delivery *delivery)
 {
     bus_error err = { 0 };
-    bus_count(&shard->metrics.handled, 1);
-    bus_count(&shard->metrics.replayed, delivery->event.replay);
-    if (delivery->letter_id[0] && bus_letter_settle(shard, delivery->letter_id, BUS_LETTER_RESOLVED, &err))
+    bui_count(&shard->metrics.handled, 1);
+    bui_count(&shard->metrics.replayed, delivery->event.replay);
+    if (delivery->letter_id[0] && bui_deadletter_settle(shard, delivery->letter_id, BUI_DEADLETTER_RESOLVED, &err) != BUS_OK)
         return store_failed(shard, &err);
-    return BUS_OUT_DONE;
+    return BUI_OUT_DONE;
 }
 
-static bool holds_key(const bus_delivery *delivery)
+static bool holds_key(const bui_delivery *delivery)
 {
     return delivery->route && delivery->route->on_dead == BUS_HOLD_KEY && !delivery->event.replay;
 }
 
-/* A copy has one: it would hold nothing up, but what fails in a run of copies shall be seen while the run can be stopped. */
-static int attempts_of(const bus_shard *shard, const bus_delivery *delivery)
-{
-    return !delivery->route || delivery->event.replay ? 1 : bus_router_attempts(shard->options.router, delivery->route);
-}
-
-static bool needs_step(const bus_delivery *delivery)
+static bool needs_step(const bui_delivery *delivery)
 {
     const bus_route *route = delivery->route;
     return route && route->prepare && !delivery->undecodable && (!delivery->event.replay || route->replay_prepares);
 }
 
-static bus_outcome arrive_dead(bus_shard *shard, const bus_delivery *delivery, const bus_tx *tx, int attempts)
+static bui_outcome arrive_dead(bui_shard *shard, const bui_delivery *delivery, const bus_tx *tx, int attempts)
 {
     bus_error err = { 0 };
-    bus_key *key = NULL;
+    bui_key *key = NULL;
     if (holds_key(delivery) && !(key = seize(shard, delivery, &err)))
         return store_failed(shard, &err);
-    if (key && !bus_key_touch(shard->store, key))
+    if (key && !bui_key_touch(shard->store, key))
         return no_memory(shard);
     if (key) {
-        key->state = BUS_KEY_HELD;
+        key->state = BUI_KEY_HELD;
         key->attempt = attempts;
         key->first_failed = shard->now_ms;
         snprintf(key->event_id, sizeof key->event_id, "%s", delivery->event.id);
     }
-    return bus_letter_open(shard, delivery, tx, attempts, key, &err) ? store_failed(shard, &err) : BUS_OUT_DEAD;
+    return bui_deadletter_open(shard, delivery, tx, attempts, key, &err) != BUS_OK ? store_failed(shard, &err) : BUI_OUT_DEAD;
 }
 
 /* The delivery becomes its key's head and runs when its topic's pause is over, or its prepare step is done. No attempt is spent. */
-static bus_outcome run_as_head(bus_shard *shard, bus_delivery *delivery, const bus_shard_input *input)
+static bui_outcome run_as_head(bui_shard *shard, bui_delivery *delivery, const bui_shard_input *input)
 {
     bus_error err = { 0 };
-    bus_key *key = seize(shard, delivery, &err);
+    bui_key *key = seize(shard, delivery, &err);
     if (!key)
         return store_failed(shard, &err);
-    if (!bus_key_touch(shard->store, key))
+    if (!bui_key_touch(shard->store, key))
         return no_memory(shard);
-    key->state = BUS_KEY_WAITING;
+    key->state = BUI_KEY_WAITING;
     key->attempt = 0;
     key->round = delivery->letter_round;
     snprintf(key->event_id, sizeof key->event_id, "%s", delivery->event.id);
     int64_t pause_us = input ? input->paused_until_us - shard->now_us : 0;
     key->due = shard->now_ms + (pause_us > 0 ? pause_us / 1000 : 0) - shard->options.limits.retry_grace_ms;
-    return BUS_OUT_DONE;
+    return BUI_OUT_DONE;
 }
 
-/* The letter that the head is redriven from: a held key's own, or that of a redriven arrival which had parked. */
-static bus_status name_letter(bus_shard *shard, const bus_key *key, bus_delivery *delivery, bus_error *err)
+/* The dead letter that the head is redriven from: a held key's own, or that of a redriven arrival which had parked. */
+static bus_status name_letter(bui_shard *shard, const bui_key *key, bui_delivery *delivery, bus_error *err)
 {
-    const bus_envelope *envelope = &delivery->envelope;
-    if (delivery->command == BUS_COMMAND_REDRIVE)
-        return bus_letter_name(shard, delivery, envelope->command_id, envelope->command_round, err);
-    return key->round > 0 ? bus_letter_name(shard, delivery, (bus_slice){ 0 }, key->round, err) : BUS_OK;
+    const bui_envelope *envelope = &delivery->envelope;
+    if (delivery->command == BUI_COMMAND_REDRIVE)
+        return bui_deadletter_name(shard, delivery, envelope->command_id, envelope->command_round, err);
+    return key->round > 0 ? bui_deadletter_name(shard, delivery, (bui_slice){ 0 }, key->round, err) : BUS_OK;
 }
 
-static bus_arrival arrival_of(const bus_delivery *delivery)
+static bui_arrival arrival_of(const bui_delivery *delivery)
 {
     const bus_event *event = &delivery->event;
-    return (bus_arrival){ .topic = event->topic, .partition = event->partition, .offset = event->offset, .copy = delivery->run,
-                          .letter = delivery->letter_id, .round = delivery->letter_round };
+    return (bui_arrival){ .topic = event->topic,
+                          .partition = event->partition,
+                          .offset = event->offset,
+                          .copy = delivery->run,
+                          .letter = delivery->letter_id,
+                          .round = delivery->letter_round };
 }
 
-/* In a rebuild: did it run when its key was free, though the head is there by now? Of one that waited, or held its key, nobody asks: what came after
- * it was behind it. */
-static bus_status overtook(bus_shard *shard, bus_key *key, const bus_delivery *delivery, bool *yes, bus_error *err)
+/* In a rebuild: did it run when its key was free, though the head is there by now? This is not asked of one that waited, or
+ * held its key: what came after it was behind it. */
+static bus_status overtook(bui_shard *shard, bui_key *key, const bui_delivery *delivery, bool *yes, bus_error *err)
 {
-    bus_fates *fates = shard->options.fates;
-    bus_parked parked;
-    bus_delivery head;
+    bui_fates *fates = shard->options.fates;
+    bui_parked parked;
+    bui_delivery head;
     *yes = false;
     if (!fates || needs_step(delivery) || holds_key(delivery))
         return BUS_OK;
-    bus_status status = bus_key_head(shard->store, key, &shard->arena, &parked, err);
-    if (status)
+    bus_status status = bui_key_head(shard->store, key, &shard->arena, &parked, err);
+    if (status != BUS_OK)
         return status;
-    bus_record record = bus_parked_record(&parked, &shard->arena);
-    if ((record.header_count && !record.headers) || bus_delivery_read(shard, &record, parked.command, &shard->arena, false, &head, err) ||
-        name_letter(shard, key, &head, err))
-        return bus_fail_nomem(err);
-    bus_arrival mine = arrival_of(delivery), heads = arrival_of(&head);
+    bui_record record = bui_parked_record(&parked, &shard->arena);
+    if ((record.header_count && !record.headers) ||
+        bui_delivery_read(shard, &record, parked.command, &shard->arena, false, &head, err) != BUS_OK ||
+        name_letter(shard, key, &head, err) != BUS_OK)
+        return bui_fail_nomem(err);
+    bui_arrival mine = arrival_of(delivery), heads = arrival_of(&head);
     *yes = fates->overtook(fates, &mine, &heads);
     return BUS_OK;
 }
 
-bus_outcome bus_key_arrive(bus_shard *shard, bus_delivery *delivery, bus_job_slot *job)
+bui_outcome bui_key_arrive(bui_shard *shard, bui_delivery *delivery, bui_job_slot *job)
 {
     bus_tx tx;
     bus_error err;
-    bus_error_clear(&err);
-    bus_key *key;
+    bui_error_clear(&err);
+    bui_key *key;
     bool open = false;
-    /* The letter first: parked behind its key the event would run, and its letter could be redriven all the same. */
-    if (!delivery->letter_id[0] && !delivery->event.replay && bus_letter_open_count(shard->store) > 0 &&
-        bus_letter_is_open(shard, delivery, &open, &err))
+    /* The dead letter first: parked behind its key the event would run, and its dead letter could still be redriven. */
+    if (!delivery->letter_id[0] && !delivery->event.replay && bui_deadletter_is_open(shard, delivery, &open, &err) != BUS_OK)
         return store_failed(shard, &err);
     if (open) {
-        bus_count(&shard->metrics.duplicates, 1);
-        return BUS_OUT_DONE;
+        bui_count(&shard->metrics.duplicates, 1);
+        return BUI_OUT_DONE;
     }
-    if (bus_key_look(shard->store, delivery->scope, delivery->key, delivery->key_len, &key, &err))
+    if (bui_key_look(shard->store, delivery->scope, delivery->key, delivery->key_len, &key, &err) != BUS_OK)
         return store_failed(shard, &err);
     bool first = false;
-    if (key && overtook(shard, key, delivery, &first, &err))
+    if (key && overtook(shard, key, delivery, &first, &err) != BUS_OK)
         return store_failed(shard, &err);
     if (key && !first)
         return arrive_behind(shard, key, delivery);
-    bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
+    bui_shard_input *input = bui_shard_input_of(shard, delivery->event.topic);
     if (!job && needs_step(delivery))
         return run_as_head(shard, delivery, NULL);
-    bus_outcome outcome = bus_handle(shard, delivery, job, &tx);
-    if (outcome == BUS_OUT_RETRY && attempts_of(shard, delivery) <= 1)
-        outcome = BUS_OUT_DEAD;
-    if (key && outcome != BUS_OUT_DONE && outcome != BUS_OUT_DEAD && outcome != BUS_OUT_REDO) /* not as it was told */
-        return shard->batch.saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : arrive_behind(shard, key, delivery);
-    if (outcome == BUS_OUT_PAUSE) {
-        bus_input_pause(shard, input, tx.reason, false);
+    bui_outcome outcome = bui_handle(shard, delivery, job, &tx);
+    if (outcome == BUI_OUT_RETRY && delivery->event.attempts <= 1)
+        outcome = BUI_OUT_DEAD;
+    if (key && outcome != BUI_OUT_DONE && outcome != BUI_OUT_DEAD && outcome != BUI_OUT_REDO) /* not as it was told */
+        return shard->batch.saved && !bui_delivery_back(shard) ? BUI_OUT_REDO : arrive_behind(shard, key, delivery);
+    if (outcome == BUI_OUT_PAUSE) {
+        bui_input_pause(shard, input, tx.reason, false);
         /* A command must not hold up the commands behind it. */
         if (delivery->command)
-            return shard->batch.saved && !bus_delivery_back(shard) ? BUS_OUT_REDO
-                   : run_as_head(shard, delivery, input) == BUS_OUT_REDO ? BUS_OUT_REDO : BUS_OUT_RETRY;
+            return shard->batch.saved && !bui_delivery_back(shard)       ? BUI_OUT_REDO
+                   : run_as_head(shard, delivery, input) == BUI_OUT_REDO ? BUI_OUT_REDO
+                                                                         : BUI_OUT_RETRY;
     }
-    if (outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_REDO || outcome == BUS_OUT_PENDING)
+    if (outcome == BUI_OUT_PAUSE || outcome == BUI_OUT_REDO || outcome == BUI_OUT_PENDING)
         return outcome;
-    if (outcome == BUS_OUT_DEAD && !delivery->command && !may_die(shard, input))
-        return shard->batch.saved && !bus_delivery_back(shard) ? BUS_OUT_REDO : BUS_OUT_PAUSE;
+    if (outcome == BUI_OUT_DEAD && !delivery->command && !may_die(shard, input))
+        return shard->batch.saved && !bui_delivery_back(shard) ? BUI_OUT_REDO : BUI_OUT_PAUSE;
     /* A failed handler has taken the save back; a fate without a handler (undecodable, crash) has not. */
-    if (outcome != BUS_OUT_DONE && shard->batch.saved && !bus_delivery_back(shard))
-        return BUS_OUT_REDO;
-    judge(delivery->event.replay ? NULL : input, outcome != BUS_OUT_DONE);
-    if (outcome == BUS_OUT_DONE)
+    if (outcome != BUI_OUT_DONE && shard->batch.saved && !bui_delivery_back(shard))
+        return BUI_OUT_REDO;
+    judge(delivery->event.replay ? NULL : input, outcome != BUI_OUT_DONE);
+    if (outcome == BUI_OUT_DONE)
         return resolved(shard, delivery);
-    if (outcome == BUS_OUT_DEAD)
+    if (outcome == BUI_OUT_DEAD)
         return arrive_dead(shard, delivery, &tx, 1);
     if (!(key = seize(shard, delivery, &err)))
         return store_failed(shard, &err);
-    if (bus_key_touch(shard->store, key))
+    if (bui_key_touch(shard->store, key))
         key->round = delivery->letter_round;
     return wait(shard, key, delivery, 1, &tx);
 }
 
 /* ---- the head */
 
-static bus_outcome head_gone(bus_shard *shard, bus_key *key)
+static bui_outcome head_gone(bui_shard *shard, bui_key *key)
 {
     bus_error err = { 0 };
-    if (bus_key_pop(shard->store, key, &err))
+    if (bui_key_pop(shard->store, key, &err) != BUS_OK)
         return store_failed(shard, &err);
     if (key->parked == 0)
-        return bus_key_free(shard->store, key, &err) ? store_failed(shard, &err) : BUS_OUT_DONE;
-    if (!bus_key_touch(shard->store, key))
+        return bui_key_free(shard->store, key, &err) != BUS_OK ? store_failed(shard, &err) : BUI_OUT_DONE;
+    if (!bui_key_touch(shard->store, key))
         return no_memory(shard);
-    BUS_FAILPOINT("key-draining");
-    key->state = BUS_KEY_DRAINING;
+    BUI_FAILPOINT("key-catching-up");
+    key->state = BUI_KEY_CATCHING_UP;
     key->attempt = 0;
     key->round = 0;
     key->due = 0;
     key->first_failed = 0;
     key->event_id[0] = 0;
-    return BUS_OUT_DONE;
+    return BUI_OUT_DONE;
 }
 
-bus_outcome bus_key_discard_head(bus_shard *shard, bus_key *key) { return head_gone(shard, key); }
+bui_outcome bui_key_discard_head(bui_shard *shard, bui_key *key)
+{
+    return head_gone(shard, key);
+}
 
 /* What it needs is away: look again when the pause is over. No attempt is spent. */
-static bus_outcome defer(bus_shard *shard, bus_key *key, const bus_shard_input *input)
+static bui_outcome defer(bui_shard *shard, bui_key *key, const bui_shard_input *input)
 {
     int64_t until_us = input ? input->paused_until_us - shard->now_us : 1000000;
-    if (key->state != BUS_KEY_WAITING)
-        return BUS_OUT_PAUSE;
-    if (!bus_key_touch(shard->store, key))
+    if (key->state != BUI_KEY_WAITING)
+        return BUI_OUT_PAUSE;
+    if (!bui_key_touch(shard->store, key))
         return no_memory(shard);
     /* No record will come for it: its timer, which grants records a grace, must not wait longer for that. */
     key->due = shard->now_ms + (until_us > 0 ? until_us / 1000 : 0) + 1 - shard->options.limits.retry_grace_ms;
     shard->batch.did = true;
-    return BUS_OUT_PAUSE;
+    return BUI_OUT_PAUSE;
 }
 
-static bus_outcome head_dead(bus_shard *shard, bus_key *key, const bus_delivery *delivery, const bus_tx *tx, int attempts)
+static bui_outcome head_dead(bui_shard *shard, bui_key *key, const bui_delivery *delivery, const bus_tx *tx, int attempts)
 {
     bus_error err = { 0 };
     bool hold = holds_key(delivery);
     if (hold) {
-        if (!bus_key_touch(shard->store, key))
+        if (!bui_key_touch(shard->store, key))
             return no_memory(shard);
-        key->state = BUS_KEY_HELD;
+        key->state = BUI_KEY_HELD;
         key->attempt = attempts;
         snprintf(key->event_id, sizeof key->event_id, "%s", delivery->event.id);
     }
-    if (bus_letter_open(shard, delivery, tx, attempts, hold ? key : NULL, &err))
+    if (bui_deadletter_open(shard, delivery, tx, attempts, hold ? key : NULL, &err) != BUS_OK)
         return store_failed(shard, &err);
     if (hold)
-        return BUS_OUT_DEAD;
-    bus_outcome outcome = head_gone(shard, key);
-    return outcome == BUS_OUT_DONE ? BUS_OUT_DEAD : outcome;
+        return BUI_OUT_DEAD;
+    bui_outcome outcome = head_gone(shard, key);
+    return outcome == BUI_OUT_DONE ? BUI_OUT_DEAD : outcome;
 }
 
-/* This version of the service has no route for it. Another may have had one, and have it again: what waits is never dropped for that. A letter
- * holds the key: an operator sees it and may discard it, and a version with the route takes it up when it opens the store. */
-static bus_outcome head_unrouted(bus_shard *shard, bus_key *key, const bus_delivery *delivery)
+/* This version of the service has no route for it. Another version may have had a route, and have it again: what waits is
+ * never dropped because a route is missing. A dead letter holds the key: an operator sees it and may discard it, and a version
+ * with the route takes it up when it opens the store. */
+static bui_outcome head_unrouted(bui_shard *shard, bui_key *key, const bui_delivery *delivery)
 {
     bus_error err = { 0 };
     bus_tx why;
-    bus_tx_init(&why, shard, delivery);
+    bui_tx_init(&why, shard, delivery);
     why.error_class = "unrouted";
-    snprintf(why.reason, sizeof why.reason, "this version has no route for %.80s from %.80s: it waits for one that has, or discard it",
+    snprintf(why.reason, sizeof why.reason,
+             "this version has no route for %.80s from %.80s: it waits for a version that has "
+             "one, or discard it",
              delivery->event.type_name, delivery->event.topic);
-    if (!bus_key_touch(shard->store, key))
+    if (!bui_key_touch(shard->store, key))
         return no_memory(shard);
-    key->state = BUS_KEY_HELD;
+    key->state = BUI_KEY_HELD;
     key->attempt = 0; /* none else that is held has this */
     snprintf(key->event_id, sizeof key->event_id, "%s", delivery->event.id);
     shard->batch.did = true;
-    return bus_letter_open(shard, delivery, &why, 0, key, &err) ? store_failed(shard, &err) : BUS_OUT_DEAD;
+    return bui_deadletter_open(shard, delivery, &why, 0, key, &err) != BUS_OK ? store_failed(shard, &err) : BUI_OUT_DEAD;
 }
 
-static bus_outcome look_again(bus_shard *shard, bus_key *key)
+static bui_outcome look_again(bui_shard *shard, bui_key *key)
 {
     bus_error err = { 0 };
-    bus_parked parked;
-    bus_delivery delivery;
-    bus_arena_reset(&shard->arena);
-    if (bus_key_head(shard->store, key, &shard->arena, &parked, &err))
+    bui_parked parked;
+    bui_delivery delivery;
+    bui_arena_reset(&shard->arena);
+    if (bui_key_head(shard->store, key, &shard->arena, &parked, &err) != BUS_OK)
         return store_failed(shard, &err);
-    bus_record record = bus_parked_record(&parked, &shard->arena);
-    if ((record.header_count && !record.headers) || bus_delivery_read(shard, &record, parked.command, &shard->arena, false, &delivery, &err) ||
-        name_letter(shard, key, &delivery, &err))
+    bui_record record = bui_parked_record(&parked, &shard->arena);
+    if ((record.header_count && !record.headers) ||
+        bui_delivery_read(shard, &record, parked.command, &shard->arena, false, &delivery, &err) != BUS_OK ||
+        name_letter(shard, key, &delivery, &err) != BUS_OK)
         return no_memory(shard);
     if (!delivery.route)
-        return BUS_OUT_DONE;
+        return BUI_OUT_DONE;
     shard->batch.did = true;
-    return bus_letter_take_up(shard, key, &delivery, &err) ? store_failed(shard, &err) : BUS_OUT_DONE;
+    return bui_deadletter_take_up(shard, key, &delivery, &err) != BUS_OK ? store_failed(shard, &err) : BUI_OUT_DONE;
 }
 
-/* Backwards: who is freed meanwhile has the last of them put in his place, which was looked at. */
-bus_outcome bus_keys_look_again(bus_shard *shard, int most)
+/* Backwards: the place of one that is freed meanwhile is taken by the last one, which was looked at already. */
+bui_outcome bui_keys_look_again(bui_shard *shard, int most)
 {
-    bus_outcome outcome = BUS_OUT_DONE;
-    for (shard->batch.held_at = shard->batch.held_left; shard->batch.held_at && most-- && outcome == BUS_OUT_DONE;) {
-        bus_key *key = bus_key_at(shard->store, --shard->batch.held_at);
-        if (key && key->state == BUS_KEY_HELD && key->attempt == 0)
+    bui_outcome outcome = BUI_OUT_DONE;
+    for (shard->batch.held_at = shard->batch.held_left; shard->batch.held_at && most-- && outcome == BUI_OUT_DONE;) {
+        bui_key *key = bui_key_at(shard->store, --shard->batch.held_at);
+        if (key && key->state == BUI_KEY_HELD && key->attempt == 0)
             outcome = look_again(shard, key);
     }
     return outcome;
 }
 
-static bus_outcome head_failed(bus_shard *shard, bus_key *key, bus_delivery *delivery, bus_outcome outcome, const bus_tx *tx)
+static bui_outcome head_failed(bui_shard *shard, bui_key *key, bui_delivery *delivery, bui_outcome outcome, const bus_tx *tx)
 {
-    bus_shard_input *input = delivery->event.replay ? NULL : bus_shard_input_of(shard, delivery->event.topic);
-    int run = delivery->event.attempt, attempts = attempts_of(shard, delivery);
-    bool later = outcome == BUS_OUT_RETRY && run > 1; /* its first run was judged */
-    if (outcome == BUS_OUT_RETRY && run < attempts) {
+    bui_shard_input *input = delivery->event.replay ? NULL : bui_shard_input_of(shard, delivery->event.topic);
+    int run = delivery->event.attempt;
+    bool later = outcome == BUI_OUT_RETRY && run > 1; /* its first run was judged */
+    if (outcome == BUI_OUT_RETRY && run < delivery->event.attempts) {
         if (!later)
             judge(input, true);
         return wait(shard, key, delivery, run, tx);
@@ -447,50 +494,51 @@ static bus_outcome head_failed(bus_shard *shard, bus_key *key, bus_delivery *del
 }
 
 /* Reads the head and what it needs. DONE: run it. */
-static bus_outcome head_ready(bus_shard *shard, bus_key *key, bus_delivery *delivery, bus_job_slot **job)
+static bui_outcome head_ready(bui_shard *shard, bui_key *key, bui_delivery *delivery, bui_job_slot **job)
 {
     bus_error err = { 0 };
-    bus_parked parked;
-    bus_status status = bus_key_head(shard->store, key, &shard->arena, &parked, &err);
-    if (status)
+    bui_parked parked;
+    bus_status status = bui_key_head(shard->store, key, &shard->arena, &parked, &err);
+    if (status != BUS_OK)
         return store_failed(shard, &err);
-    bus_record record = bus_parked_record(&parked, &shard->arena);
+    bui_record record = bui_parked_record(&parked, &shard->arena);
     if (record.header_count && !record.headers)
         return no_memory(shard);
-    if (bus_delivery_read(shard, &record, parked.command, &shard->arena, false, delivery, &err))
+    if (bui_delivery_read(shard, &record, parked.command, &shard->arena, false, delivery, &err) != BUS_OK)
         return no_memory(shard);
     if (!delivery->envelope.id.len) /* named by its place, in the life that its topic had then */
         delivery->event.id = parked.event_id;
     delivery->event.attempt = key->attempt + 1;
-    delivery->first_failed = key->first_failed;
-    if (name_letter(shard, key, delivery, &err))
+    delivery->event.first_failed_ms = key->first_failed;
+    if (name_letter(shard, key, delivery, &err) != BUS_OK)
         return store_failed(shard, &err);
-    bus_shard_input *input = bus_shard_input_of(shard, delivery->event.topic);
+    bui_shard_input *input = bui_shard_input_of(shard, delivery->event.topic);
     if (input && input->paused_until_us > shard->now_us)
         return defer(shard, key, input);
-    if ((status = bus_delivery_decode(shard, delivery, &shard->arena, &err))) {
+    status = bui_delivery_decode(shard, delivery, &shard->arena, &err);
+    if (status != BUS_OK) {
         if (status != BUS_MISSING)
             return no_memory(shard);
-        if (bus_schema_waits(shard, input, delivery, &err))
+        if (bui_schema_waits(shard, input, delivery, &err))
             return defer(shard, key, input);
     }
     if (!needs_step(delivery))
-        return BUS_OUT_DONE;
-    if (!(*job = bus_prepare_head(shard, key, delivery, &parked)))
+        return BUI_OUT_DONE;
+    if (!(*job = bui_prepare_head(shard, key, delivery, &parked)))
         return no_memory(shard);
-    if ((*job)->state == BUS_JOB_DONE && !(*job)->settled)
-        return BUS_OUT_DONE;
-    if (key->state == BUS_KEY_WAITING) { /* a lease, so that its timer does not spin meanwhile */
-        if (!bus_key_touch(shard->store, key))
+    if ((*job)->state == BUI_JOB_DONE && !(*job)->settled)
+        return BUI_OUT_DONE;
+    if (key->state == BUI_KEY_WAITING) { /* a lease, so that its timer does not spin meanwhile */
+        if (!bui_key_touch(shard->store, key))
             return no_memory(shard);
-        key->due = shard->now_ms + BUS_HEAD_LEASE_MS;
+        key->due = shard->now_ms + BUI_HEAD_LEASE_MS;
         shard->batch.did = true;
     }
-    return BUS_OUT_PENDING;
+    return BUI_OUT_PENDING;
 }
 
-/* The head's step was used up by the batch in hand: when that is durable the next of the key may be prepared. */
-static void step_used(bus_shard *shard, bus_job_slot *job)
+/* The current batch has used the head's step: when it is durable, the next of the key may be prepared. */
+static void step_used(bui_shard *shard, bui_job_slot *job)
 {
     if (!job || job->settled)
         return;
@@ -499,30 +547,31 @@ static void step_used(bus_shard *shard, bus_job_slot *job)
     shard->prepares.settled = job;
 }
 
-bus_outcome bus_key_run_head(bus_shard *shard, bus_key *key)
+bui_outcome bui_key_run_head(bui_shard *shard, bui_key *key)
 {
-    bus_delivery delivery;
-    bus_job_slot *job = NULL;
+    bui_delivery delivery;
+    bui_job_slot *job = NULL;
     bus_tx tx;
-    bus_outcome outcome = head_ready(shard, key, &delivery, &job);
-    if (outcome != BUS_OUT_DONE)
+    bui_outcome outcome = head_ready(shard, key, &delivery, &job);
+    if (outcome != BUI_OUT_DONE)
         return outcome;
     if (!delivery.route && !delivery.undecodable)
         return head_unrouted(shard, key, &delivery);
-    outcome = bus_handle(shard, &delivery, job, &tx);
-    if (outcome == BUS_OUT_REDO)
+    outcome = bui_handle(shard, &delivery, job, &tx);
+    if (outcome == BUI_OUT_REDO)
         return outcome;
-    if (outcome == BUS_OUT_PAUSE) {
-        bus_shard_input *input = bus_shard_input_of(shard, delivery.event.topic);
-        bus_input_pause(shard, input, tx.reason, false);
+    if (outcome == BUI_OUT_PAUSE) {
+        bui_shard_input *input = bui_shard_input_of(shard, delivery.event.topic);
+        bui_input_pause(shard, input, tx.reason, false);
         step_used(shard, job);
-        shard->batch.did |= job != NULL; /* commit, though a draining key has nothing to write: only that gives the step up */
+        shard->batch.did |=
+            job != NULL; /* commit, even if a key that catches up has nothing to write: only that gives the step up */
         return defer(shard, key, input);
     }
-    if (outcome == BUS_OUT_DONE) {
-        judge(delivery.event.replay ? NULL : bus_shard_input_of(shard, delivery.event.topic), false);
+    if (outcome == BUI_OUT_DONE) {
+        judge(delivery.event.replay ? NULL : bui_shard_input_of(shard, delivery.event.topic), false);
         outcome = resolved(shard, &delivery);
-        if (outcome == BUS_OUT_DONE)
+        if (outcome == BUI_OUT_DONE)
             outcome = head_gone(shard, key);
     } else {
         outcome = head_failed(shard, key, &delivery, outcome, &tx);
@@ -532,20 +581,20 @@ bus_outcome bus_key_run_head(bus_shard *shard, bus_key *key)
     return outcome;
 }
 
-bus_outcome bus_key_drain(bus_shard *shard, bus_key *key, int most)
+bui_outcome bui_key_catch_up(bui_shard *shard, bui_key *key, int most)
 {
-    bus_outcome outcome = BUS_OUT_DONE;
-    for (int i = 0; i < most && key->state == BUS_KEY_DRAINING; i++) {
-        bus_arena_reset(&shard->arena);
-        outcome = bus_key_run_head(shard, key);
-        if (outcome == BUS_OUT_REDO || outcome == BUS_OUT_PAUSE || outcome == BUS_OUT_PENDING)
+    bui_outcome outcome = BUI_OUT_DONE;
+    for (int i = 0; i < most && key->state == BUI_KEY_CATCHING_UP; i++) {
+        bui_arena_reset(&shard->arena);
+        outcome = bui_key_run_head(shard, key);
+        if (outcome == BUI_OUT_REDO || outcome == BUI_OUT_PAUSE || outcome == BUI_OUT_PENDING)
             return outcome;
         shard->batch.count++;
     }
-    return BUS_OUT_DONE;
+    return BUI_OUT_DONE;
 }
 
-const bus_key *bus_key_of_token(bus_shard *shard, const bus_slice *token)
+const bui_key *bui_key_of_token(bui_shard *shard, const bui_slice *token)
 {
     char text[65];
     if (token->len >= sizeof text)
@@ -557,6 +606,6 @@ const bus_key *bus_key_of_token(bus_shard *shard, const bus_slice *token)
     long attempt = *end == '.' ? strtol(end + 1, &end, 10) : -1;
     if (*end || attempt < 0)
         return NULL;
-    const bus_key *key = bus_key_by_id(shard->store, id);
-    return key && key->state == BUS_KEY_WAITING && key->attempt == attempt ? key : NULL;
+    const bui_key *key = bui_key_by_id(shard->store, id);
+    return key && key->state == BUI_KEY_WAITING && key->attempt == attempt ? key : NULL;
 }

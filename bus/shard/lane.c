@@ -4,13 +4,13 @@
 
 #include <string.h>
 
-bool bus_lane_resting(const bus_shard *shard, const bus_shard_lane *lane)
+bool bui_lane_resting(const bui_shard *shard, const bui_shard_lane *lane)
 {
     return lane->blocked_until_us > shard->now_us || lane->input->paused_until_us > shard->now_us;
 }
 
 /* Gives settled records back and moves the rest to the front. */
-void bus_lane_compact(bus_shard *shard, bus_shard_lane *lane)
+void bui_lane_compact(bui_shard *shard, bui_shard_lane *lane)
 {
     if (!lane->at)
         return;
@@ -25,9 +25,9 @@ void bus_lane_compact(bus_shard *shard, bus_shard_lane *lane)
     lane->at = 0;
 }
 
-void bus_shard_drop_fetched(bus_shard *shard, bus_shard_lane *lane)
+void bui_shard_drop_fetched(bui_shard *shard, bui_shard_lane *lane)
 {
-    bus_prepare_drop_lane(shard, lane);
+    bui_prepare_drop_lane(shard, lane);
     if (lane->count)
         shard->port->ops->release(shard->port, lane->record, lane->count);
     lane->count = lane->at = lane->batch_at = lane->unprepared = 0;

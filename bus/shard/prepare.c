@@ -15,18 +15,22 @@
 #define GATHER_US 1000 /* of a step done while others are out: measured, a fifth less processor time an event at 2 ms a step */
 
 /* The prepare steps of one key: the first runs or waits to be settled, the others queue behind it. */
-typedef struct busy_key { bus_job_slot *first, *last; void *name; size_t len; } busy_key;
+typedef struct busy_key {
+    bui_job_slot *first, *last;
+    void *name;
+    size_t len;
+} busy_key;
 
 /* ---- what the user's step calls */
 
-bus_status bus_prepared(bus_prepare *prepare, const void *bytes, size_t len)
+bus_status bus_prepare_keep(bus_prepare *prepare, const void *bytes, size_t len)
 {
-    bus_buf *result = &prepare->slot->result;
-    bus_buf_clear(result);
-    bus_buf_add(result, bytes, len);
+    bui_buf *result = &prepare->slot->result;
+    bui_buf_clear(result);
+    bui_buf_add(result, bytes, len);
     if (result->over)
         return BUS_TOO_BIG;
-    return bus_buf_ok(result) ? BUS_OK : BUS_NOMEM;
+    return bui_buf_ok(result) ? BUS_OK : BUS_NOMEM;
 }
 
 bus_verdict bus_prepare_fail(bus_prepare *prepare, bus_verdict verdict, const char *reason, ...)
@@ -34,7 +38,7 @@ bus_verdict bus_prepare_fail(bus_prepare *prepare, bus_verdict verdict, const ch
     char *out = prepare->slot->reason;
     va_list args;
     va_start(args, reason);
-    if (vsnprintf(out, BUS_REASON, reason, args) < 0)
+    if (vsnprintf(out, BUI_REASON, reason, args) < 0)
         out[0] = 0;
     va_end(args);
     for (; *out; out++)
@@ -45,23 +49,25 @@ bus_verdict bus_prepare_fail(bus_prepare *prepare, bus_verdict verdict, const ch
 
 /* ---- on the pool */
 
-static void run(bus_job *job)
+static void run(bui_job *job)
 {
-    bus_job_slot *slot = (bus_job_slot *)job;
+    bui_job_slot *slot = (bui_job_slot *)job;
     bus_prepare prepare = { slot };
     if (slot->suspect || atomic_load(&slot->abandoned)) /* the pool came to it after its lane was given up */
         return;
-    size_t place = bus_crash_enter_step(slot->shard->crash, &slot->delivery);
+    size_t place = bui_crash_enter_step(slot->shard->crash, &slot->delivery);
+    bui_shard_beside(slot->shard);
     slot->verdict = slot->delivery.route->prepare(&prepare, &slot->delivery.event, slot->shard->state);
-    if (slot->verdict == BUS_DONE && !bus_buf_ok(&slot->result))
+    bui_shard_beside(NULL);
+    if (slot->verdict == BUS_DONE && !bui_buf_ok(&slot->result))
         slot->verdict = bus_prepare_fail(&prepare, BUS_RETRY, "the prepared result could not be kept");
-    bus_crash_leave_step(slot->shard->crash, place);
+    bui_crash_leave_step(slot->shard->crash, place);
 }
 
-static void done(bus_job *job)
+static void done(bui_job *job)
 {
-    bus_job_slot *slot = (bus_job_slot *)job;
-    bus_shard *shard = slot->shard;
+    bui_job_slot *slot = (bui_job_slot *)job;
+    bui_shard *shard = slot->shard;
     pthread_mutex_lock(&shard->prepares.lock);
     slot->completed = shard->prepares.completed;
     shard->prepares.completed = slot;
@@ -74,23 +80,23 @@ static void done(bus_job *job)
 
 /* ---- slots */
 
-static bus_job_slot *slot_new(bus_shard *shard)
+static bui_job_slot *slot_new(bui_shard *shard)
 {
-    bus_job_slot *slot = shard->prepares.free;
+    bui_job_slot *slot = shard->prepares.free;
     if (slot) {
         shard->prepares.free = slot->completed;
-        bus_arena_reset(&slot->arena);
-        bus_buf_clear(&slot->result);
+        bui_arena_reset(&slot->arena);
+        bui_buf_clear(&slot->result);
     } else {
         slot = calloc(1, sizeof *slot);
         if (!slot)
             return NULL;
-        bus_arena_init(&slot->arena, 0);
-        bus_buf_init(&slot->result, MOST_RESULT);
+        bui_arena_init(&slot->arena, 0);
+        bui_buf_init(&slot->result, MOST_RESULT);
     }
-    slot->job = (bus_job){ .run = run, .done = done };
+    slot->job = (bui_job){ .run = run, .done = done };
     slot->shard = shard;
-    slot->state = BUS_JOB_QUEUED;
+    slot->state = BUI_JOB_QUEUED;
     atomic_store(&slot->abandoned, false);
     slot->settled = slot->used = false;
     slot->busy = NULL;
@@ -101,7 +107,7 @@ static bus_job_slot *slot_new(bus_shard *shard)
     return slot;
 }
 
-static void slot_give(bus_shard *shard, bus_job_slot *slot)
+static void slot_give(bui_shard *shard, bui_job_slot *slot)
 {
     slot->completed = shard->prepares.free;
     shard->prepares.free = slot;
@@ -109,15 +115,15 @@ static void slot_give(bus_shard *shard, bus_job_slot *slot)
 
 /* After a death in a step it may have to wait until it can run alone: see start_waiting. A shard that ends its work begins none, nor
  * does a lane that is given up. */
-static void start(bus_shard *shard, bus_job_slot *slot)
+static void start(bui_shard *shard, bui_job_slot *slot)
 {
-    slot->state = BUS_JOB_QUEUED;
+    slot->state = BUI_JOB_QUEUED;
     if (atomic_load_explicit(&shard->draining, memory_order_relaxed) || (!slot->key_id && !shard->attached))
         return;
     if (shard->prepares.steps_alone > 0 && shard->options.pool && shard->prepares.out)
         return;
-    slot->state = BUS_JOB_RUNNING;
-    slot->suspect = bus_crash_suspect(shard->crash, &slot->delivery);
+    slot->state = BUI_JOB_RUNNING;
+    slot->suspect = bui_crash_suspect(shard->crash, &slot->delivery);
     shard->prepares.out++;
     if (shard->options.pool) {
         shard->options.pool->submit(shard->options.pool, &slot->job);
@@ -128,40 +134,41 @@ static void start(bus_shard *shard, bus_job_slot *slot)
 }
 
 /* A step has ended: starts those that had to wait for it. */
-static void start_waiting(bus_shard *shard)
+static void start_waiting(bui_shard *shard)
 {
     size_t at = 0, len;
     const void *name;
     void *value;
-    while (bus_map_next(&shard->prepares.by_key, &at, &name, &len, &value) && !(shard->prepares.steps_alone > 0 && shard->prepares.out))
-        if (((busy_key *)value)->first->state == BUS_JOB_QUEUED)
+    while (bui_map_next(&shard->prepares.by_key, &at, &name, &len, &value) &&
+           !(shard->prepares.steps_alone > 0 && shard->prepares.out))
+        if (((busy_key *)value)->first->state == BUI_JOB_QUEUED)
             start(shard, ((busy_key *)value)->first);
 }
 
-void bus_prepare_again(bus_shard *shard, bus_job_slot *slot)
+void bui_prepare_again(bui_shard *shard, bui_job_slot *slot)
 {
     slot->used = false;
     slot->verdict = BUS_DONE;
     slot->reason[0] = 0;
-    bus_buf_clear(&slot->result);
+    bui_buf_clear(&slot->result);
     start(shard, slot);
-    bus_prepare_collect(shard);
+    bui_prepare_collect(shard);
 }
 
 /* Queues it behind the other steps of its key, or starts it. */
-static bool enqueue(bus_shard *shard, bus_job_slot *slot)
+static bool enqueue(bui_shard *shard, bui_job_slot *slot)
 {
-    const bus_delivery *delivery = &slot->delivery;
+    const bui_delivery *delivery = &slot->delivery;
     size_t scope = strlen(delivery->scope), len = scope + 1 + delivery->key_len;
-    char *name = bus_arena_alloc(&slot->arena, len);
+    char *name = bui_arena_alloc(&slot->arena, len);
     if (!name)
         return false;
     memcpy(name, delivery->scope, scope + 1);
     memcpy(name + scope + 1, delivery->key, delivery->key_len);
-    busy_key *busy = bus_map_get(&shard->prepares.by_key, name, len);
+    busy_key *busy = bui_map_get(&shard->prepares.by_key, name, len);
     if (!busy) {
         busy = calloc(1, sizeof *busy);
-        if (!busy || !(busy->name = malloc(len)) || !bus_map_put(&shard->prepares.by_key, name, len, busy)) {
+        if (!busy || !(busy->name = malloc(len)) || !bui_map_put(&shard->prepares.by_key, name, len, busy)) {
             if (busy)
                 free(busy->name);
             free(busy);
@@ -182,13 +189,13 @@ static bool enqueue(bus_shard *shard, bus_job_slot *slot)
 }
 
 /* Takes the slot out of its key's queue. Returns that queue, if others wait in it. */
-static busy_key *unlink_slot(bus_shard *shard, bus_job_slot *slot)
+static busy_key *unlink_slot(bui_shard *shard, bui_job_slot *slot)
 {
     busy_key *busy = slot->busy;
     if (!busy)
         return NULL;
-    bus_job_slot *before = NULL;
-    for (bus_job_slot *at = busy->first; at && at != slot; at = at->behind)
+    bui_job_slot *before = NULL;
+    for (bui_job_slot *at = busy->first; at && at != slot; at = at->behind)
         before = at;
     if (before)
         before->behind = slot->behind;
@@ -199,7 +206,7 @@ static busy_key *unlink_slot(bus_shard *shard, bus_job_slot *slot)
     slot->busy = NULL;
     if (busy->first)
         return busy;
-    bus_map_remove(&shard->prepares.by_key, busy->name, busy->len);
+    bui_map_remove(&shard->prepares.by_key, busy->name, busy->len);
     free(busy->name);
     free(busy);
     return NULL;
@@ -207,19 +214,19 @@ static busy_key *unlink_slot(bus_shard *shard, bus_job_slot *slot)
 
 /* Takes the slot out of its key's queue and starts the next. A step that runs stays until it is done, so that nobody prepares the same
  * event, or its key's next, at the same time. */
-static void leave(bus_shard *shard, bus_job_slot *slot)
+static void leave(bui_shard *shard, bui_job_slot *slot)
 {
     busy_key *busy = unlink_slot(shard, slot);
-    if (busy && busy->first->state == BUS_JOB_QUEUED)
+    if (busy && busy->first->state == BUI_JOB_QUEUED)
         start(shard, busy->first);
 }
 
-void bus_prepare_settled(bus_shard *shard, bus_job_slot *slot)
+void bui_prepare_settled(bui_shard *shard, bui_job_slot *slot)
 {
     char id[24];
     if (slot->key_id)
-        bus_map_remove(&shard->prepares.heads, id, (size_t)snprintf(id, sizeof id, "%lld", (long long)slot->key_id));
-    if (slot->state == BUS_JOB_RUNNING) {
+        bui_map_remove(&shard->prepares.heads, id, (size_t)snprintf(id, sizeof id, "%lld", (long long)slot->key_id));
+    if (slot->state == BUI_JOB_RUNNING) {
         atomic_store(&slot->abandoned, true);
         return;
     }
@@ -227,23 +234,23 @@ void bus_prepare_settled(bus_shard *shard, bus_job_slot *slot)
     slot_give(shard, slot);
 }
 
-void bus_prepare_batch_over(bus_shard *shard, bool committed)
+void bui_prepare_batch_over(bui_shard *shard, bool committed)
 {
-    bus_job_slot *slot = shard->prepares.settled;
+    bui_job_slot *slot = shard->prepares.settled;
     shard->prepares.settled = NULL;
     while (slot) {
-        bus_job_slot *next = slot->completed;
+        bui_job_slot *next = slot->completed;
         slot->settled = false;
         slot->completed = NULL;
         if (committed)
-            bus_prepare_settled(shard, slot);
+            bui_prepare_settled(shard, slot);
         else
             shard->prepares.heads_ready = true;
         slot = next;
     }
 }
 
-bool bus_prepare_gathers(bus_shard *shard)
+bool bui_prepare_gathers(bui_shard *shard)
 {
     if (!shard->prepares.gather_until_us)
         shard->prepares.gather_until_us = shard->now_us + GATHER_US;
@@ -256,23 +263,23 @@ bool bus_prepare_gathers(bus_shard *shard)
     return true;
 }
 
-void bus_prepare_collect(bus_shard *shard)
+void bui_prepare_collect(bui_shard *shard)
 {
     if (!shard->prepares.gathering && !atomic_load_explicit(&shard->prepares.waiting, memory_order_acquire))
         return;
     pthread_mutex_lock(&shard->prepares.lock);
     shard->prepares.awaited = 0;
     shard->prepares.gathering = false;
-    bus_job_slot *slot = shard->prepares.completed;
+    bui_job_slot *slot = shard->prepares.completed;
     shard->prepares.completed = NULL;
     atomic_store(&shard->prepares.waiting, false);
     pthread_mutex_unlock(&shard->prepares.lock);
     bool alone = shard->prepares.steps_alone > 0 && slot;
     while (slot) {
-        bus_job_slot *next = slot->completed;
+        bui_job_slot *next = slot->completed;
         shard->prepares.out--;
         shard->prepares.steps_alone -= alone;
-        slot->state = BUS_JOB_DONE;
+        slot->state = BUI_JOB_DONE;
         if (slot->abandoned) { /* its key's next was waiting for it */
             leave(shard, slot);
             slot_give(shard, slot);
@@ -286,7 +293,7 @@ void bus_prepare_collect(bus_shard *shard)
 
 /* ---- lanes and heads */
 
-bool bus_prepare_topic(const bus_shard *shard, const char *topic)
+bool bui_prepare_topic(const bui_shard *shard, const char *topic)
 {
     for (const bus_route *route = shard->options.service->routes; route && route->topic; route++)
         if (route->prepare && strcmp(route->topic, topic) == 0)
@@ -295,24 +302,24 @@ bool bus_prepare_topic(const bus_shard *shard, const char *topic)
 }
 
 /* The step may outlive the fetched record: a lane can be revoked while it runs. */
-static bool copy_record(bus_arena *arena, const bus_record *record, bus_record *out)
+static bool copy_record(bui_arena *arena, const bui_record *record, bui_record *out)
 {
     *out = *record;
     out->handle = NULL;
-    if (record->key && !(out->key = bus_arena_copy(arena, record->key, record->key_len)))
+    if (record->key && !(out->key = bui_arena_copy(arena, record->key, record->key_len)))
         return false;
-    if (record->value && !(out->value = bus_arena_copy(arena, record->value, record->value_len)))
+    if (record->value && !(out->value = bui_arena_copy(arena, record->value, record->value_len)))
         return false;
-    if (!(out->topic = bus_arena_copy(arena, record->topic, strlen(record->topic))))
+    if (!(out->topic = bui_arena_copy(arena, record->topic, strlen(record->topic))))
         return false;
     if (!record->header_count)
         return true;
-    bus_header *headers = bus_arena_alloc(arena, record->header_count * sizeof *headers);
+    bus_header *headers = bui_arena_alloc(arena, record->header_count * sizeof *headers);
     for (size_t i = 0; headers && i < record->header_count; i++) {
         const bus_header *from = &record->headers[i];
-        headers[i] = (bus_header){ bus_arena_copy(arena, from->name, strlen(from->name)), NULL, from->len };
+        headers[i] = (bus_header){ bui_arena_copy(arena, from->name, strlen(from->name)), NULL, from->len };
         if (from->value)
-            headers[i].value = bus_arena_copy(arena, from->value, from->len);
+            headers[i].value = bui_arena_copy(arena, from->value, from->len);
         if (!headers[i].name || (from->value && !headers[i].value))
             return false;
     }
@@ -320,23 +327,24 @@ static bool copy_record(bus_arena *arena, const bus_record *record, bus_record *
     return headers != NULL;
 }
 
-void bus_prepare_fetched(bus_shard *shard, bus_shard_lane *lane, size_t from)
+void bui_prepare_fetched(bui_shard *shard, bui_shard_lane *lane, size_t from)
 {
     for (size_t i = from; lane->job && i < lane->count; i++) {
         if (lane->job[i] || lane->record[i].offset < lane->position->next) /* the anchor was handled long ago */
             continue;
-        if (lane->input->verify && !bus_record_authentic(shard->options.limits.keys, &lane->record[i], NULL, NULL))
+        if (lane->input->verify && !bui_record_authentic(shard->options.limits.keys, &lane->record[i], NULL, NULL))
             continue; /* no step is begun for it */
-        bus_job_slot *slot = slot_new(shard);
+        bui_job_slot *slot = slot_new(shard);
         if (!slot)
             return;
         if (!copy_record(&slot->arena, &lane->record[i], &slot->record)) {
             slot_give(shard, slot);
             return;
         }
-        bus_status status = bus_delivery_read(shard, &slot->record, BUS_COMMAND_NONE, &slot->arena, true, &slot->delivery, NULL);
-        if (status || slot->delivery.undecodable || !slot->delivery.route || !slot->delivery.route->prepare ||
-            bus_key_find(shard->store, slot->delivery.scope, slot->delivery.key, slot->delivery.key_len) || !enqueue(shard, slot)) {
+        bus_status status = bui_delivery_read(shard, &slot->record, BUI_COMMAND_NONE, &slot->arena, true, &slot->delivery, NULL);
+        if (status != BUS_OK || slot->delivery.undecodable || !slot->delivery.route || !slot->delivery.route->prepare ||
+            bui_key_find(shard->store, slot->delivery.scope, slot->delivery.key, slot->delivery.key_len) ||
+            !enqueue(shard, slot)) {
             slot_give(shard, slot); /* needs no step, or none yet: what parks is prepared when it is the head */
             continue;
         }
@@ -344,48 +352,56 @@ void bus_prepare_fetched(bus_shard *shard, bus_shard_lane *lane, size_t from)
     }
 }
 
-void bus_prepare_drop_lane(bus_shard *shard, bus_shard_lane *lane)
+void bui_prepare_drop_lane(bui_shard *shard, bui_shard_lane *lane)
 {
     for (size_t i = 0; lane->job && i < lane->count; i++) {
         if (lane->job[i])
-            bus_prepare_settled(shard, lane->job[i]);
+            bui_prepare_settled(shard, lane->job[i]);
         lane->job[i] = NULL;
     }
 }
 
-bus_record bus_parked_record(const bus_parked *parked, bus_arena *arena)
+bui_record bui_parked_record(const bui_parked *parked, bui_arena *arena)
 {
-    bus_record record = { .topic = parked->topic, .partition = parked->partition, .offset = parked->offset,
-                          .timestamp = parked->timestamp, .key = parked->record_key, .key_len = parked->record_key_len,
-                          .value = parked->value, .value_len = parked->value_len };
-    size_t count = bus_headers_count(parked->headers, parked->headers_len);
+    bui_record record = { .topic = parked->topic,
+                          .partition = parked->partition,
+                          .offset = parked->offset,
+                          .timestamp = parked->timestamp,
+                          .key = parked->record_key,
+                          .key_len = parked->record_key_len,
+                          .value = parked->value,
+                          .value_len = parked->value_len };
+    size_t count = bui_headers_count(parked->headers, parked->headers_len);
     if (count == SIZE_MAX || count == 0)
         return record;
-    bus_header *headers = bus_arena_alloc(arena, count * sizeof *headers);
+    bus_header *headers = bui_arena_alloc(arena, count * sizeof *headers);
     record.header_count = count;
-    if (headers && bus_headers_unpack(parked->headers, parked->headers_len, headers, count) == count)
+    if (headers && bui_headers_unpack(parked->headers, parked->headers_len, headers, count) == count)
         record.headers = headers;
     return record;
 }
 
-static bus_job_slot *head_slot(bus_shard *shard, const bus_key *key, const bus_delivery *delivery, const bus_parked *parked)
+static bui_job_slot *head_slot(bui_shard *shard, const bui_key *key, const bui_delivery *delivery, const bui_parked *parked)
 {
-    bus_job_slot *slot = slot_new(shard);
+    bui_job_slot *slot = slot_new(shard);
     if (!slot)
         return NULL;
-    bus_record record = bus_parked_record(parked, &slot->arena);
+    bui_record record = bui_parked_record(parked, &slot->arena);
     bool read = (record.headers || !record.header_count) && copy_record(&slot->arena, &record, &slot->record) &&
-                bus_delivery_read(shard, &slot->record, parked->command, &slot->arena, true, &slot->delivery, NULL) == BUS_OK;
+                bui_delivery_read(shard, &slot->record, parked->command, &slot->arena, true, &slot->delivery, NULL) == BUS_OK;
     if (read && !slot->delivery.undecodable && slot->delivery.route) {
-        if (!slot->delivery.envelope.id.len && !(slot->delivery.event.id = bus_arena_copy(&slot->arena, parked->event_id, strlen(parked->event_id)))) {
+        if (!slot->delivery.envelope.id.len &&
+            !(slot->delivery.event.id = bui_arena_copy(&slot->arena, parked->event_id, strlen(parked->event_id)))) {
             slot_give(shard, slot);
             return NULL;
         }
         slot->delivery.event.attempt = delivery->event.attempt;
+        slot->delivery.event.redriven = delivery->event.redriven;
+        slot->delivery.event.first_failed_ms = delivery->event.first_failed_ms;
         slot->delivery.letter_round = delivery->letter_round;
         slot->key_id = key->id;
         if (!delivery->run[0] || slot->delivery.run[0] ||
-            bus_delivery_is_copy(&slot->delivery, &slot->arena, delivery->run, strlen(delivery->run)))
+            bui_delivery_is_copy(&slot->delivery, &slot->arena, delivery->run, strlen(delivery->run)))
             return slot;
         slot->key_id = 0;
     }
@@ -393,74 +409,74 @@ static bus_job_slot *head_slot(bus_shard *shard, const bus_key *key, const bus_d
     return NULL;
 }
 
-bus_job_slot *bus_prepare_head(bus_shard *shard, const bus_key *key, const bus_delivery *delivery, const bus_parked *parked)
+bui_job_slot *bui_prepare_head(bui_shard *shard, const bui_key *key, const bui_delivery *delivery, const bui_parked *parked)
 {
     char id[24];
     size_t n = (size_t)snprintf(id, sizeof id, "%lld", (long long)key->id);
-    bus_job_slot *slot = bus_map_get(&shard->prepares.heads, id, n);
+    bui_job_slot *slot = bui_map_get(&shard->prepares.heads, id, n);
     if (slot)
         return slot;
     slot = head_slot(shard, key, delivery, parked);
     if (!slot)
         return NULL;
-    if (!bus_map_put(&shard->prepares.heads, id, n, slot)) {
+    if (!bui_map_put(&shard->prepares.heads, id, n, slot)) {
         slot_give(shard, slot);
         return NULL;
     }
     if (!enqueue(shard, slot)) {
-        bus_map_remove(&shard->prepares.heads, id, n);
+        bui_map_remove(&shard->prepares.heads, id, n);
         slot_give(shard, slot);
         return NULL;
     }
-    bus_prepare_collect(shard); /* without a pool it is done already */
+    bui_prepare_collect(shard); /* without a pool it is done already */
     return slot;
 }
 
 /* The next head whose step is done; NULL: none. */
-bus_job_slot *bus_prepare_head_done(bus_shard *shard)
+bui_job_slot *bui_prepare_head_done(bui_shard *shard)
 {
     size_t at = 0, len;
     const void *key;
     void *value;
-    while (bus_map_next(&shard->prepares.heads, &at, &key, &len, &value))
-        if (((bus_job_slot *)value)->state == BUS_JOB_DONE && !((bus_job_slot *)value)->settled)
+    while (bui_map_next(&shard->prepares.heads, &at, &key, &len, &value))
+        if (((bui_job_slot *)value)->state == BUI_JOB_DONE && !((bui_job_slot *)value)->settled)
             return value;
     return NULL;
 }
 
-static void slot_free(bus_job_slot *slot)
+static void slot_free(bui_job_slot *slot)
 {
-    bus_arena_free(&slot->arena);
-    bus_buf_free(&slot->result);
+    bui_arena_free(&slot->arena);
+    bui_buf_free(&slot->result);
     free(slot);
 }
 
 static void head_forget(void *value)
 {
-    bus_job_slot *slot = value;
+    bui_job_slot *slot = value;
     slot->key_id = 0;
     leave(slot->shard, slot);
     slot_give(slot->shard, slot);
 }
 
 /* The pool must give back what it has before the memory it works in goes. */
-static void wait_for_pool(bus_shard *shard)
+static void wait_for_pool(bui_shard *shard)
 {
     while (shard->prepares.out) {
         struct timespec moment = { 0, 1000000 };
-        bus_prepare_collect(shard);
+        bui_prepare_collect(shard);
         if (shard->prepares.out)
             nanosleep(&moment, NULL);
     }
 }
 
-void bus_prepare_free(bus_shard *shard)
+void bui_prepare_free(bui_shard *shard)
 {
     wait_for_pool(shard);
-    bus_map_free(&shard->prepares.heads, head_forget);
-    bus_map_free(&shard->prepares.by_key, free);
+    bui_map_free(&shard->prepares.heads, head_forget);
+    bui_map_free(&shard->prepares.by_key, free);
     while (shard->prepares.free) {
-        bus_job_slot *next = shard->prepares.free->completed;
+        bui_job_slot *next = shard->prepares.free->completed;
         slot_free(shard->prepares.free);
         shard->prepares.free = next;
     }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Look: does a lane still read the log that it read before? A topic that is deleted and made again, or a log that was cut and filled
- * again, goes on under the same name and, once it has grown, under the same offsets: the client says nothing. What tells are records
- * that were read before: the anchor, delivered last, and the proof, the last that a look has found. Once either has other bytes, or the
- * log ends before it, this is another log.
+ * Recheck: does a lane still read the log that it read before? A topic that is deleted and made again, or a log that was cut and
+ * filled again, keeps its name and, once it has grown, the same offsets: the client reports nothing. Records that were read
+ * before show it: the anchor, delivered last, and the proof, the last that a look has found. Once either has other bytes, or
+ * the log ends before it, this is another log.
  *
- * A look reads both again. Records wait for one that began after their fetch if there was a sign since the last (a leader that changed
- * or was away, a connection made again, an end that went back), if the lane's last look is older than log.check.ms, or if somebody has
- * set the offset; else they do not wait, and looks follow a lane that is busy. The proof is kept in the store: what was delivered
- * since is not believed by what it left there. After a sign the lane begins again at its anchor: what was fetched before may have been
- * cut off since, and what comes next would not follow it. */
+ * A look reads both again. Records wait for one that began after their fetch if there was a sign since the last (a leader that
+ * changed or was away, a connection made again, an end that went back), if the lane's last look is older than log.check.ms, or
+ * if somebody has set the offset; else they do not wait, and looks follow a lane that is busy. The proof is kept in the store:
+ * what was delivered since is not believed by what it left there. After a sign the lane begins again at its anchor: what was
+ * fetched before may have been cut off since, and what comes next would not follow it. */
 #include "shard/internal.h"
 
 #include "base/error.h"
@@ -16,12 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define AGAIN_US (INT64_C(500) * 1000) /* after a look that failed */
-#define UNCHECKED_US (INT64_C(5) * 1000 * 1000) /* a leader that moves fails looks, too, but not for so long */
+#define AGAIN_US (INT64_C(500) * 1000)          /* after a look that failed */
+#define UNCHECKED_US (INT64_C(5) * 1000 * 1000) /* a leader that moves fails looks, too, but not for this long */
 
 typedef enum finding { SAME, OTHER, UNKNOWN } finding;
 
-bus_status bus_rechecks_room(bus_shard *shard, bus_error *err)
+bus_status bui_rechecks_room(bui_shard *shard, bus_error *err)
 {
     size_t n = shard->lane_count;
     if (shard->rechecks.list)
@@ -31,11 +31,11 @@ bus_status bus_rechecks_room(bus_shard *shard, bus_error *err)
     shard->rechecks.anchor = calloc(n + 1, sizeof *shard->rechecks.anchor);
     if (shard->rechecks.list && shard->rechecks.lane && shard->rechecks.anchor)
         return BUS_OK;
-    bus_rechecks_free(shard);
-    return bus_fail_nomem(err);
+    bui_rechecks_free(shard);
+    return bui_fail_nomem(err);
 }
 
-void bus_rechecks_free(bus_shard *shard)
+void bui_rechecks_free(bui_shard *shard)
 {
     free(shard->rechecks.list);
     free(shard->rechecks.lane);
@@ -45,17 +45,17 @@ void bus_rechecks_free(bus_shard *shard)
     shard->rechecks.anchor = NULL;
 }
 
-static uint64_t doubts(const bus_shard *shard)
+static uint64_t doubts(const bui_shard *shard)
 {
     return shard->port->ops->doubts ? shard->port->ops->doubts(shard->port) : 0;
 }
 
-static bool has_evidence(const bus_position *position)
+static bool has_evidence(const bui_position *position)
 {
     return position->anchor.offset >= 0 || position->proof.offset >= 0;
 }
 
-static void found_same(bus_shard_lane *lane, int64_t at_us, uint64_t serial, uint64_t seen)
+static void found_same(bui_shard_lane *lane, int64_t at_us, uint64_t serial, uint64_t seen)
 {
     lane->sure_us = at_us;
     lane->sure_serial = serial;
@@ -64,13 +64,13 @@ static void found_same(bus_shard_lane *lane, int64_t at_us, uint64_t serial, uin
     lane->unchecked_us = 0;
 }
 
-void bus_rechecks_attached(bus_shard *shard)
+void bui_rechecks_attached(bui_shard *shard)
 {
     shard->rechecks.count = 0;
     shard->rechecks.again_us = 0;
     for (size_t i = 0; i < shard->lane_count; i++) {
-        bus_shard_lane *lane = &shard->lane[i];
-        const bus_position *position = lane->position;
+        bui_shard_lane *lane = &shard->lane[i];
+        const bui_position *position = lane->position;
         bool itself = lane->check_anchor && !position->judging &&
                       (position->proof.offset < 0 || position->proof.offset == position->anchor.offset);
         lane->doubts = doubts(shard);
@@ -82,16 +82,16 @@ void bus_rechecks_attached(bus_shard *shard)
     }
 }
 
-void bus_lane_began_at_anchor(bus_shard *shard, bus_shard_lane *lane)
+void bui_lane_began_at_anchor(bui_shard *shard, bui_shard_lane *lane)
 {
-    bus_position *position = lane->position;
+    bui_position *position = lane->position;
     if (lane->sure_us || (position->proof.offset >= 0 && position->proof.offset != position->anchor.offset))
         return;
     found_same(lane, shard->now_us, lane->fetched, lane->doubts);
-    bus_position_prove(position, position->anchor);
+    bui_position_prove(position, position->anchor);
 }
 
-void bus_lane_ends(bus_shard_lane *lane, int64_t end)
+void bui_lane_ends(bui_shard_lane *lane, int64_t end)
 {
     if (end < 0)
         return;
@@ -102,7 +102,7 @@ void bus_lane_ends(bus_shard_lane *lane, int64_t end)
     lane->high = end;
 }
 
-bool bus_lane_sure(bus_shard *shard, bus_shard_lane *lane)
+bool bui_lane_sure(bui_shard *shard, bui_shard_lane *lane)
 {
     uint64_t seen = doubts(shard);
     if (!shard->port->ops->recheck)
@@ -121,21 +121,23 @@ bool bus_lane_sure(bus_shard *shard, bus_shard_lane *lane)
 
 /* ---- asking */
 
-static bool ask(bus_shard *shard)
+static bool ask(bui_shard *shard)
 {
     size_t n = 0;
     if (shard->rechecks.count || shard->rechecks.again_us > shard->now_us)
         return false;
     for (size_t i = 0; i < shard->lane_count; i++) {
-        const bus_shard_lane *lane = &shard->lane[i];
-        const bus_position *position = lane->position;
+        const bui_shard_lane *lane = &shard->lane[i];
+        const bui_position *position = lane->position;
         if (!lane->wants_recheck || !lane->handle)
             continue;
         shard->rechecks.lane[n] = i;
         shard->rechecks.anchor[n] = position->anchor;
-        shard->rechecks.list[n++] = (bus_recheck){ .topic = lane->input->declared->topic, .partition = lane->partition,
-                                       .place = { { .offset = position->anchor.offset, .kind = position->anchor.kind },
-                                                  { .offset = position->proof.offset, .kind = position->proof.kind } } };
+        shard->rechecks.list[n++] =
+            (bui_recheck){ .topic = lane->input->declared->topic,
+                           .partition = lane->partition,
+                           .place = { { .offset = position->anchor.offset, .kind = position->anchor.kind },
+                                      { .offset = position->proof.offset, .kind = position->proof.kind } } };
     }
     if (!n)
         return false;
@@ -148,13 +150,13 @@ static bool ask(bus_shard *shard)
         return false;
     }
     shard->rechecks.count = n;
-    bus_count(&shard->metrics.log_looks, 1);
+    bui_count(&shard->metrics.log_looks, 1);
     return true;
 }
 
 /* ---- what was found */
 
-static finding find(const bus_recheck *look, size_t which, const bus_place *place)
+static finding find(const bui_recheck *look, size_t which, const bui_place *place)
 {
     if (place->offset < 0 || place->offset < look->low) /* none, or expired */
         return UNKNOWN;
@@ -165,7 +167,7 @@ static finding find(const bus_recheck *look, size_t which, const bus_place *plac
     return look->place[which].hash == place->hash ? SAME : OTHER;
 }
 
-static void in_words(const bus_recheck *look, const bus_place *place, char *out, size_t cap)
+static void in_words(const bui_recheck *look, const bui_place *place, char *out, size_t cap)
 {
     if (place->offset >= look->high)
         snprintf(out, cap, "it ends at offset %" PRId64 ", and offset %" PRId64 " was read", look->high, place->offset);
@@ -173,93 +175,102 @@ static void in_words(const bus_recheck *look, const bus_place *place, char *out,
         snprintf(out, cap, "offset %" PRId64 " holds another record than was read there", place->offset);
 }
 
-bool bus_lane_replaced(bus_shard *shard, bus_shard_lane *lane, const char *what)
+bool bui_lane_replaced(bui_shard *shard, bui_shard_lane *lane, const char *what)
 {
     const char *topic = lane->input->declared->topic;
     if (lane->input->declared->retry_tier) {
-        bus_count(&shard->metrics.logs_replaced, 1);
-        bus_log(BUS_WARN, shard->where, "retry_log_replaced", "%s/%d is another log than before (%s): going on, for what waits is in the "
-                "store and runs by its timer", topic, lane->partition, what);
+        bui_count(&shard->metrics.logs_replaced, 1);
+        bui_log(BUS_WARN, shard->where, "retry_log_replaced",
+                "%s/%d is another log than before (%s): going on, because what "
+                "waits is in the store and runs by its timer",
+                topic, lane->partition, what);
         return false;
     }
     bus_error err = { 0 };
-    bus_fail(&err, BUS_REFUSED,
+    bui_fail(&err, BUS_REFUSED,
              "%s/%d is another log than %s has read: %s. The topic was recreated, lost records, or is another cluster's: point "
              "bootstrap.servers at the right one; or stop %s and accept it, with kafka-consumer-groups --group %s --topic %s:%d "
-             "--reset-offsets --execute and --to-earliest (all of it is handled) or --to-offset %" PRId64 " (what is before is not)",
+             "--reset-offsets --execute and --to-earliest (all of it is handled) or --to-offset %" PRId64
+             " (what is before is not)",
              topic, lane->partition, shard->where, what, shard->name, shard->name, topic, lane->partition, lane->position->next);
-    bus_shard_halt(shard, &err);
+    bui_shard_halt(shard, &err);
     return true;
 }
 
 /* In a transaction of its own: what is delivered next has ids of the life that begins. */
-static bool judge(bus_shard *shard, bus_shard_lane *lane, bool other)
+static bool judge(bui_shard *shard, bui_shard_lane *lane, bool other)
 {
     bus_error err = { 0 };
-    bus_status status = bus_store_begin(shard->store, &err);
-    if (!status && !bus_position_judge(shard->store, lane->position, other))
-        status = bus_fail_nomem(&err);
-    if (!status)
-        status = bus_store_commit(shard->store, &err);
-    if (status) {
-        bus_store_rollback(shard->store);
-        bus_log(BUS_ERROR, shard->where, "store_failed", "%s; looked at again in %lld ms", err.text, (long long)(AGAIN_US / 1000));
+    bus_status status = bui_store_begin(shard->store, &err);
+    if (status == BUS_OK && !bui_position_judge(shard->store, lane->position, other))
+        status = bui_fail_nomem(&err);
+    if (status == BUS_OK)
+        status = bui_store_commit(shard->store, &err);
+    if (status != BUS_OK) {
+        bui_store_rollback(shard->store);
+        bui_log(BUS_ERROR, shard->where, "store_failed", "%s; looked at again in %lld ms", err.text,
+                (long long)(AGAIN_US / 1000));
         shard->rechecks.again_us = shard->now_us + AGAIN_US;
     }
     return status == BUS_OK;
 }
 
-static bool accept(bus_shard *shard, bus_shard_lane *lane, bool other)
+static bool accept(bui_shard *shard, bui_shard_lane *lane, bool other)
 {
     if (!judge(shard, lane, other))
         return false;
     if (!other)
         return true;
-    bus_count(&shard->metrics.logs_replaced, 1);
-    bus_log(BUS_WARN, shard->where, "log_accepted", "%s/%d is another log than before, and its offset was set: going on at %lld. Its events "
-            "without ce_id have other ids than those at the same places before", lane->input->declared->topic, lane->partition,
-            (long long)lane->position->next);
+    bui_count(&shard->metrics.logs_replaced, 1);
+    bui_log(
+        BUS_WARN, shard->where, "log_accepted",
+        "%s/%d is another log than before, and its offset was set: going on at %lld. Its events without ce_id have other ids than those at the same offsets before",
+        lane->input->declared->topic, lane->partition, (long long)lane->position->next);
     return true;
 }
 
-static void begin_again(bus_shard *shard, bus_shard_lane *lane, bool at_anchor)
+static void begin_again(bui_shard *shard, bui_shard_lane *lane, bool at_anchor)
 {
     int64_t eof, end = shard->port->ops->end(shard->port, lane->handle, &eof);
     if (!shard->port->ops->rewind || (lane->at == lane->count && end <= lane->position->next))
         return; /* nothing was fetched that waits */
-    bus_shard_drop_fetched(shard, lane);
+    bui_shard_drop_fetched(shard, lane);
     lane->start = at_anchor ? lane->position->anchor.offset : lane->position->next;
     lane->check_anchor = at_anchor;
     shard->port->ops->rewind(shard->port, lane->handle, lane->start);
 }
 
-bool bus_lane_unchecked(const bus_shard *shard, const bus_shard_lane *lane, char *why, size_t cap)
+bool bui_lane_unchecked(const bui_shard *shard, const bui_shard_lane *lane, char *why, size_t cap)
 {
     if (!lane->handle || !lane->wants_recheck || !lane->unchecked_us || shard->now_us - lane->unchecked_us < UNCHECKED_US)
         return false;
-    snprintf(why, cap, "%s", lane->unchecked == BUS_MISSING ? "Kafka has no such partition: was the topic deleted, or made again with fewer?"
-                             : lane->unchecked == BUS_DENIED ? "Kafka denies it: grant DESCRIBE and READ on the topic" : "its leader does not answer");
+    snprintf(why, cap, "%s",
+             lane->unchecked == BUS_MISSING  ? "Kafka has no such partition: was the topic deleted, or created again with fewer?"
+             : lane->unchecked == BUS_DENIED ? "Kafka denies it: grant DESCRIBE and READ on the topic"
+                                             : "its leader does not answer");
     return true;
 }
 
 /* Nothing of it is delivered until a look ends well, and without a topic there is nothing to fetch either: that must not be silent. */
-static void look_failed(bus_shard *shard, bus_shard_lane *lane, bus_status status)
+static void look_failed(bui_shard *shard, bui_shard_lane *lane, bus_status status)
 {
     char why[128];
     shard->rechecks.again_us = shard->now_us + AGAIN_US;
     lane->unchecked = status;
     if (!lane->unchecked_us)
         lane->unchecked_us = shard->now_us;
-    if (lane->unchecked_said || !bus_lane_unchecked(shard, lane, why, sizeof why))
+    if (lane->unchecked_said || !bui_lane_unchecked(shard, lane, why, sizeof why))
         return;
     lane->unchecked_said = true;
-    bus_log(BUS_WARN, shard->where, "log_unchecked", "%s/%d cannot be compared with what was read of it: %s; nothing of it is delivered "
-            "until it can", lane->input->declared->topic, lane->partition, why);
+    bui_log(BUS_WARN, shard->where, "log_unchecked",
+            "%s/%d cannot be compared with what was read of it: %s; nothing of it is delivered "
+            "until it can",
+            lane->input->declared->topic, lane->partition, why);
 }
 
-static void take(bus_shard *shard, bus_shard_lane *lane, const bus_recheck *look, const bus_place *anchor)
+static void take(bui_shard *shard, bui_shard_lane *lane, const bui_recheck *look, const bui_place *anchor)
 {
-    bus_position *position = lane->position;
+    bui_position *position = lane->position;
     char what[160] = "";
     finding last = find(look, 0, anchor), proof = find(look, 1, &position->proof);
     if (look->status != BUS_OK) {
@@ -272,21 +283,21 @@ static void take(bus_shard *shard, bus_shard_lane *lane, const bus_recheck *look
             return;
     } else if (other) {
         in_words(look, proof == OTHER ? &position->proof : anchor, what, sizeof what);
-        if (bus_lane_replaced(shard, lane, what) || !judge(shard, lane, true))
+        if (bui_lane_replaced(shard, lane, what) || !judge(shard, lane, true))
             return;
     } else if (last == SAME) {
-        bus_position_prove(position, *anchor);
+        bui_position_prove(position, *anchor);
     } else if (proof == UNKNOWN) {
-        bus_position_prove(position, BUS_NO_PLACE);
+        bui_position_prove(position, BUI_NO_PLACE);
     }
     if (lane->doubts != shard->rechecks.doubts)
         begin_again(shard, lane, last == SAME && anchor->offset == position->anchor.offset);
     found_same(lane, shard->rechecks.began_us, shard->rechecks.serial, shard->rechecks.doubts);
 }
 
-static bool answered(bus_shard *shard)
+static bool answered(bui_shard *shard)
 {
-    bus_recheck *answer = shard->rechecks.list + shard->lane_count;
+    bui_recheck *answer = shard->rechecks.list + shard->lane_count;
     size_t n = shard->rechecks.count ? shard->port->ops->rechecked(shard->port, answer, shard->rechecks.count) : 0;
     if (!n)
         return false;
@@ -297,14 +308,14 @@ static bool answered(bus_shard *shard)
 }
 
 /* What was delivered since the last look is looked for again, too; when. */
-static int64_t looks_later_us(const bus_shard *shard, const bus_shard_lane *lane)
+static int64_t looks_later_us(const bui_shard *shard, const bui_shard_lane *lane)
 {
     if (lane->sure_serial >= lane->fetched || !lane->sure_us || !has_evidence(lane->position))
         return INT64_MAX;
     return lane->sure_us + shard->options.limits.log_check_ms * 1000 - shard->now_us;
 }
 
-bool bus_rechecks_step(bus_shard *shard)
+bool bui_rechecks_step(bui_shard *shard)
 {
     if (!shard->attached || !shard->rechecks.list || !shard->port->ops->recheck)
         return false;
@@ -313,7 +324,7 @@ bool bus_rechecks_step(bus_shard *shard)
         return false;
     uint64_t seen = doubts(shard);
     for (size_t i = 0; i < shard->lane_count; i++) {
-        bus_shard_lane *lane = &shard->lane[i];
+        bui_shard_lane *lane = &shard->lane[i];
         if (lane->handle && has_evidence(lane->position))
             lane->wants_recheck |= seen != shard->rechecks.doubts_seen || looks_later_us(shard, lane) <= 0;
     }
@@ -321,11 +332,11 @@ bool bus_rechecks_step(bus_shard *shard)
     return (ask(shard) && answered(shard)) || any;
 }
 
-int64_t bus_rechecks_wait_us(const bus_shard *shard)
+int64_t bui_rechecks_wait_us(const bui_shard *shard)
 {
     int64_t wait = INT64_MAX, least = shard->rechecks.again_us - shard->now_us;
     for (size_t i = 0; i < shard->lane_count && shard->attached && shard->port->ops->recheck && !shard->rechecks.count; i++) {
-        const bus_shard_lane *lane = &shard->lane[i];
+        const bui_shard_lane *lane = &shard->lane[i];
         int64_t later = lane->wants_recheck ? 0 : looks_later_us(shard, lane);
         wait = lane->handle && later < wait ? later : wait;
     }

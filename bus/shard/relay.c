@@ -10,20 +10,23 @@
 #include <string.h>
 
 #define SCAN_ROWS 2000
-#define PUSH_US 250  /* the producers linger 200 */
-#define HELD_MOST 64 /* rows of small transactions; so many do not linger */
-#define DELETE_AFTER_US 20000 /* a shard that has been idle for this long deletes acknowledged rows, in a transaction of its own */
+#define PUSH_US 250    /* the producers linger 200 */
+#define LINGER_MOST 64 /* rows of small transactions; so many do not linger */
+#define FULL_AGAIN_US 2000
+#define DELETE_AFTER_US \
+    20000 /* a shard that has been idle for this long deletes acknowledged rows, in a transaction of its own */
 #define DELETE_LATE_US 1000000 /* another does so with its next one, what it could not delete by whole tables */
 #define DELETE_MOST 10000
 
 /* ---- destinations */
 
-static route *route_of(bus_shard *shard, bus_destination *destination)
+static route *route_of(bui_shard *shard, bui_destination *destination)
 {
-    bus_relay *relay = &shard->relay;
+    bui_relay *relay = &shard->relay;
     if (destination->relay)
         return destination->relay;
-    if (!bus_array_room(&relay->all, &relay->cap, relay->count + 1, sizeof *relay->all, 16))
+    if (!bui_array_room(&relay->all, &relay->cap, relay->count + 1, sizeof *relay->all, 16) ||
+        !bui_array_room(&relay->odd, &relay->odd_cap, relay->count + 1, sizeof *relay->odd, 16))
         return NULL;
     route *r = calloc(1, sizeof *r);
     if (!r)
@@ -31,7 +34,8 @@ static route *route_of(bus_shard *shard, bus_destination *destination)
     r->destination = destination;
     r->lone = true;
     /* not by an address: a simulated history must be the same each time */
-    bus_backoff_init(&r->backoff, 50, 5000, bus_hash(destination->topic, strlen(destination->topic), (uint64_t)destination->partition));
+    bui_backoff_init(&r->backoff, 50, 5000,
+                     bui_hash(destination->topic, strlen(destination->topic), (uint64_t)destination->partition));
     relay->all[relay->count++] = r;
     destination->relay = r;
     return r;
@@ -41,7 +45,7 @@ static bool out_push(route *r, int64_t id)
 {
     if (r->count == r->cap) {
         size_t cap = r->cap ? r->cap * 2 : 64;
-        bus_relay_out *grown = malloc(cap * sizeof *grown);
+        bui_relay_out *grown = malloc(cap * sizeof *grown);
         if (!grown)
             return false;
         for (size_t i = 0; i < r->count; i++)
@@ -51,36 +55,37 @@ static bool out_push(route *r, int64_t id)
         r->cap = cap;
         r->head = 0;
     }
-    r->out[(r->head + r->count++) % r->cap] = (bus_relay_out){ id, false };
+    r->out[(r->head + r->count++) % r->cap] = (bui_relay_out){ id, false };
     return true;
 }
 
 /* ---- sending */
 
-static bool may_send(bus_shard *shard, const route *r)
+static bool may_send(bui_shard *shard, const route *r)
 {
-    if (r->flow == BUS_STOPPING || r->refused || r->retry_at_us > shard->now_us)
+    if (r->flow == BUI_STOPPING || r->refused || r->retry_at_us > shard->now_us)
         return false;
-    if (r->flow == BUS_PROBING)
+    if (r->flow == BUI_PROBING)
         return r->count == 0;
     if (shard->relay.resetting)
         return false;
     return r->lone ? r->count == 0 : r->count < (size_t)shard->options.limits.in_flight;
 }
 
-static bool produce(bus_shard *shard, route *r, const bus_row *row)
+static bool produce(bui_shard *shard, route *r, int64_t id, bui_row *row)
 {
     bus_error err;
-    bus_error_clear(&err);
-    bool probe = r->flow == BUS_PROBING;
-    if (!out_push(r, row->id))
+    bui_error_clear(&err);
+    bool probe = r->flow == BUI_PROBING;
+    if (!out_push(r, id))
         return false;
-    bus_status status = shard->port->ops->produce(shard->port, probe ? BUS_PROBE : BUS_MAIN, row, &err);
+    row->id = tag_of(r, r->count - 1);
+    bus_status status = shard->port->ops->produce(shard->port, probe ? BUI_PROBE : BUI_MAIN, row, &err);
     if (status == BUS_OK) {
-        BUS_FAILPOINT("produced");
+        BUI_FAILPOINT("produced");
         r->waiting++;
         if (!probe && !shard->relay.waiting++)
-            shard->relay.quiet_until_us = shard->now_us + BUS_RELAY_QUIET_US;
+            shard->relay.quiet_until_us = shard->now_us + BUI_RELAY_QUIET_US;
         return true;
     }
     r->count--;
@@ -88,14 +93,16 @@ static bool produce(bus_shard *shard, route *r, const bus_row *row)
         shard->relay.resetting = true;
     if (status != BUS_FULL && status != BUS_CLOSED && !r->warned) {
         r->warned = true;
-        bus_log(BUS_WARN, shard->where, "relay", "%s/%d: %s; its rows stay in the outbox", row->topic, row->partition, err.text);
+        bui_log(BUS_WARN, shard->where, "relay", "%s/%d: %s; its rows stay in the outbox", row->topic, row->partition, err.text);
     }
     if (status != BUS_FULL)
-        r->retry_at_us = shard->now_us + bus_backoff_next(&r->backoff) * 1000;
+        r->retry_at_us = shard->now_us + bui_backoff_next(&r->backoff) * 1000;
+    else if (r->count == 0) /* full of others' rows: no report of its own will tell when there is room */
+        r->retry_at_us = shard->now_us + FULL_AGAIN_US;
     return false;
 }
 
-static void destination_idle(bus_shard *shard, route *r)
+static void destination_idle(bui_shard *shard, route *r)
 {
     /* An idle destination's broker may have forgotten this producer id: begin again with one row alone. */
     if (!r->lone && r->count == 0 && r->last_ack_us &&
@@ -103,33 +110,41 @@ static void destination_idle(bus_shard *shard, route *r)
         r->lone = true;
 }
 
-bool bus_relay_expect(bus_shard *shard, bus_destination *destination) { return route_of(shard, destination) != NULL; }
+bool bui_relay_expect(bui_shard *shard, bui_destination *destination)
+{
+    return route_of(shard, destination) != NULL;
+}
 
 /* Hands a row over to the producer. false: it cannot take it now. */
-static bool send_row(bus_shard *shard, route *r, const bus_outbox_row *stored)
+static bool send_row(bui_shard *shard, route *r, const bui_outbox_row *stored)
 {
-    bus_header few[BUS_MOST_HEADERS + 1], *headers = few;
-    size_t count = bus_headers_count(stored->headers, stored->headers_len);
-    if (count == SIZE_MAX || (count > BUS_MOST_HEADERS + 1 && !(headers = malloc(count * sizeof *headers))))
+    bus_header few[BUI_MOST_HEADERS + 1], *headers = few;
+    size_t count = bui_headers_count(stored->headers, stored->headers_len);
+    if (count == SIZE_MAX || (count > BUI_MOST_HEADERS + 1 && !(headers = malloc(count * sizeof *headers))))
         return false; /* damaged, or no memory: it stays in the outbox */
-    bus_row row = { .id = stored->id, .topic = r->destination->topic, .partition = r->destination->partition, .key = stored->key,
-                    .key_len = stored->key_len, .value = stored->value, .value_len = stored->value_len, .headers = headers,
+    bui_row row = { .topic = r->destination->topic,
+                    .partition = r->destination->partition,
+                    .key = stored->key,
+                    .key_len = stored->key_len,
+                    .value = stored->value,
+                    .value_len = stored->value_len,
+                    .headers = headers,
                     .timestamp = stored->at };
-    row.header_count = bus_headers_unpack(stored->headers, stored->headers_len, headers, count);
-    bool sent = row.header_count != SIZE_MAX && produce(shard, r, &row);
+    row.header_count = bui_headers_unpack(stored->headers, stored->headers_len, headers, count);
+    bool sent = row.header_count != SIZE_MAX && produce(shard, r, stored->id, &row);
     if (headers != few)
         free(headers);
     return sent;
 }
 
 /* Those that came and those that were held. What fell behind meanwhile is read back, and may have been already. */
-static void hand_over(bus_shard *shard)
+static void hand_over(bui_shard *shard)
 {
-    bus_relay *relay = &shard->relay;
-    size_t count = bus_outbox_fresh_count(shard->store);
+    bui_relay *relay = &shard->relay;
+    size_t count = bui_outbox_pending_count(shard->store);
     for (size_t i = 0; i < count; i++) {
-        bus_outbox_row row;
-        bus_outbox_fresh(shard->store, i, &row);
+        bui_outbox_row row;
+        bui_outbox_pending(shard->store, i, &row);
         route *r = row.destination->relay; /* there since the row was written */
         destination_idle(shard, r);
         if (r->behind || row.id < r->cursor)
@@ -138,45 +153,47 @@ static void hand_over(bus_shard *shard)
             r->cursor = row.id + 1;
         else
             fall_behind(relay, r, row.id);
+        bui_relay_weigh(relay, r);
     }
     relay->handed_at_us = shard->now_us;
-    /* In a stream, whose rows have lingered here or come in crowds, the next ones wake the producer's thread; a push would cost as much. */
-    bool alone = count > 0 && count < HELD_MOST && !relay->held;
+    /* In a stream, whose rows have lingered here or come together, the next ones wake the producer's thread; a push would cost
+     * as much. */
+    bool alone = count > 0 && count < LINGER_MOST && !relay->lingering;
     relay->push_at_us = alone && shard->port->ops->push ? shard->clock->mono_us(shard->clock) + PUSH_US : 0;
-    relay->held = 0;
-    bus_outbox_fresh_keep(shard->store, false);
+    relay->lingering = 0;
+    bui_outbox_pending_keep(shard->store, false);
 }
 
-static int64_t linger_us(const bus_shard *shard)
+static int64_t linger_us(const bui_shard *shard)
 {
     return shard->relay.handed_at_us + shard->options.limits.linger_us - shard->now_us;
 }
 
-/* A thread is woken for each handing over, ours at the report and librdkafka's before: of many small commits several leave together. */
-void bus_relay_committed(bus_shard *shard)
+/* Each row handed over wakes librdkafka's thread, and each report ours: so rows of many small commits leave together. */
+void bui_relay_committed(bui_shard *shard)
 {
-    bus_relay *relay = &shard->relay;
-    size_t count = bus_outbox_fresh_count(shard->store);
-    if (count == relay->held)
+    bui_relay *relay = &shard->relay;
+    size_t count = bui_outbox_pending_count(shard->store);
+    if (count == relay->lingering)
         return;
-    if (count >= HELD_MOST || linger_us(shard) <= 0 || atomic_load_explicit(&shard->draining, memory_order_relaxed)) {
+    if (count >= LINGER_MOST || linger_us(shard) <= 0 || atomic_load_explicit(&shard->draining, memory_order_relaxed)) {
         hand_over(shard);
         return;
     }
-    bus_outbox_fresh_keep(shard->store, true);
-    relay->held = count;
+    bui_outbox_pending_keep(shard->store, true);
+    relay->lingering = count;
 }
 
 /* ---- reading back what fell behind */
 
 typedef struct scan {
-    bus_shard *shard;
+    bui_shard *shard;
     int64_t last;
     size_t seen;
     bool nomem;
 } scan;
 
-static bool scan_row(const bus_outbox_row *stored, void *opaque)
+static bool scan_row(const bui_outbox_row *stored, void *opaque)
 {
     scan *s = opaque;
     route *r = route_of(s->shard, stored->destination);
@@ -202,13 +219,14 @@ static bool scan_row(const bus_outbox_row *stored, void *opaque)
     return true;
 }
 
-static void scan_store(bus_shard *shard)
+static void scan_store(bui_shard *shard)
 {
-    bus_relay *relay = &shard->relay;
+    bui_relay *relay = &shard->relay;
     int64_t from = INT64_MAX;
     bool any = false;
-    for (size_t i = 0; i < relay->count; i++) {
-        route *r = relay->all[i];
+    relay->looks += relay->odd_count;
+    for (size_t i = 0; i < relay->odd_count; i++) {
+        route *r = relay->odd[i];
         r->blocked = false;
         if (!r->behind)
             continue;
@@ -221,35 +239,36 @@ static void scan_store(bus_shard *shard)
         return;
     scan s = { .shard = shard, .last = from - 1 };
     bus_error err = { 0 };
-    if (bus_outbox_scan(shard->store, from, NULL, SCAN_ROWS, scan_row, &s, &err)) {
-        bus_log(BUS_ERROR, shard->where, "relay", "reading the outbox: %s", err.text);
+    if (bui_outbox_scan(shard->store, from, NULL, SCAN_ROWS, scan_row, &s, &err) != BUS_OK) {
+        bui_log(BUS_ERROR, shard->where, "relay", "reading the outbox: %s", err.text);
         return;
     }
     bool whole = s.seen < SCAN_ROWS && !s.nomem;
     relay->any_behind = false;
-    for (size_t i = 0; i < relay->count; i++) {
-        route *r = relay->all[i];
+    for (size_t i = relay->odd_count; i-- > 0;) {
+        route *r = relay->odd[i];
         if (r->behind && !r->blocked && r->cursor <= s.last)
             r->cursor = s.last + 1;
         if (r->behind && !r->blocked && whole)
             r->behind = false;
         relay->any_behind |= r->behind;
+        bui_relay_weigh(relay, r);
     }
 }
 
-/* ---- each turn */
+/* ---- each iteration */
 
-void bus_relay_pump(bus_shard *shard)
+void bui_relay_pump(bui_shard *shard)
 {
-    bus_relay *relay = &shard->relay;
-    for (bus_channel channel = BUS_MAIN; channel < BUS_CHANNELS; channel++)
-        if ((channel == BUS_MAIN && relay->resetting) || shard->port->ops->fatal(shard->port, channel))
-            bus_relay_replace(shard, channel);
+    bui_relay *relay = &shard->relay;
+    for (bui_channel channel = BUI_MAIN; channel < BUI_CHANNELS; channel++)
+        if ((channel == BUI_MAIN && relay->resetting) || shard->port->ops->fatal(shard->port, channel))
+            bui_relay_replace(shard, channel);
     if (relay->push_at_us && relay->push_at_us <= shard->now_us) {
         shard->port->ops->push(shard->port);
         relay->push_at_us = 0;
     }
-    if (relay->held && linger_us(shard) <= 0)
+    if (relay->lingering && linger_us(shard) <= 0)
         hand_over(shard);
     /* A rewound scan must not meet rows that are acknowledged but not yet deleted. */
     if (relay->any_behind && !(relay->rewound && relay->acked_count))
@@ -264,26 +283,25 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* A transaction of its own costs the next caller a commit: one that has just had work will have more, and delete with that. */
-static int64_t delete_at_us(const bus_shard *shard, bool idle)
+/* A separate transaction costs the next caller a commit. A shard that has just had work will have more, and delete with that. */
+static int64_t delete_at_us(const bui_shard *shard, bool idle)
 {
     int64_t since = shard->relay.acked_since_us, late = since + DELETE_LATE_US;
     int64_t soon = (since > shard->batch.busy_at_us ? since : shard->batch.busy_at_us) + DELETE_AFTER_US;
     return idle && soon < late ? soon : late;
 }
 
-bool bus_relay_wants_delete(const bus_shard *shard, bool idle)
+bool bui_relay_wants_delete(const bui_shard *shard, bool idle)
 {
-    const bus_relay *relay = &shard->relay;
+    const bui_relay *relay = &shard->relay;
     if (!relay->acked_count)
         return false;
-    return relay->rewound || relay->acked_count >= DELETE_MOST ||
-           shard->now_us >= delete_at_us(shard, idle);
+    return relay->rewound || relay->acked_count >= DELETE_MOST || shard->now_us >= delete_at_us(shard, idle);
 }
 
-bus_status bus_relay_delete_acked(bus_shard *shard, bool lazily, bus_error *err)
+bus_status bui_relay_delete_acked(bui_shard *shard, bool lazily, bus_error *err)
 {
-    bus_relay *relay = &shard->relay;
+    bui_relay *relay = &shard->relay;
     relay->deleting = 0;
     if (!relay->acked_count)
         return BUS_OK;
@@ -292,18 +310,18 @@ bus_status bus_relay_delete_acked(bus_shard *shard, bool lazily, bus_error *err)
             qsort(relay->acked, relay->acked_count, sizeof *relay->acked, by_id);
             break;
         }
-    BUS_FAILPOINT("before-delete");
+    BUI_FAILPOINT("before-delete");
     if (lazily)
-        return bus_outbox_delete_whole(shard->store, relay->acked, relay->acked_count, &relay->deleting, err);
+        return bui_outbox_delete_whole(shard->store, relay->acked, relay->acked_count, &relay->deleting, err);
     relay->deleting = relay->acked_count;
-    return bus_outbox_delete(shard->store, relay->acked, relay->acked_count, err);
+    return bui_outbox_delete(shard->store, relay->acked, relay->acked_count, err);
 }
 
-void bus_relay_deleted(bus_shard *shard)
+void bui_relay_deleted(bui_shard *shard)
 {
-    bus_relay *relay = &shard->relay;
+    bui_relay *relay = &shard->relay;
     if (relay->deleting) {
-        BUS_FAILPOINT("deleted");
+        BUI_FAILPOINT("deleted");
         relay->acked_count -= relay->deleting;
         memmove(relay->acked, relay->acked + relay->deleting, relay->acked_count * sizeof *relay->acked);
         relay->acked_since_us = shard->now_us;
@@ -314,33 +332,35 @@ void bus_relay_deleted(bus_shard *shard)
 
 /* ---- what others ask */
 
-int64_t bus_relay_lowest(const bus_shard *shard) { return bus_relay_lowest_of(shard, true); }
-
-int64_t bus_relay_lowest_of(const bus_shard *shard, bool refused)
+static bool has_below(const route *r, int64_t id)
 {
-    int64_t lowest = INT64_MAX;
-    if (shard->relay.held) {
-        bus_outbox_row first;
-        bus_outbox_fresh(shard->store, 0, &first);
-        lowest = first.id;
-    }
-    for (size_t i = 0; i < shard->relay.count; i++) {
-        const route *r = shard->relay.all[i];
-        if (r->refused && !refused)
-            continue;
-        if (r->count && out_at(r, 0)->id < lowest)
-            lowest = out_at(r, 0)->id;
-        if (r->behind && r->cursor < lowest)
-            lowest = r->cursor;
-    }
-    return lowest;
+    return (r->count && out_at(r, 0)->id < id) || (r->behind && r->cursor < id);
 }
 
-int64_t bus_relay_wait_us(const bus_shard *shard)
+/* Begins where the last one was found: what is asked again and again about one id looks at each destination about once in all. */
+bool bui_relay_below(bui_shard *shard, int64_t id, bool refused)
 {
-    const bus_relay *relay = &shard->relay;
+    bui_relay *relay = &shard->relay;
+    if (relay->lingering) {
+        bui_outbox_row first;
+        bui_outbox_pending(shard->store, 0, &first);
+        if (first.id < id)
+            return true;
+    }
+    for (size_t i = 0; i < relay->count; i++, relay->below_at++, relay->looks++) {
+        relay->below_at = relay->below_at < relay->count ? relay->below_at : 0;
+        const route *r = relay->all[relay->below_at];
+        if ((refused || !r->refused) && has_below(r, id))
+            return true;
+    }
+    return false;
+}
+
+int64_t bui_relay_wait_us(const bui_shard *shard)
+{
+    const bui_relay *relay = &shard->relay;
     int64_t wait = relay->deaf ? relay->quiet_until_us - shard->now_us : INT64_MAX;
-    if (relay->held && linger_us(shard) < wait)
+    if (relay->lingering && linger_us(shard) < wait)
         wait = linger_us(shard);
     int64_t push = relay->push_at_us ? relay->push_at_us - shard->clock->mono_us(shard->clock) : INT64_MAX;
     if (push < wait)
@@ -352,31 +372,31 @@ int64_t bus_relay_wait_us(const bus_shard *shard)
     if (relay->acked_count && wait < shard->batch.retry_at_us - shard->now_us)
         wait = shard->batch.retry_at_us - shard->now_us;
     bool owing = false;
-    for (bus_channel channel = BUS_MAIN; channel < BUS_CHANNELS; channel++) {
-        int64_t due = relay->fatal_since_us[channel] + BUS_RELAY_REPORTS_DUE_US - shard->now_us;
+    for (bui_channel channel = BUI_MAIN; channel < BUI_CHANNELS; channel++) {
+        int64_t due = relay->fatal_since_us[channel] + BUI_RELAY_REPORTS_DUE_US - shard->now_us;
         owing |= relay->fatal_since_us[channel] != 0;
         if (relay->fatal_since_us[channel] && due < wait)
             wait = due;
     }
     if (relay->resetting && !owing && relay->retry_at_us - shard->now_us < wait)
         wait = relay->retry_at_us - shard->now_us;
-    for (size_t i = 0; i < relay->count && relay->any_behind; i++) {
-        const route *r = relay->all[i];
-        if (!r->behind || r->flow == BUS_STOPPING || r->refused)
+    for (size_t i = 0; i < relay->odd_count && relay->any_behind; i++) {
+        const route *r = relay->odd[i];
+        if (!r->behind || r->flow == BUI_STOPPING || r->refused)
             continue;
         if (r->retry_at_us > shard->now_us) {
             if (r->retry_at_us - shard->now_us < wait)
                 wait = r->retry_at_us - shard->now_us;
-        } else if (may_send((bus_shard *)(uintptr_t)shard, r) && !relay->rewound) {
+        } else if (may_send((bui_shard *)(uintptr_t)shard, r) && !relay->rewound) {
             return r->warned ? 1000 : 0;
         }
     }
     return wait < 0 ? 0 : wait;
 }
 
-static bool note_row(const bus_outbox_row *row, void *opaque)
+static bool note_row(const bui_outbox_row *row, void *opaque)
 {
-    bus_shard *shard = opaque;
+    bui_shard *shard = opaque;
     route *r = route_of(shard, row->destination);
     if (!r)
         return false;
@@ -385,19 +405,20 @@ static bool note_row(const bus_outbox_row *row, void *opaque)
     return true;
 }
 
-bus_status bus_relay_start(bus_shard *shard, bus_error *err)
+bus_status bui_relay_start(bui_shard *shard, bus_error *err)
 {
-    return bus_outbox_scan(shard->store, 0, NULL, SIZE_MAX / 2, note_row, shard, err);
+    return bui_outbox_scan(shard->store, 0, NULL, SIZE_MAX / 2, note_row, shard, err);
 }
 
-void bus_relay_free(bus_shard *shard)
+void bui_relay_free(bui_shard *shard)
 {
-    bus_relay *relay = &shard->relay;
+    bui_relay *relay = &shard->relay;
     for (size_t i = 0; i < relay->count; i++) {
         free(relay->all[i]->out);
         free(relay->all[i]);
     }
     free(relay->all);
+    free(relay->odd);
     free(relay->decided);
     free(relay->acked);
 }

@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct bus_router {
+struct bui_router {
     const bus_service *service;
-    bus_arena arena;
-    bus_map routes;            /* topic 0x1F type -> route; a raw route has type "", a tombstone route type 0x01 */
-    bus_input *input;
+    bui_arena arena;
+    bui_map routes; /* topic 0x1F type -> route; a raw route has type "", a tombstone route type 0x01 */
+    bui_input *input;
     size_t inputs, first_tier, tiers;
-    bus_output *output;
+    bui_output *output;
     size_t outputs;
     const char *dlq, *lead, *events;
     int attempts;
@@ -43,10 +43,10 @@ static bool service_ok(const char *name)
     return n <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
 }
 
-static const char *join(bus_router *router, const char *a, const char *b)
+static const char *join(bui_router *router, const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
-    char *out = bus_arena_alloc(&router->arena, n + m + 1);
+    char *out = bui_arena_alloc(&router->arena, n + m + 1);
     if (out) {
         memcpy(out, a, n);
         memcpy(out + n, b, m + 1);
@@ -67,25 +67,25 @@ static size_t route_key(char *out, size_t cap, const char *topic, const char *ty
     return n + 1 + type_len;
 }
 
-static bus_input *add_input(bus_router *router, const char *topic)
+static bui_input *add_input(bui_router *router, const char *topic)
 {
     for (size_t i = 0; i < router->inputs; i++)
         if (strcmp(router->input[i].topic, topic) == 0)
             return &router->input[i];
-    if (!bus_array_one_more(&router->input, router->inputs, sizeof *router->input))
+    if (!bui_array_one_more(&router->input, router->inputs, sizeof *router->input))
         return NULL;
-    router->input[router->inputs] = (bus_input){ .topic = topic };
+    router->input[router->inputs] = (bui_input){ .topic = topic };
     return &router->input[router->inputs++];
 }
 
-static bus_status add_output(bus_router *router, const char *topic, bus_error *err)
+static bus_status add_output(bui_router *router, const char *topic, bus_error *err)
 {
     for (size_t i = 0; i < router->outputs; i++)
         if (strcmp(router->output[i].topic, topic) == 0)
             return BUS_OK;
-    if (!bus_array_one_more(&router->output, router->outputs, sizeof *router->output))
-        return bus_fail_nomem(err);
-    router->output[router->outputs++] = (bus_output){ topic };
+    if (!bui_array_one_more(&router->output, router->outputs, sizeof *router->output))
+        return bui_fail_nomem(err);
+    router->output[router->outputs++] = (bui_output){ topic };
     return BUS_OK;
 }
 
@@ -96,45 +96,48 @@ static const char *kind_of(const bus_route *route, size_t *len)
     return kind;
 }
 
-static bus_status add_route(bus_router *router, const bus_route *route, bus_error *err)
+static bus_status add_route(bui_router *router, const bus_route *route, bus_error *err)
 {
     const char *name = router->service->name;
     size_t len;
     const char *kind = kind_of(route, &len);
     const char *shown = route->tombstone ? "tombstones" : route->type ? kind : "raw";
     if (!topic_ok(route->topic))
-        return bus_fail(err, BUS_INVALID, "service %s: '%.60s' is no topic name: use letters, digits, '.', '_' and '-', at most %d",
-                        name, route->topic, MOST_TOPIC);
+        return bui_fail(err, BUS_INVALID,
+                        "service %s: '%.60s' is not a topic name: use letters, digits, '.', '_' and '-', at most %d", name,
+                        route->topic, MOST_TOPIC);
     if (!route->handler)
-        return bus_fail(err, BUS_INVALID, "service %s: the route of %s on %s has no handler", name, shown, route->topic);
+        return bui_fail(err, BUS_INVALID, "service %s: the route of %s on %s has no handler", name, shown, route->topic);
     if (route->attempts < 0)
-        return bus_fail(err, BUS_INVALID, "service %s: the route of %s on %s has attempts %d: use 1 or more, or 0 for the default",
-                        name, shown, route->topic, route->attempts);
+        return bui_fail(err, BUS_INVALID,
+                        "service %s: the route of %s on %s has attempts %d: use 1 or more, or 0 for the default", name, shown,
+                        route->topic, route->attempts);
     bool known = false;
     for (size_t i = 0; i < router->inputs; i++)
         known |= strcmp(router->input[i].topic, route->topic) == 0;
-    bus_input *input = add_input(router, route->topic);
+    bui_input *input = add_input(router, route->topic);
     if (!input)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     if (known && (input->start != route->start || input->compacted != route->compacted))
-        return bus_fail(err, BUS_INVALID, "service %s: routes of topic %s disagree on `start` or `compacted`: a topic has one of each",
-                        name, route->topic);
+        return bui_fail(err, BUS_INVALID,
+                        "service %s: routes of topic %s disagree on `start` or `compacted`: a topic has one of each", name,
+                        route->topic);
     input->start = route->start;
     input->compacted = route->compacted;
 
     char key[MOST_TOPIC + 300];
     size_t n = route_key(key, sizeof key, route->topic, kind, len);
     if (n == 0)
-        return bus_fail(err, BUS_INVALID, "service %s: the type name on %s is too long", name, route->topic);
-    if (bus_map_get(&router->routes, key, n))
-        return bus_fail(err, BUS_INVALID, "service %s: two routes for %s on %s: one event has one handler; let it call both", name,
-                        shown, route->topic);
-    if (!bus_map_put(&router->routes, key, n, (void *)(uintptr_t)route))
-        return bus_fail_nomem(err);
+        return bui_fail(err, BUS_INVALID, "service %s: the type name on %s is too long", name, route->topic);
+    if (bui_map_get(&router->routes, key, n))
+        return bui_fail(err, BUS_INVALID, "service %s: two routes for %s on %s: one event has one handler; let it call both",
+                        name, shown, route->topic);
+    if (!bui_map_put(&router->routes, key, n, (void *)(uintptr_t)route))
+        return bui_fail_nomem(err);
     return BUS_OK;
 }
 
-static bus_status add_tiers(bus_router *router, const char *text, bus_error *err)
+static bus_status add_tiers(bui_router *router, const char *text, bus_error *err)
 {
     const char *name = router->service->name;
     router->first_tier = router->inputs;
@@ -145,19 +148,20 @@ static bus_status add_tiers(bus_router *router, const char *text, bus_error *err
         while (n && at[0] == ' ')
             at++, n--;
         if (n == 0 || n >= sizeof word)
-            return bus_fail(err, BUS_INVALID, "retry.tiers: '%.60s' is no list of delays such as 1s,30s,10m", text);
+            return bui_fail(err, BUS_INVALID, "retry.tiers: '%.60s' is not a list of delays such as 1s,30s,10m", text);
         memcpy(word, at, n);
         word[n] = 0;
         int64_t delay;
-        if (!bus_duration_parse(word, &delay) || delay <= last)
-            return bus_fail(err, BUS_INVALID, "retry.tiers: '%.60s': each delay must be a duration longer than the one before", text);
+        if (!bui_duration_parse(word, &delay) || delay <= last)
+            return bui_fail(err, BUS_INVALID, "retry.tiers: '%.60s': each delay must be a duration longer than the one before",
+                            text);
         if (router->tiers == MOST_TIERS)
-            return bus_fail(err, BUS_INVALID, "retry.tiers: more than %d delays", MOST_TIERS);
+            return bui_fail(err, BUS_INVALID, "retry.tiers: more than %d delays", MOST_TIERS);
         const char *prefix = join(router, name, ".retry.");
         const char *topic = prefix ? join(router, prefix, word) : NULL;
-        bus_input *input = topic ? add_input(router, topic) : NULL;
+        bui_input *input = topic ? add_input(router, topic) : NULL;
         if (!input)
-            return bus_fail_nomem(err);
+            return bui_fail_nomem(err);
         input->retry_tier = true;
         input->delay_ms = last = delay;
         router->tiers++;
@@ -167,87 +171,111 @@ static bus_status add_tiers(bus_router *router, const char *text, bus_error *err
     return BUS_OK;
 }
 
-static bus_status check_emits(bus_router *router, bus_error *err)
+static bus_status check_emits(bui_router *router, bus_error *err)
 {
     for (const bus_emits *emits = router->service->emits; emits && emits->type; emits++) {
         const char *topic = emits->topic ? emits->topic : router->events;
         if (!topic_ok(topic))
-            return bus_fail(err, BUS_INVALID, "service %s: emits %s to '%.60s', which is no topic name", router->service->name,
+            return bui_fail(err, BUS_INVALID, "service %s: emits %s to '%.60s', which is not a topic name", router->service->name,
                             bus_type_name(emits->type), topic);
         bus_status status = add_output(router, topic, err);
-        if (status)
+        if (status != BUS_OK)
             return status;
     }
     return BUS_OK;
 }
 
-bus_status bus_router_new(const bus_service *service, const char *retry_tiers, int attempts, bus_router **out, bus_error *err)
+/* It stands in labels, lines and tables. */
+static bus_status check_version(const bus_service *service, bus_error *err)
+{
+    const char *version = service->version ? service->version : "";
+    size_t len = strspn(version, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.+-_~");
+    if (!version[len] && len < 32)
+        return BUS_OK;
+    return bui_fail(err, BUS_INVALID, "service %s: the version \"%.40s\" is not 1 to 31 characters of A-Z a-z 0-9 . + - _ ~",
+                    service->name, version);
+}
+
+bus_status bui_router_new(const bus_service *service, const char *retry_tiers, int attempts, bui_router **out, bus_error *err)
 {
     if (!service_ok(service->name))
-        return bus_fail(err, BUS_INVALID, "service name '%.80s': use a lower-case letter, then letters, digits and '-', at most 63",
+        return bui_fail(err, BUS_INVALID,
+                        "service name '%.80s': use a lower-case letter, then letters, digits and '-', at most 63",
                         service->name ? service->name : "");
-    bus_router *router = calloc(1, sizeof *router);
+    bui_router *router = calloc(1, sizeof *router);
     if (!router)
-        return bus_fail_nomem(err);
-    bus_status status = BUS_OK;
+        return bui_fail_nomem(err);
+    bus_status status = check_version(service, err);
     router->service = service;
     router->attempts = attempts > 0 ? attempts : 1;
-    bus_arena_init(&router->arena, 0);
-    bus_map_init(&router->routes);
+    bui_arena_init(&router->arena, 0);
+    bui_map_init(&router->routes);
     router->dlq = join(router, service->name, ".dlq");
     router->lead = join(router, service->name, ".redrive");
     router->events = join(router, service->name, ".events");
-    bus_input *lead = router->lead ? add_input(router, router->lead) : NULL;
+    if (status != BUS_OK)
+        goto out;
+    bui_input *lead = router->lead ? add_input(router, router->lead) : NULL;
     if (!lead || !router->dlq || !router->events) {
-        status = bus_fail_nomem(err);
+        status = bui_fail_nomem(err);
         goto out;
     }
     lead->lead = true;
     for (const bus_route *route = service->routes; route && route->topic; route++) {
         if (strcmp(route->topic, router->lead) == 0) {
-            status = bus_fail(err, BUS_INVALID, "service %s: %s is the bus's own lead topic and takes no route", service->name,
+            status = bui_fail(err, BUS_INVALID, "service %s: %s is the bus's own lead topic and takes no route", service->name,
                               route->topic);
             goto out;
         }
-        if ((status = add_route(router, route, err)))
+        status = add_route(router, route, err);
+        if (status != BUS_OK)
             goto out;
     }
-    if ((status = add_tiers(router, retry_tiers, err)) || (status = check_emits(router, err)))
+    status = add_tiers(router, retry_tiers, err);
+    if (status == BUS_OK)
+        status = check_emits(router, err);
+    if (status != BUS_OK)
         goto out;
     *out = router;
     router = NULL;
 out:
-    bus_router_free(router);
+    bui_router_free(router);
     return status;
 }
 
-void bus_router_free(bus_router *router)
+void bui_router_free(bui_router *router)
 {
     if (!router)
         return;
-    bus_map_free(&router->routes, NULL);
+    bui_map_free(&router->routes, NULL);
     free(router->input);
     free(router->output);
-    bus_arena_free(&router->arena);
+    bui_arena_free(&router->arena);
     free(router);
 }
 
-const bus_input *bus_router_inputs(const bus_router *router, size_t *count)
+const bui_input *bui_router_inputs(const bui_router *router, size_t *count)
 {
     *count = router->inputs;
     return router->input;
 }
 
-const bus_output *bus_router_outputs(const bus_router *router, size_t *count)
+const bui_output *bui_router_outputs(const bui_router *router, size_t *count)
 {
     *count = router->outputs;
     return router->output;
 }
 
-const char *bus_router_dlq(const bus_router *router) { return router->dlq; }
-const char *bus_router_lead(const bus_router *router) { return router->lead; }
+const char *bui_router_dlq(const bui_router *router)
+{
+    return router->dlq;
+}
+const char *bui_router_lead(const bui_router *router)
+{
+    return router->lead;
+}
 
-const bus_input *bus_router_tier(const bus_router *router, int retry)
+const bui_input *bui_router_tier(const bui_router *router, int retry)
 {
     if (router->tiers == 0)
         return NULL;
@@ -255,29 +283,29 @@ const bus_input *bus_router_tier(const bus_router *router, int retry)
     return &router->input[router->first_tier + (i < router->tiers ? i : router->tiers - 1)];
 }
 
-const bus_route *bus_router_find(const bus_router *router, const char *topic, const char *type, size_t type_len, bool tombstone)
+const bus_route *bui_router_find(const bui_router *router, const char *topic, const char *type, size_t type_len, bool tombstone)
 {
     char key[MOST_TOPIC + 300];
     size_t n = tombstone ? route_key(key, sizeof key, topic, "\x01", 1) : route_key(key, sizeof key, topic, type, type_len);
-    const bus_route *route = n ? bus_map_get(&router->routes, key, n) : NULL;
+    const bus_route *route = n ? bui_map_get(&router->routes, key, n) : NULL;
     if (route || tombstone)
         return route;
     n = route_key(key, sizeof key, topic, "", 0);
-    return n ? bus_map_get(&router->routes, key, n) : NULL;
+    return n ? bui_map_get(&router->routes, key, n) : NULL;
 }
 
-const char *bus_router_scope(const bus_router *router, const bus_route *route)
+const char *bui_router_scope(const bui_router *router, const bus_route *route)
 {
     (void)router;
     return route->scope ? route->scope : route->topic;
 }
 
-int bus_router_attempts(const bus_router *router, const bus_route *route)
+int bui_router_attempts(const bui_router *router, const bus_route *route)
 {
     return route->attempts ? route->attempts : router->attempts;
 }
 
-const char *bus_router_topic_of(const bus_router *router, const bus_type *type)
+const char *bui_router_topic_of(const bui_router *router, const bus_type *type)
 {
     for (const bus_emits *emits = router->service->emits; emits && emits->type; emits++)
         if (emits->type == type || strcmp(bus_type_name(emits->type), bus_type_name(type)) == 0)

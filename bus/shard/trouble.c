@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Trouble: what keeps a shard from working at the moment, for /readyz. Each cause is logged where it arises; here is which of
- * them is the worst now, and the line that says it is over. Looked at by the shard's thread at the end of an iteration. */
+ * Trouble: what keeps a shard from working now, for /readyz. Each cause is logged where it arises; this file finds the worst
+ * of them, and logs when it is over. Looked at by the shard's thread at the end of an iteration. */
 #include "shard/internal.h"
 
 #include <stdio.h>
 
-#define LOOK_US (INT64_C(200) * 1000)          /* while all is well; in trouble each iteration looks */
-#define SENDING_FAILS_US (INT64_C(5) * 1000 * 1000) /* a leader that moves fails sends too, but not for so long */
+#define LOOK_US (INT64_C(200) * 1000)               /* while all is well; in trouble each iteration looks */
+#define SENDING_FAILS_US (INT64_C(5) * 1000 * 1000) /* a leader that moves fails sends too, but not for this long */
 
-static const bus_shard_lane *failed_lane(const bus_shard *shard)
+static const bui_shard_lane *failed_lane(const bui_shard *shard)
 {
     for (size_t i = 0; i < shard->lane_count && shard->attached; i++)
         if (shard->lane[i].failed)
@@ -16,15 +16,15 @@ static const bus_shard_lane *failed_lane(const bus_shard *shard)
     return NULL;
 }
 
-static const bus_shard_lane *unchecked_lane(const bus_shard *shard, char *why, size_t cap)
+static const bui_shard_lane *unchecked_lane(const bui_shard *shard, char *why, size_t cap)
 {
     for (size_t i = 0; i < shard->lane_count && shard->attached; i++)
-        if (bus_lane_unchecked(shard, &shard->lane[i], why, cap))
+        if (bui_lane_unchecked(shard, &shard->lane[i], why, cap))
             return &shard->lane[i];
     return NULL;
 }
 
-static const bus_shard_input *paused_input(const bus_shard *shard)
+static const bui_shard_input *paused_input(const bui_shard *shard)
 {
     for (size_t i = 0; i < shard->input_count && shard->attached; i++)
         if (shard->input[i].paused_until_us > shard->now_us)
@@ -32,31 +32,31 @@ static const bus_shard_input *paused_input(const bus_shard *shard)
     return NULL;
 }
 
-static const bus_destination *failing_destination(const bus_shard *shard)
+static const bui_destination *failing_destination(const bui_shard *shard)
 {
-    for (size_t i = 0; i < shard->relay.count; i++) {
-        const bus_relay_destination *at = shard->relay.all[i];
+    for (size_t i = 0; i < shard->relay.odd_count; i++) {
+        const bui_relay_destination *at = shard->relay.odd[i];
         if (at->warned && at->failing_since_us && shard->now_us - at->failing_since_us > SENDING_FAILS_US)
             return at->destination;
     }
     return NULL;
 }
 
-static const bus_relay_destination *refused_destination(const bus_shard *shard)
+static const bui_relay_destination *refused_destination(const bui_shard *shard)
 {
-    for (size_t i = 0; i < shard->relay.count; i++)
-        if (shard->relay.all[i]->refused)
-            return shard->relay.all[i];
+    for (size_t i = 0; i < shard->relay.odd_count; i++)
+        if (shard->relay.odd[i]->refused)
+            return shard->relay.odd[i];
     return NULL;
 }
 
 /* The worst first: what stops all of the shard, then what stops a topic. "": none. */
-static void describe(const bus_shard *shard, char *out, size_t cap)
+static void describe(const bui_shard *shard, char *out, size_t cap)
 {
-    const bus_shard_lane *lane;
-    const bus_shard_input *input;
-    const bus_destination *destination;
-    const bus_relay_destination *refused = refused_destination(shard);
+    const bui_shard_lane *lane;
+    const bui_shard_input *input;
+    const bui_destination *destination;
+    const bui_relay_destination *refused = refused_destination(shard);
     char why[128];
     *out = 0;
     if (shard->said.store_warned && shard->batch.retry_at_us)
@@ -67,38 +67,41 @@ static void describe(const bus_shard *shard, char *out, size_t cap)
     else if (shard->said.outbox_full_warned)
         snprintf(out, cap, "the outbox is full (outbox.max.bytes): deliveries wait until Kafka takes its rows");
     else if (shard->said.parked_full_warned)
-        snprintf(out, cap, "too many events wait behind failed ones (parked.max.bytes): redrive or discard what holds their keys");
+        snprintf(out, cap,
+                 "too many events wait behind failed ones (parked.max.bytes): redrive or discard what holds their keys");
     else if ((lane = failed_lane(shard)))
         snprintf(out, cap, "%.200s/%d cannot be read: %.120s", lane->input->declared->topic, lane->partition, lane->input->why);
     else if ((lane = unchecked_lane(shard, why, sizeof why)))
-        snprintf(out, cap, "%.200s/%d cannot be compared with what was read of it: %s", lane->input->declared->topic, lane->partition, why);
+        snprintf(out, cap, "%.200s/%d cannot be compared with what was read of it: %s", lane->input->declared->topic,
+                 lane->partition, why);
     else if ((input = paused_input(shard)))
         snprintf(out, cap, "topic %.200s is paused: %.120s", input->declared->topic, input->why);
     else if ((destination = failing_destination(shard)))
         snprintf(out, cap, "%.200s/%d takes no rows, see the log", destination->topic, destination->partition);
 }
 
-void bus_trouble_look(bus_shard *shard)
+void bui_trouble_look(bui_shard *shard)
 {
-    bus_trouble *trouble = &shard->trouble;
+    bui_trouble *trouble = &shard->trouble;
     if (!trouble->since_us && trouble->look_at_us > shard->now_us)
         return;
     trouble->look_at_us = shard->now_us + LOOK_US;
-    char text[BUS_TROUBLE_TEXT];
+    char text[BUI_TROUBLE_TEXT];
     describe(shard, text, sizeof text);
     if (strcmp(text, trouble->text) == 0)
         return;
     if (!*text)
-        bus_log(BUS_INFO, shard->where, "well", "over after %.1f s: %s", (double)(shard->now_us - trouble->since_us) / 1e6, trouble->text);
+        bui_log(BUS_INFO, shard->where, "well", "over after %.1f s: %s", (double)(shard->now_us - trouble->since_us) / 1e6,
+                trouble->text);
     trouble->since_us = !*text ? 0 : trouble->since_us ? trouble->since_us : shard->now_us;
     pthread_mutex_lock(&trouble->lock);
     memcpy(trouble->text, text, sizeof text);
     pthread_mutex_unlock(&trouble->lock);
 }
 
-bool bus_shard_well(bus_shard *shard, char *why, size_t cap)
+bool bui_shard_well(bui_shard *shard, char *why, size_t cap)
 {
-    bus_trouble *trouble = &shard->trouble;
+    bui_trouble *trouble = &shard->trouble;
     pthread_mutex_lock(&trouble->lock);
     bool well = !*trouble->text;
     if (!well)

@@ -14,7 +14,7 @@
 static bus_status fail(bus_error *err, int e, const char *what, const char *path)
 {
     bool full = e == ENOSPC || e == EDQUOT;
-    return bus_fail(err, full ? BUS_FULL : BUS_IO, "cannot make the %s %s: %s; %s", what, path, strerror(e),
+    return bui_fail(err, full ? BUS_FULL : BUS_IO, "cannot create the %s %s: %s; %s", what, path, strerror(e),
                     full ? "free some space" : "let the user of this process write there, or set another data directory");
 }
 
@@ -26,34 +26,35 @@ static bool directory_of(const char *path, char *out, size_t cap)
     return len >= 0 && (size_t)len < cap;
 }
 
-bus_status bus_file_sync_name(const char *path, bus_error *err)
+bus_status bui_file_sync_name(const char *path, bus_error *err)
 {
     char directory[4096];
     if (!directory_of(path, directory, sizeof directory))
-        return bus_fail(err, BUS_INVALID, "the path of %.200s... is too long", path);
+        return bui_fail(err, BUS_INVALID, "the path of %.200s... is too long", path);
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    /* One that may be written and not read, or whose file system cannot do it, has to do without. */
+    /* A directory that may be written and not read, or whose file system cannot sync it, is left as it is. */
     bool ok = fd >= 0 ? fsync(fd) == 0 || errno == EINVAL : errno == EACCES;
     int e = errno;
     if (fd >= 0)
         close(fd);
-    return ok ? BUS_OK : bus_fail(err, BUS_IO, "%s: its names cannot be made durable: %s; check the disk", directory, strerror(e));
+    return ok ? BUS_OK
+              : bui_fail(err, BUS_IO, "%s: its names cannot be made durable: %s; check the disk", directory, strerror(e));
 }
 
-bus_status bus_file_parents(const char *path, bus_error *err)
+bus_status bui_file_parents(const char *path, bus_error *err)
 {
     char *copy = strdup(path);
     if (!copy)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     bus_status status = BUS_OK;
     for (char *at = strchr(copy + 1, '/'); at && status == BUS_OK; at = strchr(at + 1, '/')) {
         *at = 0;
         if (mkdir(copy, 0700) == 0) {
-            status = bus_file_sync_name(copy, err);
+            status = bui_file_sync_name(copy, err);
         } else if (errno != EEXIST) {
             int e = errno;
             struct stat there;
-            /* On a read-only or forbidden parent mkdir may say so before it says that the directory exists. */
+            /* If the parent is read-only or forbidden, mkdir may report that instead of "exists". */
             if (stat(copy, &there) != 0 || !S_ISDIR(there.st_mode))
                 status = fail(err, e, "directory", copy);
         }
@@ -63,24 +64,28 @@ bus_status bus_file_parents(const char *path, bus_error *err)
     return status;
 }
 
-bus_status bus_file_private(const char *path, bus_error *err)
+bus_status bui_file_private(const char *path, bus_error *err)
 {
     char directory[4096];
     struct stat there;
     if (!directory_of(path, directory, sizeof directory))
-        return bus_fail(err, BUS_INVALID, "the path of %.200s... is too long", path);
+        return bui_fail(err, BUS_INVALID, "the path of %.200s... is too long", path);
     if (stat(directory, &there) != 0)
-        return bus_fail(err, BUS_IO, "cannot look at directory %.300s: %s", directory, strerror(errno));
+        return bui_fail(err, BUS_IO, "cannot look at directory %.300s: %s", directory, strerror(errno));
     if (there.st_mode & S_IWOTH)
-        return bus_fail(err, BUS_REFUSED, "every user of this host can write in directory %.300s, and so replace a store: take that right "
-                        "away (chmod o-w), or set another data.dir", directory);
+        return bui_fail(err, BUS_REFUSED,
+                        "every user of this host can write in directory %.300s, and could replace a store: "
+                        "remove that right (chmod o-w), or set another data.dir",
+                        directory);
     if (there.st_uid != geteuid() && there.st_uid != 0 && geteuid() != 0)
-        return bus_fail(err, BUS_REFUSED, "directory %.300s belongs to another user (%ld), who can replace a store: run as that user, or set "
-                        "another data.dir", directory, (long)there.st_uid);
+        return bui_fail(err, BUS_REFUSED,
+                        "directory %.300s belongs to another user (%ld), who can replace a store: run as that user, or set "
+                        "another data.dir",
+                        directory, (long)there.st_uid);
     return BUS_OK;
 }
 
-bus_status bus_file_touch(const char *path, bus_error *err)
+bus_status bui_file_touch(const char *path, bus_error *err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0)
@@ -90,7 +95,7 @@ bus_status bus_file_touch(const char *path, bus_error *err)
     return BUS_OK;
 }
 
-int64_t bus_file_number(const char *path)
+int64_t bui_file_number(const char *path)
 {
     struct statx there;
     if (statx(AT_FDCWD, path, 0, STATX_INO | STATX_BTIME, &there) != 0)

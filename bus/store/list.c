@@ -6,36 +6,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool bus_list_reserve(bus_list *list, size_t count)
+bool bui_list_reserve(bui_list *list, size_t count)
 {
-    return bus_array_room(&list->at, &list->cap, count, sizeof *list->at, 16);
+    return bui_array_room(&list->at, &list->cap, count, sizeof *list->at, 16);
 }
 
-void bus_list_free(bus_list *list)
+void bui_list_free(bui_list *list)
 {
     free(list->at);
     memset(list, 0, sizeof *list);
 }
 
-const char *bus_store_intern(bus_store *store, const char *name)
+const char *bui_store_intern(bui_store *store, const char *name)
 {
     size_t len = strlen(name);
-    char *known = bus_map_get(&store->names, name, len);
+    char *known = bui_map_get(&store->names, name, len);
     if (known)
         return known;
     char *copy = strdup(name);
-    if (copy && !bus_map_put(&store->names, name, len, copy)) {
+    if (copy && !bui_map_put(&store->names, name, len, copy)) {
         free(copy);
         copy = NULL;
     }
     return copy;
 }
 
-bool bus_store_compose(bus_store *store, const char *a, size_t a_len, const char *b, int32_t number)
+bool bui_store_compose(bui_store *store, const char *a, size_t a_len, const char *b, int32_t number)
 {
     size_t b_len = strlen(b);
-    bus_buf_clear(&store->scratch);
-    uint8_t *at = bus_buf_grow(&store->scratch, a_len + 1 + b_len + 1 + sizeof number);
+    bui_buf_clear(&store->scratch);
+    uint8_t *at = bui_buf_grow(&store->scratch, a_len + 1 + b_len + 1 + sizeof number);
     if (!at)
         return false;
     memcpy(at, a, a_len);

@@ -14,7 +14,9 @@
 
 #define LOCK_BYTES 32 /* a process id and a line end */
 
-struct bus_lock { int fd; };
+struct bui_lock {
+    int fd;
+};
 
 static char *path_of(const char *base, const char *suffix)
 {
@@ -34,14 +36,14 @@ static struct flock whole_file(void)
     return lock;
 }
 
-/* Whoever deletes a lock file makes two owners possible: the lock counts only on the file that has the name now. */
+/* Deleting a lock file makes two owners possible: the lock counts only on the file that has the name now. */
 static bool still_named(int fd, const char *path)
 {
     struct stat mine, named;
     return fstat(fd, &mine) == 0 && lstat(path, &named) == 0 && mine.st_dev == named.st_dev && mine.st_ino == named.st_ino;
 }
 
-/* What has the name may have been put there so that we write into it: a second name of somebody's file, a device. */
+/* Somebody may have put a file of this name there so that we write into it: a link to another file, a device. */
 static bool is_lock_file(int fd)
 {
     struct stat mine;
@@ -50,8 +52,10 @@ static bool is_lock_file(int fd)
 
 static bus_status not_ours(const char *path, bus_error *err)
 {
-    return bus_fail(err, BUS_REFUSED, "%s is no lock file of the bus (a link, or a file with other content): somebody has put it there. "
-                    "Look at what it is, then remove it", path);
+    return bui_fail(err, BUS_REFUSED,
+                    "%s is not a lock file of the bus (it is a link, or a file with other content): somebody "
+                    "put it there. Look at what it is, then remove it",
+                    path);
 }
 
 static void write_pid(int fd)
@@ -70,11 +74,11 @@ static long read_pid(int fd)
     return len > 0 ? strtol(text, NULL, 10) : 0;
 }
 
-static bus_status take(const char *path, bus_lock **out, long *holder, bus_error *err)
+static bus_status take(const char *path, bui_lock **out, long *holder, bus_error *err)
 {
-    bus_lock *lock = malloc(sizeof *lock);
+    bui_lock *lock = malloc(sizeof *lock);
     if (!lock)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     for (;;) {
         lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
         if (lock->fd < 0) {
@@ -82,7 +86,7 @@ static bus_status take(const char *path, bus_lock **out, long *holder, bus_error
             free(lock);
             if (e == ELOOP)
                 return not_ours(path, err);
-            return bus_fail(err, e == ENOSPC || e == EDQUOT ? BUS_FULL : BUS_IO,
+            return bui_fail(err, e == ENOSPC || e == EDQUOT ? BUS_FULL : BUS_IO,
                             "cannot open the lock file %s: %s; let the user of this process read and write it and its directory",
                             path, strerror(e));
         }
@@ -93,8 +97,10 @@ static bus_status take(const char *path, bus_lock **out, long *holder, bus_error
             close(lock->fd);
             free(lock);
             if (e == EAGAIN || e == EACCES)
-                return bus_fail(err, BUS_LOCKED, "%s is held by process %ld; stop it, or wait until it lets go", path, *holder);
-            return bus_fail(err, BUS_IO, "cannot lock %s: %s; the data directory must be on a file system with locks", path, strerror(e));
+                return bui_fail(err, BUS_LOCKED, "%s is held by process %ld; stop it, or wait until it releases it", path,
+                                *holder);
+            return bui_fail(err, BUS_IO, "cannot lock %s: %s; the data directory must be on a file system with locks", path,
+                            strerror(e));
         }
         if (!is_lock_file(lock->fd) && still_named(lock->fd, path)) {
             close(lock->fd);
@@ -110,13 +116,13 @@ static bus_status take(const char *path, bus_lock **out, long *holder, bus_error
     return BUS_OK;
 }
 
-bus_status bus_lock_take(const char *base, bus_lock **out, bus_lock **want, bus_error *err)
+bus_status bui_lock_take(const char *base, bui_lock **out, bui_lock **want, bus_error *err)
 {
     long holder = 0;
     char *lock = path_of(base, ".lock"), *wish = path_of(base, ".want");
-    bus_status status = lock && wish ? bus_file_parents(lock, err) : bus_fail_nomem(err);
+    bus_status status = lock && wish ? bui_file_parents(lock, err) : bui_fail_nomem(err);
     if (status == BUS_OK)
-        status = bus_file_private(lock, err);
+        status = bui_file_private(lock, err);
     if (status == BUS_OK)
         status = take(lock, out, &holder, err);
     /* Another may be waiting already; then there is nothing to add to its request. */
@@ -127,7 +133,7 @@ bus_status bus_lock_take(const char *base, bus_lock **out, bus_lock **want, bus_
     return status;
 }
 
-bool bus_lock_wanted(const char *base)
+bool bui_lock_wanted(const char *base)
 {
     char *path = path_of(base, ".want");
     if (!path)
@@ -143,7 +149,7 @@ bool bus_lock_wanted(const char *base)
     return wanted;
 }
 
-void bus_lock_free(bus_lock *lock)
+void bui_lock_free(bui_lock *lock)
 {
     if (!lock)
         return;

@@ -6,44 +6,53 @@
 
 #include <string.h>
 
-static void checksum(const bus_migration *migration, char out[BUS_ID_TEXT])
+static void checksum(const bus_migration *migration, char out[BUI_ID_TEXT])
 {
-    const bus_part parts[] = { { "migration", 9 }, { migration->name, strlen(migration->name) }, { migration->sql, strlen(migration->sql) } };
-    bus_id_of(parts, 3, out);
+    const bui_part parts[] = { { "migration", 9 },
+                               { migration->name, strlen(migration->name) },
+                               { migration->sql, strlen(migration->sql) } };
+    bui_id_of(parts, 3, out);
 }
 
 /* Compares what was applied with the list; *applied is how many. */
-static bus_status check(bus_store *store, const bus_migration *list, size_t count, size_t *applied, bus_error *err)
+static bus_status check(bui_store *store, const bus_migration *list, size_t count, size_t *applied, bus_error *err)
 {
     sqlite3_stmt *stmt = NULL;
     bus_status status = BUS_OK;
     size_t n = 0;
-    int rc = bus_prepare_own(store, "SELECT n, name, checksum FROM bus_migration ORDER BY n", false, &stmt, NULL);
+    int rc = bui_prepare_own(store, "SELECT n, name, checksum FROM bus_migration ORDER BY n", false, &stmt, NULL);
     while (rc == SQLITE_OK || rc == SQLITE_ROW) {
-        if ((rc = sqlite3_step(stmt)) != SQLITE_ROW)
+        rc = sqlite3_step(stmt);
+        if (rc != SQLITE_ROW)
             break;
-        const char *name = bus_column_text(stmt, 1);
-        char sum[BUS_ID_TEXT];
+        const char *name = bui_column_text(stmt, 1);
+        char sum[BUI_ID_TEXT];
         if (n >= count) {
-            status = bus_fail(err, BUS_REFUSED, "%s: migration %zu ('%s') was applied, but this program's list ends before it; the store was"
-                              " used by a newer version of the service: run that", store->path, n + 1, name);
+            status = bui_fail(err, BUS_REFUSED,
+                              "%s: migration %zu ('%s') was applied, but this program's list ends before it; the store was"
+                              " used by a newer version of the service: run that",
+                              store->path, n + 1, name);
             break;
         }
         checksum(&list[n], sum);
         if (strcmp(name, list[n].name) != 0) {
-            status = bus_fail(err, BUS_REFUSED, "%s: migration %zu was applied as '%s', this program's list has '%s' there; migrations are"
-                              " append-only: restore the order", store->path, n + 1, name, list[n].name);
+            status = bui_fail(err, BUS_REFUSED,
+                              "%s: migration %zu was applied as '%s', this program's list has '%s' there; migrations are"
+                              " append-only: restore the order",
+                              store->path, n + 1, name, list[n].name);
             break;
         }
-        if (strcmp(bus_column_text(stmt, 2), sum) != 0) {
-            status = bus_fail(err, BUS_REFUSED, "%s: the text of migration %zu ('%s') has changed since it was applied; restore the old text"
-                              " and append a new migration", store->path, n + 1, name);
+        if (strcmp(bui_column_text(stmt, 2), sum) != 0) {
+            status = bui_fail(err, BUS_REFUSED,
+                              "%s: the text of migration %zu ('%s') has changed since it was applied; restore the old text"
+                              " and append a new migration",
+                              store->path, n + 1, name);
             break;
         }
         n++;
     }
     if (status == BUS_OK && rc != SQLITE_DONE)
-        status = bus_store_fail(store, rc, "reading the applied migrations", err);
+        status = bui_store_fail(store, rc, "reading the applied migrations", err);
     sqlite3_finalize(stmt);
     *applied = n;
     return status;
@@ -58,71 +67,76 @@ static const char without_key[] =
     " OR ((SELECT count(*) FROM pragma_table_info(t.name) c WHERE c.pk > 0) = 1"
     " AND EXISTS (SELECT 1 FROM pragma_table_info(t.name) c WHERE c.pk = 1 AND c.type = 'INTEGER' COLLATE NOCASE)))) LIMIT 1";
 
-static bus_status check_keys(bus_store *store, const char *name, bus_error *err)
+static bus_status check_keys(bui_store *store, const char *name, bus_error *err)
 {
     sqlite3_stmt *stmt = NULL;
     bus_status status = BUS_OK;
-    int rc = bus_prepare_own(store, without_key, false, &stmt, NULL);
+    int rc = bui_prepare_own(store, without_key, false, &stmt, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(stmt);
     if (rc == SQLITE_ROW)
-        status = bus_fail(err, BUS_REFUSED, "%s: migration '%s' leaves table %.100s without a primary key that is NOT NULL; declare one",
-                          store->path, name, bus_column_text(stmt, 0));
+        status = bui_fail(err, BUS_REFUSED,
+                          "%s: migration '%s' leaves table %.100s without a primary key that is NOT NULL; declare one",
+                          store->path, name, bui_column_text(stmt, 0));
     else if (rc != SQLITE_DONE)
-        status = bus_store_fail(store, rc, "checking the migrated tables", err);
+        status = bui_store_fail(store, rc, "checking the migrated tables", err);
     sqlite3_finalize(stmt);
     return status;
 }
 
-static bus_status run(bus_store *store, const bus_migration *migration, bus_error *err)
+static bus_status run(bui_store *store, const bus_migration *migration, bus_error *err)
 {
-    bus_tables_cage *cage = &store->cage;
-    cage->inside = cage->migrating = cage->preparing = true;
-    cage->denied = NULL;
+    bui_tables_sandbox *sandbox = &store->sandbox;
+    sandbox->inside = sandbox->migrating = sandbox->preparing = true;
+    sandbox->denied = NULL;
     int rc = sqlite3_exec(store->db, migration->sql, NULL, NULL, NULL);
-    cage->inside = cage->migrating = cage->preparing = false;
+    sandbox->inside = sandbox->migrating = sandbox->preparing = false;
     if (rc == SQLITE_OK && !sqlite3_get_autocommit(store->db))
         return check_keys(store, migration->name, err);
     if (rc == SQLITE_OK)
-        return bus_fail(err, BUS_REFUSED, "%s: migration '%s' ended its transaction", store->path, migration->name);
+        return bui_fail(err, BUS_REFUSED, "%s: migration '%s' ended its transaction", store->path, migration->name);
     if ((rc & 0xff) == SQLITE_AUTH)
-        return bus_fail(err, BUS_REFUSED, "%s: migration '%s': %s", store->path, migration->name,
-                        cage->denied ? cage->denied : sqlite3_errmsg(store->db));
-    bus_store_fail(store, rc, "migrating", err);
-    return bus_fail_in(err, "migration '%s'", migration->name);
+        return bui_fail(err, BUS_REFUSED, "%s: migration '%s': %s", store->path, migration->name,
+                        sandbox->denied ? sandbox->denied : sqlite3_errmsg(store->db));
+    bui_store_fail(store, rc, "migrating", err);
+    return bui_fail_in(err, "migration '%s'", migration->name);
 }
 
-static bus_status record(bus_store *store, size_t n, const bus_migration *migration, bus_error *err)
+static bus_status record(bui_store *store, size_t n, const bus_migration *migration, bus_error *err)
 {
-    char sum[BUS_ID_TEXT];
+    char sum[BUI_ID_TEXT];
     checksum(migration, sum);
     /* It may be the first commit since a checkpoint: see seal.c. */
-    char *sql = sqlite3_mprintf("UPDATE bus_meta SET seal = seal | 1; INSERT INTO bus_migration VALUES (%lld, %Q, %Q, %lld)", (long long)n, migration->name, sum,
-                                (long long)store->now_ms);
+    char *sql = sqlite3_mprintf("UPDATE bus_meta SET seal = seal | 1; INSERT INTO bus_migration VALUES (%lld, %Q, %Q, %lld)",
+                                (long long)n, migration->name, sum, (long long)store->now_ms);
     if (!sql)
-        return bus_fail_nomem(err);
-    bus_status status = bus_exec(store, sql, "recording a migration", err);
+        return bui_fail_nomem(err);
+    bus_status status = bui_exec(store, sql, "recording a migration", err);
     sqlite3_free(sql);
     return status;
 }
 
-static bus_status apply(bus_store *store, size_t n, const bus_migration *migration, bus_error *err)
+static bus_status apply(bui_store *store, size_t n, const bus_migration *migration, bus_error *err)
 {
     store->committing = true;
-    bus_status status = bus_exec(store, "BEGIN IMMEDIATE", "migrating", err);
+    bus_status status = bui_exec(store, "BEGIN IMMEDIATE", "migrating", err);
     store->committing = false; /* the user's SQL runs under the commit hook's guard */
-    if (status == BUS_OK && (status = run(store, migration, err)) == BUS_OK && (status = record(store, n, migration, err)) == BUS_OK) {
+    if (status == BUS_OK)
+        status = run(store, migration, err);
+    if (status == BUS_OK)
+        status = record(store, n, migration, err);
+    if (status == BUS_OK) {
         store->committing = true;
-        status = bus_exec(store, "COMMIT", "committing a migration", err);
+        status = bui_exec(store, "COMMIT", "committing a migration", err);
         store->committing = false;
         store->seal |= status == BUS_OK;
     }
     if (status != BUS_OK && !sqlite3_get_autocommit(store->db))
-        (void)bus_exec(store, "ROLLBACK", "migrating", NULL);
+        (void)bui_exec(store, "ROLLBACK", "migrating", NULL);
     return status;
 }
 
-bus_status bus_migrate(bus_store *store, const bus_migration *migrations, bus_error *err)
+bus_status bui_migrate(bui_store *store, const bus_migration *migrations, bus_error *err)
 {
     size_t count = 0, applied;
     while (migrations && migrations[count].name)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Store: opens one shard's SQLite file, sets what SQLite must do and must never do, and loads the caches. */
+ * Store: opens one shard's SQLite file, configures SQLite, and loads the caches. */
 #include "base/error.h"
 #include "store/file.h"
 #include "store/internal.h"
@@ -10,35 +10,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nobody but bus_store_commit commits: a handler whose failed statement ended the transaction (OR ROLLBACK) would else go
+/* Nobody but bui_store_commit commits: a handler whose failed statement ended the transaction (OR ROLLBACK) would else go
  * on in autocommit mode. Not zero turns the commit into a rollback. */
 static int on_commit(void *opaque)
 {
-    return !((bus_store *)opaque)->committing;
+    return !((bui_store *)opaque)->committing;
 }
 
 /* Runs a pragma. What it answers must be `want`, if given, or is a number for *page_size, if given. */
-static bus_status pragma_of(bus_store *store, const char *sql, const char *want, int64_t *page_size, bus_error *err)
+static bus_status pragma_of(bui_store *store, const char *sql, const char *want, int64_t *page_size, bus_error *err)
 {
     sqlite3_stmt *stmt = NULL;
-    int rc = bus_prepare_own(store, sql, false, &stmt, NULL);
+    int rc = bui_prepare_own(store, sql, false, &stmt, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(stmt);
     bus_status status = BUS_OK;
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-        status = bus_store_fail(store, rc, "opening the store", err);
-    else if (want && (rc != SQLITE_ROW || strcmp(bus_column_text(stmt, 0), want) != 0))
-        status = bus_fail(err, BUS_STORE, "%s: '%s' gave '%s' instead of '%s'; the file system must support shared memory maps", store->path,
-                          sql, rc == SQLITE_ROW ? bus_column_text(stmt, 0) : "", want);
+        status = bui_store_fail(store, rc, "opening the store", err);
+    else if (want && (rc != SQLITE_ROW || strcmp(bui_column_text(stmt, 0), want) != 0))
+        status = bui_fail(err, BUS_STORE, "%s: '%s' gave '%s' instead of '%s'; the file system must support shared memory maps",
+                          store->path, sql, rc == SQLITE_ROW ? bui_column_text(stmt, 0) : "", want);
     else if (page_size)
         *page_size = sqlite3_column_int64(stmt, 0);
     rc = sqlite3_finalize(stmt); /* what a pragma changes is committed here, after its row said that it was done */
-    return status != BUS_OK || rc == SQLITE_OK ? status : bus_store_fail(store, rc, "opening the store", err);
+    return status != BUS_OK || rc == SQLITE_OK ? status : bui_store_fail(store, rc, "opening the store", err);
 }
 
-/* An empty file is empty on the disk, too, before a database is made in it: what is left there of an earlier making whose sync had
- * failed would else come back with a loss of power, and be no database. */
-static bus_status harden_empty(bus_store *store, bus_error *err)
+/* An empty file is made empty on the disk, too, before a database is created in it. Otherwise what an earlier creation, whose
+ * sync had failed, left there would come back with a loss of power, and not be a database. */
+static bus_status harden_empty(bui_store *store, bus_error *err)
 {
     sqlite3_file *file = NULL;
     sqlite3_int64 size = 0;
@@ -50,16 +50,16 @@ static bus_status harden_empty(bus_store *store, bus_error *err)
         rc = file->pMethods->xTruncate(file, 0);
     if (rc == SQLITE_OK && !size)
         rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
-    return rc == SQLITE_OK ? BUS_OK : bus_store_fail(store, rc, "making the store", err);
+    return rc == SQLITE_OK ? BUS_OK : bui_store_fail(store, rc, "making the store", err);
 }
 
-static bus_status configure(bus_store *store, const bus_store_options *options, bus_error *err)
+static bus_status configure(bui_store *store, const bui_store_options *options, bus_error *err)
 {
     sqlite3 *db = store->db;
     char pragma[64];
     const char *synchronous = options->synchronous ? options->synchronous : "FULL";
     int64_t cache = options->cache_bytes > 0 ? options->cache_bytes : INT64_C(64) << 20;
-    sqlite3_busy_timeout(db, BUS_BUSY_MS);
+    sqlite3_busy_timeout(db, BUI_BUSY_MS);
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
@@ -67,31 +67,47 @@ static bus_status configure(bus_store *store, const bus_store_options *options, 
     sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
     bus_status status;
     /* The first statement that reads the file: this is where no database and no permission show. */
-    if ((status = pragma_of(store, "PRAGMA schema_version", NULL, NULL, err)) != BUS_OK)
+    status = pragma_of(store, "PRAGMA schema_version", NULL, NULL, err);
+    if (status != BUS_OK)
         return status;
     if (sqlite3_db_readonly(db, "main") == 1) /* SQLite falls back to reading where it may not write */
-        return bus_fail(err, BUS_IO, "%s cannot be written; let the user of this process write the file and its directory", store->path);
+        return bui_fail(err, BUS_IO, "%s cannot be written; let the user of this process write the file and its directory",
+                        store->path);
     /* Another program's database is refused before anything in it is changed, and so is one whose log is another's. */
-    if ((status = bus_schema_check(store, err)) != BUS_OK || (status = bus_seal_check(store, err)) != BUS_OK || (status = harden_empty(store, err)) != BUS_OK ||
-        (status = pragma_of(store, "PRAGMA journal_mode = WAL", "wal", NULL, err)) != BUS_OK)
+    status = bui_schema_check(store, err);
+    if (status == BUS_OK)
+        status = bui_seal_check(store, err);
+    if (status == BUS_OK)
+        status = harden_empty(store, err);
+    if (status == BUS_OK)
+        status = pragma_of(store, "PRAGMA journal_mode = WAL", "wal", NULL, err);
+    if (status != BUS_OK)
         return status;
     store->wal.gathers = strcmp(synchronous, "FULL") == 0;
     snprintf(pragma, sizeof pragma, "PRAGMA synchronous = %s", synchronous);
-    if ((status = bus_exec(store, pragma, "opening the store", err)) != BUS_OK)
+    status = bui_exec(store, pragma, "opening the store", err);
+    if (status != BUS_OK)
+        return status;
+    snprintf(pragma, sizeof pragma, "PRAGMA secure_delete = %s", options->secure_delete ? options->secure_delete : "fast");
+    status = pragma_of(store, pragma, NULL, NULL, err);
+    if (status != BUS_OK)
         return status;
     snprintf(pragma, sizeof pragma, "PRAGMA cache_size = -%lld", (long long)((cache + 1023) / 1024));
-    if ((status = bus_exec(store, pragma, "opening the store", err)) != BUS_OK ||
-        (status = bus_exec(store, "PRAGMA temp_store = MEMORY", "opening the store", err)) != BUS_OK ||
-        (status = pragma_of(store, "PRAGMA page_size", NULL, &store->page_size, err)) != BUS_OK)
+    status = bui_exec(store, pragma, "opening the store", err);
+    if (status == BUS_OK)
+        status = bui_exec(store, "PRAGMA temp_store = MEMORY", "opening the store", err);
+    if (status == BUS_OK)
+        status = pragma_of(store, "PRAGMA page_size", NULL, &store->page_size, err);
+    if (status != BUS_OK)
         return status;
     sqlite3_commit_hook(db, on_commit, store);
-    status = bus_fresh_install(store, err);
-    return status == BUS_OK ? bus_cage_install(store, err) : status;
+    status = bui_pending_install(store, err);
+    return status == BUS_OK ? bui_sandbox_install(store, err) : status;
 }
 
-static bus_status load(bus_store *store, bus_error *err)
+static bus_status load(bui_store *store, bus_error *err)
 {
-    for (const bus_group *const *group = bus_groups; *group; group++)
+    for (const bui_group *const *group = bui_groups; *group; group++)
         if ((*group)->load) {
             bus_status status = (*group)->load(store, err);
             if (status != BUS_OK)
@@ -100,83 +116,102 @@ static bus_status load(bus_store *store, bus_error *err)
     return BUS_OK;
 }
 
-static bus_status open_file(bus_store *store, const bus_store_options *options, bus_error *err)
+static bus_status open_file(bui_store *store, const bui_store_options *options, bus_error *err)
 {
-    bus_status status;
-    /* A file system of the caller's (simulation) knows no directories or modes. */
-    if (!options->vfs && ((status = bus_file_parents(store->path, err)) != BUS_OK || (status = bus_store_swap_finish(store->path, err)) != BUS_OK ||
-                          (status = bus_file_touch(store->path, err)) != BUS_OK))
-        return status;
-    int rc = sqlite3_open_v2(store->path, &store->db,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, options->vfs);
-    store->file = options->vfs ? 0 : bus_file_number(store->path);
-    return rc == SQLITE_OK ? BUS_OK : bus_store_fail(store, rc, "opening the store", err);
+    if (!options->vfs) { /* a file system of the caller's (simulation) knows no directories or modes */
+        bus_status status = bui_file_parents(store->path, err);
+        if (status == BUS_OK)
+            status = bui_store_swap_finish(store->path, err);
+        if (status == BUS_OK)
+            status = bui_file_touch(store->path, err);
+        if (status != BUS_OK)
+            return status;
+    }
+    int rc =
+        sqlite3_open_v2(store->path, &store->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, options->vfs);
+    store->file = options->vfs ? 0 : bui_file_number(store->path);
+    return rc == SQLITE_OK ? BUS_OK : bui_store_fail(store, rc, "opening the store", err);
 }
 
-bus_status bus_store_open(const bus_store_options *options, bus_store **out, bus_error *err)
+bus_status bui_store_open(const bui_store_options *options, bui_store **out, bus_error *err)
 {
     if (!options->path || !options->service || options->shards < 1 || options->shard < 0 || options->shard >= options->shards)
-        return bus_fail(err, BUS_INVALID, "a store needs a path, a service, and a shard below the number of shards");
+        return bui_fail(err, BUS_INVALID, "a store needs a path, a service, and a shard below the number of shards");
     bus_error local;
     err = err ? err : &local;
-    bus_store *store = calloc(1, sizeof *store);
+    bui_store *store = calloc(1, sizeof *store);
     if (!store)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     store->shard = options->shard;
     store->shards = options->shards;
-    store->clock = options->clock ? options->clock : bus_clock_real();
-    store->seen_most = options->seen_most > 0 ? options->seen_most : 1000000;
+    store->clock = options->clock ? options->clock : bui_clock_real();
+    store->dedup_most = options->dedup_most > 0 ? options->dedup_most : 1000000;
+    store->dedup.beside = options->dedup_beside;
     store->marks_most = options->marks_most > 0 ? options->marks_most : 100000;
     store->now_ms = store->clock->wall_ms(store->clock);
-    bus_stage_init(&store->stage);
-    bus_buf_init(&store->scratch, 0);
-    bus_buf_init(&store->fresh.bytes, 0);
-    bus_map_init(&store->names);
-    bus_map_init(&store->sources);
-    bus_status status;
-    if (!(store->path = strdup(options->path)) || !(store->service = strdup(options->service)))
-        status = bus_fail_nomem(err);
-    else if ((status = open_file(store, options, err)) == BUS_OK && (status = configure(store, options, err)) == BUS_OK &&
-             (status = bus_wal_open(store, err)) == BUS_OK && (status = bus_schema_apply(store, err)) == BUS_OK &&
-             (status = bus_meta_load(store, err)) == BUS_OK && (status = bus_migrate(store, options->migrations, err)) == BUS_OK)
+    bui_undo_log_init(&store->undo_log);
+    bui_buf_init(&store->scratch, 0);
+    bui_buf_init(&store->pending.bytes, 0);
+    bui_map_init(&store->names);
+    bui_map_init(&store->sources);
+    bui_states_init(store, options->state_bytes);
+    store->path = strdup(options->path);
+    store->service = strdup(options->service);
+    bus_status status = store->path && store->service ? open_file(store, options, err) : bui_fail_nomem(err);
+    if (status == BUS_OK)
+        status = configure(store, options, err);
+    if (status == BUS_OK)
+        status = bui_wal_open(store, err);
+    if (status == BUS_OK)
+        status = bui_tables_apply(store, err);
+    if (status == BUS_OK)
+        status = bui_meta_load(store, err);
+    if (status == BUS_OK)
+        status = bui_states_make(store, options->states, err);
+    if (status == BUS_OK)
+        status = bui_migrate(store, options->migrations, err);
+    if (status == BUS_OK)
+        status = bui_states_check(store, err);
+    if (status == BUS_OK)
         status = load(store, err);
     if (status != BUS_OK) {
-        bus_store_close(store);
+        bui_store_close(store);
         return status;
     }
     *out = store;
     return BUS_OK;
 }
 
-void bus_store_close(bus_store *store)
+void bui_store_close(bui_store *store)
 {
     if (!store)
         return;
-    bus_store_rollback(store);
-    bus_cage_free(store);
-    for (int i = 0; i < BUS_STATEMENTS; i++)
+    bui_store_rollback(store);
+    bui_sandbox_free(store);
+    for (int i = 0; i < BUI_STATEMENTS; i++)
         sqlite3_finalize(store->stmt[i]);
-    for (const bus_group *const *group = bus_groups; *group; group++)
+    for (const bui_group *const *group = bui_groups; *group; group++)
         if ((*group)->free)
             (*group)->free(store);
-    bus_wal_close(store);
+    bui_wal_close(store);
     sqlite3_close_v2(store->db); /* a statement that the user kept must not keep us from closing */
-    bus_map_free(&store->names, free);
-    bus_map_free(&store->sources, free);
-    bus_buf_free(&store->scratch);
-    bus_stage_free(&store->stage);
+    bui_map_free(&store->names, free);
+    bui_map_free(&store->sources, free);
+    bui_buf_free(&store->scratch);
+    bui_undo_log_free(&store->undo_log);
     free(store->source);
     free(store->path);
     free(store->service);
     free(store);
 }
 
-sqlite3 *bus_store_db(bus_store *store)
+sqlite3 *bui_store_db(bui_store *store)
 {
     return store->db;
 }
 
-const char *bus_store_path(const bus_store *store)
+const char *bui_store_path(const bui_store *store)
 {
     return store->path;
 }

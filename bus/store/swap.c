@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Swap: two databases and their WALs cannot change places in one step, and a WAL beside a database that is not its own destroys it.
  * So the intent is written down first, durably; then the old file leaves, its WAL after it, and the new file, which has none, comes.
- * Each step can be seen from outside, so that whoever finds the note goes on from there. */
+ * Each step can be seen from outside, so that the next process that finds the note goes on from there. */
 #include "store/swap.h"
 #include "base/error.h"
 #include "base/failpoint.h"
@@ -37,7 +37,7 @@ static bus_status move_file(const char *from, const char *to, const char *suffix
     snprintf(b, sizeof b, "%s%s", to, suffix);
     if (rename(a, b) == 0 || errno == ENOENT)
         return BUS_OK;
-    return bus_fail(err, BUS_IO, "%s cannot be moved to %s: %s%s", a, b, strerror(errno),
+    return bui_fail(err, BUS_IO, "%s cannot be moved to %s: %s%s", a, b, strerror(errno),
                     errno == EXDEV ? "; build it on the same file system (--into)" : "");
 }
 
@@ -55,7 +55,7 @@ static bus_status sync_file(const char *path, bus_error *err)
     int e = errno;
     if (fd >= 0)
         close(fd);
-    return ok ? BUS_OK : bus_fail(err, BUS_IO, "%s cannot be made durable: %s; check the disk", path, strerror(e));
+    return ok ? BUS_OK : bui_fail(err, BUS_IO, "%s cannot be made durable: %s; check the disk", path, strerror(e));
 }
 
 /* Takes the WAL of the new store into its file: it moves alone. */
@@ -70,13 +70,14 @@ static bus_status fold(const char *fresh, bus_error *err)
         rc = sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, &left, &done);
-    bus_status status = rc == SQLITE_OK ? BUS_OK : bus_fail(err, BUS_STORE, "%s: its WAL cannot be taken in: %s", fresh,
-                                                            db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+    bus_status status = rc == SQLITE_OK ? BUS_OK
+                                        : bui_fail(err, BUS_STORE, "%s: its WAL cannot be checkpointed: %s", fresh,
+                                                   db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
     if (sqlite3_close(db) != SQLITE_OK && status == BUS_OK)
-        status = bus_fail(err, BUS_STORE, "%s is still in use", fresh);
+        status = bui_fail(err, BUS_STORE, "%s is still in use", fresh);
     struct stat file;
     if (status == BUS_OK && stat(wal, &file) == 0 && file.st_size > 0)
-        status = bus_fail(err, BUS_STORE, "%s was not taken in whole: is %s still in use?", wal, fresh);
+        status = bui_fail(err, BUS_STORE, "%s was not checkpointed completely: is %s still in use?", wal, fresh);
     if (status != BUS_OK)
         return status;
     remove_file(fresh, "-wal");
@@ -98,8 +99,8 @@ static bus_status write_note(const swap *s, bus_error *err)
     if (fd >= 0)
         close(fd);
     if (!ok || rename(made, s->note) != 0)
-        return bus_fail(err, BUS_IO, "%s cannot be written: %s", s->note, strerror(ok ? errno : e));
-    return bus_file_sync_name(s->note, err);
+        return bui_fail(err, BUS_IO, "%s cannot be written: %s", s->note, strerror(ok ? errno : e));
+    return bui_file_sync_name(s->note, err);
 }
 
 static bus_status read_note(swap *s, bus_error *err)
@@ -112,8 +113,11 @@ static bus_status read_note(swap *s, bus_error *err)
     text[len > 0 ? len : 0] = 0;
     char *end = strchr(text, '\n'), *last = end ? strchr(end + 1, '\n') : NULL;
     if (!last || end == text || end - text >= PATH_MOST || last - end - 1 >= 40)
-        return bus_fail(err, BUS_CORRUPT, "%s tells of a change of stores, and cannot be read: put the store you want at %s, with its -wal, "
-                        "and delete %s", s->note, s->target, s->note);
+        return bui_fail(err, BUS_CORRUPT,
+                        "%s describes a change of stores, and cannot be read: put the store you want at %s, "
+                        "with its -wal, "
+                        "and delete %s",
+                        s->note, s->target, s->note);
     snprintf(s->fresh, sizeof s->fresh, "%.*s", (int)(end - text), text);
     snprintf(s->aside, sizeof s->aside, "%.470s%.*s", s->target, (int)(last - end - 1), end + 1);
     return BUS_OK;
@@ -121,11 +125,11 @@ static bus_status read_note(swap *s, bus_error *err)
 
 static bus_status forget_note(const swap *s, bus_error *err)
 {
-    BUS_FAILPOINT("swap-come");
+    BUI_FAILPOINT("swap-come");
     if (unlink(s->note) != 0 && errno != ENOENT)
-        return bus_fail(err, BUS_IO, "%s cannot be deleted: %s", s->note, strerror(errno));
-    BUS_FAILPOINT("swap-done");
-    return bus_file_sync_name(s->note, err);
+        return bui_fail(err, BUS_IO, "%s cannot be deleted: %s", s->note, strerror(errno));
+    BUI_FAILPOINT("swap-done");
+    return bui_file_sync_name(s->note, err);
 }
 
 /* A note is read later, maybe from another directory. */
@@ -143,26 +147,27 @@ static bool absolute(const char *path, char out[PATH_MOST])
 
 /* ---- the renames */
 
-/* The new store is where it was made: whatever stands at the target is the old one. */
+/* The new store is still where it was made: what is at the target is the old one. */
 static bus_status go_on(const swap *s, bus_error *err)
 {
     bus_status status = BUS_OK;
     if (there(s->aside) && there(s->target))
-        return bus_fail(err, BUS_REFUSED, "%s and %s both wait to be replaced by %s: move one of them away", s->target, s->aside, s->fresh);
+        return bui_fail(err, BUS_REFUSED, "%s and %s both wait to be replaced by %s: move one of them away", s->target, s->aside,
+                        s->fresh);
     if (!there(s->aside))
         status = move_file(s->target, s->aside, "", err);
-    BUS_FAILPOINT("swap-left");
+    BUI_FAILPOINT("swap-left");
     if (status == BUS_OK)
         status = move_file(s->target, s->aside, "-wal", err);
     remove_file(s->target, "-shm"); /* an index of the WAL that SQLite makes again */
     if (status == BUS_OK)
-        status = bus_file_sync_name(s->target, err);
-    BUS_FAILPOINT("swap-gone");
+        status = bui_file_sync_name(s->target, err);
+    BUI_FAILPOINT("swap-gone");
     if (status == BUS_OK)
         status = move_file(s->fresh, s->target, "", err);
-    BUS_FAILPOINT("swap-came");
+    BUI_FAILPOINT("swap-came");
     if (status == BUS_OK)
-        status = bus_file_sync_name(s->target, err);
+        status = bui_file_sync_name(s->target, err);
     return status;
 }
 
@@ -172,20 +177,21 @@ static bus_status take_back(const swap *s, bus_error *err)
     bus_status status = move_file(s->aside, s->target, "-wal", err);
     if (status == BUS_OK)
         status = move_file(s->aside, s->target, "", err);
-    return status == BUS_OK ? bus_file_sync_name(s->target, err) : status;
+    return status == BUS_OK ? bui_file_sync_name(s->target, err) : status;
 }
 
 static bus_status set_target(swap *s, const char *target, bus_error *err)
 {
     size_t len = strlen(target);
     if (len < 4 || len > PATH_MOST - 40 || strcmp(target + len - 3, ".db") != 0)
-        return bus_fail(err, BUS_INVALID, "%.200s: a store's path ends with .db and has at most %d bytes", target, PATH_MOST - 40);
+        return bui_fail(err, BUS_INVALID, "%.200s: a store's path ends with .db and has at most %d bytes", target,
+                        PATH_MOST - 40);
     memcpy(s->target, target, len + 1);
     snprintf(s->note, sizeof s->note, "%s.swap", target);
     return BUS_OK;
 }
 
-bus_status bus_store_swap_finish(const char *target, bus_error *err)
+bus_status bui_store_swap_finish(const char *target, bus_error *err)
 {
     swap s;
     char note[PATH_MOST + 8];
@@ -207,31 +213,32 @@ bus_status bus_store_swap_finish(const char *target, bus_error *err)
     if (status == BUS_OK)
         status = forget_note(&s, err);
     if (status == BUS_OK)
-        bus_log(BUS_WARN, "store", "swap_finished", "%s was to be replaced by %s, and that was cut short: %s%s%s", target, s.fresh, how,
-                there(s.aside) ? "; the old one is " : "", there(s.aside) ? s.aside : "");
+        bui_log(BUS_WARN, "store", "swap_finished", "%s was being replaced by %s when that was interrupted: %s%s%s", target,
+                s.fresh, how, there(s.aside) ? "; the old one is " : "", there(s.aside) ? s.aside : "");
     return status;
 }
 
-bus_status bus_store_swap_held(const char *fresh, const char *target, long long now_ms, char *kept, bus_error *err)
+bus_status bui_store_swap_held(const char *fresh, const char *target, long long now_ms, char *kept, bus_error *err)
 {
     swap s;
     bus_status status = set_target(&s, target, err);
     if (status == BUS_OK && (strlen(fresh) > PATH_MOST - 8 || strchr(fresh, '\n') || strchr(target, '\n')))
-        status = bus_fail(err, BUS_INVALID, "%.200s: the path of a store has at most %d bytes on one line", fresh, PATH_MOST - 8);
+        status = bui_fail(err, BUS_INVALID, "%.200s: the path of a store has at most %d bytes on one line", fresh, PATH_MOST - 8);
     if (status == BUS_OK)
-        status = bus_store_swap_finish(target, err);
+        status = bui_store_swap_finish(target, err);
     if (status != BUS_OK)
         return status;
     if (!absolute(fresh, s.fresh))
-        return bus_fail(err, errno == ENOENT ? BUS_MISSING : BUS_IO, "%s: %s", fresh, errno == ENOENT ? "no rebuilt store there" : strerror(errno));
+        return bui_fail(err, errno == ENOENT ? BUS_MISSING : BUS_IO, "%s: %s", fresh,
+                        errno == ENOENT ? "no rebuilt store there" : strerror(errno));
     bool had = there(target);
     snprintf(s.aside, sizeof s.aside, "%s.replaced-%lld", target, now_ms);
     if (there(s.aside))
-        return bus_fail(err, BUS_REFUSED, "%s is there already: try again", s.aside);
+        return bui_fail(err, BUS_REFUSED, "%s is there already: try again", s.aside);
     status = fold(s.fresh, err);
     if (status == BUS_OK)
         status = write_note(&s, err);
-    BUS_FAILPOINT("swap-noted");
+    BUI_FAILPOINT("swap-noted");
     if (status == BUS_OK)
         status = go_on(&s, err);
     if (status == BUS_OK)
@@ -241,18 +248,18 @@ bus_status bus_store_swap_held(const char *fresh, const char *target, long long 
     return status;
 }
 
-bus_status bus_store_swap(const char *fresh, const char *target, long long now_ms, char *kept, bus_error *err)
+bus_status bui_store_swap(const char *fresh, const char *target, long long now_ms, char *kept, bus_error *err)
 {
     char base[PATH_MOST];
     swap s;
-    bus_lock *lock = NULL;
+    bui_lock *lock = NULL;
     bus_status status = set_target(&s, target, err);
     if (status != BUS_OK)
         return status;
     snprintf(base, sizeof base, "%.*s", (int)(strlen(target) - 3), target);
-    status = bus_lock_take(base, &lock, NULL, err);
+    status = bui_lock_take(base, &lock, NULL, err);
     if (status == BUS_OK)
-        status = bus_store_swap_held(fresh, target, now_ms, kept, err);
-    bus_lock_free(lock);
+        status = bui_store_swap_held(fresh, target, now_ms, kept, err);
+    bui_lock_free(lock);
     return status;
 }

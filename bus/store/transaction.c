@@ -6,76 +6,88 @@
 
 #include <string.h>
 
-const bus_group *const bus_groups[] = {
-    &bus_group_meta, &bus_group_destination, &bus_group_outbox, &bus_group_position, &bus_group_mark,
-    &bus_group_seen, &bus_group_key, &bus_group_letter, &bus_group_body, &bus_group_schedule, &bus_group_answer, NULL,
+const bui_group *const bui_groups[] = {
+    &bui_group_meta,
+    &bui_group_destination,
+    &bui_group_outbox,
+    &bui_group_position,
+    &bui_group_mark,
+    &bui_group_seen,
+    &bui_group_key,
+    &bui_group_letter,
+    &bui_group_body,
+    &bui_group_schedule,
+    &bui_group_answer,
+    &bui_group_state,
+    NULL,
 };
 
-static bus_status run(bus_store *store, bus_statement which, const char *doing, bus_error *err)
+static bus_status run(bui_store *store, bui_statement which, const char *doing, bus_error *err)
 {
-    sqlite3_stmt *stmt = bus_statement_of(store, which, err);
-    return stmt ? bus_run_statement(store, stmt, doing, err) : err ? err->status : BUS_STORE;
+    sqlite3_stmt *stmt = bui_statement_of(store, which, err);
+    return stmt ? bui_run_statement(store, stmt, doing, err) : err ? err->status : BUS_STORE;
 }
 
-static void each_saved(bus_store *store)
+static void each_saved(bui_store *store)
 {
-    for (const bus_group *const *group = bus_groups; *group; group++)
+    for (const bui_group *const *group = bui_groups; *group; group++)
         if ((*group)->saved)
             (*group)->saved(store);
 }
 
-static void undo(bus_store *store, size_t mark)
+static void undo(bui_store *store, size_t mark)
 {
-    bus_stage_undo(&store->stage, mark);
-    for (const bus_group *const *group = bus_groups; *group; group++)
+    bui_undo_log_undo(&store->undo_log, mark);
+    for (const bui_group *const *group = bui_groups; *group; group++)
         if ((*group)->back)
             (*group)->back(store, mark);
 }
 
-static void end(bus_store *store, bool committed)
+static void end(bui_store *store, bool committed)
 {
-    bus_stage_clear(&store->stage);
+    bui_undo_log_clear(&store->undo_log);
     store->active = store->saved = false;
     memset(&store->sticky, 0, sizeof store->sticky);
-    for (const bus_group *const *group = bus_groups; *group; group++)
+    for (const bui_group *const *group = bui_groups; *group; group++)
         if ((*group)->ended)
             (*group)->ended(store, committed);
 }
 
-bus_status bus_store_begin(bus_store *store, bus_error *err)
+bus_status bui_store_begin(bui_store *store, bus_error *err)
 {
     if (store->active)
-        return bus_fail(err, BUS_BUG, "%s: begin inside a transaction", store->path);
+        return bui_fail(err, BUS_BUG, "%s: begin inside a transaction", store->path);
     bus_error local;
-    bus_status status = run(store, BUS_SQL_BEGIN, "beginning a transaction", err ? err : &local);
+    bus_status status = run(store, BUI_SQL_BEGIN, "beginning a transaction", err ? err : &local);
     if (status != BUS_OK)
         return status;
-    bus_stage_clear(&store->stage);
-    bus_fresh_begin(&store->fresh);
+    bui_undo_log_clear(&store->undo_log);
+    bui_pending_begin(&store->pending);
     store->now_ms = store->clock->wall_ms(store->clock);
     store->active = true;
+    bui_states_begun(store);
     each_saved(store);
     return BUS_OK;
 }
 
-void bus_store_rollback(bus_store *store)
+void bui_store_rollback(bui_store *store)
 {
     if (!store->active)
         return;
-    /* SQLite has rolled back by itself after some errors; then there is nothing left to undo there. */
+    /* After some errors SQLite has already rolled back; then there is nothing left to undo there. */
     if (!sqlite3_get_autocommit(store->db)) {
         bus_error err;
-        if (run(store, BUS_SQL_ROLLBACK, "rolling back", &err) != BUS_OK && !sqlite3_get_autocommit(store->db))
-            (void)bus_exec(store, "ROLLBACK", "rolling back", NULL);
+        if (run(store, BUI_SQL_ROLLBACK, "rolling back", &err) != BUS_OK && !sqlite3_get_autocommit(store->db))
+            (void)bui_exec(store, "ROLLBACK", "rolling back", NULL);
     }
     store->saved = false;
     undo(store, 0);
     end(store, false);
 }
 
-static bus_status flush(bus_store *store, bus_error *err)
+static bus_status flush(bui_store *store, bus_error *err)
 {
-    for (const bus_group *const *group = bus_groups; *group; group++)
+    for (const bui_group *const *group = bui_groups; *group; group++)
         if ((*group)->flush) {
             bus_status status = (*group)->flush(store, err);
             if (status != BUS_OK)
@@ -84,47 +96,47 @@ static bus_status flush(bus_store *store, bus_error *err)
     return BUS_OK;
 }
 
-bus_status bus_store_commit(bus_store *store, bus_error *err)
+bus_status bui_store_commit(bui_store *store, bus_error *err)
 {
     bus_error local;
     err = err ? err : &local;
     if (!store->active)
-        return bus_fail(err, BUS_BUG, "%s: commit outside a transaction", store->path);
+        return bui_fail(err, BUS_BUG, "%s: commit outside a transaction", store->path);
     bus_status status = BUS_OK;
     if (store->sticky.status != BUS_OK) {
         *err = store->sticky;
         status = err->status;
     } else if (store->saved) {
-        status = bus_fail(err, BUS_BUG, "%s: commit inside a savepoint", store->path);
+        status = bui_fail(err, BUS_BUG, "%s: commit inside a savepoint", store->path);
     } else {
-        status = bus_store_standing(store, err);
+        status = bui_store_standing(store, err);
     }
     if (status == BUS_OK)
         status = flush(store, err);
     if (status == BUS_OK) {
-        BUS_FAILPOINT("store_commit");
+        BUI_FAILPOINT("store_commit");
         store->committing = true;
-        status = run(store, BUS_SQL_COMMIT, "committing", err);
+        status = run(store, BUI_SQL_COMMIT, "committing", err);
         store->committing = false;
     }
     if (status != BUS_OK) {
-        bus_store_rollback(store);
+        bui_store_rollback(store);
         return status;
     }
-    BUS_FAILPOINT("store_committed");
+    BUI_FAILPOINT("store_committed");
     end(store, true);
     return BUS_OK;
 }
 
-bool bus_store_active(const bus_store *store)
+bool bui_store_active(const bui_store *store)
 {
     return store->active;
 }
 
-bus_status bus_store_save(bus_store *store, bool sql, bus_error *err)
+bus_status bui_store_save(bui_store *store, bool sql, bus_error *err)
 {
     if (!store->active || store->saved)
-        return bus_fail(err, BUS_BUG, "%s: save %s", store->path, store->saved ? "twice" : "outside a transaction");
+        return bui_fail(err, BUS_BUG, "%s: save %s", store->path, store->saved ? "twice" : "outside a transaction");
     if (store->sticky.status != BUS_OK) {
         if (err)
             *err = store->sticky;
@@ -132,25 +144,25 @@ bus_status bus_store_save(bus_store *store, bool sql, bus_error *err)
     }
     if (sql) {
         bus_error local;
-        bus_status status = run(store, BUS_SQL_SAVE, "setting a savepoint", err ? err : &local);
+        bus_status status = run(store, BUI_SQL_SAVE, "setting a savepoint", err ? err : &local);
         if (status != BUS_OK)
             return status;
     }
     store->saved = true;
     store->saved_sql = sql;
-    store->saved_mark = bus_stage_mark(&store->stage);
+    store->saved_mark = bui_undo_log_mark(&store->undo_log);
     store->saved_changes = sqlite3_total_changes64(store->db);
     each_saved(store);
     return BUS_OK;
 }
 
-bus_status bus_store_release(bus_store *store, bus_error *err)
+bus_status bui_store_release(bui_store *store, bus_error *err)
 {
     if (!store->saved)
-        return bus_fail(err, BUS_BUG, "%s: release without save", store->path);
+        return bui_fail(err, BUS_BUG, "%s: release without save", store->path);
     if (store->saved_sql) {
         bus_error local;
-        bus_status status = run(store, BUS_SQL_RELEASE, "releasing a savepoint", err ? err : &local);
+        bus_status status = run(store, BUI_SQL_RELEASE, "releasing a savepoint", err ? err : &local);
         if (status != BUS_OK)
             return status;
     }
@@ -158,19 +170,21 @@ bus_status bus_store_release(bus_store *store, bus_error *err)
     return BUS_OK;
 }
 
-bus_status bus_store_back(bus_store *store, bus_error *err)
+bus_status bui_store_back(bui_store *store, bus_error *err)
 {
     if (!store->saved)
-        return bus_fail(err, BUS_BUG, "%s: back without save", store->path);
+        return bui_fail(err, BUS_BUG, "%s: back without save", store->path);
     bus_error local;
     err = err ? err : &local;
     bus_status status = BUS_OK;
     if (store->saved_sql) {
-        if ((status = run(store, BUS_SQL_BACK, "going back to a savepoint", err)) != BUS_OK ||
-            (status = run(store, BUS_SQL_RELEASE, "going back to a savepoint", err)) != BUS_OK)
+        status = run(store, BUI_SQL_BACK, "going back to a savepoint", err);
+        if (status == BUS_OK)
+            status = run(store, BUI_SQL_RELEASE, "going back to a savepoint", err);
+        if (status != BUS_OK)
             return status;
-    } else if (bus_store_changed(store)) {
-        return bus_fail(err, BUS_BUG, "%s: rows were changed since a save of memory only: roll the batch back", store->path);
+    } else if (bui_store_changed(store)) {
+        return bui_fail(err, BUS_BUG, "%s: rows were changed since a save of memory only: roll the batch back", store->path);
     }
     undo(store, store->saved_mark);
     store->saved = false;
@@ -178,7 +192,7 @@ bus_status bus_store_back(bus_store *store, bus_error *err)
     return BUS_OK;
 }
 
-bool bus_store_changed(const bus_store *store)
+bool bui_store_changed(const bui_store *store)
 {
     return sqlite3_total_changes64(store->db) != store->saved_changes;
 }

@@ -10,7 +10,7 @@
 
 /* One block, so that a record handed to a reader can be a copy of its own: a reader that keeps a pointer past `release`
  * then touches freed memory, and a sanitizer says so. */
-memory_record *memory_record_copy(const bus_record *from)
+memory_record *memory_record_copy(const bui_record *from)
 {
     size_t size = sizeof(memory_record) + from->header_count * sizeof(bus_header) + from->key_len + from->value_len + 1;
     for (size_t i = 0; i < from->header_count; i++)
@@ -43,9 +43,9 @@ memory_record *memory_record_copy(const bus_record *from)
     return copy;
 }
 
-bus_memory_cluster *bus_memory_cluster_new(const bus_clock *clock)
+bui_memory_cluster *bui_memory_cluster_new(const bui_clock *clock)
 {
-    bus_memory_cluster *cluster = calloc(1, sizeof *cluster);
+    bui_memory_cluster *cluster = calloc(1, sizeof *cluster);
     if (cluster) {
         cluster->clock = clock;
         cluster->queue_most = 100000;
@@ -71,12 +71,12 @@ static void topic_empty(memory_topic *topic)
     }
 }
 
-void bus_memory_cluster_free(bus_memory_cluster *cluster)
+void bui_memory_cluster_free(bui_memory_cluster *cluster)
 {
     if (!cluster)
         return;
     while (cluster->zombies)
-        bus_memory_zombie_next(cluster, false);
+        bui_memory_zombie_next(cluster, false);
     for (memory_topic *topic = cluster->topics, *next; topic; topic = next) {
         next = topic->next;
         topic_empty(topic);
@@ -93,31 +93,31 @@ void bus_memory_cluster_free(bus_memory_cluster *cluster)
 
 /* ---- lanes hear of it */
 
-static bool reads(bus_lane *lane, const memory_topic *topic)
+static bool reads(bui_lane *lane, const memory_topic *topic)
 {
     return lane->topic == topic || (lane->topic->gone && strcmp(lane->name, topic->name) == 0);
 }
 
 /* They have a sign that the log may be another one now. */
-static void lanes_doubt(bus_memory_cluster *cluster, const memory_topic *topic, int32_t partition)
+static void lanes_doubt(bui_memory_cluster *cluster, const memory_topic *topic, int32_t partition)
 {
     for (memory_client *client = cluster->no_signs ? NULL : cluster->clients; client; client = client->next)
-        for (bus_lane *lane = client->lanes; lane; lane = lane->next)
+        for (bui_lane *lane = client->lanes; lane; lane = lane->next)
             lane->port->doubts += reads(lane, topic) && lane->partition == partition;
 }
 
 /* Something of it has changed: wakes the ports whose lanes stand at or past `from`. */
-static void lanes_hear(bus_memory_cluster *cluster, const memory_topic *topic, int32_t partition, int64_t from)
+static void lanes_hear(bui_memory_cluster *cluster, const memory_topic *topic, int32_t partition, int64_t from)
 {
     for (memory_client *client = cluster->clients; client; client = client->next)
-        for (bus_lane *lane = away(client) ? NULL : client->lanes; lane; lane = lane->next)
+        for (bui_lane *lane = away(client) ? NULL : client->lanes; lane; lane = lane->next)
             if (reads(lane, topic) && lane->partition == partition && lane->at >= from)
                 port_wake(lane->port);
 }
 
 /* ---- topics */
 
-memory_topic *memory_topic_find(const bus_memory_cluster *cluster, const char *name)
+memory_topic *memory_topic_find(const bui_memory_cluster *cluster, const char *name)
 {
     for (memory_topic *topic = cluster->topics; topic; topic = topic->next)
         if (!topic->gone && strcmp(topic->name, name) == 0)
@@ -130,7 +130,7 @@ memory_log *memory_log_of(memory_topic *topic, int32_t partition)
     return topic && !topic->gone && partition >= 0 && partition < topic->partitions ? &topic->log[partition] : NULL;
 }
 
-bus_status bus_memory_topic(bus_memory_cluster *cluster, const char *name, int32_t partitions)
+bus_status bui_memory_topic(bui_memory_cluster *cluster, const char *name, int32_t partitions)
 {
     if (partitions < 1)
         return BUS_INVALID;
@@ -142,7 +142,7 @@ bus_status bus_memory_topic(bus_memory_cluster *cluster, const char *name, int32
         return BUS_NOMEM;
     }
     topic->partitions = partitions;
-    topic->most = BUS_TOPIC_BYTES;
+    topic->most = BUI_TOPIC_BYTES;
     memory_topic **at = &cluster->topics;
     while (*at)
         at = &(*at)->next;
@@ -150,14 +150,14 @@ bus_status bus_memory_topic(bus_memory_cluster *cluster, const char *name, int32
     return BUS_OK;
 }
 
-void bus_memory_topic_limit(bus_memory_cluster *cluster, const char *name, int64_t most)
+void bui_memory_topic_limit(bui_memory_cluster *cluster, const char *name, int64_t most)
 {
     memory_topic *topic = memory_topic_find(cluster, name);
     if (topic)
         topic->most = most;
 }
 
-void bus_memory_topic_delete(bus_memory_cluster *cluster, const char *name)
+void bui_memory_topic_delete(bui_memory_cluster *cluster, const char *name)
 {
     memory_topic *topic = memory_topic_find(cluster, name);
     if (!topic)
@@ -170,7 +170,7 @@ void bus_memory_topic_delete(bus_memory_cluster *cluster, const char *name)
     }
 }
 
-const char *bus_memory_topic_at(const bus_memory_cluster *cluster, size_t i, int32_t *partitions)
+const char *bui_memory_topic_at(const bui_memory_cluster *cluster, size_t i, int32_t *partitions)
 {
     for (const memory_topic *topic = cluster->topics; topic; topic = topic->next)
         if (!topic->gone && i-- == 0) {
@@ -180,10 +180,10 @@ const char *bus_memory_topic_at(const bus_memory_cluster *cluster, size_t i, int
     return NULL;
 }
 
-int64_t memory_log_store(bus_memory_cluster *cluster, memory_topic *topic, int32_t partition, memory_record *record)
+int64_t memory_log_store(bui_memory_cluster *cluster, memory_topic *topic, int32_t partition, memory_record *record)
 {
     memory_log *log = &topic->log[partition];
-    if (!bus_array_room(&log->at, &log->cap, log->count + 1, sizeof *log->at, 16)) {
+    if (!bui_array_room(&log->at, &log->cap, log->count + 1, sizeof *log->at, 16)) {
         free(record);
         return -1;
     }
@@ -197,24 +197,28 @@ int64_t memory_log_store(bus_memory_cluster *cluster, memory_topic *topic, int32
     return offset;
 }
 
-int64_t bus_memory_append(bus_memory_cluster *cluster, const char *name, int32_t partition, const bus_row *row)
+int64_t bui_memory_append(bui_memory_cluster *cluster, const char *name, int32_t partition, const bui_row *row)
 {
     memory_topic *topic = memory_topic_find(cluster, name);
     if (!memory_log_of(topic, partition))
         return -1;
-    memory_record *record = memory_record_copy(&(bus_record){
-        .timestamp = row->timestamp ? row->timestamp : cluster->clock->wall_ms(cluster->clock),
-        .key = row->key, .key_len = row->key_len, .value = row->value, .value_len = row->value_len,
-        .headers = row->headers, .header_count = row->header_count });
+    memory_record *record =
+        memory_record_copy(&(bui_record){ .timestamp = row->timestamp ? row->timestamp : cluster->clock->wall_ms(cluster->clock),
+                                          .key = row->key,
+                                          .key_len = row->key_len,
+                                          .value = row->value,
+                                          .value_len = row->value_len,
+                                          .headers = row->headers,
+                                          .header_count = row->header_count });
     return record ? memory_log_store(cluster, topic, partition, record) : -1;
 }
 
-int64_t bus_memory_append_control(bus_memory_cluster *cluster, const char *name, int32_t partition, int count)
+int64_t bui_memory_append_control(bui_memory_cluster *cluster, const char *name, int32_t partition, int count)
 {
     memory_topic *topic = memory_topic_find(cluster, name);
     int64_t first = -1;
     for (int i = 0; memory_log_of(topic, partition) && i < count; i++) {
-        memory_record *record = memory_record_copy(&(bus_record){ .timestamp = -1 });
+        memory_record *record = memory_record_copy(&(bui_record){ .timestamp = -1 });
         if (!record)
             return -1;
         record->control = true;
@@ -224,7 +228,7 @@ int64_t bus_memory_append_control(bus_memory_cluster *cluster, const char *name,
     return first;
 }
 
-bool bus_memory_read(const bus_memory_cluster *cluster, const char *name, int32_t partition, int64_t offset, bus_record *out)
+bool bui_memory_read(const bui_memory_cluster *cluster, const char *name, int32_t partition, int64_t offset, bui_record *out)
 {
     const memory_log *log = memory_log_of(memory_topic_find(cluster, name), partition);
     if (!log || offset < log->low || offset >= memory_log_end(log) || log->at[offset - log->low]->control)
@@ -233,25 +237,25 @@ bool bus_memory_read(const bus_memory_cluster *cluster, const char *name, int32_
     return true;
 }
 
-uint64_t bus_memory_serial(const bus_memory_cluster *cluster, const char *name, int32_t partition, int64_t offset)
+uint64_t bui_memory_serial(const bui_memory_cluster *cluster, const char *name, int32_t partition, int64_t offset)
 {
     const memory_log *log = memory_log_of(memory_topic_find(cluster, name), partition);
     return log && offset >= log->low && offset < memory_log_end(log) ? log->at[offset - log->low]->serial : 0;
 }
 
-int64_t bus_memory_start(const bus_memory_cluster *cluster, const char *name, int32_t partition)
+int64_t bui_memory_start(const bui_memory_cluster *cluster, const char *name, int32_t partition)
 {
     const memory_log *log = memory_log_of(memory_topic_find(cluster, name), partition);
     return log ? log->low : -1;
 }
 
-int64_t bus_memory_end(const bus_memory_cluster *cluster, const char *name, int32_t partition)
+int64_t bui_memory_end(const bui_memory_cluster *cluster, const char *name, int32_t partition)
 {
     const memory_log *log = memory_log_of(memory_topic_find(cluster, name), partition);
     return log ? memory_log_end(log) : -1;
 }
 
-void bus_memory_truncate_before(bus_memory_cluster *cluster, const char *name, int32_t partition, int64_t low)
+void bui_memory_truncate_before(bui_memory_cluster *cluster, const char *name, int32_t partition, int64_t low)
 {
     memory_topic *topic = memory_topic_find(cluster, name);
     memory_log *log = memory_log_of(topic, partition);
@@ -266,7 +270,7 @@ void bus_memory_truncate_before(bus_memory_cluster *cluster, const char *name, i
     lanes_hear(cluster, topic, partition, INT64_MIN);
 }
 
-void bus_memory_truncate_after(bus_memory_cluster *cluster, const char *name, int32_t partition, int64_t high)
+void bui_memory_truncate_after(bui_memory_cluster *cluster, const char *name, int32_t partition, int64_t high)
 {
     memory_topic *topic = memory_topic_find(cluster, name);
     memory_log *log = memory_log_of(topic, partition);
@@ -287,13 +291,13 @@ void memory_send_free(memory_send *send)
 }
 
 /* Stores a copy, so that the row can be stored again; its offset or -1. */
-int64_t memory_send_store(bus_memory_cluster *cluster, const memory_send *send)
+int64_t memory_send_store(bui_memory_cluster *cluster, const memory_send *send)
 {
     memory_record *record = memory_record_copy(&send->record->record);
     return record ? memory_log_store(cluster, send->topic, send->partition, record) : -1;
 }
 
-size_t bus_memory_zombies(const bus_memory_cluster *cluster)
+size_t bui_memory_zombies(const bui_memory_cluster *cluster)
 {
     size_t count = 0;
     for (const memory_send *send = cluster->zombies; send; send = send->next)
@@ -301,7 +305,7 @@ size_t bus_memory_zombies(const bus_memory_cluster *cluster)
     return count;
 }
 
-size_t bus_memory_zombie_next(bus_memory_cluster *cluster, bool lands)
+size_t bui_memory_zombie_next(bui_memory_cluster *cluster, bool lands)
 {
     memory_send *first = cluster->zombies;
     if (!first)
@@ -326,44 +330,44 @@ size_t bus_memory_zombie_next(bus_memory_cluster *cluster, bool lands)
 
 /* ---- faults of the whole cluster */
 
-void bus_memory_judge_by(bus_memory_cluster *cluster, bus_memory_judge judge, void *opaque)
+void bui_memory_judge_by(bui_memory_cluster *cluster, bui_memory_judge judge, void *opaque)
 {
     cluster->judge = judge;
     cluster->judge_opaque = opaque;
 }
 
-const bus_memory_flight *bus_memory_judging(const bus_memory_cluster *cluster)
+const bui_memory_flight *bui_memory_judging(const bui_memory_cluster *cluster)
 {
     return &cluster->flight;
 }
 
-void bus_memory_meter_by(bus_memory_cluster *cluster, bus_memory_meter meter, void *opaque)
+void bui_memory_meter_by(bui_memory_cluster *cluster, bui_memory_meter meter, void *opaque)
 {
     cluster->meter = meter;
     cluster->meter_opaque = opaque;
 }
 
-void bus_memory_queue_most(bus_memory_cluster *cluster, size_t rows)
+void bui_memory_queue_most(bui_memory_cluster *cluster, size_t rows)
 {
     cluster->queue_most = rows;
 }
 
-void bus_memory_no_signs(bus_memory_cluster *cluster, bool none)
+void bui_memory_no_signs(bui_memory_cluster *cluster, bool none)
 {
     cluster->no_signs = none;
 }
 
-void bus_memory_commits_fail(bus_memory_cluster *cluster, bool fail)
+void bui_memory_commits_fail(bui_memory_cluster *cluster, bool fail)
 {
     cluster->commits_fail = fail;
 }
 
-void bus_memory_looks_fail(bus_memory_cluster *cluster, bool fail)
+void bui_memory_looks_fail(bui_memory_cluster *cluster, bool fail)
 {
     cluster->looks_fail = fail;
 }
 
-void bus_memory_zombies_keep(bus_memory_cluster *cluster, bool keep)
+void bui_memory_zombies_keep(bui_memory_cluster *cluster, bool keep)
 {
     cluster->keep_zombies = keep;
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-memory_commit *memory_commit_find(const bus_memory_cluster *cluster, const char *group, const char *topic, int32_t partition)
+memory_commit *memory_commit_find(const bui_memory_cluster *cluster, const char *group, const char *topic, int32_t partition)
 {
     for (memory_commit *commit = cluster->commits; commit; commit = commit->next)
         if (commit->offset.partition == partition && strcmp(commit->offset.topic, topic) == 0 &&
@@ -15,7 +15,7 @@ memory_commit *memory_commit_find(const bus_memory_cluster *cluster, const char 
     return NULL;
 }
 
-bus_status memory_commit_put(bus_memory_cluster *cluster, const char *group, const bus_offset *offset)
+bus_status memory_commit_put(bui_memory_cluster *cluster, const char *group, const bui_offset *offset)
 {
     memory_topic *topic = memory_topic_find(cluster, offset->topic);
     if (!memory_log_of(topic, offset->partition))
@@ -37,20 +37,21 @@ bus_status memory_commit_put(bus_memory_cluster *cluster, const char *group, con
     return BUS_OK;
 }
 
-bus_status memory_commit_now(memory_client *client, const bus_offset *list, size_t count, bus_error *err)
+bus_status memory_commit_now(memory_client *client, const bui_offset *list, size_t count, bus_error *err)
 {
     if (!client->group)
-        return bus_fail(err, BUS_INVALID, "offsets are committed for a group: join one first");
+        return bui_fail(err, BUS_INVALID, "offsets are committed for a group: join one first");
     if (client->lost || client->cluster->commits_fail)
-        return bus_fail(err, BUS_BROKER, "the coordinator of group %s refuses the commit%s", client->group,
+        return bui_fail(err, BUS_BROKER, "the coordinator of group %s refuses the commit%s", client->group,
                         client->lost ? ": this member is no longer known" : "");
     bus_status status = BUS_OK;
-    for (size_t i = 0; !status && i < count; i++)
+    for (size_t i = 0; status == BUS_OK && i < count; i++)
         status = memory_commit_put(client->cluster, client->group, &list[i]);
-    return status ? bus_fail(err, status, "committing offsets of group %s failed", client->group) : BUS_OK;
+    return status != BUS_OK ? bui_fail(err, status, "committing offsets of group %s failed", client->group) : BUS_OK;
 }
 
-bool bus_memory_committed(const bus_memory_cluster *cluster, const char *group, const char *topic, int32_t partition, bus_offset *out)
+bool bui_memory_committed(const bui_memory_cluster *cluster, const char *group, const char *topic, int32_t partition,
+                          bui_offset *out)
 {
     const memory_commit *commit = memory_commit_find(cluster, group, topic, partition);
     if (!commit)
@@ -59,7 +60,8 @@ bool bus_memory_committed(const bus_memory_cluster *cluster, const char *group, 
     return true;
 }
 
-void bus_memory_commit_foreign(bus_memory_cluster *cluster, const char *group, const char *topic, int32_t partition, int64_t offset)
+void bui_memory_commit_foreign(bui_memory_cluster *cluster, const char *group, const char *topic, int32_t partition,
+                               int64_t offset)
 {
-    memory_commit_put(cluster, group, &(bus_offset){ .topic = topic, .partition = partition, .offset = offset });
+    memory_commit_put(cluster, group, &(bui_offset){ .topic = topic, .partition = partition, .offset = offset });
 }

@@ -9,19 +9,19 @@
 
 /* ---- group */
 
-static bus_status join(bus_transport *t, const bus_membership *membership, bus_error *err)
+static bus_status join(bui_transport *t, const bui_membership *membership, bus_error *err)
 {
     memory_client *client = client_of(t);
     char *group = strdup(membership->group);
     if (!group)
-        return bus_fail_nomem(err);
+        return bui_fail_nomem(err);
     free(client->group);
     client->group = group;
     client->lost = false;
     return BUS_OK;
 }
 
-static void leave(bus_transport *t, int timeout_ms)
+static void leave(bui_transport *t, int timeout_ms)
 {
     (void)timeout_ms;
     memory_client *client = client_of(t);
@@ -29,7 +29,7 @@ static void leave(bus_transport *t, int timeout_ms)
     client->group = NULL;
 }
 
-static void poll_events(bus_transport *t, int timeout_ms, bus_group_event *out)
+static void poll_events(bui_transport *t, int timeout_ms, bui_group_event *out)
 {
     (void)timeout_ms;
     memory_client *client = client_of(t);
@@ -40,12 +40,12 @@ static void poll_events(bus_transport *t, int timeout_ms, bus_group_event *out)
     if (!event)
         return;
     client->events = event->next;
-    if (event->kind != BUS_GROUP_REVOKED)
-        client->lost = event->kind == BUS_GROUP_LOST;
-    if (event->kind == BUS_GROUP_LOST) {
+    if (event->kind != BUI_GROUP_REVOKED)
+        client->lost = event->kind == BUI_GROUP_LOST;
+    if (event->kind == BUI_GROUP_LOST) {
         client->membership++;
         client->had_strangers = false;
-    } else if (event->kind == BUS_GROUP_ASSIGNED) {
+    } else if (event->kind == BUI_GROUP_ASSIGNED) {
         client->had_strangers |= client->cluster->strangers > 0;
     }
     out->kind = event->kind;
@@ -53,12 +53,12 @@ static void poll_events(bus_transport *t, int timeout_ms, bus_group_event *out)
     out->count = event->count;
 }
 
-static void wake_poll(bus_transport *t)
+static void wake_poll(bui_transport *t)
 {
     (void)t; /* nobody ever waits */
 }
 
-static void event_add(bus_transport *t, bus_group_event_kind kind, const int32_t *shards, size_t count)
+static void event_add(bui_transport *t, bui_group_event_kind kind, const int32_t *shards, size_t count)
 {
     memory_event *event = calloc(1, sizeof *event + count * sizeof *shards);
     if (!event)
@@ -73,101 +73,104 @@ static void event_add(bus_transport *t, bus_group_event_kind kind, const int32_t
     *at = event;
 }
 
-void bus_memory_assign(bus_transport *client, const int32_t *shards, size_t count)
+void bui_memory_assign(bui_transport *client, const int32_t *shards, size_t count)
 {
-    event_add(client, BUS_GROUP_ASSIGNED, shards, count);
+    event_add(client, BUI_GROUP_ASSIGNED, shards, count);
 }
 
-void bus_memory_revoke(bus_transport *client)
+void bui_memory_revoke(bui_transport *client)
 {
-    event_add(client, BUS_GROUP_REVOKED, NULL, 0);
+    event_add(client, BUI_GROUP_REVOKED, NULL, 0);
 }
 
-void bus_memory_strangers(bus_memory_cluster *cluster, int strangers) { cluster->strangers = strangers; }
+void bui_memory_strangers(bui_memory_cluster *cluster, int strangers)
+{
+    cluster->strangers = strangers;
+}
 
 /* The group forgets the member at once, also when the member hears of it later. */
-void bus_memory_lose(bus_transport *client)
+void bui_memory_lose(bui_transport *client)
 {
     client_of(client)->lost = true;
-    event_add(client, BUS_GROUP_LOST, NULL, 0);
+    event_add(client, BUI_GROUP_LOST, NULL, 0);
 }
 
 /* ---- metadata and offsets */
 
 static bus_status reachable(const memory_client *client, bus_error *err)
 {
-    return away(client) ? bus_fail(err, BUS_BROKER, "no broker answers: the cluster in memory is away") : BUS_OK;
+    return away(client) ? bui_fail(err, BUS_BROKER, "no broker answers: the cluster in memory is away") : BUS_OK;
 }
 
-static bus_status partitions(bus_transport *t, const char *topic, int timeout_ms, int32_t *out, bus_error *err)
+static bus_status partitions(bui_transport *t, const char *topic, int timeout_ms, int32_t *out, bus_error *err)
 {
     (void)timeout_ms;
     bus_status status = reachable(client_of(t), err);
-    if (status)
+    if (status != BUS_OK)
         return status;
     const memory_topic *found = memory_topic_find(client_of(t)->cluster, topic);
     if (!found)
-        return bus_fail(err, BUS_MISSING, "topic %s is not there: create it", topic);
+        return bui_fail(err, BUS_MISSING, "topic %s is not there: create it", topic);
     *out = found->partitions;
     return BUS_OK;
 }
 
-static bus_status largest(bus_transport *t, const char *const *topics, size_t count, int timeout_ms, int64_t *out, bus_error *err)
+static bus_status largest(bui_transport *t, const char *const *topics, size_t count, int timeout_ms, int64_t *out, bus_error *err)
 {
     (void)timeout_ms;
     bus_status status = reachable(client_of(t), err);
-    for (size_t i = 0; !status && i < count; i++) {
+    for (size_t i = 0; status == BUS_OK && i < count; i++) {
         const memory_topic *found = memory_topic_find(client_of(t)->cluster, topics[i]);
         out[i] = found ? found->most : 0;
     }
     return status;
 }
 
-static bus_status watermarks(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err)
+static bus_status watermarks(bui_transport *t, bui_offset *list, size_t count, int timeout_ms, bus_error *err)
 {
     (void)timeout_ms;
     bus_status status = reachable(client_of(t), err);
-    for (size_t i = 0; !status && i < count; i++) {
+    for (size_t i = 0; status == BUS_OK && i < count; i++) {
         const memory_log *log = memory_log_of(memory_topic_find(client_of(t)->cluster, list[i].topic), list[i].partition);
         list[i].status = log ? BUS_OK : BUS_MISSING;
-        list[i].low = log ? log->low : BUS_OFFSET_NONE;
-        list[i].high = log ? memory_log_end(log) : BUS_OFFSET_NONE;
+        list[i].low = log ? log->low : BUI_OFFSET_NONE;
+        list[i].high = log ? memory_log_end(log) : BUI_OFFSET_NONE;
     }
     return status;
 }
 
-static bus_status committed(bus_transport *t, bus_offset *list, size_t count, int timeout_ms, bus_error *err)
+static bus_status committed(bui_transport *t, bui_offset *list, size_t count, int timeout_ms, bus_error *err)
 {
     (void)timeout_ms;
     const memory_client *client = client_of(t);
     bus_status status = reachable(client, err);
-    if (!status && !client->group)
-        status = bus_fail(err, BUS_INVALID, "committed offsets belong to a group: join one first");
-    for (size_t i = 0; !status && i < count; i++) {
+    if (status == BUS_OK && !client->group)
+        status = bui_fail(err, BUS_INVALID, "committed offsets belong to a group: join one first");
+    for (size_t i = 0; status == BUS_OK && i < count; i++) {
         const memory_commit *commit = memory_commit_find(client->cluster, client->group, list[i].topic, list[i].partition);
-        list[i].offset = commit ? commit->offset.offset : BUS_OFFSET_NONE;
+        list[i].offset = commit ? commit->offset.offset : BUI_OFFSET_NONE;
         memcpy(list[i].metadata, commit ? commit->offset.metadata : "", commit ? sizeof list[i].metadata : 1);
         list[i].status = BUS_OK;
     }
     return status;
 }
 
-static bus_status commit(bus_transport *t, const bus_offset *list, size_t count, int timeout_ms, bus_error *err)
+static bus_status commit(bui_transport *t, const bui_offset *list, size_t count, int timeout_ms, bus_error *err)
 {
     (void)timeout_ms;
     bus_status status = reachable(client_of(t), err);
-    return status ? status : memory_commit_now(client_of(t), list, count, err);
+    return status != BUS_OK ? status : memory_commit_now(client_of(t), list, count, err);
 }
 
-static bus_status look(bus_transport *t, bus_look *list, size_t count, int64_t most, int timeout_ms, bus_look_each each, void *opaque,
-                       bus_error *err)
+static bus_status look(bui_transport *t, bui_look *list, size_t count, int64_t most, int timeout_ms, bui_look_each each,
+                       void *opaque, bus_error *err)
 {
     (void)timeout_ms;
-    const bus_memory_cluster *cluster = client_of(t)->cluster;
+    const bui_memory_cluster *cluster = client_of(t)->cluster;
     bus_status status = reachable(client_of(t), err);
-    if (!status && cluster->looks_fail)
-        status = bus_fail(err, BUS_TIMEOUT, "the cluster in memory answers no look");
-    for (size_t i = 0; !status && i < count; i++) {
+    if (status == BUS_OK && cluster->looks_fail)
+        status = bui_fail(err, BUS_TIMEOUT, "the cluster in memory answers no look");
+    for (size_t i = 0; status == BUS_OK && i < count; i++) {
         const memory_log *log = memory_log_of(memory_topic_find(cluster, list[i].topic), list[i].partition);
         list[i].status = log ? BUS_OK : BUS_MISSING;
         int64_t end = log ? memory_log_end(log) : 0, at = log && end - log->low > most ? end - most : log ? log->low : 0;
@@ -179,11 +182,13 @@ static bus_status look(bus_transport *t, bus_look *list, size_t count, int64_t m
     return status;
 }
 
-static void company(bus_transport *t, int timeout_ms, bus_company *out)
+static void company(bui_transport *t, int timeout_ms, bui_company *out)
 {
     (void)timeout_ms;
     const memory_client *client = client_of(t);
-    *out = (bus_company){ .strangers = client->cluster->strangers, .had_strangers = client->had_strangers, .membership = client->membership };
+    *out = (bui_company){ .strangers = client->cluster->strangers,
+                          .had_strangers = client->had_strangers,
+                          .membership = client->membership };
     snprintf(out->who, sizeof out->who, "stranger at nowhere");
 }
 
@@ -191,14 +196,14 @@ static void company(bus_transport *t, int timeout_ms, bus_company *out)
 
 static void lanes_free(memory_client *client)
 {
-    for (bus_lane *lane = client->lanes, *next; lane; lane = next) {
+    for (bui_lane *lane = client->lanes, *next; lane; lane = next) {
         next = lane->next;
         free(lane);
     }
     client->lanes = NULL;
 }
 
-static bus_status assign(bus_transport *t, bus_lane_spec *specs, size_t count, bus_error *err)
+static bus_status assign(bui_transport *t, bui_lane_spec *specs, size_t count, bus_error *err)
 {
     memory_client *client = client_of(t);
     lanes_free(client);
@@ -207,38 +212,39 @@ static bus_status assign(bus_transport *t, bus_lane_spec *specs, size_t count, b
         const memory_log *log = memory_log_of(topic, specs[i].partition);
         if (!log) {
             lanes_free(client);
-            return bus_fail(err, BUS_MISSING, "partition %s/%d is not there", specs[i].topic, (int)specs[i].partition);
+            return bui_fail(err, BUS_MISSING, "partition %s/%d is not there", specs[i].topic, (int)specs[i].partition);
         }
-        bus_lane *lane = calloc(1, sizeof *lane);
+        bui_lane *lane = calloc(1, sizeof *lane);
         if (!lane) {
             lanes_free(client);
-            return bus_fail_nomem(err);
+            return bui_fail_nomem(err);
         }
         int64_t end = memory_log_end(log);
-        int64_t at = specs[i].offset == BUS_OFFSET_START ? log->low : specs[i].offset == BUS_OFFSET_END ? end : specs[i].offset;
-        *lane = (bus_lane){ client->lanes, port_of(specs[i].port), topic, topic->name, specs[i].partition, at, end, BUS_OFFSET_NONE };
+        int64_t at = specs[i].offset == BUI_OFFSET_START ? log->low : specs[i].offset == BUI_OFFSET_END ? end : specs[i].offset;
+        *lane =
+            (bui_lane){ client->lanes, port_of(specs[i].port), topic, topic->name, specs[i].partition, at, end, BUI_OFFSET_NONE };
         client->lanes = lane;
         specs[i].lane = lane;
     }
-    for (bus_lane *lane = client->lanes; lane; lane = lane->next)
+    for (bui_lane *lane = client->lanes; lane; lane = lane->next)
         if (lane->at != lane->end)
             port_wake(lane->port);
     return BUS_OK;
 }
 
-static void clients_resume(bus_memory_cluster *cluster)
+static void clients_resume(bui_memory_cluster *cluster)
 {
     for (memory_client *client = cluster->clients; client; client = client->next) {
         if (client->cut)
             continue;
         for (memory_port *port = client->ports; port; port = port->next)
             memory_port_resume(port);
-        for (bus_lane *lane = client->lanes; lane; lane = lane->next)
+        for (bui_lane *lane = client->lanes; lane; lane = lane->next)
             port_wake(lane->port);
     }
 }
 
-void bus_memory_down(bus_memory_cluster *cluster, bool down)
+void bui_memory_down(bui_memory_cluster *cluster, bool down)
 {
     bool back = cluster->down && !down;
     cluster->down = down;
@@ -246,7 +252,7 @@ void bus_memory_down(bus_memory_cluster *cluster, bool down)
         clients_resume(cluster);
 }
 
-void bus_memory_rechecks_wait(bus_memory_cluster *cluster, bool wait)
+void bui_memory_rechecks_wait(bui_memory_cluster *cluster, bool wait)
 {
     cluster->rechecks_wait = wait;
     for (memory_client *client = wait ? NULL : cluster->clients; client; client = client->next)
@@ -255,7 +261,7 @@ void bus_memory_rechecks_wait(bus_memory_cluster *cluster, bool wait)
                 memory_port_recheck_answer(port);
 }
 
-void bus_memory_cut(bus_transport *t)
+void bui_memory_cut(bui_transport *t)
 {
     memory_client *client = client_of(t);
     for (memory_port *port = client->ports; port; port = port->next)
@@ -265,7 +271,7 @@ void bus_memory_cut(bus_transport *t)
 
 /* ---- life */
 
-static void client_free(bus_transport *t)
+static void client_free(bui_transport *t)
 {
     memory_client *client = client_of(t);
     while (client->ports)
@@ -284,10 +290,12 @@ static void client_free(bus_transport *t)
     free(client);
 }
 
-bus_transport *bus_memory_client(bus_memory_cluster *cluster)
+bui_transport *bui_memory_client(bui_memory_cluster *cluster)
 {
-    static const struct bus_transport_ops ops = { join, leave, poll_events, wake_poll, assign, partitions, NULL, largest, watermarks, committed,
-                                                  commit, company, look, memory_port_open, memory_port_close, client_free };
+    static const struct bui_transport_ops ops = { join,       leave,   poll_events, wake_poll,        assign,
+                                                  partitions, NULL,    largest,     watermarks,       committed,
+                                                  commit,     company, look,        memory_port_open, memory_port_close,
+                                                  client_free };
     memory_client *client = calloc(1, sizeof *client);
     if (!client)
         return NULL;

@@ -79,9 +79,19 @@ def encode(schema, body):
     return SINGLE_OBJECT + wire_fingerprint(schema) + out.getvalue()
 
 
+LETTERS = {"i": "ce_id", "y": "ce_type", "c": "ce_causationid", "r": "ce_correlationid", "p": "traceparent"}
+
+
 def headers_of(message):
-    """Of several of one name the last counts."""
-    return {name: (value or b"").decode(errors="replace") for name, value in message.headers() or []}
+    """Of several of one name the last counts. What bus-hop has as a letter is put under its name."""
+    headers = {name: (value or b"").decode(errors="replace") for name, value in message.headers() or []}
+    source, _, *letters = headers.get("bus-hop", "").split(" ") + [""]
+    said = {LETTERS[letter[0]]: letter[2:] for letter in letters if letter[1:2] == "=" and letter[0] in LETTERS}
+    if "ce_id" in said:
+        headers = {"ce_source": source.split("/")[0], **headers}
+    if "ce_causationid" in said:
+        headers = {"ce_correlationid": said["ce_causationid"], **headers}
+    return {**headers, **said}
 
 
 # ---- reading: each event once

@@ -28,7 +28,7 @@ stock_decision stock_reserve(stock item, reservation asked_before, int32_t quant
     } else if (asked_before.state != RESERVATION_NONE) {
         d.answer = ANSWER_REJECTED; /* rejected before, or released before it came */
     } else if (!item.known) {
-        d.refused = "the item is unknown: send its StockReceived, then redrive this letter";
+        d.refused = "the item is unknown: send its StockReceived, then redrive this dead letter";
     } else if (item.available < quantity) {
         d.reservation = (reservation){ RESERVATION_REJECTED, quantity };
         d.answer = ANSWER_REJECTED;

@@ -5,35 +5,28 @@
 #include <sqlite3.h>
 #include <string.h>
 
-const bus_migration inventory_migrations[] = {
-    { "stock",
-      "CREATE TABLE stock (\n"
-      "  sku       TEXT NOT NULL PRIMARY KEY,\n"
-      "  available INTEGER NOT NULL CHECK (available >= 0),\n"
-      "  reserved  INTEGER NOT NULL CHECK (reserved >= 0)\n"
-      ") WITHOUT ROWID;\n"
-      "CREATE TABLE reservation (\n"
-      "  order_id TEXT NOT NULL,\n"
-      "  sku      TEXT NOT NULL,\n"
-      "  quantity INTEGER NOT NULL CHECK (quantity >= 0),\n"
-      "  state    TEXT NOT NULL CHECK (state IN ('held', 'rejected', 'released')),\n"
-      "  PRIMARY KEY (order_id, sku)\n"
-      ") WITHOUT ROWID;\n"
-      "CREATE TABLE delivery (\n"
-      "  delivery TEXT NOT NULL,\n"
-      "  sku      TEXT NOT NULL,\n"
-      "  quantity INTEGER NOT NULL CHECK (quantity > 0),\n"
-      "  PRIMARY KEY (delivery, sku)\n"
-      ") WITHOUT ROWID;\n" },
-    { NULL, NULL }
-};
+const bus_migration inventory_migrations[] = { { "stock",
+                                                 "CREATE TABLE stock (\n"
+                                                 "  sku       TEXT NOT NULL PRIMARY KEY,\n"
+                                                 "  available INTEGER NOT NULL CHECK (available >= 0),\n"
+                                                 "  reserved  INTEGER NOT NULL CHECK (reserved >= 0)\n"
+                                                 ") WITHOUT ROWID;\n"
+                                                 "CREATE TABLE reservation (\n"
+                                                 "  order_id TEXT NOT NULL,\n"
+                                                 "  sku      TEXT NOT NULL,\n"
+                                                 "  quantity INTEGER NOT NULL CHECK (quantity >= 0),\n"
+                                                 "  state    TEXT NOT NULL CHECK (state IN ('held', 'rejected', 'released')),\n"
+                                                 "  PRIMARY KEY (order_id, sku)\n"
+                                                 ") WITHOUT ROWID;\n"
+                                                 "CREATE TABLE delivery (\n"
+                                                 "  delivery TEXT NOT NULL,\n"
+                                                 "  sku      TEXT NOT NULL,\n"
+                                                 "  quantity INTEGER NOT NULL CHECK (quantity > 0),\n"
+                                                 "  PRIMARY KEY (delivery, sku)\n"
+                                                 ") WITHOUT ROWID;\n" },
+                                               { NULL, NULL } };
 
 static const char *const states[] = { "none", "held", "rejected", "released" };
-
-static void bind(sqlite3_stmt *q, int at, const char *text)
-{
-    sqlite3_bind_text(q, at, text, -1, SQLITE_STATIC);
-}
 
 bool stock_load(bus_tx *tx, const char *sku, stock *out)
 {
@@ -41,7 +34,7 @@ bool stock_load(bus_tx *tx, const char *sku, stock *out)
     sqlite3_stmt *q = bus_sql(tx, "SELECT available, reserved FROM stock WHERE sku = ?1");
     if (q == NULL)
         return false;
-    bind(q, 1, sku);
+    bus_bind_text(q, 1, bus_str(sku));
     int rc = sqlite3_step(q);
     if (rc == SQLITE_ROW)
         *out = (stock){ true, sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1) };
@@ -55,7 +48,7 @@ bool stock_save(bus_tx *tx, const char *sku, stock item)
                                   " reserved = excluded.reserved");
     if (q == NULL)
         return false;
-    bind(q, 1, sku);
+    bus_bind_text(q, 1, bus_str(sku));
     sqlite3_bind_int64(q, 2, item.available);
     sqlite3_bind_int64(q, 3, item.reserved);
     return sqlite3_step(q) == SQLITE_DONE;
@@ -67,8 +60,8 @@ bool reservation_load(bus_tx *tx, const char *order_id, const char *sku, reserva
     sqlite3_stmt *q = bus_sql(tx, "SELECT state, quantity FROM reservation WHERE order_id = ?1 AND sku = ?2");
     if (q == NULL)
         return false;
-    bind(q, 1, order_id);
-    bind(q, 2, sku);
+    bus_bind_text(q, 1, bus_str(order_id));
+    bus_bind_text(q, 2, bus_str(sku));
     int rc = sqlite3_step(q);
     if (rc == SQLITE_ROW) {
         const char *state = (const char *)sqlite3_column_text(q, 0);
@@ -86,10 +79,10 @@ bool reservation_save(bus_tx *tx, const char *order_id, const char *sku, reserva
                                   " state = excluded.state");
     if (q == NULL)
         return false;
-    bind(q, 1, order_id);
-    bind(q, 2, sku);
+    bus_bind_text(q, 1, bus_str(order_id));
+    bus_bind_text(q, 2, bus_str(sku));
     sqlite3_bind_int(q, 3, value.quantity);
-    bind(q, 4, states[value.state]);
+    bus_bind_text(q, 4, bus_str(states[value.state]));
     return sqlite3_step(q) == SQLITE_DONE;
 }
 
@@ -99,8 +92,8 @@ bool delivery_note(bus_tx *tx, const char *delivery, const char *sku, int32_t qu
                                   " ON CONFLICT (delivery, sku) DO NOTHING");
     if (q == NULL)
         return false;
-    bind(q, 1, delivery);
-    bind(q, 2, sku);
+    bus_bind_text(q, 1, bus_str(delivery));
+    bus_bind_text(q, 2, bus_str(sku));
     sqlite3_bind_int(q, 3, quantity);
     if (sqlite3_step(q) != SQLITE_DONE)
         return false;

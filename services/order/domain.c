@@ -51,8 +51,8 @@ static bool line_fits(const order *wish, size_t at, order_decision *d)
     else if (line->quantity < 1 || line->quantity > ORDER_QUANTITY_MAX)
         refuse(d, "line %zu has quantity %d: 1 to %d are sold at a time", at + 1, line->quantity, ORDER_QUANTITY_MAX);
     else if (line->unit_price_cents < 0 || line->unit_price_cents > ORDER_PRICE_MAX)
-        refuse(d, "line %zu has a unit price of %lld cents: 0 to %d are possible", at + 1,
-               (long long)line->unit_price_cents, ORDER_PRICE_MAX);
+        refuse(d, "line %zu has a unit price of %lld cents: 0 to %d are possible", at + 1, (long long)line->unit_price_cents,
+               ORDER_PRICE_MAX);
     for (size_t i = 0; i < at && d->outcome != OUTCOME_REFUSED; i++)
         if (strcmp(wish->lines[i].sku, line->sku) == 0)
             refuse(d, "lines %zu and %zu name the same sku: make them one", i + 1, at + 1);
@@ -202,8 +202,7 @@ static void payment_taken(const order_input *input, order_decision *d)
         return;
     }
     if (input->amount_cents != o->total_cents) {
-        refuse(d, "%lld cents were taken for an order of %lld", (long long)input->amount_cents,
-               (long long)o->total_cents);
+        refuse(d, "%lld cents were taken for an order of %lld", (long long)input->amount_cents, (long long)o->total_cents);
         return;
     }
     snprintf(o->reference, sizeof o->reference, "%s", input->text ? input->text : "");
@@ -240,7 +239,7 @@ static void payment_refunded(order_decision *d)
     if (o->payment == PAYMENT_REFUNDED)
         return;
     if (o->payment != PAYMENT_REFUNDING) {
-        refuse(d, "a payment was refunded without the order asking for it");
+        refuse(d, "a payment was refunded that the order had not asked for");
         return;
     }
     o->payment = PAYMENT_REFUNDED;

@@ -18,14 +18,19 @@
 
 #define ORDER_LINES_MAX 20
 #define ORDER_QUANTITY_MAX 1000
-#define ORDER_PRICE_MAX 100000000   /* cents */
-#define ORDER_TEXT_MAX 64           /* of ids, sku and card, the final 0 included */
+#define ORDER_PRICE_MAX 100000000 /* cents */
+#define ORDER_TEXT_MAX 64         /* of ids, sku and card, the final 0 included */
 #define ORDER_DETAIL_MAX 160
 
 typedef enum order_state { ORDER_NONE, ORDER_RESERVING, ORDER_PAYING, ORDER_CONFIRMED, ORDER_CANCELLED } order_state;
 typedef enum order_line_state { LINE_ASKED, LINE_RESERVED, LINE_REJECTED, LINE_RELEASING, LINE_RELEASED } order_line_state;
 typedef enum order_payment {
-    PAYMENT_NONE, PAYMENT_ASKED, PAYMENT_TAKEN, PAYMENT_DECLINED, PAYMENT_REFUNDING, PAYMENT_REFUNDED
+    PAYMENT_NONE,
+    PAYMENT_ASKED,
+    PAYMENT_TAKEN,
+    PAYMENT_DECLINED,
+    PAYMENT_REFUNDING,
+    PAYMENT_REFUNDED
 } order_payment;
 typedef enum order_reason { REASON_NONE, REASON_OUT_OF_STOCK, REASON_PAYMENT_DECLINED, REASON_TIMED_OUT } order_reason;
 
@@ -42,12 +47,12 @@ typedef struct order {
     char card[ORDER_TEXT_MAX];
     order_state state;
     order_payment payment;
-    order_reason reason;                /* why it was cancelled */
-    char missing[ORDER_TEXT_MAX];       /* the sku that was rejected, "" if none */
-    char detail[ORDER_DETAIL_MAX];      /* the reason, for people */
+    order_reason reason;                 /* why it was cancelled */
+    char missing[ORDER_TEXT_MAX];        /* the sku that was rejected, "" if none */
+    char detail[ORDER_DETAIL_MAX];       /* the reason, for people */
     char reference[ORDER_TEXT_MAX + 16]; /* the provider's, once paid */
     int64_t total_cents;
-    int64_t deadline;                   /* ms since the epoch */
+    int64_t deadline; /* ms since the epoch */
     size_t line_count;
     order_line lines[ORDER_LINES_MAX];
 } order;
@@ -66,30 +71,33 @@ typedef enum order_input_kind {
 
 typedef struct order_input {
     order_input_kind kind;
-    const order *placed;    /* the wish: id, customer, card, deadline and lines; the rest is not read */
+    const order *placed; /* the wish: id, customer, card, deadline and lines; the rest is not read */
     const char *sku;
-    const char *text;       /* may be NULL */
+    const char *text; /* may be NULL */
     int64_t amount_cents;
 } order_input;
 
 typedef enum order_action_kind {
-    ACTION_ANNOUNCE,        /* OrderPlaced */
-    ACTION_START_TIMER,     /* OrderOverdue at the deadline */
-    ACTION_RESERVE,         /* ReserveStock for `line` */
-    ACTION_RELEASE,         /* ReleaseStock for `line` */
+    ACTION_ANNOUNCE,    /* OrderPlaced */
+    ACTION_START_TIMER, /* OrderOverdue at the deadline */
+    ACTION_RESERVE,     /* ReserveStock for `line` */
+    ACTION_RELEASE,     /* ReleaseStock for `line` */
     ACTION_TAKE_PAYMENT,
     ACTION_REFUND,
-    ACTION_CONFIRM,         /* OrderConfirmed */
-    ACTION_CANCEL,          /* OrderCancelled */
+    ACTION_CONFIRM, /* OrderConfirmed */
+    ACTION_CANCEL,  /* OrderCancelled */
     ACTION_STOP_TIMER
 } order_action_kind;
 
-typedef struct order_action { order_action_kind kind; size_t line; } order_action;
+typedef struct order_action {
+    order_action_kind kind;
+    size_t line;
+} order_action;
 
 typedef enum order_outcome {
-    OUTCOME_APPLIED,        /* store `after`, do the actions in order */
-    OUTCOME_IGNORED,        /* nothing new: a repetition, or too late to matter */
-    OUTCOME_REFUSED         /* it contradicts what is known; `why` tells a person */
+    OUTCOME_APPLIED, /* store `after`, do the actions in order */
+    OUTCOME_IGNORED, /* nothing new: a repetition, or too late to matter */
+    OUTCOME_REFUSED  /* it contradicts what is known; `why` tells a person */
 } order_outcome;
 
 typedef struct order_decision {

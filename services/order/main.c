@@ -12,26 +12,16 @@
 #include <payment.events.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define DEADLINE_MAX_S 86400
 
 static int64_t default_deadline_s = 60; /* ORDER_DEADLINE_SECONDS */
 
-/* Copies a string of the wire into a fixed text. False: it does not fit, or holds a zero byte. */
-static bool take(bus_string from, char *out, size_t cap)
-{
-    if (from.len >= cap || (from.len > 0 && memchr(from.at, '\0', from.len) != NULL))
-        return false;
-    if (from.len > 0)
-        memcpy(out, from.at, from.len);
-    out[from.len] = '\0';
-    return true;
-}
-
 /* ---- actions: what the domain decided becomes events */
 
-typedef struct timer_name { char text[ORDER_TEXT_MAX + 16]; } timer_name;
+typedef struct timer_name {
+    char text[ORDER_TEXT_MAX + 16];
+} timer_name;
 
 static timer_name timer_of(const order *o)
 {
@@ -42,9 +32,12 @@ static timer_name timer_of(const order *o)
 
 static void announce(bus_tx *tx, const order *o)
 {
-    bus_emit(tx, &order_OrderPlaced_type, o->id, &(order_OrderPlaced){
-        .order_id = bus_str(o->id), .customer = bus_str(o->customer), .line_count = (int32_t)o->line_count,
-        .total_cents = o->total_cents, .deadline = { o->deadline } });
+    order_OrderPlaced_emit(tx, bus_str(o->id),
+                           &(order_OrderPlaced){ .order_id = bus_str(o->id),
+                                                 .customer = bus_str(o->customer),
+                                                 .line_count = (int32_t)o->line_count,
+                                                 .total_cents = o->total_cents,
+                                                 .deadline = { o->deadline } });
 }
 
 static void announce_cancelled(bus_tx *tx, const order *o)
@@ -54,9 +47,12 @@ static void announce_cancelled(bus_tx *tx, const order *o)
         [REASON_PAYMENT_DECLINED] = order_CancelReason_PAYMENT_DECLINED,
         [REASON_TIMED_OUT] = order_CancelReason_TIMED_OUT,
     };
-    bus_emit(tx, &order_OrderCancelled_type, o->id, &(order_OrderCancelled){
-        .order_id = bus_str(o->id), .customer = bus_str(o->customer), .reason = wire[o->reason],
-        .sku = { o->missing[0] != '\0', bus_str(o->missing) }, .detail = bus_str(o->detail) });
+    order_OrderCancelled_emit(tx, bus_str(o->id),
+                              &(order_OrderCancelled){ .order_id = bus_str(o->id),
+                                                       .customer = bus_str(o->customer),
+                                                       .reason = wire[o->reason],
+                                                       .sku = { o->missing[0] != '\0', bus_str(o->missing) },
+                                                       .detail = bus_str(o->detail) });
 }
 
 static void perform(bus_tx *tx, const order *o, order_action action)
@@ -65,31 +61,36 @@ static void perform(bus_tx *tx, const order *o, order_action action)
     switch (action.kind) {
     case ACTION_ANNOUNCE: announce(tx, o); break;
     case ACTION_START_TIMER:
-        bus_schedule(tx, timer_of(o).text, o->deadline, &order_OrderOverdue_type, o->id,
-                     &(order_OrderOverdue){ .order_id = bus_str(o->id) });
+        order_OrderOverdue_schedule(tx, bus_str(timer_of(o).text), o->deadline, bus_str(o->id),
+                                    &(order_OrderOverdue){ .order_id = bus_str(o->id) });
         break;
-    case ACTION_STOP_TIMER: bus_cancel(tx, timer_of(o).text); break;
+    case ACTION_STOP_TIMER: bus_cancel(tx, bus_str(timer_of(o).text)); break;
     case ACTION_RESERVE:
-        bus_emit(tx, &inventory_ReserveStock_type, line->sku, &(inventory_ReserveStock){
-            .order_id = bus_str(o->id), .sku = bus_str(line->sku), .quantity = line->quantity });
+        inventory_ReserveStock_emit(
+            tx, bus_str(line->sku),
+            &(inventory_ReserveStock){ .order_id = bus_str(o->id), .sku = bus_str(line->sku), .quantity = line->quantity });
         break;
     case ACTION_RELEASE:
-        bus_emit(tx, &inventory_ReleaseStock_type, line->sku, &(inventory_ReleaseStock){
-            .order_id = bus_str(o->id), .sku = bus_str(line->sku) });
+        inventory_ReleaseStock_emit(tx, bus_str(line->sku),
+                                    &(inventory_ReleaseStock){ .order_id = bus_str(o->id), .sku = bus_str(line->sku) });
         break;
     case ACTION_TAKE_PAYMENT:
-        bus_emit(tx, &payment_TakePayment_type, o->id, &(payment_TakePayment){
-            .order_id = bus_str(o->id), .customer = bus_str(o->customer), .card = bus_str(o->card),
-            .amount_cents = o->total_cents });
+        payment_TakePayment_emit(tx, bus_str(o->id),
+                                 &(payment_TakePayment){ .order_id = bus_str(o->id),
+                                                         .customer = bus_str(o->customer),
+                                                         .card = bus_str(o->card),
+                                                         .amount_cents = o->total_cents });
         break;
     case ACTION_REFUND:
-        bus_emit(tx, &payment_RefundPayment_type, o->id, &(payment_RefundPayment){
-            .order_id = bus_str(o->id), .reason = bus_str(o->detail) });
+        payment_RefundPayment_emit(tx, bus_str(o->id),
+                                   &(payment_RefundPayment){ .order_id = bus_str(o->id), .reason = bus_str(o->detail) });
         break;
     case ACTION_CONFIRM:
-        bus_emit(tx, &order_OrderConfirmed_type, o->id, &(order_OrderConfirmed){
-            .order_id = bus_str(o->id), .customer = bus_str(o->customer), .total_cents = o->total_cents,
-            .payment_reference = bus_str(o->reference) });
+        order_OrderConfirmed_emit(tx, bus_str(o->id),
+                                  &(order_OrderConfirmed){ .order_id = bus_str(o->id),
+                                                           .customer = bus_str(o->customer),
+                                                           .total_cents = o->total_cents,
+                                                           .payment_reference = bus_str(o->reference) });
         break;
     case ACTION_CANCEL: announce_cancelled(tx, o); break;
     }
@@ -120,26 +121,28 @@ static bus_verdict answer(bus_tx *tx, bus_string order_id, order_input_kind kind
                           int64_t amount_cents)
 {
     char id[ORDER_TEXT_MAX], sku_text[ORDER_TEXT_MAX], detail[ORDER_DETAIL_MAX];
-    if (!take(order_id, id, sizeof id) || !take(sku, sku_text, sizeof sku_text) || !take(text, detail, sizeof detail))
+    if (!bus_string_copy(order_id, id, sizeof id) || !bus_string_copy(sku, sku_text, sizeof sku_text) ||
+        !bus_string_copy(text, detail, sizeof detail))
         return bus_reject(tx, "order_id, sku or text is too long or holds a zero byte");
-    return apply(tx, id, &(order_input){ .kind = kind, .sku = sku_text, .text = text.len > 0 ? detail : NULL,
-                                         .amount_cents = amount_cents });
+    return apply(
+        tx, id,
+        &(order_input){ .kind = kind, .sku = sku_text, .text = text.len > 0 ? detail : NULL, .amount_cents = amount_cents });
 }
 
-static bus_verdict on_place(bus_tx *tx, const bus_event *event, void *shard)
+static bus_verdict on_place(bus_tx *tx, const bus_event *event, void *state)
 {
-    (void)shard;
+    (void)state;
     const order_PlaceOrder *command = order_PlaceOrder_of(event);
     order wish = { .line_count = command->lines.len };
-    if (!take(command->order_id, wish.id, sizeof wish.id) || !take(command->customer, wish.customer, sizeof wish.customer) ||
-        !take(command->card, wish.card, sizeof wish.card))
+    if (!bus_string_copy(command->order_id, wish.id, sizeof wish.id) ||
+        !bus_string_copy(command->customer, wish.customer, sizeof wish.customer) ||
+        !bus_string_copy(command->card, wish.card, sizeof wish.card))
         return bus_reject(tx, "order_id, customer or card is longer than %d bytes or holds a zero byte", ORDER_TEXT_MAX - 1);
-    if (event->key == NULL || event->key_len != command->order_id.len ||
-        memcmp(event->key, command->order_id.at, event->key_len) != 0)
+    if (!bus_string_equal(event->key, command->order_id))
         return bus_reject(tx, "the record's key is not its order_id: publish order.commands keyed by order_id");
     for (size_t i = 0; i < command->lines.len && i < ORDER_LINES_MAX; i++) {
         const order_OrderLine *line = &command->lines.at[i];
-        if (!take(line->sku, wish.lines[i].sku, sizeof wish.lines[i].sku))
+        if (!bus_string_copy(line->sku, wish.lines[i].sku, sizeof wish.lines[i].sku))
             return bus_reject(tx, "the sku of line %zu is longer than %d bytes or holds a zero byte", i + 1, ORDER_TEXT_MAX - 1);
         wish.lines[i].quantity = line->quantity;
         wish.lines[i].unit_price_cents = line->unit_price_cents;
@@ -151,50 +154,50 @@ static bus_verdict on_place(bus_tx *tx, const bus_event *event, void *shard)
     return apply(tx, wish.id, &(order_input){ .kind = INPUT_PLACE, .placed = &wish });
 }
 
-static bus_verdict on_overdue(bus_tx *tx, const bus_event *event, void *shard)
+static bus_verdict on_overdue(bus_tx *tx, const bus_event *event, void *state)
 {
-    (void)shard;
+    (void)state;
     return answer(tx, order_OrderOverdue_of(event)->order_id, INPUT_OVERDUE, bus_str(""), bus_str(""), 0);
 }
 
-static bus_verdict on_reserved(bus_tx *tx, const bus_event *event, void *shard)
+static bus_verdict on_reserved(bus_tx *tx, const bus_event *event, void *state)
 {
-    (void)shard;
+    (void)state;
     const inventory_StockReserved *e = inventory_StockReserved_of(event);
     return answer(tx, e->order_id, INPUT_STOCK_RESERVED, e->sku, bus_str(""), 0);
 }
 
-static bus_verdict on_rejected(bus_tx *tx, const bus_event *event, void *shard)
+static bus_verdict on_rejected(bus_tx *tx, const bus_event *event, void *state)
 {
-    (void)shard;
+    (void)state;
     const inventory_StockRejected *e = inventory_StockRejected_of(event);
     return answer(tx, e->order_id, INPUT_STOCK_REJECTED, e->sku, bus_str(""), 0);
 }
 
-static bus_verdict on_released(bus_tx *tx, const bus_event *event, void *shard)
+static bus_verdict on_released(bus_tx *tx, const bus_event *event, void *state)
 {
-    (void)shard;
+    (void)state;
     const inventory_StockReleased *e = inventory_StockReleased_of(event);
     return answer(tx, e->order_id, INPUT_STOCK_RELEASED, e->sku, bus_str(""), 0);
 }
 
-static bus_verdict on_taken(bus_tx *tx, const bus_event *event, void *shard)
+static bus_verdict on_taken(bus_tx *tx, const bus_event *event, void *state)
 {
-    (void)shard;
+    (void)state;
     const payment_PaymentTaken *e = payment_PaymentTaken_of(event);
     return answer(tx, e->order_id, INPUT_PAYMENT_TAKEN, bus_str(""), e->reference, e->amount_cents);
 }
 
-static bus_verdict on_declined(bus_tx *tx, const bus_event *event, void *shard)
+static bus_verdict on_declined(bus_tx *tx, const bus_event *event, void *state)
 {
-    (void)shard;
+    (void)state;
     const payment_PaymentDeclined *e = payment_PaymentDeclined_of(event);
     return answer(tx, e->order_id, INPUT_PAYMENT_DECLINED, bus_str(""), e->reason, e->amount_cents);
 }
 
-static bus_verdict on_refunded(bus_tx *tx, const bus_event *event, void *shard)
+static bus_verdict on_refunded(bus_tx *tx, const bus_event *event, void *state)
 {
-    (void)shard;
+    (void)state;
     const payment_PaymentRefunded *e = payment_PaymentRefunded_of(event);
     return answer(tx, e->order_id, INPUT_PAYMENT_REFUNDED, bus_str(""), e->reference, e->amount_cents);
 }
@@ -211,17 +214,15 @@ static const bus_route routes[] = {
     { 0 }
 };
 
-static const bus_emits emits[] = {
-    { &order_OrderPlaced_type, NULL },
-    { &order_OrderConfirmed_type, NULL },
-    { &order_OrderCancelled_type, NULL },
-    { &order_OrderOverdue_type, "order.commands" },
-    { &inventory_ReserveStock_type, "inventory.commands" },
-    { &inventory_ReleaseStock_type, "inventory.commands" },
-    { &payment_TakePayment_type, "payment.commands" },
-    { &payment_RefundPayment_type, "payment.commands" },
-    { 0 }
-};
+static const bus_emits emits[] = { { &order_OrderPlaced_type, NULL },
+                                   { &order_OrderConfirmed_type, NULL },
+                                   { &order_OrderCancelled_type, NULL },
+                                   { &order_OrderOverdue_type, "order.commands" },
+                                   { &inventory_ReserveStock_type, "inventory.commands" },
+                                   { &inventory_ReleaseStock_type, "inventory.commands" },
+                                   { &payment_TakePayment_type, "payment.commands" },
+                                   { &payment_RefundPayment_type, "payment.commands" },
+                                   { 0 } };
 
 static const bus_service service = { .name = "order", .routes = routes, .emits = emits, .migrations = order_migrations };
 

@@ -55,18 +55,13 @@ static void column(char *out, size_t cap, sqlite3_stmt *row, int at)
     snprintf(out, cap, "%s", text ? text : "");
 }
 
-static void bind(sqlite3_stmt *q, int at, const char *text)
-{
-    sqlite3_bind_text(q, at, text, -1, SQLITE_STATIC);
-}
-
 static bool load_lines(bus_tx *tx, order *out)
 {
     sqlite3_stmt *q = bus_sql(tx, "SELECT sku, quantity, unit_price_cents, state FROM order_line"
                                   " WHERE order_id = ?1 ORDER BY line");
     if (q == NULL)
         return false;
-    bind(q, 1, out->id);
+    bus_bind_text(q, 1, bus_str(out->id));
     int rc = sqlite3_step(q);
     for (; rc == SQLITE_ROW && out->line_count < ORDER_LINES_MAX; rc = sqlite3_step(q)) {
         order_line *line = &out->lines[out->line_count++];
@@ -85,7 +80,7 @@ bool order_load(bus_tx *tx, const char *id, order *out)
                                   " total_cents, deadline FROM orders WHERE order_id = ?1");
     if (q == NULL)
         return false;
-    bind(q, 1, id);
+    bus_bind_text(q, 1, bus_str(id));
     int rc = sqlite3_step(q);
     if (rc != SQLITE_ROW)
         return rc == SQLITE_DONE;
@@ -110,12 +105,12 @@ static bool save_line(bus_tx *tx, const char *id, size_t at, const order_line *l
                                   " ON CONFLICT (order_id, line) DO UPDATE SET state = excluded.state");
     if (q == NULL)
         return false;
-    bind(q, 1, id);
+    bus_bind_text(q, 1, bus_str(id));
     sqlite3_bind_int64(q, 2, (sqlite3_int64)at);
-    bind(q, 3, line->sku);
+    bus_bind_text(q, 3, bus_str(line->sku));
     sqlite3_bind_int(q, 4, line->quantity);
     sqlite3_bind_int64(q, 5, line->unit_price_cents);
-    bind(q, 6, line_states[line->state]);
+    bus_bind_text(q, 6, bus_str(line_states[line->state]));
     bool ok = sqlite3_step(q) == SQLITE_DONE;
     sqlite3_reset(q);
     return ok;
@@ -131,15 +126,15 @@ bool order_save(bus_tx *tx, const order *before, const order *after)
                                   " detail = excluded.detail, reference = excluded.reference");
     if (q == NULL)
         return false;
-    bind(q, 1, after->id);
-    bind(q, 2, after->customer);
-    bind(q, 3, after->card);
-    bind(q, 4, states[after->state]);
-    bind(q, 5, payments[after->payment]);
-    bind(q, 6, reasons[after->reason]);
-    bind(q, 7, after->missing);
-    bind(q, 8, after->detail);
-    bind(q, 9, after->reference);
+    bus_bind_text(q, 1, bus_str(after->id));
+    bus_bind_text(q, 2, bus_str(after->customer));
+    bus_bind_text(q, 3, bus_str(after->card));
+    bus_bind_text(q, 4, bus_str(states[after->state]));
+    bus_bind_text(q, 5, bus_str(payments[after->payment]));
+    bus_bind_text(q, 6, bus_str(reasons[after->reason]));
+    bus_bind_text(q, 7, bus_str(after->missing));
+    bus_bind_text(q, 8, bus_str(after->detail));
+    bus_bind_text(q, 9, bus_str(after->reference));
     sqlite3_bind_int64(q, 10, after->total_cents);
     sqlite3_bind_int64(q, 11, after->deadline);
     if (sqlite3_step(q) != SQLITE_DONE)

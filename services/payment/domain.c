@@ -22,7 +22,7 @@ payment_decision payment_take(const payment *before, int64_t amount_cents, const
         memcpy(d.after.text, answer->text, sizeof d.after.text);
         d.news = charged ? NEWS_TAKEN : NEWS_DECLINED;
     } else {
-        d.refused = "the provider's answer to a charge is none that this service knows";
+        d.refused = "the provider's answer to a charge is not one that this service knows";
     }
     return d;
 }
@@ -33,7 +33,7 @@ payment_decision payment_refund(const payment *before, const provider_answer *an
     if (before->state == PAYMENT_REFUNDED) {
         d.news = NEWS_REFUNDED;
     } else if (before->state != PAYMENT_TAKEN) {
-        d.refused = "nothing was taken for this order";
+        d.refused = "nothing was charged for this order";
     } else if (answer->outcome != PROVIDER_REFUNDED) {
         d.refused = "the provider knows no charge to refund";
     } else {

@@ -13,15 +13,15 @@ typedef enum payment_state { PAYMENT_NONE, PAYMENT_TAKEN, PAYMENT_DECLINED, PAYM
 typedef struct payment {
     payment_state state;
     int64_t amount_cents;
-    char text[PROVIDER_TEXT_MAX];   /* the provider's reference, or why it declined */
+    char text[PROVIDER_TEXT_MAX]; /* the provider's reference, or why it declined */
 } payment;
 
 typedef enum payment_news { NEWS_NONE, NEWS_TAKEN, NEWS_DECLINED, NEWS_REFUNDED } payment_news;
 
 typedef struct payment_decision {
-    const char *refused;            /* not NULL: nothing changes, the command is given up on, for this reason */
+    const char *refused; /* not NULL: nothing changes, the command is given up on, for this reason */
     payment after;
-    payment_news news;              /* what the order is told; repeated for a repeated command */
+    payment_news news; /* what the order is told; repeated for a repeated command */
 } payment_decision;
 
 /* `answer` is the provider's final one: charged, declined, refunded, or nothing to refund. */

@@ -11,20 +11,17 @@
 #include <payment.events.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define ID_MAX 64
 
-typedef struct text { char at[ID_MAX]; } text;
+typedef struct text {
+    char at[ID_MAX];
+} text;
 
 /* Copies a string of the wire. False: it is empty, does not fit, or holds a zero byte. */
 static bool take(bus_string from, text *out)
 {
-    if (from.len == 0 || from.len >= sizeof out->at || memchr(from.at, '\0', from.len) != NULL)
-        return false;
-    memcpy(out->at, from.at, from.len);
-    out->at[from.len] = '\0';
-    return true;
+    return from.len > 0 && bus_string_copy(from, out->at, sizeof out->at);
 }
 
 /* ---- prepare: ask the provider */
@@ -38,27 +35,27 @@ static bus_verdict pass_on(bus_prepare *prepare, const provider_answer *answer)
     case PROVIDER_DOWN: return bus_prepare_fail(prepare, BUS_PAUSE, "payment provider");
     default: break;
     }
-    if (bus_prepared(prepare, answer, sizeof *answer) != BUS_OK)
+    if (bus_prepare_keep(prepare, answer, sizeof *answer) != BUS_OK)
         return bus_prepare_fail(prepare, BUS_RETRY, "no memory for the provider's answer");
     return BUS_DONE;
 }
 
-static bus_verdict ask_charge(bus_prepare *prepare, const bus_event *event, void *shard)
+static bus_verdict ask_charge(bus_prepare *prepare, const bus_event *event, void *state)
 {
     const payment_TakePayment *command = payment_TakePayment_of(event);
     text order_id, card;
     if (!take(command->order_id, &order_id) || !take(command->card, &card))
         return bus_prepare_fail(prepare, BUS_REJECT, "order_id and card have 1 to %d bytes and no zero byte", ID_MAX - 1);
-    provider_answer answer = provider_charge(shard, order_id.at, card.at, command->amount_cents);
+    provider_answer answer = provider_charge(state, order_id.at, card.at, command->amount_cents);
     return pass_on(prepare, &answer);
 }
 
-static bus_verdict ask_refund(bus_prepare *prepare, const bus_event *event, void *shard)
+static bus_verdict ask_refund(bus_prepare *prepare, const bus_event *event, void *state)
 {
     text order_id;
     if (!take(payment_RefundPayment_of(event)->order_id, &order_id))
         return bus_prepare_fail(prepare, BUS_REJECT, "order_id has 1 to %d bytes and no zero byte", ID_MAX - 1);
-    provider_answer answer = provider_refund(shard, order_id.at);
+    provider_answer answer = provider_refund(state, order_id.at);
     return pass_on(prepare, &answer);
 }
 
@@ -70,16 +67,19 @@ static void tell(bus_tx *tx, const char *order_id, const payment_decision *d)
     switch (d->news) {
     case NEWS_NONE: break;
     case NEWS_TAKEN:
-        bus_emit(tx, &payment_PaymentTaken_type, order_id, &(payment_PaymentTaken){
-            .order_id = id, .amount_cents = d->after.amount_cents, .reference = words });
+        payment_PaymentTaken_emit(
+            tx, bus_str(order_id),
+            &(payment_PaymentTaken){ .order_id = id, .amount_cents = d->after.amount_cents, .reference = words });
         break;
     case NEWS_DECLINED:
-        bus_emit(tx, &payment_PaymentDeclined_type, order_id, &(payment_PaymentDeclined){
-            .order_id = id, .amount_cents = d->after.amount_cents, .reason = words });
+        payment_PaymentDeclined_emit(
+            tx, bus_str(order_id),
+            &(payment_PaymentDeclined){ .order_id = id, .amount_cents = d->after.amount_cents, .reason = words });
         break;
     case NEWS_REFUNDED:
-        bus_emit(tx, &payment_PaymentRefunded_type, order_id, &(payment_PaymentRefunded){
-            .order_id = id, .amount_cents = d->after.amount_cents, .reference = words });
+        payment_PaymentRefunded_emit(
+            tx, bus_str(order_id),
+            &(payment_PaymentRefunded){ .order_id = id, .amount_cents = d->after.amount_cents, .reference = words });
         break;
     }
 }
@@ -106,16 +106,16 @@ static bus_verdict settle(bus_tx *tx, bus_string id, const int64_t *amount)
     return BUS_DONE;
 }
 
-static bus_verdict on_take(bus_tx *tx, const bus_event *event, void *shard)
+static bus_verdict on_take(bus_tx *tx, const bus_event *event, void *state)
 {
-    (void)shard;
+    (void)state;
     const payment_TakePayment *command = payment_TakePayment_of(event);
     return settle(tx, command->order_id, &command->amount_cents);
 }
 
-static bus_verdict on_refund(bus_tx *tx, const bus_event *event, void *shard)
+static bus_verdict on_refund(bus_tx *tx, const bus_event *event, void *state)
 {
-    (void)shard;
+    (void)state;
     return settle(tx, payment_RefundPayment_of(event)->order_id, NULL);
 }
 
@@ -130,8 +130,10 @@ static bus_status open_provider(struct sqlite3 *db, int shard, void *opaque, voi
     if (p == NULL) {
         if (err != NULL) {
             *err = (bus_error){ .status = BUS_IO };
-            snprintf(err->text, sizeof err->text, "cannot open the payment provider's books in %s: %s; set PAYMENT_PROVIDER"
-                     " to a directory that this user may write", (const char *)opaque, why);
+            snprintf(err->text, sizeof err->text,
+                     "cannot open the payment provider's books in %s: %s; set PAYMENT_PROVIDER"
+                     " to a directory that this user may write",
+                     (const char *)opaque, why);
         }
         return BUS_IO;
     }
@@ -151,16 +153,15 @@ static const bus_route routes[] = {
 };
 
 static const bus_emits emits[] = {
-    { &payment_PaymentTaken_type, NULL },
-    { &payment_PaymentDeclined_type, NULL },
-    { &payment_PaymentRefunded_type, NULL },
-    { 0 }
+    { &payment_PaymentTaken_type, NULL }, { &payment_PaymentDeclined_type, NULL }, { &payment_PaymentRefunded_type, NULL }, { 0 }
 };
 
-static bus_service service = {
-    .name = "payment", .routes = routes, .emits = emits, .migrations = payment_migrations,
-    .open = open_provider, .close = close_provider
-};
+static bus_service service = { .name = "payment",
+                               .routes = routes,
+                               .emits = emits,
+                               .migrations = payment_migrations,
+                               .open = open_provider,
+                               .close = close_provider };
 
 int main(int argc, char **argv)
 {

@@ -14,7 +14,7 @@
 
 struct provider {
     sqlite3 *db;
-    pthread_mutex_t lock;   /* pool threads share the connection */
+    pthread_mutex_t lock; /* pool threads share the connection */
     char down[4096];
 };
 
@@ -138,7 +138,7 @@ provider_answer provider_charge(provider *p, const char *key, const char *card, 
     if (access(p->down, F_OK) == 0)
         return say(PROVIDER_DOWN, "no answer");
     if (!starts(card, "tok_"))
-        return say(PROVIDER_MALFORMED, "the card is no token");
+        return say(PROVIDER_MALFORMED, "the card is not a token");
     if (amount_cents <= 0)
         return say(PROVIDER_MALFORMED, "the amount is not positive");
     provider_answer answer;

@@ -15,13 +15,13 @@
 #define PROVIDER_LIMIT_CENTS 1000000
 
 typedef enum provider_outcome {
-    PROVIDER_CHARGED,       /* text: the reference */
-    PROVIDER_DECLINED,      /* text: the reason */
-    PROVIDER_REFUNDED,      /* text: the refund's reference */
-    PROVIDER_NOTHING,       /* to refund: the key charged nothing */
-    PROVIDER_MALFORMED,     /* the request is wrong and stays so; text says why */
-    PROVIDER_BUSY,          /* try again; the request may have been carried out all the same */
-    PROVIDER_DOWN           /* nobody answers */
+    PROVIDER_CHARGED,   /* text: the reference */
+    PROVIDER_DECLINED,  /* text: the reason */
+    PROVIDER_REFUNDED,  /* text: the refund's reference */
+    PROVIDER_NOTHING,   /* to refund: the key charged nothing */
+    PROVIDER_MALFORMED, /* the request is wrong and stays so; text says why */
+    PROVIDER_BUSY,      /* try again; the request may have been carried out all the same */
+    PROVIDER_DOWN       /* nobody answers */
 } provider_outcome;
 
 typedef struct provider_answer {

@@ -7,13 +7,12 @@
 #include <string.h>
 
 const bus_migration payment_migrations[] = {
-    { "payment",
-      "CREATE TABLE payment (\n"
-      "  order_id     TEXT NOT NULL PRIMARY KEY,\n"
-      "  state        TEXT NOT NULL CHECK (state IN ('taken', 'declined', 'refunded')),\n"
-      "  amount_cents INTEGER NOT NULL CHECK (amount_cents > 0),\n"
-      "  text         TEXT NOT NULL\n"
-      ") WITHOUT ROWID;\n" },
+    { "payment", "CREATE TABLE payment (\n"
+                 "  order_id     TEXT NOT NULL PRIMARY KEY,\n"
+                 "  state        TEXT NOT NULL CHECK (state IN ('taken', 'declined', 'refunded')),\n"
+                 "  amount_cents INTEGER NOT NULL CHECK (amount_cents > 0),\n"
+                 "  text         TEXT NOT NULL\n"
+                 ") WITHOUT ROWID;\n" },
     { NULL, NULL }
 };
 
@@ -25,7 +24,7 @@ bool payment_load(bus_tx *tx, const char *order_id, payment *out)
     sqlite3_stmt *q = bus_sql(tx, "SELECT state, amount_cents, text FROM payment WHERE order_id = ?1");
     if (q == NULL)
         return false;
-    sqlite3_bind_text(q, 1, order_id, -1, SQLITE_STATIC);
+    bus_bind_text(q, 1, bus_str(order_id));
     int rc = sqlite3_step(q);
     if (rc == SQLITE_ROW) {
         const char *state = (const char *)sqlite3_column_text(q, 0);
@@ -45,10 +44,10 @@ bool payment_save(bus_tx *tx, const char *order_id, const payment *value)
                                   " ON CONFLICT (order_id) DO UPDATE SET state = excluded.state, text = excluded.text");
     if (q == NULL)
         return false;
-    sqlite3_bind_text(q, 1, order_id, -1, SQLITE_STATIC);
-    sqlite3_bind_text(q, 2, states[value->state], -1, SQLITE_STATIC);
+    bus_bind_text(q, 1, bus_str(order_id));
+    bus_bind_text(q, 2, bus_str(states[value->state]));
     sqlite3_bind_int64(q, 3, value->amount_cents);
-    sqlite3_bind_text(q, 4, value->text, -1, SQLITE_STATIC);
+    bus_bind_text(q, 4, bus_str(value->text));
     return sqlite3_step(q) == SQLITE_DONE;
 }
 

@@ -30,13 +30,13 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Readers, writers and values of avro-c are made once and pointed anew, as its users do. */
+/* Readers, writers and values of avro-c are made once and pointed at new data, as its users do. */
 typedef struct work {
     const codec_shape *shape;
     const bus_shape *table, *later;
-    bus_buf bytes, out;
-    bus_arena arena;
-    bus_plan *plan;
+    bui_buf bytes, out;
+    bui_arena arena;
+    bui_plan *plan;
     avro_reader_t reader;
     avro_writer_t writer;
     avro_value_t ready, value, copy, resolved;
@@ -50,9 +50,9 @@ typedef struct work {
 
 static const void *decoded(work *w)
 {
-    bus_arena_reset(&w->arena);
-    void *body = bus_arena_alloc(&w->arena, w->table->size);
-    if (!body || bus_body_decode(w->table, w->bytes.data, w->bytes.len, 0, &w->arena, body, &w->err) != BUS_OK)
+    bui_arena_reset(&w->arena);
+    void *body = bui_arena_alloc(&w->arena, w->table->size);
+    if (!body || bui_body_decode(w->table, w->bytes.data, w->bytes.len, 0, &w->arena, body, &w->err) != BUS_OK)
         die("decode");
     return body;
 }
@@ -69,16 +69,16 @@ static void our_decode(work *w)
 
 static void our_encode(work *w)
 {
-    bus_buf_clear(&w->out);
-    if (bus_body_encode(w->table, w->shape->body, &w->out, &w->err) != BUS_OK)
+    bui_buf_clear(&w->out);
+    if (bui_body_encode(w->table, w->shape->body, &w->out, &w->err) != BUS_OK)
         die("encode");
 }
 
 static void our_evolved(work *w)
 {
-    bus_arena_reset(&w->arena);
-    void *body = bus_arena_alloc(&w->arena, w->later->size);
-    if (!body || bus_plan_decode(w->plan, w->bytes.data, w->bytes.len, 0, &w->arena, body, &w->err) != BUS_OK)
+    bui_arena_reset(&w->arena);
+    void *body = bui_arena_alloc(&w->arena, w->later->size);
+    if (!body || bui_plan_decode(w->plan, w->bytes.data, w->bytes.len, 0, &w->arena, body, &w->err) != BUS_OK)
         die("evolved");
 }
 
@@ -128,39 +128,45 @@ static void their_evolved(work *w)
 
 static void read_envelope(work *w)
 {
-    bus_envelope envelope;
-    if (bus_envelope_read(w->headers, 6, &envelope, &w->err) != BUS_OK)
+    bui_envelope envelope;
+    if (bui_envelope_read(w->headers, 6, &envelope, &w->err) != BUS_OK)
         die("envelope");
 }
 
 static void pack_headers(work *w)
 {
-    bus_buf_clear(&w->out);
-    bus_headers_pack(w->headers, 6, &w->out);
+    bui_buf_clear(&w->out);
+    bui_headers_pack(w->headers, 6, &w->out);
 }
 
 /* ---- signatures of an event of 190 bytes with those headers */
 
 #define SIGNED_BYTES 190
-static bus_keys *keys;
-static char mac[BUS_MAC_TEXT];
+static bui_keys *keys;
+static char mac[BUI_MAC_TEXT];
 
-static bus_sealed sealed_of(work *w, size_t headers)
+static bui_sealed sealed_of(work *w, size_t headers)
 {
-    return (bus_sealed){ .topic = "order.events", .partition = 5, .key = "order-17", .key_len = 8, .value = w->space, .value_len = SIGNED_BYTES,
-                         .headers = w->headers, .header_count = headers };
+    return (bui_sealed){ .topic = "order.events",
+                         .partition = 5,
+                         .key = "order-17",
+                         .key_len = 8,
+                         .value = w->space,
+                         .value_len = SIGNED_BYTES,
+                         .headers = w->headers,
+                         .header_count = headers };
 }
 
 static void sign(work *w)
 {
-    bus_sealed record = sealed_of(w, 6);
-    w->headers[6] = (bus_header){ BUS_HEADER_MAC, mac, bus_mac_write(keys, &record, mac) };
+    bui_sealed record = sealed_of(w, 6);
+    w->headers[6] = (bus_header){ BUI_HEADER_MAC, mac, bui_mac_write(keys, &record, mac) };
 }
 
 static void verify(work *w)
 {
-    bus_sealed record = sealed_of(w, 7);
-    if (bus_mac_check(keys, &record, NULL, &w->err) != BUS_OK)
+    bui_sealed record = sealed_of(w, 7);
+    if (bui_mac_check(keys, &record, NULL, &w->err) != BUS_OK)
         die(w->err.text);
 }
 
@@ -201,18 +207,18 @@ static void compare(const char *what, void (*ours)(work *), void (*theirs)(work 
     printf("  %-22s %5.0f ns, avro-c %6.0f ns, %5.1f times\n", what, best, their_best, their_best / best);
 }
 
-static bus_schema *parse(const char *json)
+static bui_schema *parse(const char *json)
 {
-    bus_schema *schema;
+    bui_schema *schema;
     bus_error err;
-    if (bus_schema_parse(json, strlen(json), &schema, &err) != BUS_OK)
+    if (bui_schema_parse(json, strlen(json), &schema, &err) != BUS_OK)
         die(err.text);
     return schema;
 }
 
-static const bus_shape *table_of(const bus_schema *schema, bus_arena *arena)
+static const bus_shape *table_of(const bui_schema *schema, bui_arena *arena)
 {
-    const bus_shape *table = test_shape_of(bus_schema_root(schema), arena);
+    const bus_shape *table = test_shape_of(bui_schema_root(schema), arena);
     if (!table)
         die("no memory");
     return table;
@@ -230,12 +236,12 @@ static void bench_evolved(work *w)
 {
     const codec_shape *shape = w->shape;
     bus_error err;
-    bus_arena tables;
-    bus_arena_init(&tables, 0);
-    bus_schema *from = parse(shape->json), *to = parse(shape->later);
+    bui_arena tables;
+    bui_arena_init(&tables, 0);
+    bui_schema *from = parse(shape->json), *to = parse(shape->later);
     avro_schema_t old = their_schema(shape->json), new = their_schema(shape->later);
     w->later = table_of(to, &tables);
-    if (bus_plan_between(from, to, w->later, &w->plan, &err) != BUS_OK)
+    if (bui_plan_between(from, to, w->later, &w->plan, &err) != BUS_OK)
         die(err.text);
     avro_value_iface_t *class = avro_generic_class_from_schema(new), *way = avro_resolved_writer_new(old, new);
     if (!class || !way || avro_generic_value_new(class, &w->copy) != 0 || avro_resolved_writer_new_value(way, &w->resolved) != 0)
@@ -248,10 +254,10 @@ static void bench_evolved(work *w)
     avro_value_iface_decref(class);
     avro_schema_decref(old);
     avro_schema_decref(new);
-    bus_plan_free(w->plan);
-    bus_schema_free(from);
-    bus_schema_free(to);
-    bus_arena_free(&tables);
+    bui_plan_free(w->plan);
+    bui_schema_free(from);
+    bui_schema_free(to);
+    bui_arena_free(&tables);
 }
 
 /* That both did the same work: the same bytes, the same sum of all fields. */
@@ -261,8 +267,8 @@ static void check_same(work *w)
     their_encode(w);
     if ((size_t)avro_writer_tell(w->writer) != w->out.len || memcmp(w->space, w->out.data, w->out.len) != 0)
         die("the bytes differ");
-    bus_buf_clear(&w->bytes);
-    bus_buf_add(&w->bytes, w->out.data, w->out.len);
+    bui_buf_clear(&w->bytes);
+    bui_buf_add(&w->bytes, w->out.data, w->out.len);
     our_read(w);
     uint64_t ours = w->sum;
     their_read(w);
@@ -272,9 +278,9 @@ static void check_same(work *w)
 
 static void bench(const codec_shape *shape, work *w)
 {
-    bus_arena tables;
-    bus_arena_init(&tables, 0);
-    bus_schema *schema = parse(shape->json);
+    bui_arena tables;
+    bui_arena_init(&tables, 0);
+    bui_schema *schema = parse(shape->json);
     avro_schema_t theirs = their_schema(shape->json);
     avro_value_iface_t *class = avro_generic_class_from_schema(theirs);
     if (!class || avro_generic_value_new(class, &w->value) != 0 || avro_generic_value_new(class, &w->ready) != 0 ||
@@ -294,8 +300,8 @@ static void bench(const codec_shape *shape, work *w)
     avro_value_decref(&w->ready);
     avro_value_iface_decref(class);
     avro_schema_decref(theirs);
-    bus_schema_free(schema);
-    bus_arena_free(&tables);
+    bui_schema_free(schema);
+    bui_arena_free(&tables);
     bench_evolved(w);
 }
 
@@ -303,13 +309,16 @@ int main(void)
 {
     static work w;
     static const bus_header headers[6] = {
-        { "ce_specversion", "1.0", 3 }, { "ce_id", "0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55", 36 }, { "ce_source", "/order/1", 8 },
-        { "ce_type", "order.OrderPlaced", 17 }, { "content-type", "application/avro", 16 },
+        { "ce_specversion", "1.0", 3 },
+        { "ce_id", "0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55", 36 },
+        { "ce_source", "/order/1", 8 },
+        { "ce_type", "order.OrderPlaced", 17 },
+        { "content-type", "application/avro", 16 },
         { "bus-hop", "order/1#0123456789abcdef order.events/5/123456", 46 },
     };
-    bus_buf_init(&w.bytes, 0);
-    bus_buf_init(&w.out, 0);
-    bus_arena_init(&w.arena, 0);
+    bui_buf_init(&w.bytes, 0);
+    bui_buf_init(&w.out, 0);
+    bui_arena_init(&w.arena, 0);
     w.reader = avro_reader_memory("", 0);
     w.writer = avro_writer_memory(w.space, sizeof w.space);
     for (size_t i = 0; i < sizeof codec_shapes / sizeof *codec_shapes; i++)
@@ -317,7 +326,7 @@ int main(void)
     memcpy(w.headers, headers, sizeof headers);
     printf("codec 6 headers: read %.0f ns, pack %.0f ns\n", once(read_envelope, &w), once(pack_headers, &w));
     static const char file[] = "2026-11 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef write\n";
-    if (bus_keys_new(file, sizeof file - 1, "keys", "*", &keys, &w.err) != BUS_OK)
+    if (bui_keys_new(file, sizeof file - 1, "keys", "*", &keys, &w.err) != BUS_OK)
         die(w.err.text);
     printf("codec bus-mac of %d bytes and 6 headers: ", SIGNED_BYTES);
     double best[3] = { 1e9, 1e9, 1e9 };
@@ -328,13 +337,13 @@ int main(void)
             best[k] = ns < best[k] ? ns : best[k];
         }
     }
-    printf("sign %.0f ns, verify %.0f ns, BLAKE2b alone %.0f ns; %.2f and %.2f times that\n", best[0], best[1], best[2], best[0] / best[2],
-           best[1] / best[2]);
-    bus_keys_free(keys);
+    printf("sign %.0f ns, verify %.0f ns, BLAKE2b alone %.0f ns; %.2f and %.2f times that\n", best[0], best[1], best[2],
+           best[0] / best[2], best[1] / best[2]);
+    bui_keys_free(keys);
     avro_reader_free(w.reader);
     avro_writer_free(w.writer);
-    bus_buf_free(&w.bytes);
-    bus_buf_free(&w.out);
-    bus_arena_free(&w.arena);
+    bui_buf_free(&w.bytes);
+    bui_buf_free(&w.out);
+    bui_arena_free(&w.arena);
     return 0;
 }

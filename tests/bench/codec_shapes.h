@@ -12,11 +12,11 @@
 
 typedef struct codec_shape {
     const char *name, *json;
-    const char *later;                                   /* drops a field, moves one and widens ints: what avro-c can do as well */
-    const void *body;                                    /* the program's data */
-    size_t size, probe, probe_at;                        /* of the struct; a field and where it lies, to compare with descriptors */
-    int (*fill)(avro_value_t *value, const void *body);  /* 0, or avro-c's error */
-    uint64_t (*sum)(const void *body);                   /* of every field */
+    const char *later;            /* drops a field, moves one and widens ints: what avro-c can do as well */
+    const void *body;             /* the program's data */
+    size_t size, probe, probe_at; /* of the struct; a field and where it lies, to compare with descriptors */
+    int (*fill)(avro_value_t *value, const void *body);    /* 0, or avro-c's error */
+    uint64_t (*sum)(const void *body);                     /* of every field */
     int (*read)(const avro_value_t *value, uint64_t *sum); /* the same sum */
 } codec_shape;
 
@@ -26,7 +26,8 @@ static inline int put_string(avro_value_t *record, size_t field, bus_string stri
 {
     avro_value_t at;
     /* They count the terminator, which every text of the bench has. */
-    return avro_value_get_by_index(record, field, &at, NULL) || avro_value_set_string_len(&at, (char *)(uintptr_t)string.at, string.len + 1);
+    return avro_value_get_by_index(record, field, &at, NULL) ||
+           avro_value_set_string_len(&at, (char *)(uintptr_t)string.at, string.len + 1);
 }
 
 static inline int put_long(avro_value_t *record, size_t field, int64_t number)
@@ -92,15 +93,22 @@ static inline int int_at(const avro_value_t *record, size_t field, uint64_t *sum
 
 /* ---- six scalar fields */
 
-typedef struct six { bus_string id, customer; int32_t count; int64_t cents; double rate; bool gift; } six;
+typedef struct six {
+    bus_string id, customer;
+    int32_t count;
+    int64_t cents;
+    double rate;
+    bool gift;
+} six;
 
 static int six_fill(avro_value_t *value, const void *body)
 {
     const six *from = body;
     avro_value_t at;
     return put_string(value, 0, from->id) || put_string(value, 1, from->customer) || put_int(value, 2, from->count) ||
-           put_long(value, 3, from->cents) || avro_value_get_by_index(value, 4, &at, NULL) || avro_value_set_double(&at, from->rate) ||
-           avro_value_get_by_index(value, 5, &at, NULL) || avro_value_set_boolean(&at, from->gift);
+           put_long(value, 3, from->cents) || avro_value_get_by_index(value, 4, &at, NULL) ||
+           avro_value_set_double(&at, from->rate) || avro_value_get_by_index(value, 5, &at, NULL) ||
+           avro_value_set_boolean(&at, from->gift);
 }
 
 static uint64_t six_sum(const void *body)
@@ -123,23 +131,32 @@ static int six_read(const avro_value_t *value, uint64_t *sum)
     return 0;
 }
 
-static const six six_body = { BUS_STR("0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55"), BUS_STR("customer-00012345"), 3, 129900, 0.25, true };
+static const six six_body = {
+    BUS_STR("0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55"), BUS_STR("customer-00012345"), 3, 129900, 0.25, true
+};
 
 /* ---- an order with lines */
 
-typedef struct line { bus_string sku; int32_t quantity; int64_t cents; } line;
+typedef struct line {
+    bus_string sku;
+    int32_t quantity;
+    int64_t cents;
+} line;
 typedef struct order {
     bus_string id, customer;
     bus_string_optional note;
-    struct { const line *at; size_t len; } lines;
+    struct {
+        const line *at;
+        size_t len;
+    } lines;
 } order;
 
 static int order_fill(avro_value_t *value, const void *body)
 {
     const order *from = body;
     avro_value_t note, lines, at, branch;
-    if (put_string(value, 0, from->id) || put_string(value, 1, from->customer) || avro_value_get_by_index(value, 2, &note, NULL) ||
-        avro_value_set_branch(&note, from->note.present, &branch))
+    if (put_string(value, 0, from->id) || put_string(value, 1, from->customer) ||
+        avro_value_get_by_index(value, 2, &note, NULL) || avro_value_set_branch(&note, from->note.present, &branch))
         return 1;
     if (from->note.present ? avro_value_set_string_len(&branch, (char *)(uintptr_t)from->note.value.at, from->note.value.len + 1)
                            : avro_value_set_null(&branch))
@@ -175,21 +192,33 @@ static int order_read(const avro_value_t *value, uint64_t *sum)
     int tag;
     if (string_at(value, 0, sum) || string_at(value, 1, sum) || avro_value_get_by_index(value, 2, &note, NULL) ||
         avro_value_get_discriminant(&note, &tag) || avro_value_get_current_branch(&note, &branch) ||
-        (tag == 1 && get_string(&branch, sum)) || avro_value_get_by_index(value, 3, &lines, NULL) || avro_value_get_size(&lines, &count))
+        (tag == 1 && get_string(&branch, sum)) || avro_value_get_by_index(value, 3, &lines, NULL) ||
+        avro_value_get_size(&lines, &count))
         return 1;
     for (size_t i = 0; i < count; i++)
-        if (avro_value_get_by_index(&lines, i, &at, NULL) || string_at(&at, 0, sum) || int_at(&at, 1, sum) || long_at(&at, 2, sum))
+        if (avro_value_get_by_index(&lines, i, &at, NULL) || string_at(&at, 0, sum) || int_at(&at, 1, sum) ||
+            long_at(&at, 2, sum))
             return 1;
     return 0;
 }
 
-#define LINE { BUS_STR("sku-000123"), 2, 129900 }
+#define LINE \
+    { \
+        BUS_STR("sku-000123"), 2, 129900 \
+    }
 static const line order_lines[] = { LINE, LINE, LINE, LINE, LINE };
 static const order order_body = { BUS_STR("order-000001"), BUS_STR("c-42"), { .present = false }, BUS_ARRAY(order_lines) };
 
 /* ---- a wide record: eight times these five fields */
 
-typedef struct either { uint32_t tag; union { bus_null none; int64_t number; bus_string text; } value; } either;
+typedef struct either {
+    uint32_t tag;
+    union {
+        bus_null none;
+        int64_t number;
+        bus_string text;
+    } value;
+} either;
 typedef struct five {
     int64_t number;
     bus_string text;
@@ -197,7 +226,9 @@ typedef struct five {
     either either;
     bus_int_map map;
 } five;
-typedef struct wide { five fields[8]; } wide;
+typedef struct wide {
+    five fields[8];
+} wide;
 
 static int five_fill(avro_value_t *value, size_t first, const five *from)
 {
@@ -205,8 +236,9 @@ static int five_fill(avro_value_t *value, size_t first, const five *from)
     if (put_long(value, first, from->number) || put_string(value, first + 1, from->text) ||
         avro_value_get_by_index(value, first + 2, &at, NULL) || avro_value_set_branch(&at, from->maybe.present, &branch))
         return 1;
-    if (from->maybe.present ? avro_value_set_string_len(&branch, (char *)(uintptr_t)from->maybe.value.at, from->maybe.value.len + 1)
-                            : avro_value_set_null(&branch))
+    if (from->maybe.present
+            ? avro_value_set_string_len(&branch, (char *)(uintptr_t)from->maybe.value.at, from->maybe.value.len + 1)
+            : avro_value_set_null(&branch))
         return 1;
     const either *one = &from->either;
     if (avro_value_get_by_index(value, first + 3, &at, NULL) || avro_value_set_branch(&at, (int)one->tag, &branch))
@@ -259,10 +291,12 @@ static int five_read(const avro_value_t *value, size_t first, uint64_t *sum)
     size_t count;
     int tag;
     if (long_at(value, first, sum) || string_at(value, first + 1, sum) || avro_value_get_by_index(value, first + 2, &at, NULL) ||
-        avro_value_get_discriminant(&at, &tag) || avro_value_get_current_branch(&at, &branch) || (tag == 1 && get_string(&branch, sum)))
+        avro_value_get_discriminant(&at, &tag) || avro_value_get_current_branch(&at, &branch) ||
+        (tag == 1 && get_string(&branch, sum)))
         return 1;
     if (avro_value_get_by_index(value, first + 3, &at, NULL) || avro_value_get_discriminant(&at, &tag) ||
-        avro_value_get_current_branch(&at, &branch) || (tag == 1 && get_long(&branch, sum)) || (tag == 2 && get_string(&branch, sum)))
+        avro_value_get_current_branch(&at, &branch) || (tag == 1 && get_long(&branch, sum)) ||
+        (tag == 2 && get_string(&branch, sum)))
         return 1;
     if (avro_value_get_by_index(value, first + 4, &map, NULL) || avro_value_get_size(&map, &count))
         return 1;
@@ -283,11 +317,14 @@ static int wide_read(const avro_value_t *value, uint64_t *sum)
 }
 
 static const bus_int_entry wide_map[] = { { BUS_STR("one"), 1 }, { BUS_STR("two"), 2 } };
+/* clang-format off */
 #define FIVE { 123456789, BUS_STR("some text of a field"), { true, BUS_STR("there") }, { 1, { .number = 42 } }, BUS_ARRAY(wide_map) }
+/* clang-format on */
 static const wide wide_body = { { FIVE, FIVE, FIVE, FIVE, FIVE, FIVE, FIVE, FIVE } };
 
 /* ---- the schemas */
 
+/* clang-format off */
 #define RECORD(name, fields) "{\"type\":\"record\",\"name\":\"" name "\",\"fields\":[" fields "]}"
 #define FIELD(name, type) "{\"name\":\"" name "\",\"type\":" type "}"
 #define LONG "\"long\""
@@ -324,5 +361,6 @@ static const codec_shape codec_shapes[] = {
       .body = &wide_body, .size = sizeof(wide), .probe = 39, .probe_at = offsetof(wide, fields[7].map),
       .fill = wide_fill, .sum = wide_sum, .read = wide_read },
 };
+/* clang-format on */
 
 #endif

@@ -3,16 +3,18 @@
  *
  *   flow topics  --make "NAME:PARTITIONS ..." name=value ...   what the others need; one partition is compacted if it is bus.*
  *   flow feed    --topic T --count N [--from F] [--keys K] [--bytes B] name=value ...
- *                                            publishes N events with six headers, bus-hop among them, for a service to read
+ *                                            publishes N events as a service does (envelope=full: with six headers), for a service to read
  *   flow publish --topic T --count N [--bytes B] name=value ...   bus_publish, until the last is acknowledged
  *   flow shard   --service S --input T --output T --count N name=value ...
  *                                            consume, drop duplicates, upsert, emit, relay; until the last is acknowledged
- *   flow idle    --service S --input T --output T --seconds S name=value ...   the same service with nothing to do */
+ *   flow idle    --service S --input T --output T --seconds S name=value ...   the same service with nothing to do
+ *   flow serve   --service S --input T --output T name=value ...   the same service, until its input ends */
 #include "bench/parts.h"
-#include "codec/envelope.h"
+#include "base/config.h"
+#include "codec/compact.h"
 #include "codec/wire.h"
 #include "kafka/admin.h"
-#include "service/outlet.h"
+#include "service/publisher.h"
 #include <inttypes.h>
 #include <stdatomic.h>
 
@@ -24,10 +26,10 @@
 
 static int topics(bus_config *config, const char *list)
 {
-    bus_kafka_topic_spec specs[MOST_TOPICS] = { { 0 } };
+    bui_kafka_topic_spec specs[MOST_TOPICS] = { { 0 } };
     char *names = strdup(list), *rest = names, *name;
     size_t count = 0;
-    bus_kafka_admin *admin;
+    bui_kafka_admin *admin;
     bus_error err = { 0 };
     while (names && (name = strsep(&rest, " "))) {
         char *colon = strchr(name, ':');
@@ -38,16 +40,20 @@ static int topics(bus_config *config, const char *list)
         specs[count].partitions = (int32_t)strtol(colon + 1, NULL, 10);
         specs[count++].cleanup = strncmp(name, "bus.", 4) == 0 ? "compact" : NULL;
     }
-    bench_must(bus_kafka_admin_open(config, "bench", &admin, &err), &err, "topics");
-    bench_must(bus_kafka_admin_create(admin, specs, count, false, 60000, &err), &err, "topics");
-    bus_kafka_admin_close(admin);
+    bench_must(bui_kafka_admin_open(config, "bench", &admin, &err), &err, "topics");
+    bench_must(bui_kafka_admin_create(admin, specs, count, false, 60000, &err), &err, "topics");
+    bui_kafka_admin_close(admin);
     free(names);
     return 0;
 }
 
 /* ---- publishing */
 
-typedef struct feeding { const char *topic; long count, from, keys; size_t bytes; } feeding;
+typedef struct feeding {
+    const char *topic;
+    long count, from, keys;
+    size_t bytes;
+} feeding;
 
 static int feed(bus_config *config, const feeding *f)
 {
@@ -57,38 +63,52 @@ static int feed(bus_config *config, const feeding *f)
     bus_status status;
     rd_kafka_t *rk = bench_looker(config);
     int partitions = bench_partitions(rk, f->topic);
+    bool compact = strcmp(bui_config_text(config, "envelope"), "compact") == 0;
     rd_kafka_destroy(rk);
     if (partitions > MOST_PARTITIONS)
         bench_die(f->topic, "too many partitions");
     char source[32] = "feeder/0#";
-    bus_token_random(source + strlen(source)); /* its numbers begin at 1: another run's would be duplicates */
+    bui_token_random(source + strlen(source)); /* its numbers begin at 1: another run's would be duplicates */
     bench_must(bus_open(NULL, config, &handle, &err), &err, "feed");
-    bus_outlet *outlet;
-    bench_must(bus_outlet_of(handle, &outlet, &err), &err, "feed");
+    bui_publisher *publisher;
+    bench_must(bui_publisher_of(handle, &publisher, &err), &err, "feed");
     double start = bench_now();
     for (long i = f->from; i < f->from + f->count; i++) {
         bench_Event event = bench_event_of(i, f->bytes);
-        bus_buf value;
+        bui_buf value;
         char key[24], id[40], hop_text[400];
         size_t key_len = bench_key_text(bench_key(i, f->keys), key);
-        int32_t partition = bus_partition_of(key, key_len, partitions);
-        bus_hop hop = { .source = { source, strlen(source) }, .topic = { f->topic, strlen(f->topic) }, .partition = partition,
+        int32_t partition = bui_partition_of(key, key_len, partitions);
+        bui_hop hop = { .source = { source, strlen(source) },
+                        .topic = { f->topic, strlen(f->topic) },
+                        .partition = partition,
                         .seq = ++seq[partition] };
-        size_t hop_len = bus_hop_write(&hop, hop_text, sizeof hop_text);
         snprintf(id, sizeof id, "%08lx-8f2a-4c0e-9d2c-0a1b2c3d4e5f", i);
-        bus_header headers[] = { { "ce_specversion", "1.0", 3 }, { "ce_id", id, 36 }, { "ce_source", "feeder", 6 },
-                                 { "ce_type", "bench.Event", 11 }, { "content-type", "application/avro", 16 }, { "bus-hop", hop_text, hop_len } };
-        bus_buf_init(&value, 0);
-        bench_must(bus_wire_encode(&bench_type, &event, &value, &err), &err, "feed");
-        /* As a service's relay: bus_publish_raw lets nobody write a bus-hop. */
-        bus_row row = { .topic = f->topic, .key = key, .key_len = key_len, .value = value.data, .value_len = value.len, .headers = headers,
-                        .header_count = 6, .partition = partition };
-        BENCH_WHEN_FULL(bus_outlet_publish(outlet, &row, NULL, NULL, &err));
+        bus_header headers[6] = { { "ce_specversion", "1.0", 3 },
+                                  { "ce_id", id, 36 },
+                                  { "ce_source", "feeder", 6 },
+                                  { "ce_type", "bench.Event", 11 },
+                                  { "content-type", "application/avro", 16 } };
+        size_t count = compact ? bui_compact_pack(headers, 5, &hop, headers) : 5;
+        headers[count++] = (bus_header){ "bus-hop", hop_text, bui_hop_write(&hop, hop_text, sizeof hop_text) };
+        bui_buf_init(&value, 0);
+        bench_must(bui_wire_encode(&bench_type, &event, &value, &err), &err, "feed");
+        /* As a service's relay: bus_publish lets nobody write a bus-hop. */
+        bui_row row = { .topic = f->topic,
+                        .key = key,
+                        .key_len = key_len,
+                        .value = value.data,
+                        .value_len = value.len,
+                        .headers = headers,
+                        .header_count = count,
+                        .partition = partition };
+        BENCH_WHEN_FULL(bui_publisher_publish(publisher, &row, NULL, NULL, &err));
         bench_must(status, &err, "feed");
-        bus_buf_free(&value);
+        bui_buf_free(&value);
     }
     bench_must(bus_flush(handle, -1, &err), &err, "feed");
-    printf("{\"what\":\"feed\",\"topic\":\"%s\",\"records\":%ld,\"per_second\":%.0f}\n", f->topic, f->count, (double)f->count / (bench_now() - start));
+    printf("{\"what\":\"feed\",\"topic\":\"%s\",\"records\":%ld,\"per_second\":%.0f}\n", f->topic, f->count,
+           (double)f->count / (bench_now() - start));
     bus_close(handle);
     return 0;
 }
@@ -104,7 +124,10 @@ static int publish(bus_config *config, const feeding *f)
         bench_Event event = bench_event_of(i, f->bytes);
         char key[24];
         size_t key_len = bench_key_text(bench_key(i < 0 ? 0 : i, f->keys), key);
-        BENCH_WHEN_FULL(bus_publish(handle, f->topic, &bench_type, key, key_len, &event, NULL, NULL, &err));
+        BENCH_WHEN_FULL(bus_publish(
+            handle,
+            &(bus_publication){ .topic = f->topic, .type = &bench_type, .key = bus_string_of(key, key_len), .body = &event },
+            NULL, NULL, &err));
         bench_must(status, &err, "publish");
         if (i < 0) { /* the producer id is fetched before the clock starts */
             bench_must(bus_flush(handle, -1, &err), &err, "publish");
@@ -113,15 +136,15 @@ static int publish(bus_config *config, const feeding *f)
         }
     }
     bench_must(bus_flush(handle, -1, &err), &err, "publish");
-    printf("{\"what\":\"bus_publish\",\"records\":%ld,\"bytes\":%zu,\"per_second\":%.0f,\"cpu_us_per_event\":%.2f}\n", f->count, f->bytes,
-           (double)f->count / (bench_now() - start), (bench_cpu() - cpu) / (double)f->count * 1e6);
+    printf("{\"what\":\"bus_publish\",\"records\":%ld,\"bytes\":%zu,\"per_second\":%.0f,\"cpu_us_per_event\":%.2f}\n", f->count,
+           f->bytes, (double)f->count / (bench_now() - start), (bench_cpu() - cpu) / (double)f->count * 1e6);
     bus_close(handle);
     return 0;
 }
 
 /* ---- the shard loop */
 
-static _Atomic double first;     /* when the first event was handled */
+static _Atomic double first, first_cpu; /* when the first event was handled */
 static _Atomic long handled;
 
 static bus_verdict on_event(bus_tx *tx, const bus_event *event, void *shard)
@@ -130,14 +153,13 @@ static bus_verdict on_event(bus_tx *tx, const bus_event *event, void *shard)
     sqlite3_stmt *upsert = bus_sql(tx, BENCH_UPSERT);
     (void)shard;
     if (atomic_fetch_add_explicit(&handled, 1, memory_order_relaxed) == 0)
-        atomic_store(&first, bench_now());
+        atomic_store(&first_cpu, bench_cpu()), atomic_store(&first, bench_now());
     if (!upsert)
         return BUS_RETRY;
     sqlite3_bind_int64(upsert, 1, bench_key((long)body->number, BENCH_KEYS));
     if (sqlite3_step(upsert) != SQLITE_DONE)
         return bus_retry(tx, "upsert");
-    bus_emit_options options = { .key = event->key, .key_len = event->key_len };
-    bus_send(tx, &bench_type, body, &options);
+    bus_emit(tx, &bench_type, event->key, body);
     return BUS_DONE;
 }
 
@@ -166,8 +188,8 @@ static void check_stores(bus *handle, int shards, int64_t count)
     while (sum.of[1] > 0 && bench_now() < until);
     if (sum.of[0] != count || sum.of[1] != 0) {
         char text[100];
-        snprintf(text, sizeof text, "%lld effects of %lld events, %lld rows left in the outbox", (long long)sum.of[0], (long long)count,
-                 (long long)sum.of[1]);
+        snprintf(text, sizeof text, "%lld effects of %lld events, %lld rows left in the outbox", (long long)sum.of[0],
+                 (long long)count, (long long)sum.of[1]);
         bench_die("shard", text);
     }
 }
@@ -181,7 +203,7 @@ static int shard(bus_config *config, long count)
     bus *handle;
     rd_kafka_t *rk = bench_looker(config);
     const char *input = routes[0].topic, *output = emits[0].topic;
-    int in = bench_partitions(rk, input), out = bench_partitions(rk, output), shards = (int)bus_config_int(config, "shards");
+    int in = bench_partitions(rk, input), out = bench_partitions(rk, output), shards = (int)bui_config_int(config, "shards");
     int64_t before = bench_written(rk, output, out), now, most_waiting = 0;
     double cpu = bench_cpu(), begun = bench_now();
     bench_must(bus_open(&service, config, &handle, &err), &err, "shard");
@@ -198,6 +220,7 @@ static int shard(bus_config *config, long count)
         bench_sleep(0.02);
     }
     double seconds = bench_now() - atomic_load(&first);
+    double cpu_after_start = bench_cpu() - atomic_load(&first_cpu);
     cpu = bench_cpu() - cpu;
     check_stores(handle, shards, bench_written(rk, input, in));
     bus_close(handle);
@@ -207,9 +230,11 @@ static int shard(bus_config *config, long count)
         double *peak = at[i] < count * 2 / 5 ? &early : &late;
         *peak = rss[i] > *peak ? rss[i] : *peak;
     }
-    printf("{\"what\":\"shard\",\"shards\":%d,\"events\":%ld,\"seconds\":%.3f,\"per_second\":%.0f,\"cpu_us_per_event\":%.2f,\"rss_early_mb\":%.1f,"
-           "\"rss_late_mb\":%.1f,\"most_waiting\":%" PRId64 ",\"start_ms\":%.0f}\n", shards, count, seconds, (double)count / seconds,
-           cpu / (double)count * 1e6, early, late, most_waiting, (atomic_load(&first) - begun) * 1e3);
+    printf("{\"what\":\"shard\",\"shards\":%d,\"events\":%ld,\"seconds\":%.3f,\"per_second\":%.0f,\"cpu_us_per_event\":%.2f,"
+           "\"loop_cpu_us_per_event\":%.2f,\"rss_early_mb\":%.1f,"
+           "\"rss_late_mb\":%.1f,\"most_waiting\":%" PRId64 ",\"start_ms\":%.0f}\n",
+           shards, count, seconds, (double)count / seconds, cpu / (double)count * 1e6, cpu_after_start / (double)count * 1e6,
+           early, late, most_waiting, (atomic_load(&first) - begun) * 1e3);
     return 0;
 }
 
@@ -242,8 +267,19 @@ static int idle(bus_config *config, long seconds)
     double took = bench_now() - start;
     cpu = bench_cpu() - cpu;
     io_counts(io[1]);
-    printf("{\"what\":\"idle\",\"seconds\":%.1f,\"cpu_percent\":%.3f,\"writes\":%" PRId64 ",\"written_bytes\":%" PRId64 "}\n", took,
-           cpu / took * 100, io[1][0] - io[0][0], io[1][1] - io[0][1]);
+    printf("{\"what\":\"idle\",\"seconds\":%.1f,\"cpu_percent\":%.3f,\"writes\":%" PRId64 ",\"written_bytes\":%" PRId64 "}\n",
+           took, cpu / took * 100, io[1][0] - io[0][0], io[1][1] - io[0][1]);
+    bus_close(handle);
+    return 0;
+}
+
+static int serve(bus_config *config)
+{
+    bus_error err = { 0 };
+    bus *handle;
+    bench_must(bus_open(&service, config, &handle, &err), &err, "serve");
+    while (getchar() != EOF)
+        ;
     bus_close(handle);
     return 0;
 }
@@ -253,8 +289,10 @@ int main(int argc, char **argv)
     if (argc == 1)
         return 0;
     bus_config *config = bench_config(argc, argv);
-    feeding f = { .topic = bench_text_option(argc, argv, "--topic", "bus.publish"), .count = bench_option(argc, argv, "--count", 100000),
-                  .from = bench_option(argc, argv, "--from", 0), .keys = bench_option(argc, argv, "--keys", BENCH_KEYS),
+    feeding f = { .topic = bench_text_option(argc, argv, "--topic", "bus.publish"),
+                  .count = bench_option(argc, argv, "--count", 100000),
+                  .from = bench_option(argc, argv, "--from", 0),
+                  .keys = bench_option(argc, argv, "--keys", BENCH_KEYS),
                   .bytes = (size_t)bench_option(argc, argv, "--bytes", BENCH_BYTES) };
     int result = 2;
     service.name = bench_text_option(argc, argv, "--service", "bench");
@@ -270,6 +308,8 @@ int main(int argc, char **argv)
         result = shard(config, f.count);
     else if (strcmp(argv[1], "idle") == 0)
         result = idle(config, bench_option(argc, argv, "--seconds", 10));
+    else if (strcmp(argv[1], "serve") == 0)
+        result = serve(config);
     bus_config_free(config);
     return result;
 }

@@ -27,7 +27,6 @@ typedef struct run {
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
     run *r = opaque;
-
     (void)rk;
     if (message->err)
         r->failed++;
@@ -38,7 +37,6 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
 static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
 {
     char text[200];
-
     if (rd_kafka_conf_set(conf, name, value, text, sizeof text) != RD_KAFKA_CONF_OK)
         bench_die(name, text);
 }
@@ -48,7 +46,6 @@ static rd_kafka_t *client(run *r, rd_kafka_type_t type)
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     char text[200];
     rd_kafka_t *rk;
-
     set(conf, "bootstrap.servers", r->servers);
     set(conf, "allow.auto.create.topics", "false");
     if (type == RD_KAFKA_PRODUCER) {
@@ -77,7 +74,6 @@ static int32_t partitions(rd_kafka_t *rk, rd_kafka_topic_t *topic)
     const struct rd_kafka_metadata *metadata;
     rd_kafka_resp_err_t err = rd_kafka_metadata(rk, 0, topic, &metadata, 10000);
     int32_t count;
-
     if (err || metadata->topic_cnt != 1 || metadata->topics[0].partition_cnt < 1)
         bench_die(rd_kafka_topic_name(topic), err ? rd_kafka_err2str(err) : "no such topic");
     count = metadata->topics[0].partition_cnt;
@@ -87,23 +83,27 @@ static int32_t partitions(rd_kafka_t *rk, rd_kafka_topic_t *topic)
 
 static void send_one(run *r, rd_kafka_t *rk, rd_kafka_topic_t *topic, int32_t count, long i, char *value)
 {
-    static const char *const name[] = { "ce_specversion", "ce_id", "ce_source", "ce_type", "content-type", "bus-hop",
+    static const char *const name[] = { "ce_specversion",   "ce_id",          "ce_source",  "ce_type", "content-type", "bus-hop",
                                         "ce_correlationid", "ce_causationid", "traceparent" };
-    static const char *const text[] = { "1.0", "6f6f2c3e-8f2a-5c0e-9d2c-0a1b2c3d4e5f", "order", "order.OrderPlaced",
-                                        "application/avro", "order/0#0123456789abcdef order.events/0/123456",
-                                        "6f6f2c3e-8f2a-5c0e-9d2c-0a1b2c3d4e5f", "6f6f2c3e-8f2a-5c0e-9d2c-0a1b2c3d4e5f",
+    static const char *const text[] = { "1.0",
+                                        "6f6f2c3e-8f2a-5c0e-9d2c-0a1b2c3d4e5f",
+                                        "order",
+                                        "order.OrderPlaced",
+                                        "application/avro",
+                                        "order/0#0123456789abcdef order.events/0/123456",
+                                        "6f6f2c3e-8f2a-5c0e-9d2c-0a1b2c3d4e5f",
+                                        "6f6f2c3e-8f2a-5c0e-9d2c-0a1b2c3d4e5f",
                                         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
     char key[32];
     size_t key_len = (size_t)snprintf(key, sizeof key, "key-%ld", i % r->keys);
     rd_kafka_headers_t *headers = r->headers ? rd_kafka_headers_new((size_t)r->headers) : NULL;
     rd_kafka_error_t *error;
-
     for (int h = 0; h < r->headers; h++)
         rd_kafka_header_add(headers, name[h % 9], -1, text[h % 9], -1);
     for (;;) {
         rd_kafka_vu_t part[] = {
             { .vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic },
-            { .vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = bus_partition_of(key, key_len, count) },
+            { .vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = bui_partition_of(key, key_len, count) },
             { .vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY },
             { .vtype = RD_KAFKA_VTYPE_KEY, .u.mem = { key, key_len } },
             { .vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = { value, r->bytes } },
@@ -125,19 +125,14 @@ static int publish(run *r)
     rd_kafka_t *rk = client(r, RD_KAFKA_PRODUCER);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, r->topic, NULL);
     int32_t count = partitions(rk, topic);
-    char *value = malloc(r->bytes + 1);
+    char *text = bench_sentences(r->bytes);
     double start, seconds;
-
-    if (!value)
-        bench_die("memory", "none");
-    for (size_t i = 0; i < r->bytes; i++)
-        value[i] = (char)('a' + i % 26);
     /* The producer id is fetched before the clock starts. */
-    send_one(r, rk, topic, count, 0, value);
+    send_one(r, rk, topic, count, 0, text);
     rd_kafka_flush(rk, 30000);
     start = bench_now();
     for (long i = 0; i < r->count; i++) {
-        send_one(r, rk, topic, count, i, value);
+        send_one(r, rk, topic, count, i, text + i * 7919 % BENCH_TEXT);
         if (i % 1000 == 0)
             rd_kafka_poll(rk, 0);
     }
@@ -145,9 +140,9 @@ static int publish(run *r)
         rd_kafka_poll(rk, 100);
     seconds = bench_now() - start;
     printf("{\"what\":\"publish\",\"records\":%ld,\"failed\":%ld,\"headers\":%d,\"bytes\":%zu,\"partitions\":%d,"
-           "\"seconds\":%.3f,\"per_second\":%.0f}\n", r->count, r->failed, r->headers, r->bytes, (int)count, seconds,
-           (double)r->count / seconds);
-    free(value);
+           "\"seconds\":%.3f,\"per_second\":%.0f}\n",
+           r->count, r->failed, r->headers, r->bytes, (int)count, seconds, (double)r->count / seconds);
+    free(text);
     rd_kafka_topic_destroy(topic);
     rd_kafka_destroy(rk);
     return r->failed > 0 || r->acked != r->count + 1;
@@ -160,7 +155,6 @@ static int round_trip(run *r)
     double *latency = calloc((size_t)r->count, sizeof *latency), start, last;
     long sent = 0, got = 0, counted = 0;
     int64_t low, high;
-
     rd_kafka_resp_err_t failed = RD_KAFKA_RESP_ERR_UNKNOWN;
     partitions(producer, to);
     for (int i = 0; i < 50 && failed; i++, usleep(failed ? 200000 : 0)) /* a fresh topic's leader may not answer yet */
@@ -211,7 +205,6 @@ int main(int argc, char **argv)
 {
     run r = { .count = 500000, .keys = 10000, .rate = 200, .headers = 6, .bytes = 190 };
     const char *what;
-
     if (argc < 4) {
         fprintf(stderr, "usage: kafka_raw BOOTSTRAP TOPIC publish|round [--count N] [--headers H] [--bytes B] [--keys K] "
                         "[--rate R] [name=value ...]\n");

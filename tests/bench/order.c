@@ -21,12 +21,14 @@
 #define ATTEMPTS 3
 #define TABLE "CREATE TABLE last(key INTEGER PRIMARY KEY, number INTEGER NOT NULL, n INTEGER NOT NULL)"
 
-static struct { long count, keys, from, failing, ms; } work;
+static struct {
+    long count, keys, from, failing, ms;
+} work;
 
 static _Atomic double first, last_failure;
 static _Atomic long handled, disorder, prepared, overlapping, runs;
-static double (*tried)[ATTEMPTS + 1];    /* when each failing event ran, by its place among them; one more than it may */
-static _Atomic char *busy;               /* per key: in its prepare step */
+static double (*tried)[ATTEMPTS + 1]; /* when each failing event ran, by its place among them; one more than it may */
+static _Atomic char *busy;            /* per key: in its prepare step */
 
 /* The second event of every such key fails: its place among the failing ones, or -1. */
 static long failing_place(long number)
@@ -83,8 +85,7 @@ static bus_verdict on_event(bus_tx *tx, const bus_event *event, void *shard)
     sqlite3_bind_int64(upsert, 2, number);
     if (sqlite3_step(upsert) != SQLITE_DONE)
         return bus_retry(tx, "upsert");
-    bus_emit_options options = { .key = event->key, .key_len = event->key_len };
-    bus_send(tx, &bench_type, body, &options);
+    bus_emit(tx, &bench_type, event->key, body);
     atomic_fetch_add_explicit(&handled, 1, memory_order_relaxed);
     return BUS_DONE;
 }
@@ -106,7 +107,7 @@ static bus_verdict prepare(bus_prepare *step, const bus_event *event, void *shar
     sleep_ms(work.ms);
     atomic_store(&busy[key], 0);
     atomic_fetch_add_explicit(&prepared, 1, memory_order_relaxed);
-    return bus_prepared(step, &body->number, sizeof body->number) ? BUS_RETRY : BUS_DONE;
+    return bus_prepare_keep(step, &body->number, sizeof body->number) != BUS_OK ? BUS_RETRY : BUS_DONE;
 }
 
 static bus_verdict on_prepared(bus_tx *tx, const bus_event *event, void *shard)
@@ -121,14 +122,18 @@ static bus_verdict on_prepared(bus_tx *tx, const bus_event *event, void *shard)
 
 static const bus_migration migrations[] = { { "last", TABLE }, { 0 } };
 static const bus_emits emits[] = { { .type = &bench_type }, { 0 } };
-static const bus_route retry_routes[] = { { .topic = FAILING, .type = &bench_type, .handler = on_event, .attempts = ATTEMPTS }, { 0 } };
-static const bus_route prepare_routes[] = { { .topic = SLOW, .type = &bench_type, .handler = on_prepared, .prepare = prepare }, { 0 } };
+static const bus_route retry_routes[] = { { .topic = FAILING, .type = &bench_type, .handler = on_event, .attempts = ATTEMPTS },
+                                          { 0 } };
+static const bus_route prepare_routes[] = { { .topic = SLOW, .type = &bench_type, .handler = on_prepared, .prepare = prepare },
+                                            { 0 } };
 static const bus_service retrying = { .name = "retrying", .routes = retry_routes, .emits = emits, .migrations = migrations };
 static const bus_service preparing = { .name = "preparing", .routes = prepare_routes, .emits = emits, .migrations = migrations };
 
 /* ---- a run, until the last is acknowledged */
 
-typedef struct ends { int64_t output, letters; } ends;
+typedef struct ends {
+    int64_t output, letters;
+} ends;
 
 static ends look(rd_kafka_t *rk, const char *service)
 {
@@ -165,12 +170,15 @@ static int64_t wanted_failing(void)
 /* What the stores say of all runs: an effect for each event of the topic that did not end as a dead letter, and nothing waits. */
 static void check_stores(bus *handle, int shards, int64_t effects)
 {
-    bench_sum sum = { .sql = "SELECT (SELECT total(n) FROM last), (SELECT count(*) FROM bus_parked), (SELECT count(*) FROM bus_key)", .columns = 3 };
+    bench_sum sum = { .sql =
+                          "SELECT (SELECT total(n) FROM last), (SELECT count(*) FROM bus_parked), (SELECT count(*) FROM bus_key)",
+                      .columns = 3 };
     bench_sum_stores(handle, shards, &sum);
     if (sum.of[0] == effects && !sum.of[1] && !sum.of[2] && !atomic_load(&disorder) && !atomic_load(&overlapping))
         return;
     char text[200];
-    snprintf(text, sizeof text, "%lld effects, not %lld; %lld events parked, %lld keys wait; %ld out of order, %ld steps of one key at once",
+    snprintf(text, sizeof text,
+             "%lld effects, not %lld; %lld events parked, %lld keys wait; %ld out of order, %ld steps of one key at once",
              (long long)sum.of[0], (long long)effects, (long long)sum.of[1], (long long)sum.of[2], atomic_load(&disorder),
              atomic_load(&overlapping));
     bench_die("order", text);
@@ -218,9 +226,11 @@ static int run(bus_config *config, const bus_service *service)
     if (end.output - start.output != work.count - failing || end.letters - start.letters != failing)
         bench_die("order", "more left than came in");
     bench_sleep(0.3); /* the last acknowledged rows and used-up keys are deleted */
-    check_stores(handle, (int)bus_config_int(config, "shards"), bench_written(rk, input, PARTITIONS) - end.letters);
-    printf("{\"what\":\"order_%s\",\"events\":%ld,\"keys\":%ld,\"failing\":%" PRId64 ",\"runs_that_failed\":%ld,\"seconds\":%.3f,\"per_second\":%.0f,"
-           "\"cpu_us_per_event\":%.2f", service == &preparing ? "prepare" : "retry", work.count, work.keys, failing, atomic_load(&runs), seconds,
+    check_stores(handle, (int)bui_config_int(config, "shards"), bench_written(rk, input, PARTITIONS) - end.letters);
+    printf("{\"what\":\"order_%s\",\"events\":%ld,\"keys\":%ld,\"failing\":%" PRId64
+           ",\"runs_that_failed\":%ld,\"seconds\":%.3f,\"per_second\":%.0f,"
+           "\"cpu_us_per_event\":%.2f",
+           service == &preparing ? "prepare" : "retry", work.count, work.keys, failing, atomic_load(&runs), seconds,
            (double)work.count / seconds, cpu / (double)work.count * 1e6);
     if (service == &preparing)
         printf(",\"prepared\":%ld", atomic_load(&prepared));
@@ -237,28 +247,37 @@ static int run(bus_config *config, const bus_service *service)
 /* ---- the pool alone */
 
 static _Atomic long slept;
-static void job_sleep(bus_job *job) { (void)job; sleep_ms(work.ms); }
-static void job_done(bus_job *job) { (void)job; atomic_fetch_add_explicit(&slept, 1, memory_order_relaxed); }
+static void job_sleep(bui_job *job)
+{
+    (void)job;
+    sleep_ms(work.ms);
+}
+static void job_done(bui_job *job)
+{
+    (void)job;
+    atomic_fetch_add_explicit(&slept, 1, memory_order_relaxed);
+}
 
 static int sleeps(int threads)
 {
-    bus_pool *pool;
+    bui_pool *pool;
     bus_error err = { 0 };
-    bus_job *jobs = calloc((size_t)work.count, sizeof *jobs);
+    bui_job *jobs = calloc((size_t)work.count, sizeof *jobs);
     if (!jobs)
         bench_die("sleeps", "no memory");
-    bench_must(bus_threads_open(threads, &pool, &err), &err, "sleeps");
+    bench_must(bui_threads_open(threads, &pool, &err), &err, "sleeps");
     double start = bench_now();
     for (long i = 0; i < work.count; i++) {
-        jobs[i] = (bus_job){ .run = job_sleep, .done = job_done };
+        jobs[i] = (bui_job){ .run = job_sleep, .done = job_done };
         pool->submit(pool, &jobs[i]);
     }
     while (atomic_load(&slept) < work.count)
         bench_sleep(0.001);
     double seconds = bench_now() - start;
-    bus_threads_close(pool);
+    bui_threads_close(pool);
     free(jobs);
-    printf("{\"what\":\"sleeps\",\"threads\":%d,\"ms\":%ld,\"per_second\":%.0f}\n", threads, work.ms, (double)work.count / seconds);
+    printf("{\"what\":\"sleeps\",\"threads\":%d,\"ms\":%ld,\"per_second\":%.0f}\n", threads, work.ms,
+           (double)work.count / seconds);
     return 0;
 }
 

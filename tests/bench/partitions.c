@@ -17,10 +17,10 @@
 #define SHARDS_MOST 100
 
 typedef struct town {
-    bus_virtual_clock clock;
-    bus_memory_cluster *cluster;
-    bus_catalog *catalog;
-    bus_host *host;
+    bui_virtual_clock clock;
+    bui_memory_cluster *cluster;
+    bui_catalog *catalog;
+    bui_host *host;
     char data[64];
     int partitions, shards;
     int64_t handled, sent;
@@ -65,12 +65,14 @@ static void send(town *t)
     snprintf(key, sizeof key, "key-%lld", (long long)(n % 1000));
     snprintf(hop, sizeof hop, "far/0#1 in/%d/%s", (int)partition,
              (snprintf(seq, sizeof seq, "%lld", (long long)(n / t->partitions + 1)), seq));
-    const bus_header headers[] = { { "ce_id", id, strlen(id) }, { "ce_source", "far", 3 }, { "ce_type", "far.Thing", 9 },
-                                   { "bus-hop", hop, strlen(hop) } };
+    const bus_header headers[] = {
+        { "ce_id", id, strlen(id) }, { "ce_source", "far", 3 }, { "ce_type", "far.Thing", 9 }, { "bus-hop", hop, strlen(hop) }
+    };
     char value[120] = "thing";
-    const bus_row row = { .key = key, .key_len = strlen(key), .value = value, .value_len = sizeof value, .headers = headers,
-                          .header_count = 4 };
-    if (bus_memory_append(t->cluster, "in", partition, &row) < 0)
+    const bui_row row = {
+        .key = key, .key_len = strlen(key), .value = value, .value_len = sizeof value, .headers = headers, .header_count = 4
+    };
+    if (bui_memory_append(t->cluster, "in", partition, &row) < 0)
         die("sending", "no memory");
 }
 
@@ -79,14 +81,14 @@ static int64_t run(town *t, int64_t until_us)
 {
     int64_t turns = 0;
     for (;;) {
-        bus_host_group(t->host);
+        bui_host_group(t->host);
         for (int i = 0; i < t->shards; i++)
-            turns += bus_host_step(t->host, i);
-        int64_t due = bus_host_due(t->host);
+            turns += bui_host_step(t->host, i);
+        int64_t due = bui_host_due(t->host);
         if (due > until_us)
             return turns;
         if (due > t->clock.mono_us)
-            bus_virtual_clock_advance(&t->clock, due - t->clock.mono_us);
+            bui_virtual_clock_advance(&t->clock, due - t->clock.mono_us);
     }
 }
 
@@ -94,37 +96,41 @@ static void build(town *t, const bus_service *service)
 {
     static const char *const topics[] = { "svc.redrive", "svc.dlq", "svc.retry.1s", "svc.retry.30s", "svc.retry.10m" };
     bus_error err = { 0 };
-    bus_virtual_clock_init(&t->clock, 1767225600000);
-    t->cluster = bus_memory_cluster_new(&t->clock.clock);
-    t->catalog = bus_catalog_new();
+    bui_virtual_clock_init(&t->clock, 1767225600000);
+    t->cluster = bui_memory_cluster_new(&t->clock.clock);
+    t->catalog = bui_catalog_new();
     snprintf(t->data, sizeof t->data, "%s/bus-bench-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (!t->cluster || !t->catalog || !mkdtemp(t->data) || bus_memory_topic(t->cluster, "in", t->partitions))
+    if (!t->cluster || !t->catalog || !mkdtemp(t->data) || bui_memory_topic(t->cluster, "in", t->partitions) != BUS_OK)
         die("setting up", "no memory or no temporary directory");
     for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
-        bus_memory_topic(t->cluster, topics[i], t->shards);
-    bus_host_options options = { .service = service, .data = t->data, .shards = t->shards, .cluster = t->cluster,
-                                 .clock = &t->clock.clock, .catalog = t->catalog };
+        bui_memory_topic(t->cluster, topics[i], t->shards);
+    bui_host_options options = { .service = service,
+                                 .data = t->data,
+                                 .shards = t->shards,
+                                 .cluster = t->cluster,
+                                 .clock = &t->clock.clock,
+                                 .catalog = t->catalog };
     bus_config *config = bus_config_new();
-    bus_limits_of(config, &options.limits);
+    bui_limits_of(config, &options.limits);
     bus_config_free(config);
-    if (bus_host_open(&options, &t->host, &err))
+    if (bui_host_open(&options, &t->host, &err) != BUS_OK)
         die("opening", err.text);
     int32_t shards[SHARDS_MOST];
     for (int i = 0; i < t->shards; i++)
         shards[i] = i;
-    bus_memory_assign(bus_host_transport(t->host), shards, (size_t)t->shards);
+    bui_memory_assign(bui_host_transport(t->host), shards, (size_t)t->shards);
     run(t, t->clock.mono_us);
     for (int i = 0; i < t->shards; i++)
-        if (bus_host_failure(t->host, i, &err))
+        if (bui_host_failure(t->host, i, &err) != BUS_OK)
             die("starting", err.text);
 }
 
 static void tear_down(town *t)
 {
     char command[128];
-    bus_host_close(t->host);
-    bus_memory_cluster_free(t->cluster);
-    bus_catalog_free(t->catalog);
+    bui_host_close(t->host);
+    bui_memory_cluster_free(t->cluster);
+    bui_catalog_free(t->catalog);
     snprintf(command, sizeof command, "rm -rf %s", t->data);
     if (system(command) != 0)
         die("removing", t->data);
@@ -166,9 +172,11 @@ static void measure(int partitions, int shards)
 
 int main(void)
 {
-    static const struct { int partitions, shards; } sizes[] = { { 1, 1 }, { 10, 1 }, { 100, 1 }, { 1000, 1 }, { 1000, 10 }, { 1000, 100 } };
-    printf("source partitions: processor time\n%10s %6s %10s %12s %14s %12s %10s\n", "partitions", "shards", "start, ms", "event, us",
-           "one by one, us", "idle s, us", "turns/s");
+    static const struct {
+        int partitions, shards;
+    } sizes[] = { { 1, 1 }, { 10, 1 }, { 100, 1 }, { 1000, 1 }, { 1000, 10 }, { 1000, 100 } };
+    printf("source partitions: processor time\n%10s %6s %10s %12s %14s %12s %10s\n", "partitions", "shards", "start, ms",
+           "event, us", "one by one, us", "idle s, us", "turns/s");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         measure(sizes[i].partitions, sizes[i].shards);
     return 0;

@@ -12,16 +12,21 @@
 #include <unistd.h>
 
 /* Room in the publisher's queue comes with the broker's answers. */
-#define BENCH_WHEN_FULL(call) while ((status = (call)) == BUS_FULL) bench_sleep(0.0005)
+#define BENCH_WHEN_FULL(call) \
+    while ((status = (call)) == BUS_FULL) \
+    bench_sleep(0.0005)
 
 static inline void bench_must(bus_status status, const bus_error *err, const char *what)
 {
-    if (status)
+    if (status != BUS_OK)
         bench_die(what, err->text);
 }
 
 /* Neighbours in time are not neighbours in the store. */
-static inline long bench_key(long number, long keys) { return number * 7919 % keys; }
+static inline long bench_key(long number, long keys)
+{
+    return number * 7919 % keys;
+}
 
 static inline size_t bench_key_text(long key, char out[24])
 {
@@ -34,7 +39,7 @@ static inline rd_kafka_t *bench_looker(const bus_config *config)
 {
     char text[200];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    if (rd_kafka_conf_set(conf, "bootstrap.servers", bus_config_text(config, "bootstrap.servers"), text, sizeof text))
+    if (rd_kafka_conf_set(conf, "bootstrap.servers", bui_config_text(config, "bootstrap.servers"), text, sizeof text))
         bench_die("bootstrap.servers", text);
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
     if (!rk)
@@ -69,7 +74,11 @@ static inline int64_t bench_written(rd_kafka_t *rk, const char *topic, int parti
 /* ---- the stores, seen through the bus */
 
 /* Runs a query of one row in each shard's store, and adds up its columns. */
-typedef struct bench_sum { const char *sql; int columns; int64_t of[4]; } bench_sum;
+typedef struct bench_sum {
+    const char *sql;
+    int columns;
+    int64_t of[4];
+} bench_sum;
 
 static inline bus_status bench_sum_one(struct sqlite3 *db, void *opaque, bus_error *err)
 {
@@ -91,10 +100,10 @@ static inline void bench_sum_stores(bus *handle, int shards, bench_sum *sum)
     for (long i = 0, found = 0; found < shards; i++) { /* a key of each shard */
         bus_error err = { 0 };
         size_t len = bench_key_text(i, key);
-        int32_t shard = bus_partition_of(key, len, shards);
+        int32_t shard = bui_partition_of(key, len, shards);
         if (seen[shard]++)
             continue;
-        bench_must(bus_read(handle, key, len, bench_sum_one, sum, &err), &err, "reading a store");
+        bench_must(bus_read(handle, bus_string_of(key, len), bench_sum_one, sum, &err), &err, "reading a store");
         found++;
     }
 }

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * A slower disk: every sync of SQLite's default VFS takes so much longer, for the bus and for SQLite alone. What a virtual machine
- * calls a sync may cost 0.05 ms; a disk that writes takes 0.2 (a good SSD) to 10 ms. */
+ * A slower disk: every sync of SQLite's default VFS takes that much longer, for the bus and for SQLite alone. What a virtual
+ * machine calls a sync may cost 0.05 ms; a disk that writes takes 0.2 (a good SSD) to 10 ms. */
 #ifndef BENCH_SLOW_SYNC_H
 #define BENCH_SLOW_SYNC_H
 
 #include "bench/bench.h"
 #include <sqlite3.h>
 
-static struct { sqlite3_vfs vfs, *real; double seconds; } bench_disk;
+static struct {
+    sqlite3_vfs vfs, *real;
+    double seconds;
+} bench_disk;
 
 /* Behind the real VFS's own file: its methods, and a copy in which xSync is ours. */
-typedef struct bench_disk_file { const sqlite3_io_methods *real; sqlite3_io_methods slow; } bench_disk_file;
+typedef struct bench_disk_file {
+    const sqlite3_io_methods *real;
+    sqlite3_io_methods slow;
+} bench_disk_file;
 
 static bench_disk_file *bench_disk_of(sqlite3_file *file)
 {

@@ -13,7 +13,8 @@
 #define KEYS 1000
 #define UPSERT "INSERT INTO stock(id, n) VALUES (?1, 1) ON CONFLICT(id) DO UPDATE SET n = n + 1"
 
-static const bus_migration migrations[] = { { "stock", "CREATE TABLE stock(id INTEGER PRIMARY KEY, n INTEGER NOT NULL)" }, { 0 } };
+static const bus_migration migrations[] = { { "stock", "CREATE TABLE stock(id INTEGER PRIMARY KEY, n INTEGER NOT NULL)" },
+                                            { 0 } };
 static char payload[120], headers[70];
 static const char event_id[] = "0b6ce1c8-5f1d-5d0c-9a39-0b2c8a1e7f55";
 
@@ -30,63 +31,70 @@ static void die(const char *what)
     exit(1);
 }
 
-static void event(bus_store *store, bus_destination *to, bus_position *position, int64_t i, bool levels, bus_error *err)
+static void event(bui_store *store, bui_destination *to, bui_position *position, int64_t i, bool levels, bus_error *err)
 {
     int64_t gap;
-    if (levels && bus_store_save(store, false, err) != BUS_OK)
+    if (levels && bui_store_save(store, false, err) != BUS_OK)
         die(err->text);
-    if (bus_mark_settle(store, "order/0#0123456789abcdef", 24, "order.events", 0, i, i, &gap) > BUS_NEW_FIRST || bus_key_find(store, "order.events", "k", 1))
+    if (bui_mark_settle(store, "order/0#0123456789abcdef", 24, "order.events", 0, i, i, &gap) > BUI_NEW_FIRST ||
+        bui_key_find(store, "order.events", "k", 1))
         die("not new");
-    bus_store_cage(store, true);
-    sqlite3_stmt *stmt = bus_store_sql(store, UPSERT, err);
+    bui_store_sandbox(store, true);
+    sqlite3_stmt *stmt = bui_store_sql(store, UPSERT, err);
     if (!stmt)
         die(err->text);
     sqlite3_bind_int64(stmt, 1, i * 7919 % KEYS);
     if (sqlite3_step(stmt) != SQLITE_DONE)
         die("upsert");
-    bus_outbox_row row = { .destination = to, .event_id = event_id, .key = "item-1234", .key_len = 9, .value = payload, .value_len = sizeof payload,
-                           .headers = headers, .headers_len = sizeof headers };
-    if (bus_outbox_add(store, &row, err) != BUS_OK)
+    bui_outbox_row row = { .destination = to,
+                           .event_id = event_id,
+                           .key = "item-1234",
+                           .key_len = 9,
+                           .value = payload,
+                           .value_len = sizeof payload,
+                           .headers = headers,
+                           .headers_len = sizeof headers };
+    if (bui_outbox_add(store, &row, err) != BUS_OK)
         die(err->text);
-    bus_store_cage(store, false);
-    if (bus_store_standing(store, err) != BUS_OK || !bus_position_set(store, position, i + 1, (bus_place){ i, (uint64_t)i, 1 }) ||
-        (levels && bus_store_release(store, err) != BUS_OK))
+    bui_store_sandbox(store, false);
+    if (bui_store_standing(store, err) != BUS_OK || !bui_position_set(store, position, i + 1, (bui_place){ i, (uint64_t)i, 1 }) ||
+        (levels && bui_store_release(store, err) != BUS_OK))
         die("standing");
 }
 
 static double with_store(const char *path, bool levels, double *deletes)
 {
     bus_error err;
-    bus_store *store;
+    bui_store *store;
     static int64_t ids[BATCH];
-    bus_store_options options = { .path = path, .service = "inventory", .shards = 1, .migrations = migrations };
-    if (bus_store_open(&options, &store, &err) != BUS_OK || bus_store_raise(store, NULL, 0, &err) != BUS_OK)
+    bui_store_options options = { .path = path, .service = "inventory", .shards = 1, .migrations = migrations };
+    if (bui_store_open(&options, &store, &err) != BUS_OK || bui_store_raise(store, NULL, 0, &err) != BUS_OK)
         die(err.text);
-    bus_destination *to = bus_destination_of(store, "inventory.events", 0, &err);
-    bus_position *position = bus_position_of(store, "order.events", 0);
+    bui_destination *to = bui_destination_of(store, "inventory.events", 0, &err);
+    bui_position *position = bui_position_of(store, "order.events", 0);
     double took = 0, deleting = 0;
     for (int64_t i = 1; i <= EVENTS; i += BATCH) {
         double start = now();
-        if (bus_store_begin(store, &err) != BUS_OK)
+        if (bui_store_begin(store, &err) != BUS_OK)
             die(err.text);
         for (int64_t j = 0; j < BATCH; j++)
             event(store, to, position, i + j, levels, &err);
-        if (bus_store_commit(store, &err) != BUS_OK)
+        if (bui_store_commit(store, &err) != BUS_OK)
             die(err.text);
         double middle = now();
         took += middle - start;
-        if (bus_store_begin(store, &err) != BUS_OK)
+        if (bui_store_begin(store, &err) != BUS_OK)
             die(err.text);
         for (int64_t j = 0; j < BATCH; j++)
-            ids[j] = bus_outbox_next_id(store) - BATCH + j;
+            ids[j] = bui_outbox_next_id(store) - BATCH + j;
         double before = now();
-        if (bus_outbox_delete(store, ids, BATCH, &err) != BUS_OK)
+        if (bui_outbox_delete(store, ids, BATCH, &err) != BUS_OK)
             die(err.text);
         deleting += now() - before;
-        if (bus_store_commit(store, &err) != BUS_OK || bus_store_checkpoint(store, 16 << 20, &err) != BUS_OK)
+        if (bui_store_commit(store, &err) != BUS_OK || bui_store_checkpoint(store, 16 << 20, &err) != BUS_OK)
             die(err.text);
     }
-    bus_store_close(store);
+    bui_store_close(store);
     *deletes += deleting;
     return took;
 }
@@ -110,13 +118,16 @@ static double with_sqlite(const char *path)
 {
     sqlite3 *db = NULL;
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
-        sqlite3_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -65536;"
-                         "CREATE TABLE stock(id INTEGER PRIMARY KEY, n INTEGER NOT NULL);"
-                         "CREATE TABLE outbox(id INTEGER PRIMARY KEY, topic INTEGER, seq INTEGER, event_id TEXT, key BLOB, value BLOB, headers BLOB)",
-                     NULL, NULL, NULL) != SQLITE_OK)
+        sqlite3_exec(
+            db,
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -65536;"
+            "CREATE TABLE stock(id INTEGER PRIMARY KEY, n INTEGER NOT NULL);"
+            "CREATE TABLE outbox(id INTEGER PRIMARY KEY, topic INTEGER, seq INTEGER, event_id TEXT, key BLOB, value BLOB, headers BLOB)",
+            NULL, NULL, NULL) != SQLITE_OK)
         die(sqlite3_errmsg(db));
     sqlite3_stmt *begin = prepare(db, "BEGIN IMMEDIATE"), *commit = prepare(db, "COMMIT"), *upsert = prepare(db, UPSERT);
-    sqlite3_stmt *add = prepare(db, "INSERT INTO outbox VALUES (?1, 1, ?1, ?2, ?3, ?4, ?5)"), *delete = prepare(db, "DELETE FROM outbox");
+    sqlite3_stmt *add = prepare(db, "INSERT INTO outbox VALUES (?1, 1, ?1, ?2, ?3, ?4, ?5)"),
+                 *delete = prepare(db, "DELETE FROM outbox");
     double took = 0;
     for (int64_t i = 1; i <= EVENTS; i += BATCH) {
         double start = now();
@@ -166,8 +177,10 @@ int main(void)
     }
     double n = 3.0 * EVENTS;
     printf("  SQLite alone                    %6.2f us an event   %8.0f events/s\n", raw / n * 1e6, n / raw);
-    printf("  the store                       %6.2f us an event   %8.0f events/s   %.2f of SQLite alone\n", plain / n * 1e6, n / plain, raw / plain);
-    printf("  the store, a level per event    %6.2f us an event   %8.0f events/s   %.2f of SQLite alone\n", levels / n * 1e6, n / levels, raw / levels);
+    printf("  the store                       %6.2f us an event   %8.0f events/s   %.2f of SQLite alone\n", plain / n * 1e6,
+           n / plain, raw / plain);
+    printf("  the store, a level per event    %6.2f us an event   %8.0f events/s   %.2f of SQLite alone\n", levels / n * 1e6,
+           n / levels, raw / levels);
     printf("  deleting acknowledged rows      %6.2f us a row\n", deletes / n * 1e6);
     snprintf(command, sizeof command, "rm -rf '%s'", directory);
     return system(command) == 0 ? 0 : 1;

@@ -24,7 +24,11 @@
 
 /* ---- the writing service */
 
-typedef struct sale { int64_t number; double done; bool quiet; } sale;
+typedef struct sale {
+    int64_t number;
+    double done;
+    bool quiet;
+} sale;
 
 /* As many bytes in a table of the user's, which nobody sends. */
 static bus_verdict keep(bus_tx *tx, const sale *mine, const char *key)
@@ -52,7 +56,7 @@ static bus_verdict sell(bus_tx *tx, void *opaque)
     snprintf(key, sizeof key, "key-%d", (int)(mine->number * 7919 % BENCH_KEYS));
     if (mine->quiet)
         return keep(tx, mine, key);
-    bus_emit(tx, &bench_type, key, &event);
+    bus_emit(tx, &bench_type, bus_str(key), &event);
     mine->done = bench_now(); /* all that follows is the commit */
     return BUS_DONE;
 }
@@ -86,7 +90,7 @@ static void *call(void *opaque)
         if (before >= c->until)
             break;
         sale mine = { .number = (int64_t)c->count * 64 + c->index, .quiet = c->quiet };
-        bus_status status = bus_transact(c->handle, "till", 4, sell, &mine, &err);
+        bus_status status = bus_transact(c->handle, BUS_STR("till"), sell, &mine, &err);
         if (status == BUS_FULL) {
             bench_sleep(0.001);
             continue;
@@ -108,12 +112,16 @@ static int callers(bus_config *config, long count, double seconds, bool quiet)
     if (!all || !took)
         bench_die("callers", "no memory");
     bench_must(bus_open(&till, config, &handle, &err), &err, "callers");
-    bench_must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "callers");
+    bench_must(bus_transact(handle, BUS_STR("till"), sell, &warm, &err), &err, "callers");
     bench_sleep(0.5);
     double start = bench_now(), cpu = bench_cpu();
     for (long i = 0; i < count; i++) {
-        all[i] = (caller){ .handle = handle, .until = start + seconds, .took = took + MOST / count * i, .most = (size_t)(MOST / count),
-                            .index = (int)i, .quiet = quiet };
+        all[i] = (caller){ .handle = handle,
+                           .until = start + seconds,
+                           .took = took + MOST / count * i,
+                           .most = (size_t)(MOST / count),
+                           .index = (int)i,
+                           .quiet = quiet };
         if (pthread_create(&all[i].thread, NULL, call, &all[i]))
             bench_die("thread", "cannot start");
     }
@@ -124,7 +132,8 @@ static int callers(bus_config *config, long count, double seconds, bool quiet)
     }
     double ran = bench_now() - start;
     cpu = bench_cpu() - cpu;
-    printf("{\"what\":\"transact\",\"callers\":%ld,\"per_second\":%.0f,\"cpu_us_per_call\":%.1f", count, (double)n / ran, cpu / (double)n * 1e6);
+    printf("{\"what\":\"transact\",\"callers\":%ld,\"per_second\":%.0f,\"cpu_us_per_call\":%.1f", count, (double)n / ran,
+           cpu / (double)n * 1e6);
     bench_print_times("caller", took, n);
     printf("}\n");
     bus_close(handle);
@@ -135,8 +144,16 @@ static int callers(bus_config *config, long count, double seconds, bool quiet)
 
 /* ---- handing over: what changing threads costs, without anything to do */
 
-typedef struct asked { struct asked *next; sem_t answered; } asked;
-static struct { pthread_mutex_t lock; asked *first, **last; sem_t some; atomic_bool over; } desk = { .lock = PTHREAD_MUTEX_INITIALIZER };
+typedef struct asked {
+    struct asked *next;
+    sem_t answered;
+} asked;
+static struct {
+    pthread_mutex_t lock;
+    asked *first, **last;
+    sem_t some;
+    atomic_bool over;
+} desk = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static void *serve(void *opaque)
 {
@@ -209,7 +226,10 @@ static int handover(long count, double seconds)
 
 /* ---- latency: what the two processes share is a file of times on the machine's monotonic clock */
 
-typedef struct times { double begun, committing, returned; _Atomic double handled; } times;
+typedef struct times {
+    double begun, committing, returned;
+    _Atomic double handled;
+} times;
 
 static times *map_times(const char *path, long count)
 {
@@ -274,7 +294,9 @@ static void print_lag(const char *name, const times *all, long count, int which)
         bench_die("write", "no memory");
     for (long i = count / 10; i < count; i++) {
         double handled = atomic_load(&all[i].handled);
-        lag[n++] = which == 0 ? all[i].returned - all[i].begun : which == 1 ? handled - all[i].committing : handled - all[i].returned;
+        lag[n++] = which == 0   ? all[i].returned - all[i].begun
+                   : which == 1 ? handled - all[i].committing
+                                : handled - all[i].returned;
     }
     bench_print_times(name, lag, n);
     free(lag);
@@ -290,7 +312,7 @@ static int write_times(bus_config *config, const char *path, long count, long ra
     /* The reader begins at the end of the topic: until it has read something. */
     double ready = bench_now() + 60;
     while (atomic_load(&all[count].handled) == 0.0 && bench_now() < ready) {
-        bench_must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "write");
+        bench_must(bus_transact(handle, BUS_STR("till"), sell, &warm, &err), &err, "write");
         bench_sleep(0.05);
     }
     bench_sleep(2); /* and until nothing else is begun */
@@ -301,7 +323,7 @@ static int write_times(bus_config *config, const char *path, long count, long ra
         if (wait > 0)
             bench_sleep(wait);
         all[i].begun = bench_now();
-        bench_must(bus_transact(handle, "till", 4, sell, &mine, &err), &err, "write");
+        bench_must(bus_transact(handle, BUS_STR("till"), sell, &mine, &err), &err, "write");
         all[i].returned = bench_now();
         all[i].committing = mine.done;
     }
@@ -336,7 +358,7 @@ static int write_beside(bus_config *config, long count, long rate, long turns)
     if (!took[0] || !took[1])
         bench_die("beside", "no memory");
     bench_must(bus_open(&till, config, &handle, &err), &err, "beside");
-    bench_must(bus_transact(handle, "till", 4, sell, &warm, &err), &err, "beside");
+    bench_must(bus_transact(handle, BUS_STR("till"), sell, &warm, &err), &err, "beside");
     bench_sleep(1);
     for (long turn = 0; turn < 2 * turns; turn++) {
         double start = bench_now();
@@ -346,7 +368,7 @@ static int write_beside(bus_config *config, long count, long rate, long turns)
             if (wait > 0)
                 bench_sleep(wait);
             double before = bench_now();
-            bench_must(bus_transact(handle, "till", 4, sell, &mine, &err), &err, "beside");
+            bench_must(bus_transact(handle, BUS_STR("till"), sell, &mine, &err), &err, "beside");
             if (i >= count / turns / 10)
                 took[turn % 2][n[turn % 2]++] = bench_now() - before;
         }

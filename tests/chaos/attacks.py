@@ -65,7 +65,7 @@ def coordinator(chaos):
 
 @attack()
 def frozen_leader(chaos):
-    """A leading node is stopped by SIGSTOP until others lead, and then goes on in the belief that nothing was."""
+    """A leading node is stopped by SIGSTOP until others lead, and then goes on as if nothing had happened."""
     for turn in itertools.count():
         topic = INPUTS[turn % len(INPUTS)]
         node = chaos.cluster.leader(topic, 0)

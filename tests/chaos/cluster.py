@@ -170,7 +170,7 @@ class Proxies:
         self.ask("POST", "/reset")
 
     def renew(self):
-        """The same with a proxy begun anew: one that has swallowed bytes may hang on taking its toxics back (2.5.0)."""
+        """The same with a new proxy: one that has swallowed bytes may hang on taking its toxics back (2.5.0)."""
         self.close()
         self.begin()
 

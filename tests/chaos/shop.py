@@ -90,7 +90,7 @@ class Process:
 
 
 class Meter(threading.Thread):
-    """Reads /metrics of all processes four times a second. Counters of a shard begin anew with its process and when it moves: what
+    """Reads /metrics of all processes four times a second. Counters of a shard begin again at zero with its process and when it moves: what
     counts is by how much they rose. What a killed process counted after the last reading is missed."""
     COUNTERS = ("consumed", "handled", "retried", "dead_lettered", "duplicates_dropped", "gap_events", "relay_failures", "rejected_rows",
                 "pauses")

@@ -17,9 +17,11 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
 #define ARRAY(type) "{\"type\":\"array\",\"items\":" type "}"
 #define MAP(type) "{\"type\":\"map\",\"values\":" type "}"
 #define LOGICAL(type, name) "{\"type\":\"" type "\",\"logicalType\":\"" name "\"}"
-#define FIXED(name, size, logical) "{\"type\":\"fixed\",\"name\":\"" name "\",\"size\":" size ",\"logicalType\":\"" logical "\",\"precision\":9,\"scale\":2}"
+#define FIXED(name, size, logical) \
+    "{\"type\":\"fixed\",\"name\":\"" name "\",\"size\":" size ",\"logicalType\":\"" logical "\",\"precision\":9,\"scale\":2}"
 #define ENUM "{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}"
 
+/* clang-format off */
 static const char *const texts[] = {
     "{\"type\":\"record\",\"name\":\"R\",\"fields\":[" F("i", "\"int\"") "," F("l", "\"long\"") "," F("b", "\"boolean\"") "," F("s", "\"string\"") ","
         F("y", "\"bytes\"") "," F("e", ENUM) "," F("x", FIXED("F", "2", "none")) "," F("n", ARRAY("\"null\"")) "," F("a", ARRAY("[\"null\",\"string\"]")) ","
@@ -34,19 +36,20 @@ static const char *const texts[] = {
     ARRAY(MAP(ARRAY("[\"null\"," LOGICAL("string", "uuid") "]"))),
     "[\"null\",{\"type\":\"record\",\"name\":\"N\",\"fields\":[" F("next", "[\"null\",\"N\"]") "," F("kids", MAP("\"N\"")) "]},\"boolean\"]",
 };
+/* clang-format on */
 #define MEMORY (256u << 10) /* small enough to be run out of */
 #define SCHEMAS (sizeof texts / sizeof *texts)
 
-static bus_schema *schemas[SCHEMAS];
+static bui_schema *schemas[SCHEMAS];
 static const bus_shape *shapes[SCHEMAS];
 
 static void set_up(void)
 {
-    static bus_arena arena;
-    bus_arena_init(&arena, 0);
+    static bui_arena arena;
+    bui_arena_init(&arena, 0);
     for (size_t i = 0; i < SCHEMAS; i++) {
-        must(bus_schema_parse(texts[i], strlen(texts[i]), &schemas[i], NULL) == BUS_OK);
-        shapes[i] = test_shape_of(bus_schema_root(schemas[i]), &arena);
+        must(bui_schema_parse(texts[i], strlen(texts[i]), &schemas[i], NULL) == BUS_OK);
+        shapes[i] = test_shape_of(bui_schema_root(schemas[i]), &arena);
         must(shapes[i] != NULL);
     }
 }
@@ -60,52 +63,52 @@ static bool excused(const bus_error *err)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     bus_error err = { 0 }, why;
-    bus_arena arena, second;
-    bus_buf out, again;
+    bui_arena arena, second;
+    bui_buf out, again;
     if (!schemas[0])
         set_up();
     if (size == 0 || size > 65536)
         return 0;
-    const bus_schema *schema = schemas[data[0] % SCHEMAS];
+    const bui_schema *schema = schemas[data[0] % SCHEMAS];
     const bus_shape *shape = shapes[data[0] % SCHEMAS];
-    bus_arena_init(&arena, MEMORY);
-    bus_arena_init(&second, 0);
-    bus_buf_init(&out, 0);
-    bus_buf_init(&again, 0);
-    void *body = bus_arena_alloc(&arena, shape->size);
-    bus_status status = bus_body_decode(shape, data + 1, size - 1, 0, &arena, body, &err);
-    bool good = bus_body_check(schema, data + 1, size - 1, 0, &why) == BUS_OK;
-    must((bus_json_write(schema, data + 1, size - 1, &again, &why) == BUS_OK) == good);
+    bui_arena_init(&arena, MEMORY);
+    bui_arena_init(&second, 0);
+    bui_buf_init(&out, 0);
+    bui_buf_init(&again, 0);
+    void *body = bui_arena_alloc(&arena, shape->size);
+    bus_status status = bui_body_decode(shape, data + 1, size - 1, 0, &arena, body, &err);
+    bool good = bui_body_check(schema, data + 1, size - 1, 0, &why) == BUS_OK;
+    must((bui_json_write(schema, data + 1, size - 1, &again, &why) == BUS_OK) == good);
     must(status != BUS_TOO_BIG || size > MEMORY / 1024); /* no item here is as big as 1,024 bytes: a short body takes little */
     must(status == BUS_OK ? good : err.status == status && err.text[0] && (!good || excused(&err)));
-    if (status == BUS_OK && (bus_body_encode(shape, body, &out, &err) == BUS_OK || !strstr(err.text, "digits"))) {
-        bus_buf_clear(&again);
-        must(bus_body_decode(shape, out.data, out.len, 0, &second, body, &err) == BUS_OK);
-        must(bus_body_encode(shape, body, &again, &err) == BUS_OK);
+    if (status == BUS_OK && (bui_body_encode(shape, body, &out, &err) == BUS_OK || !strstr(err.text, "digits"))) {
+        bui_buf_clear(&again);
+        must(bui_body_decode(shape, out.data, out.len, 0, &second, body, &err) == BUS_OK);
+        must(bui_body_encode(shape, body, &again, &err) == BUS_OK);
         must(out.len == again.len && (out.len == 0 || memcmp(out.data, again.data, out.len) == 0));
     }
-    bus_buf_free(&out);
-    bus_buf_free(&again);
-    bus_arena_free(&second);
-    bus_arena_free(&arena);
+    bui_buf_free(&out);
+    bui_buf_free(&again);
+    bui_arena_free(&second);
+    bui_arena_free(&arena);
     return 0;
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned int seed)
 {
     grammar g;
-    bus_buf body;
+    bui_buf body;
     grammar_seed(&g, seed);
     uint32_t what = grammar_draw(&g, 8);
     if (!schemas[0])
         set_up();
     if (what > 1 || size == 0)
         return LLVMFuzzerMutate(data, size, most);
-    bus_buf_init(&body, 0);
-    if (grammar_body(&g, bus_schema_root(schemas[data[0] % SCHEMAS]), &body) && body.len > 0 && body.len < most) {
+    bui_buf_init(&body, 0);
+    if (grammar_body(&g, bui_schema_root(schemas[data[0] % SCHEMAS]), &body) && body.len > 0 && body.len < most) {
         memcpy(data + 1, body.data, body.len);
         size = body.len + 1;
     }
-    bus_buf_free(&body);
+    bui_buf_free(&body);
     return what == 0 ? LLVMFuzzerMutate(data, size, most) : size;
 }

@@ -25,7 +25,9 @@ static inline void must(bool holds)
 
 /* ---- lines. Each part lies in a block of exactly its size, so that ASan sees a byte too far. */
 
-typedef struct fuzz_lines { const char *at, *end; } fuzz_lines;
+typedef struct fuzz_lines {
+    const char *at, *end;
+} fuzz_lines;
 
 static inline bool fuzz_line(fuzz_lines *in, const char **line, size_t *len)
 {
@@ -49,7 +51,7 @@ static inline void *fuzz_copy(const char *bytes, size_t len, bool terminated)
 }
 
 typedef struct fuzz_record {
-    bus_record record;
+    bui_record record;
     bus_header headers[FUZZ_HEADERS];
     void *parts[2 * FUZZ_HEADERS + 3];
     size_t part_count;

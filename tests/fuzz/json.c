@@ -13,9 +13,11 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
 #define F(name, type) "{\"name\":\"" name "\",\"type\":" type "}"
 #define D(name, type, preset) "{\"name\":\"" name "\",\"type\":" type ",\"default\":" preset "}"
 #define LOGICAL(type, name) "{\"type\":\"" type "\",\"logicalType\":\"" name "\"}"
-#define FIXED(name, size, logical) "{\"type\":\"fixed\",\"name\":\"" name "\",\"size\":" size ",\"logicalType\":\"" logical "\",\"precision\":9,\"scale\":2}"
+#define FIXED(name, size, logical) \
+    "{\"type\":\"fixed\",\"name\":\"" name "\",\"size\":" size ",\"logicalType\":\"" logical "\",\"precision\":9,\"scale\":2}"
 #define DECIMAL "{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":40,\"scale\":3}"
 
+/* clang-format off */
 static const char *const texts[] = {
     "{\"type\":\"record\",\"name\":\"R\",\"fields\":[" D("l", "\"long\"", "1") "," D("d", "[\"long\",\"double\",\"null\"]", "2") ","
         D("s", "[\"null\",\"string\",\"bytes\"]", "null") "," D("e", "{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}", "\"A\"") ","
@@ -30,42 +32,43 @@ static const char *const texts[] = {
         "{\"type\":\"record\",\"name\":\"A\",\"fields\":[" F("a", "\"int\"") "]},{\"type\":\"record\",\"name\":\"B\",\"fields\":[" D("a", "\"int\"", "7") "," D("b", "[\"A\",\"B\",\"null\"]", "{\"a\":1}") "]}]}",
     "[\"boolean\",\"long\",\"float\",{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"NaN\"]}," FIXED("Q", "2", "decimal") ",{\"type\":\"array\",\"items\":\"string\"}]",
 };
+/* clang-format on */
 #define SCHEMAS (sizeof texts / sizeof *texts)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static bus_schema *schemas[SCHEMAS];
+    static bui_schema *schemas[SCHEMAS];
     bus_error err = { 0 };
-    bus_buf body, json, again;
+    bui_buf body, json, again;
     for (size_t i = 0; !schemas[SCHEMAS - 1] && i < SCHEMAS; i++)
-        must(bus_schema_parse(texts[i], strlen(texts[i]), &schemas[i], &err) == BUS_OK);
+        must(bui_schema_parse(texts[i], strlen(texts[i]), &schemas[i], &err) == BUS_OK);
     if (size == 0 || size > 16384)
         return 0;
-    const bus_schema *schema = schemas[data[0] / 2 % SCHEMAS];
-    bus_json_form form = data[0] & 1 ? BUS_JSON_AVRO : BUS_JSON_PLAIN;
-    bus_buf_init(&body, 0);
-    bus_buf_init(&json, 0);
-    bus_buf_init(&again, 0);
-    bus_status status = bus_json_read_as(form, schema, (const char *)data + 1, size - 1, &body, &err);
+    const bui_schema *schema = schemas[data[0] / 2 % SCHEMAS];
+    bui_json_form form = data[0] & 1 ? BUI_JSON_AVRO : BUI_JSON_PLAIN;
+    bui_buf_init(&body, 0);
+    bui_buf_init(&json, 0);
+    bui_buf_init(&again, 0);
+    bus_status status = bui_json_read_as(form, schema, (const char *)data + 1, size - 1, &body, &err);
     must(status == BUS_OK || (err.status == status && err.text[0] && body.len == 0));
     if (status == BUS_OK) {
-        must(bus_body_check(schema, body.data, body.len, 0, &err) == BUS_OK);
-        must(bus_json_write_as(form, schema, body.data, body.len, &json, &err) == BUS_OK);
-        must(bus_json_read_as(form, schema, (const char *)json.data, json.len, &again, &err) == BUS_OK);
+        must(bui_body_check(schema, body.data, body.len, 0, &err) == BUS_OK);
+        must(bui_json_write_as(form, schema, body.data, body.len, &json, &err) == BUS_OK);
+        must(bui_json_read_as(form, schema, (const char *)json.data, json.len, &again, &err) == BUS_OK);
         must(body.len == again.len && (body.len == 0 || memcmp(body.data, again.data, body.len) == 0));
     }
-    bus_buf_free(&body);
-    bus_buf_free(&json);
-    bus_buf_free(&again);
+    bui_buf_free(&body);
+    bui_buf_free(&json);
+    bui_buf_free(&again);
     return 0;
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned int seed)
 {
     grammar g;
-    bus_buf out;
+    bui_buf out;
     grammar_seed(&g, seed);
-    bus_buf_init(&out, 0);
+    bui_buf_init(&out, 0);
     bool bytes = grammar_draw(&g, 3) == 0;
     if (!bytes && size > 1 && grammar_change(&g, (const char *)data + 1, size - 1, &out) && out.len > 0 && out.len < most) {
         memcpy(data + 1, out.data, out.len);
@@ -73,6 +76,6 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
     } else {
         size = LLVMFuzzerMutate(data, size, most);
     }
-    bus_buf_free(&out);
+    bui_buf_free(&out);
     return size;
 }

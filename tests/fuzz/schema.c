@@ -13,38 +13,39 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    bus_schema *schema, *again;
-    bus_plan *plan;
+    bui_schema *schema, *again;
+    bui_plan *plan;
     bus_error err = { 0 };
     if (size > 16384)
         return 0;
-    bus_status status = bus_schema_parse((const char *)data, size, &schema, &err);
+    bus_status status = bui_schema_parse((const char *)data, size, &schema, &err);
     must(status == BUS_OK || (err.status == status && err.text[0]));
     if (status != BUS_OK)
         return 0;
-    const char *canonical = bus_schema_canonical(schema);
-    must(bus_schema_parse(canonical, strlen(canonical), &again, &err) == BUS_OK && strcmp(bus_schema_canonical(again), canonical) == 0);
-    must(bus_schema_fingerprint(again) == bus_schema_fingerprint(schema));
-    status = bus_compatible_read(schema, schema, &err);
+    const char *canonical = bui_schema_canonical(schema);
+    must(bui_schema_parse(canonical, strlen(canonical), &again, &err) == BUS_OK &&
+         strcmp(bui_schema_canonical(again), canonical) == 0);
+    must(bui_schema_fingerprint(again) == bui_schema_fingerprint(schema));
+    status = bui_compatible_read(schema, schema, &err);
     must(status == BUS_OK || status == BUS_TOO_BIG);
-    status = bus_plan_check(schema, &plan, &err);
+    status = bui_plan_check(schema, &plan, &err);
     must(status == BUS_OK || status == BUS_TOO_BIG);
     if (status == BUS_OK) {
-        (void)bus_plan_decode(plan, data, size, 0, NULL, NULL, &err);
-        bus_plan_free(plan);
+        (void)bui_plan_decode(plan, data, size, 0, NULL, NULL, &err);
+        bui_plan_free(plan);
     }
-    bus_schema_free(again);
-    bus_schema_free(schema);
+    bui_schema_free(again);
+    bui_schema_free(schema);
     return 0;
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned int seed)
 {
     grammar g;
-    bus_buf out, rest;
+    bui_buf out, rest;
     grammar_seed(&g, seed);
-    bus_buf_init(&out, 0);
-    bus_buf_init(&rest, 0);
+    bui_buf_init(&out, 0);
+    bui_buf_init(&rest, 0);
     uint32_t what = grammar_draw(&g, 10);
     if (what == 0)
         grammar_pair(&g, &rest, &out);
@@ -56,7 +57,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
     } else {
         size = LLVMFuzzerMutate(data, size, most);
     }
-    bus_buf_free(&out);
-    bus_buf_free(&rest);
+    bui_buf_free(&out);
+    bui_buf_free(&rest);
     return size;
 }

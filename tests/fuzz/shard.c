@@ -2,7 +2,7 @@
  * Fuzz: a whole shard that is handed any records on every topic it reads: inputs, retry tiers, redrive commands, dead letters. A line
  * "!" does something to the process: "!pass MS", "!rebalance", "!restart", "!mend"; "!redrive N" and "!discard N" command the N-th record of the
  * dead-letter topic; "!commit TEXT" gives the group's commit metadata of somebody else. No record may stop the shard or lose what it has taken.
- * About: bus/shard/delivery.c bus/shard/receive.c bus/shard/letters.c bus/shard/keys.c */
+ * About: bus/shard/delivery.c bus/shard/receive.c bus/shard/deadletters.c bus/shard/keys.c */
 #include "codec/envelope.h"
 #include "fuzz/fuzz.h"
 #include "support/scene.h"
@@ -22,8 +22,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 /* Somebody else's word about the offsets; only another start reads it. */
 static void commit(scene *s, const char *text)
 {
-    bus_offset offset = { .topic = "svc.redrive", .offset = 0 };
-    bus_transport *transport = bus_host_transport(s->host);
+    bui_offset offset = { .topic = "svc.redrive", .offset = 0 };
+    bui_transport *transport = bui_host_transport(s->host);
     snprintf(offset.metadata, sizeof offset.metadata, "%s", text);
     must(transport->ops->commit(transport, &offset, 1, 0, NULL) == BUS_OK);
 }
@@ -31,15 +31,16 @@ static void commit(scene *s, const char *text)
 /* An operator's command, right or wrong, about a letter. */
 static void order(scene *s, const char *word, int64_t at)
 {
-    bus_record letter;
-    bus_envelope envelope;
-    if (bus_memory_read(s->cluster, "svc.dlq", 0, at, &letter) &&
-        bus_envelope_read(letter.headers, letter.header_count, &envelope, NULL) == BUS_OK && envelope.letter != BUS_LETTER_NONE)
+    bui_record letter;
+    bui_envelope envelope;
+    if (bui_memory_read(s->cluster, "svc.dlq", 0, at, &letter) &&
+        bui_envelope_read(letter.headers, letter.header_count, &envelope, NULL) == BUS_OK &&
+        envelope.letter != BUI_DEADLETTER_NONE)
         scene_command(s, at, word, 0);
 }
 
 /* False: the shard may refuse to run from here on. */
-static bool act(scene *s, const bus_record *record)
+static bool act(scene *s, const bui_record *record)
 {
     const char *word = record->topic + 1;
     char text[160] = "";
@@ -74,13 +75,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     scene_set_up(&state);
     scene *s = state;
     while (trusted && records++ < 40 && fuzz_record_next(&in, &each)) {
-        const bus_record *r = &each.record;
+        const bui_record *r = &each.record;
         if (r->topic[0] == '!') {
             scene_run(s);
             trusted = act(s, r);
         } else {
-            bus_memory_append(s->cluster, r->topic, 0, &(bus_row){ .topic = r->topic, .key = r->key, .key_len = r->key_len, .value = r->value,
-                              .value_len = r->value_len, .headers = r->headers, .header_count = r->header_count });
+            bui_memory_append(s->cluster, r->topic, 0,
+                              &(bui_row){ .topic = r->topic,
+                                          .key = r->key,
+                                          .key_len = r->key_len,
+                                          .value = r->value,
+                                          .value_len = r->value_len,
+                                          .headers = r->headers,
+                                          .header_count = r->header_count });
         }
         fuzz_record_free(&each);
     }

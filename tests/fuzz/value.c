@@ -17,27 +17,27 @@ static const char text[] =
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static bus_schema *schema;
+    static bui_schema *schema;
     bus_error err;
     avro_value_t value;
-    bus_buf once, twice;
+    bui_buf once, twice;
     if (!schema)
-        must(bus_schema_parse(text, sizeof text - 1, &schema, &err) == BUS_OK);
+        must(bui_schema_parse(text, sizeof text - 1, &schema, &err) == BUS_OK);
     if (size > 16384)
         return 0;
-    bool good = bus_body_check(schema, data, size, 0, &err) == BUS_OK;
-    must((bus_value_decode(schema, data, size, 0, &value, &err) == BUS_OK) == good);
+    bool good = bui_body_check(schema, data, size, 0, &err) == BUS_OK;
+    must((bui_value_decode(schema, data, size, 0, &value, &err) == BUS_OK) == good);
     if (!good)
         return 0;
-    bus_buf_init(&once, 0);
-    bus_buf_init(&twice, 0);
-    must(bus_value_encode(schema, &value, &once, &err) == BUS_OK);
+    bui_buf_init(&once, 0);
+    bui_buf_init(&twice, 0);
+    must(bui_value_encode(schema, &value, &once, &err) == BUS_OK);
     avro_value_decref(&value);
-    must(bus_value_decode(schema, once.data, once.len, 0, &value, &err) == BUS_OK);
-    must(bus_value_encode(schema, &value, &twice, &err) == BUS_OK);
+    must(bui_value_decode(schema, once.data, once.len, 0, &value, &err) == BUS_OK);
+    must(bui_value_encode(schema, &value, &twice, &err) == BUS_OK);
     must(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
     avro_value_decref(&value);
-    bus_buf_free(&once);
-    bus_buf_free(&twice);
+    bui_buf_free(&once);
+    bui_buf_free(&twice);
     return 0;
 }

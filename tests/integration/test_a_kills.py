@@ -25,7 +25,7 @@ def failpoints():
     names = set()
     for path in glob.glob(os.path.join(PROJECT, "bus", "**", "*.c"), recursive=True):
         with open(path) as file:
-            names.update(re.findall(r'\bBUS_FAILPOINT\("([^"]+)"\)', file.read()))
+            names.update(re.findall(r'\bBUI_FAILPOINT\("([^"]+)"\)', file.read()))
     return sorted(name for name in names if not name.startswith("swap-"))  # those of a rebuild: test_e_rebuild kills at them
 
 

@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 from lab import check, equal, eventually, main, test
-from fleet import Load, both, held, settled, total, twin
+from instances import Load, both, held, settled, total, twin
 
 KEYS = [f"key-{i}" for i in range(40)]
 SESSION_S = 6
@@ -83,7 +83,7 @@ def rolling_restart_into_one_more_topic(lab):
 
 @test
 def stopped_past_its_session_and_continued(lab):
-    """The group gives the shards away, but the store's lock is what counts: nobody else writes until it lets go."""
+    """The group gives the shards away, but the store's lock is what counts: nobody else writes until it releases it."""
     frozen = lab.service("frozen", shards=2, session__timeout__ms=SESSION_S * 1000).make_topics()
     awake = twin(frozen)
     frozen.start()

@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 from lab import BUS, check, equal, eventually, main, run, test
-from fleet import Load, bus, bus_json, bus_says, make_topics, records, send_again, settled, store, total
+from instances import Load, bus, bus_json, bus_says, make_topics, records, send_again, settled, store, total
 
 OK, ERROR, USAGE, PARTIAL, NOTHING, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 
@@ -65,7 +65,7 @@ def dead_letters_that_hold_their_key(lab):
     # The command of the first round once more, as from an operator who was slower.
     command = records(service, "clinic.redrive")[0]
     send_again(service, command)
-    service.says("command_stale", f"redrive of letter {one} round 1: already")
+    service.says("command_stale", f"redrive of dead letter {one} round 1: already")
     time.sleep(0.5)
     equal(letters(service)["k1"]["round"], 2, "round after a stale command")
     equal(numbers_of(service, "k1"), [1], "effects after a stale command")

@@ -3,12 +3,14 @@
 """A program that calls its service from threads of its own: bus_transact, bus_read, bus_request, bus_publish, bus_fd."""
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
-from lab import BUILD, check, equal, eventually, main, test
-from fleet import bus_says, make_topics, records
+from lab import BUILD, check, equal, eventually, keyed, main, test
+from instances import bus_says, make_topics, records
 
 TELLER = os.path.join(BUILD, "tests", "services", "teller")
 
@@ -148,6 +150,33 @@ def limits(lab):
     service.idle()
     service.stop()
     equal(sorted(row[0] for row in service.sql("SELECT text FROM entry")), ["limit", "unanswered"], "entries")
+
+
+@test
+def a_second_signal_ends_it_at_once(lab):
+    """The first one waits for the broker, which is away; nothing is lost by the second."""
+    kafka = lab.broker()
+    service = lab.service("hasty", kafka=kafka, drain__timeout__ms=60000).make_topics()
+    events, numbers = keyed(["a", "b"], 3000, word=lambda key, number: " sleep:4")
+    kafka.produce(service.topic("commands"), events)
+    service.start()
+    eventually("it is amid them", 20, lambda: service.effects() > 50)
+    kafka.node("pause")
+    eventually("rows are out that nobody acknowledges", 20, lambda: (time.sleep(1), service.metric("bus_outbox_bytes"))[1])
+    service.process.send_signal(signal.SIGTERM)
+    service.says("signal", "SIGTERM: .*a second signal ends it at once")
+    time.sleep(1)
+    equal(service.process.poll(), None, "it is still there while it drains")
+    since = time.monotonic()
+    service.process.send_signal(signal.SIGTERM)
+    equal(service.ended(20), 130, "exit code after the second")
+    check(time.monotonic() - since < 15, "it ended at once")
+    kafka.node("resume")
+    service.start()
+    service.done(3000, 90)
+    service.idle(30)
+    service.check_exactly_once(numbers)
+    service.stop()
 
 
 main("b-program", at_once=3)

@@ -10,7 +10,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 from lab import check, equal, eventually, main, run, test
-from fleet import group_tool, make_topics, refused, reset, store, twin
+from instances import group_tool, make_topics, refused, reset, store, twin
 
 REFUSED = 5
 
@@ -45,7 +45,7 @@ def offsets_reset_by_kafkas_tool(lab):
 
     reset(service, "resets.commands:0", 30)
     service.start()
-    check("going on from there" in service.says("offset_reset", r"resets.commands/0: someone committed offset 30, the store stood at 20"),
+    check("going on from there" in service.says("offset_reset", r"resets.commands/0: someone committed offset 30, the store was at 20"),
           "the reset is told")
     service.done(30)
     equal(numbers_times(service), {n: 1 for n in [*range(1, 21), *range(31, 41)]}, "effects after a reset forward")
@@ -57,7 +57,7 @@ def offsets_reset_by_kafkas_tool(lab):
     reset(service, "resets.commands:0", 5)
     reset(reader, "resets.events:0", 10)
     service.start()
-    service.says("offset_reset", "someone committed offset 5, the store stood at 40")
+    service.says("offset_reset", "someone committed offset 5, the store was at 40")
     again = {**{n: 1 for n in range(1, 6)}, **{n: 2 for n in [*range(6, 21), *range(31, 41)]}, **{n: 1 for n in range(21, 31)}}
     eventually("what was delivered again took effect again", 20, lambda: numbers_times(service) == again)
     service.idle()
@@ -67,7 +67,7 @@ def offsets_reset_by_kafkas_tool(lab):
     equal(len(events), 30 + 35, "records on resets.events")
     # The reader forgot partition 0's marks, so 20 old and 35 new records run; its store counts by event id.
     reader.start()
-    reader.says("offset_reset", "someone committed offset 10, the store stood at 30")
+    reader.says("offset_reset", "someone committed offset 10, the store was at 30")
     eventually("the reader ran them", 20, lambda: sum(numbers_times(reader).values()) == 30 + 20 + 35)
     service.stop()
     service.start()
@@ -159,7 +159,7 @@ def older_copy_of_the_store(lab):
 
 @test
 def store_and_commits_both_gone(lab):
-    """Its topics hold letters, so it ran before: it must not begin anew by itself."""
+    """Its topics hold letters, so it ran before: it must not begin again by itself."""
     service = small(lab, "vanished", retry__attempts=1)
     lab.kafka.produce("vanished.commands", [("k", "1"), ("k", "2 reject"), ("k", "3")])
     service.start().done(2)
@@ -188,7 +188,7 @@ def topic_made_again(lab):
     lab.kafka.produce("remade.commands", texts(101, 103))
     code, text = refused(service)
     equal(code, REFUSED, f"exit code past the end ({text})")
-    check("ends at offset 3" in text and "stands at 10" in text and "recreated" in text, "the message:", text)
+    check("ends at offset 3" in text and "is at 10" in text and "recreated" in text, "the message:", text)
     lab.kafka.produce("remade.commands", texts(104, 112))
     code, text = refused(service)
     equal(code, REFUSED, f"exit code with another anchor ({text})")
@@ -214,7 +214,7 @@ def log_start_past_the_position(lab):
     truncate(lab, "expired.commands", 15)
     code, text = refused(service)
     equal(code, REFUSED, f"exit code with a hole in the log ({text})")
-    check("begins at offset 15" in text and "stands at 10" in text, "the message:", text)
+    check("begins at offset 15" in text and "is at 10" in text, "the message:", text)
     reset(service, "expired.commands:0", 15)
     service.start().done(15)
     service.stop()

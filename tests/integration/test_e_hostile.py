@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 from lab import check, equal, eventually, main, run, test
-from fleet import bus, bus_json, bus_says, make_topics, records
+from instances import bus, bus_json, bus_says, make_topics, records
 
 OK, PARTIAL, REFUSED = 0, 3, 5
 KEY, OTHER = "0123456789abcdef" * 4, "f123456789abcdef" * 4
@@ -135,7 +135,7 @@ def what_only_heartbeats_ask_for_is_not_made(lab):
     send(service, "bus.services", "evil/1", json.dumps(beat))
     told = eventually("the heartbeat is seen", 20, lambda: "evil.topic" in bus(service, "topics", "plan", status=None) and
                       bus_says(service, "topics", "apply", status=REFUSED))
-    check("nothing was made" in told, "what apply says", told)
+    check("nothing was created" in told, "what apply says", told)
     equal(bus_json(service, "topics", "list", "evil.topic", status=None), [], "topics made")
 
 
@@ -204,7 +204,7 @@ def tools_lend_no_signature(lab):
     # Nor does it take a schema that a service would not take.
     junk = json.dumps({"type": "record", "name": "lend.Junk", "fields": []})
     send(service, "bus.schemas", "x", junk)
-    check("announcements on bus.schemas are not taken" in bus_says(service, "schema", "list", *signing, status=OK), "it says so")
+    check("announcements on bus.schemas are refused" in bus_says(service, "schema", "list", *signing, status=OK), "it says so")
     check(not any("Junk" in json.dumps(row) for row in bus_json(service, "schema", "list", *signing, status=None)), "no such schema")
     service.stop()
 

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 import lab  # noqa: E402
-from fleet import bus, bus_json, group_tool, refused, reset  # noqa: E402
+from instances import bus, bus_json, group_tool, refused, reset  # noqa: E402
 from lab import check, equal, eventually, test  # noqa: E402
 
 
@@ -47,7 +47,7 @@ def recreated_while_it_runs(lab):
     equal(s.effects(), 10, "effects of the new topic's events")
     code, said = refused(s)
     equal(code, 5, "exit code of another start")
-    check("was read" in said or "stands at" in said, "it says so again:", said)
+    check("was read" in said or "is at" in said, "it says so again:", said)
     equal(s.effects(), 10, "effects after the refusal")
     group_tool(s, "--reset-offsets", "--topic", s.topic("commands"), "--to-earliest", "--execute")
     s.start()
@@ -212,14 +212,14 @@ def lost_letters(lab):
         eventually("a letter", 20, lambda s=s: len(s.letters()) == 1)
         eventually("nothing is in the outbox", 20, lambda s=s: not s.sql("SELECT 1 FROM bus_outbox"))
     held.kafka.delete_below("forgot.dlq", 0, 1)
-    held.says("letters_lost", "forgot.dlq no longer has 1 of the open letters", 60)
+    held.says("letters_lost", "forgot.dlq no longer has 1 of the open dead letters", 60)
     free.stop()
     make_again(free, "dlq")
     free.start()
-    free.says("letters_lost", "parted.dlq no longer has 1 of the open letters")
+    free.says("letters_lost", "parted.dlq no longer has 1 of the open dead letters")
     for s in (held, free):
         eventually("the letter again", 20, lambda s=s: len(dead_letters(s)) == 1)
-        equal(s.metric("bus_letters_republished_total"), 1, "letters published again")
+        equal(s.metric("bus_dead_letters_republished_total"), 1, "letters published again")
         (letter,) = dead_letters(s)
         equal((letter["topic"], letter["state"]), (s.topic("commands"), "open"), "the letter")
         check("reject" in bus(s, "dlq", "show", letter["id"]) or s is free, "its event is shown")

@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 from lab import BUS, Failure, check, equal, eventually, main, test
-from fleet import bus_json, make_topics, refused, reset, store
+from instances import bus_json, make_topics, refused, reset, store
 
 REFUSED = 5
 
@@ -152,7 +152,7 @@ def torn(lab, name, size):
             service.done(last)
         if not copied:
             shutil.copy(store(service), kept)
-    lab.kafka.produce(f"{name}.commands", texts(last + 1, last + 1)) # the log has begun anew
+    lab.kafka.produce(f"{name}.commands", texts(last + 1, last + 1)) # the log has begun again
     last += 1
     service.done(last)
     service.idle()
@@ -167,7 +167,7 @@ def torn(lab, name, size):
         check("not of one moment" in text and ".backup" in text and "bus rebuild" in text, "the message:", text)
     put_back(service, whole) # both of one moment, as the death left them, in another place
     service.start()
-    service.says("copy_checked", "it is whole")
+    service.says("copy_checked", "it is complete")
     lab.kafka.produce(f"{name}.commands", texts(last + 1, last + 2))
     service.done(last + 2)
     service.idle()

@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 import lab
-from fleet import bus, bus_json, bus_says, make_topics
+from instances import bus, bus_json, bus_says, make_topics
 from lab import BUS as lab_bus, check, equal, eventually, run, test
 
 OK, FAILED, USAGE, PARTIAL, NOTHING = 0, 1, 2, 3, 4

@@ -11,7 +11,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 from lab import BUILD, check, equal, eventually, main, test
-from fleet import bus_json, bus_says, make_topics, records, store
+from instances import bus_json, bus_says, make_topics, records, store
 
 OK, PARTIAL, REFUSED = 0, 3, 5
 
@@ -57,7 +57,7 @@ def killed_at_each_rename(lab):
                               capture_output=True, text=True, timeout=60)
         equal(done.returncode, -signal.SIGKILL, f"killed at {point}: {done.stderr}")
         service.start()
-        service.says("swap_finished", "cut short: (finished|it had been done)")
+        service.says("swap_finished", "interrupted: (finished|it had been done)")
         service.stop()
         equal(service.sql("SELECT count(*), min(times), max(times) FROM effect"), [(count, 1, 1)], f"effects after a kill at {point}")
         aside = [name for name in os.listdir(os.path.dirname(store(service))) if ".replaced-" in name and not name.endswith(("-wal", "-shm"))]
@@ -157,7 +157,7 @@ def a_letter_that_ended_another_way_is_not_replaced(lab):
     equal((told["differing_letters"], [s["replaced"] for s in told["stores"]]), (1, [False]), "a run that fails now")
     done = subprocess.run([service.program, "--rebuild", *service.arguments()], env=service.environment, capture_output=True, text=True, timeout=60)
     equal(done.returncode, REFUSED, "in place")
-    check("1 letters differ" in done.stderr and "--incomplete" in done.stderr, "it says so:", done.stderr)
+    check("1 dead letters differ" in done.stderr and "--incomplete" in done.stderr, "it says so:", done.stderr)
     check(not os.path.exists(store(service)), "nothing is put in place")
     service.environment["ECHO_FIXED"] = "1"
     told = rebuild(service, "--replace")

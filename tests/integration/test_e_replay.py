@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 from lab import BUS, Failure, check, equal, eventually, main, test
-from fleet import bus_json, bus_says, group_tool, make_topics, records, reset
+from instances import bus_json, bus_says, group_tool, make_topics, records, reset
 
 OK, PARTIAL, REFUSED = 0, 3, 5
 LETTER = "11111111-2222-4333-8444-555555555555"

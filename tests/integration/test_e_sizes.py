@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 import lab  # noqa: E402
@@ -28,8 +29,8 @@ def varint(n):
 def counted(record):
     """What a batch of this record alone has, by its parts."""
     key, body = record["key"].encode(), 3
-    body += varint(len(key)) + len(key) + varint(record["size"]) + record["size"] + varint(len(record["headers"]))
-    for name, value in record["headers"].items():
+    body += varint(len(key)) + len(key) + varint(record["size"]) + record["size"] + varint(len(record["sent"]))
+    for name, value in record["sent"].items():
         body += varint(len(name)) + len(name) + varint(len(value)) + len(value)
     return 61 + varint(body) + body
 
@@ -58,8 +59,8 @@ def the_check_counts_as_the_broker(lab):
     """Every size around a topic's limit: a row is refused by us, or taken by the broker; and the largest is one that fills the limit."""
     lab.kafka.create("edge.events", 1, max_message_bytes=3000)
     s = lab.service("edge", retry__tiers="1h").make_topics().start()
-    sizes = list(range(2450, 2750))
-    commands(s, [(f"k{n}", f"{n} big:{n}") for n in sizes])
+    sizes = list(range(2450, 2950))
+    commands(s, [(f"k{n}", f"{n} big:{n}") for n in sizes], partition=0)  # in order: where the limit is, numbers have one length
     eventually("each was handled, or failed", 30, lambda: s.effects() + len(s.sql("SELECT 1 FROM bus_key")) == len(sizes))
     eventually("what passed has left", 20, lambda: not s.sql("SELECT 1 FROM bus_outbox"))
     taken = [counted(r) for r in lab.kafka.consume("edge.events")]
@@ -157,7 +158,7 @@ def a_copy_that_does_not_fit_is_told(lab):
     commands(s, [("k2", "2 silent")])
     s.done(2)
     s.idle()
-    words = [BUS, "replay", "again.commands", "--to-service", "again", "-o", "json", "-b", lab.kafka.servers]
+    words = [BUS, "replay", "again.commands", "--to-service", "again", "-o", "json", "-b", lab.kafka.servers, "--set", "compression=none"]
     dry = subprocess.run([*words, "--dry-run"], capture_output=True, text=True, timeout=60)
     check(dry.returncode == 3 and "1 copies are too large for their topic" in dry.stderr and "1 of (no type): too large" in dry.stderr,
           "it is told beforehand", dry)
@@ -207,7 +208,7 @@ def audit(s, status):
 @test
 def a_limit_lowered_for_a_while(lab):
     """Rows that the broker refuses wait, with those behind them; it is told; after the limit is raised a retry sends all, in order."""
-    s = lab.service("low").make_topics().start()
+    s = lab.service("low", compression="none").make_topics().start()
     commands(s, [("k", f"{n} big:3000") for n in range(1, 6)])
     s.done(5)
     s.idle()
@@ -241,7 +242,7 @@ def a_limit_lowered_for_a_while(lab):
 
 @test
 def a_refused_row_given_up(lab):
-    s = lab.service("given").make_topics().start()
+    s = lab.service("given", compression="none").make_topics().start()
     commands(s, [("k", "1")])
     s.done(1)
     s.idle()
@@ -263,7 +264,7 @@ def a_refused_row_given_up(lab):
 @test
 def a_discard_that_comes_too_late(lab):
     """A retry and a discard of one row, both given before the service reads them: the row is sent, and the discard says so."""
-    s = lab.service("race").make_topics().start()
+    s = lab.service("race", compression="none").make_topics().start()
     commands(s, [("k", "1")])
     s.done(1)
     s.idle()
@@ -281,6 +282,24 @@ def a_discard_that_comes_too_late(lab):
     equal(late.returncode, 3, said)
     check("was sent" in said and "not every row was discarded" in said, "the discard", said)
     equal((len(lab.kafka.consume("race.events")), s.sql("SELECT 1 FROM bus_discarded")), (2, []), "records, and rows given up")
+
+
+@test
+def a_full_queue_is_asked_for_again_soon(lab):
+    """A backlog larger than the queue comes at the reader's speed. librdkafka's own wait is a second for each time that the queue was full."""
+    count, text = 4000, "x" * 3000
+    lab.kafka.create("deep.events")
+    lab.kafka.produce("deep.events", ((f"k-{n}", f"{n} {text}") for n in range(count)))
+
+    def read(*more):
+        begun = time.monotonic()
+        said = run(BUS, "consume", "deep.events", "--from", "start", "--raw", "--output", "json", "-b", lab.kafka.servers, "--set",
+                   "fetch.queue.bytes=64k", *more, timeout=120)
+        equal([json.loads(line)["offset"] for line in said.splitlines()], list(range(count)), "offsets that were shown")
+        return time.monotonic() - begun
+    soon, late = read(), read("--set", "kafka.fetch.queue.backoff.ms=1000")
+    print(f"{soon:.1f} s, and {late:.1f} s with librdkafka's own wait")
+    check(late > 3 * soon, "the wait for the queue is short", soon, late)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Random pairs of schemas through fastavro and through our plans: defaults, aliases of fields and types, promotions, logical types, unions, enums with
-a default, skipped and reordered fields. Whoever reads, what comes out encodes to the same bytes."""
+a default, skipped and reordered fields. Whichever reads, what comes out encodes to the same bytes."""
 import copy, datetime, decimal, io, json, random, subprocess, sys, uuid
 import fastavro
 

@@ -130,7 +130,7 @@ class Registry:
 def mirror(lab_, name, registry=None, **properties):
     if registry:
         properties["registry__url"] = registry.url
-    service = lab_.service(name, env={"MIRROR_NAME": name}, pause__first__ms="100ms", pause__most__ms="500ms", **properties)
+    service = lab_.service(name, env={"MIRROR_NAME": name}, envelope="full", pause__first__ms="100ms", pause__most__ms="500ms", **properties)
     service.program = MIRROR
     service.environment["MIRROR_NAME"] = name
     return service

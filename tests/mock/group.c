@@ -4,27 +4,25 @@
 
 static void publish(fixture *f, const char *topic, int32_t partition, int from, int count)
 {
-    bus_report report;
+    bui_report report;
     char value[16];
-
     for (int i = from; i < from + count; i++) {
         snprintf(value, sizeof value, "%d", i);
         support_send(f, i, topic, partition, value);
     }
     for (int i = 0; i < count; i++) {
         support_reports(f, &report, 1, 10000);
-        assert_int_equal(report.kind, BUS_REPORT_ACKED);
+        assert_int_equal(report.kind, BUI_REPORT_ACKED);
     }
 }
 
 /* Takes `count` records of a lane whose values count up from `from`. */
-static void expect(fixture *f, bus_lane *lane, int from, int count)
+static void expect(fixture *f, bui_lane *lane, int from, int count)
 {
-    bus_record record[64];
+    bui_record record[64];
     bus_error err = { 0 };
-    int64_t until = bus_kafka_now() + 10000;
+    int64_t until = bui_kafka_now() + 10000;
     char value[16];
-
     while (count > 0) {
         size_t got = f->port->ops->fetch(f->port, lane, record, count < 64 ? (size_t)count : 64, &err);
 
@@ -37,7 +35,7 @@ static void expect(fixture *f, bus_lane *lane, int from, int count)
         }
         f->port->ops->release(f->port, record, got);
         count -= (int)got;
-        if (bus_kafka_now() > until)
+        if (bui_kafka_now() > until)
             fail_msg("%d records did not come", count);
         if (got == 0)
             usleep(1000);
@@ -47,14 +45,13 @@ static void expect(fixture *f, bus_lane *lane, int from, int count)
 static void lanes_deliver_from_their_offset(void **state)
 {
     fixture *f = *state;
-    bus_group_event event;
-    bus_lane_spec lane[3] = { { .port = f->port, .topic = "t", .partition = 0, .offset = BUS_OFFSET_START },
+    bui_group_event event;
+    bui_lane_spec lane[3] = { { .port = f->port, .topic = "t", .partition = 0, .offset = BUI_OFFSET_START },
                               { .port = f->port, .topic = "t", .partition = 1, .offset = 40 },
-                              { .port = f->port, .topic = "u", .partition = 0, .offset = BUS_OFFSET_END } };
+                              { .port = f->port, .topic = "u", .partition = 0, .offset = BUI_OFFSET_END } };
     int64_t eof = 0;
-    bus_record record;
+    bui_record record;
     bus_error err = { 0 };
-
     publish(f, "t", 0, 0, 100);
     publish(f, "t", 1, 0, 100);
     publish(f, "u", 0, 0, 10);
@@ -64,9 +61,11 @@ static void lanes_deliver_from_their_offset(void **state)
     expect(f, lane[0].lane, 0, 100);
     expect(f, lane[1].lane, 40, 60);
     /* The end is known once it was reached. */
-    EVENTUALLY(5000, (f->port->ops->fetch(f->port, lane[0].lane, &record, 1, &err), f->port->ops->end(f->port, lane[0].lane, &eof) == 100 && eof == 100));
+    EVENTUALLY(5000, (f->port->ops->fetch(f->port, lane[0].lane, &record, 1, &err),
+                      f->port->ops->end(f->port, lane[0].lane, &eof) == 100 && eof == 100));
     /* From the end on: only what comes later. The fetcher must have found the end first. */
-    EVENTUALLY(5000, (f->port->ops->fetch(f->port, lane[2].lane, &record, 1, &err), f->port->ops->end(f->port, lane[2].lane, &eof), eof == 10));
+    EVENTUALLY(5000, (f->port->ops->fetch(f->port, lane[2].lane, &record, 1, &err),
+                      f->port->ops->end(f->port, lane[2].lane, &eof), eof == 10));
     publish(f, "u", 0, 10, 5);
     expect(f, lane[2].lane, 10, 5);
     assert_true(atomic_load(&f->wakes) > 0);
@@ -76,11 +75,10 @@ static void lanes_deliver_from_their_offset(void **state)
 static void reassigning_drops_what_was_fetched_ahead(void **state)
 {
     fixture *f = *state;
-    bus_group_event event;
-    bus_lane_spec lane = { .port = f->port, .topic = "t", .partition = 0, .offset = 0 };
-    bus_record kept;
+    bui_group_event event;
+    bui_lane_spec lane = { .port = f->port, .topic = "t", .partition = 0, .offset = 0 };
+    bui_record kept;
     bus_error err = { 0 };
-
     publish(f, "t", 0, 0, 200);
     support_join(f->transport, NULL, &event);
     OK(f->transport->ops->assign(f->transport, &lane, 1, &err_));
@@ -103,10 +101,9 @@ static void reassigning_drops_what_was_fetched_ahead(void **state)
 static void reassigning_at_once_loses_no_lane(void **state)
 {
     fixture *f = *state;
-    bus_group_event event;
-    bus_lane_spec lane[2] = { { .port = f->port, .topic = "t", .partition = 0, .offset = 0 },
+    bui_group_event event;
+    bui_lane_spec lane[2] = { { .port = f->port, .topic = "t", .partition = 0, .offset = 0 },
                               { .port = f->port, .topic = "u", .partition = 0, .offset = 0 } };
-
     publish(f, "t", 0, 0, 20);
     publish(f, "u", 0, 0, 20);
     support_join(f->transport, NULL, &event);
@@ -119,21 +116,22 @@ static void reassigning_at_once_loses_no_lane(void **state)
 static void record_survives_whole(void **state)
 {
     fixture *f = *state;
-    bus_group_event event;
-    bus_lane_spec lane = { .port = f->port, .topic = "u", .partition = 0, .offset = 0 };
+    bui_group_event event;
+    bui_lane_spec lane = { .port = f->port, .topic = "u", .partition = 0, .offset = 0 };
     bus_header many[20];
-    bus_row row[3] = { { .id = 1, .topic = "u", .key = "", .key_len = 0, .value = "", .value_len = 0, .timestamp = 1700000000123 },
-                       { .id = 2, .topic = "u" },
-                       { .id = 3, .topic = "u", .key = "k\0k", .key_len = 3, .value = "v", .value_len = 1, .headers = many, .header_count = 20 } };
-    bus_report report[3];
-    bus_record record[3];
+    bui_row row[3] = {
+        { .id = 1, .topic = "u", .key = "", .key_len = 0, .value = "", .value_len = 0, .timestamp = 1700000000123 },
+        { .id = 2, .topic = "u" },
+        { .id = 3, .topic = "u", .key = "k\0k", .key_len = 3, .value = "v", .value_len = 1, .headers = many, .header_count = 20 }
+    };
+    bui_report report[3];
+    bui_record record[3];
     bus_error err = { 0 };
     size_t got = 0;
-
     for (int i = 0; i < 20; i++)
         many[i] = (bus_header){ i % 2 ? "odd" : "even", i == 0 ? NULL : "value", i < 2 ? 0 : 5 };
     for (int i = 0; i < 3; i++)
-        OK(f->port->ops->produce(f->port, BUS_MAIN, &row[i], &err_));
+        OK(f->port->ops->produce(f->port, BUI_MAIN, &row[i], &err_));
     support_reports(f, report, 3, 10000);
     support_join(f->transport, NULL, &event);
     OK(f->transport->ops->assign(f->transport, &lane, 1, &err_));
@@ -162,11 +160,10 @@ static void record_survives_whole(void **state)
 static void offset_outside_the_log_fails_the_lane(void **state)
 {
     fixture *f = *state;
-    bus_group_event event;
-    bus_lane_spec lane = { .port = f->port, .topic = "u", .partition = 0, .offset = 5000 };
-    bus_record record;
+    bui_group_event event;
+    bui_lane_spec lane = { .port = f->port, .topic = "u", .partition = 0, .offset = 5000 };
+    bui_record record;
     bus_error err = { 0 };
-
     publish(f, "u", 0, 0, 10);
     support_join(f->transport, NULL, &event);
     OK(f->transport->ops->assign(f->transport, &lane, 1, &err_));
@@ -178,14 +175,15 @@ static void offset_outside_the_log_fails_the_lane(void **state)
 static void commits_with_metadata(void **state)
 {
     fixture *f = *state;
-    bus_group_event event;
-    bus_offset offset[3] = { { .topic = "t", .partition = 1, .offset = 17, .metadata = "store 3" },
+    bui_group_event event;
+    bui_offset offset[3] = { { .topic = "t", .partition = 1, .offset = 17, .metadata = "store 3" },
                              { .topic = "svc.redrive", .partition = 0, .offset = 4 },
                              { .topic = "u", .partition = 0, .offset = 9, .metadata = "x" } };
-    bus_offset back[4] = { { .topic = "u" }, { .topic = "t", .partition = 0 }, { .topic = "t", .partition = 1 }, { .topic = "svc.redrive" } };
+    bui_offset back[4] = {
+        { .topic = "u" }, { .topic = "t", .partition = 0 }, { .topic = "t", .partition = 1 }, { .topic = "svc.redrive" }
+    };
     bus_error err = { 0 };
     int answer = 0;
-
     support_join(f->transport, NULL, &event);
     /* Before the assignment is answered: that is when a shard claims its store. */
     OK(f->transport->ops->commit(f->transport, offset, 2, 10000, &err_));
@@ -197,7 +195,7 @@ static void commits_with_metadata(void **state)
     OK(f->transport->ops->committed(f->transport, back, 4, 10000, &err_));
     assert_int_equal(back[0].offset, 9);
     assert_string_equal(back[0].metadata, "x");
-    assert_int_equal(back[1].offset, BUS_OFFSET_NONE);
+    assert_int_equal(back[1].offset, BUI_OFFSET_NONE);
     assert_int_equal(back[2].offset, 17);
     assert_string_equal(back[2].metadata, "store 3");
     assert_int_equal(back[3].offset, 4);
@@ -207,9 +205,8 @@ static void commits_with_metadata(void **state)
 static void looks_at_topics(void **state)
 {
     fixture *f = *state;
-    bus_offset mark[2] = { { .topic = "t", .partition = 0 }, { .topic = "u", .partition = 0 } };
+    bui_offset mark[2] = { { .topic = "t", .partition = 0 }, { .topic = "u", .partition = 0 } };
     int32_t count = 0;
-
     publish(f, "t", 0, 0, 7);
     OK(f->transport->ops->partitions(f->transport, "t", 5000, &count, &err_));
     assert_int_equal(count, 2);
@@ -220,13 +217,13 @@ static void looks_at_topics(void **state)
 }
 
 /* Answers whatever the group says to this member within 100 ms; what it holds then. */
-static void follow(bus_transport *member, size_t *count, int32_t *first)
+static void follow(bui_transport *member, size_t *count, int32_t *first)
 {
-    bus_group_event event;
+    bui_group_event event;
     member->ops->poll(member, 100, &event);
-    if (event.kind != BUS_GROUP_ASSIGNED && event.kind != BUS_GROUP_REVOKED && event.kind != BUS_GROUP_LOST)
+    if (event.kind != BUI_GROUP_ASSIGNED && event.kind != BUI_GROUP_REVOKED && event.kind != BUI_GROUP_LOST)
         return;
-    *count = event.kind == BUS_GROUP_ASSIGNED ? event.count : 0;
+    *count = event.kind == BUI_GROUP_ASSIGNED ? event.count : 0;
     if (*count)
         *first = event.shards[0];
     OK(member->ops->assign(member, NULL, 0, &err_));
@@ -235,20 +232,19 @@ static void follow(bus_transport *member, size_t *count, int32_t *first)
 static void two_members_share(void **state)
 {
     fixture *f = *state;
-    bus_transport *other = NULL;
-    bus_group_event event;
+    bui_transport *other = NULL;
+    bui_group_event event;
     int32_t mine = -1, theirs = -1;
     size_t my_count = 2, their_count = 0;
-
     support_join(f->transport, "slot-1", &event);
     assert_int_equal(event.count, 2);
     OK(f->transport->ops->assign(f->transport, NULL, 0, &err_));
-    OK(bus_kafka_transport_open(f->config, "other", &other, &err_));
-    bus_membership membership = { .group = "svc", .lead = "svc.redrive", .instance = "slot-2", .session_ms = 6000 };
+    OK(bui_kafka_transport_open(f->config, "other", &other, &err_));
+    bui_membership membership = { .group = "svc", .lead = "svc.redrive", .instance = "slot-2", .session_ms = 6000 };
     OK(other->ops->join(other, &membership, &err_));
     /* The embedded broker takes a few rounds of 3 s, and in between one member may have all: both must keep answering. */
-    int64_t deadline = bus_kafka_now() + 45000;
-    while ((my_count != 1 || their_count != 1) && bus_kafka_now() < deadline) {
+    int64_t deadline = bui_kafka_now() + 45000;
+    while ((my_count != 1 || their_count != 1) && bui_kafka_now() < deadline) {
         follow(f->transport, &my_count, &mine);
         follow(other, &their_count, &theirs);
     }
@@ -262,79 +258,75 @@ static void two_members_share(void **state)
 static void poll_can_be_woken(void **state)
 {
     fixture *f = *state;
-    bus_group_event event;
+    bui_group_event event;
     int64_t before;
-
     f->transport->ops->wake(f->transport);
-    before = bus_kafka_now();
+    before = bui_kafka_now();
     f->transport->ops->poll(f->transport, 60000, &event);
-    assert_int_equal(event.kind, BUS_GROUP_NONE);
-    assert_true(bus_kafka_now() - before < 20000);
+    assert_int_equal(event.kind, BUI_GROUP_NONE);
+    assert_true(bui_kafka_now() - before < 20000);
 }
 
 static void absent_broker_is_waited_for_and_left(void **state)
 {
     fixture *f = *state;
-    bus_group_event event;
-    bus_membership membership = { .group = "svc", .lead = "svc.redrive", .session_ms = 6000 };
-    bus_offset offset = { .topic = "t", .offset = 1 };
+    bui_group_event event;
+    bui_membership membership = { .group = "svc", .lead = "svc.redrive", .session_ms = 6000 };
+    bui_offset offset = { .topic = "t", .offset = 1 };
     bus_error err = { 0 };
     int64_t before;
     int32_t count;
-
     rd_kafka_mock_broker_set_down(f->mock, 1);
     OK(f->transport->ops->join(f->transport, &membership, &err_));
-    support_event(f->transport, BUS_GROUP_ERROR, &event, 10000);
+    support_event(f->transport, BUI_GROUP_ERROR, &event, 10000);
     assert_int_equal(event.err.status, BUS_BROKER);
-    before = bus_kafka_now();
+    before = bui_kafka_now();
     assert_int_equal(f->transport->ops->partitions(f->transport, "t", 300, &count, &err), BUS_BROKER);
     assert_int_equal(f->transport->ops->committed(f->transport, &offset, 1, 300, &err), BUS_BROKER);
     assert_int_equal(f->transport->ops->commit(f->transport, &offset, 1, 300, &err), BUS_TIMEOUT);
-    assert_true(bus_kafka_now() - before < 15000);
+    assert_true(bui_kafka_now() - before < 15000);
     rd_kafka_mock_broker_set_up(f->mock, 1);
-    support_event(f->transport, BUS_GROUP_ASSIGNED, &event, 30000);
+    support_event(f->transport, BUI_GROUP_ASSIGNED, &event, 30000);
     OK(f->transport->ops->assign(f->transport, NULL, 0, &err_));
     rd_kafka_mock_broker_set_down(f->mock, 1);
     usleep(200000);
-    before = bus_kafka_now();
+    before = bui_kafka_now();
     f->transport->ops->leave(f->transport, 1000);
-    assert_true(bus_kafka_now() - before < 5000);
-    before = bus_kafka_now();
+    assert_true(bui_kafka_now() - before < 5000);
+    before = bui_kafka_now();
     f->transport->ops->port_close(f->port);
     f->port = NULL;
     f->transport->ops->free(f->transport);
     f->transport = NULL;
-    assert_true(bus_kafka_now() - before < 5000);
+    assert_true(bui_kafka_now() - before < 5000);
 }
 
 /* The look-up of a partition whose leader has died and was followed by another must not wait for the dead one. */
 static void leader_that_died_is_not_waited_for(void **state)
 {
     fixture *f = *state;
-    bus_offset mark = { .topic = "u", .partition = 0 };
+    bui_offset mark = { .topic = "u", .partition = 0 };
     int64_t before;
-
     support_close(f);
     support_open(f, 3);
     rd_kafka_mock_partition_set_leader(f->mock, "u", 0, 1);
     publish(f, "u", 0, 0, 7);
     OK(f->transport->ops->watermarks(f->transport, &mark, 1, 5000, &err_));
     rd_kafka_mock_broker_set_down(f->mock, 1);
-    usleep(1500000); /* who lost the connection asks who leads now: the dead one still */
+    usleep(1500000); /* a client that lost the connection asks who leads now: the dead one still */
     rd_kafka_mock_partition_set_leader(f->mock, "u", 0, 2);
     mark.high = 0;
-    before = bus_kafka_now();
+    before = bui_kafka_now();
     OK(f->transport->ops->watermarks(f->transport, &mark, 1, 20000, &err_));
     assert_int_equal(mark.high, 7);
-    assert_true(bus_kafka_now() - before < 15000);
+    assert_true(bui_kafka_now() - before < 15000);
 }
 
 static void coordinator_moves(void **state)
 {
     fixture *f = *state;
-    bus_group_event event;
-    bus_offset offset = { .topic = "t", .partition = 0, .offset = 3 }, back = { .topic = "t" };
-
+    bui_group_event event;
+    bui_offset offset = { .topic = "t", .partition = 0, .offset = 3 }, back = { .topic = "t" };
     support_join(f->transport, NULL, &event);
     OK(f->transport->ops->assign(f->transport, NULL, 0, &err_));
     support_push(f, API_COMMIT, RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 1);
@@ -360,7 +352,5 @@ int main(void)
         TEST(leader_that_died_is_not_waited_for),
         TEST(coordinator_moves),
     };
-
-    cmocka_set_test_filter(getenv("TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

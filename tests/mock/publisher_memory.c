@@ -22,10 +22,14 @@ static void a_publisher_is_opened_or_says_why(void **state)
         alloc_fail_at(n, false);
         bus_status status = bus_open(NULL, config, &publisher, &err);
         if (status == BUS_OK)
-            status = bus_publish(publisher, "in", &inventory_ReleaseStock_type, "k", 1, &(inventory_ReleaseStock){ .order_id = BUS_STR("o") },
+            status = bus_publish(publisher,
+                                 &(bus_publication){ .topic = "in",
+                                                     .type = &inventory_ReleaseStock_type,
+                                                     .key = BUS_STR("k"),
+                                                     .body = &(inventory_ReleaseStock){ .order_id = BUS_STR("o") } },
                                  NULL, NULL, &err);
         bool hit = alloc_fail_off();
-        if (status && (status != BUS_NOMEM || !hit))
+        if (status != BUS_OK && (status != BUS_NOMEM || !hit))
             fail_msg("allocation %ld: %s: %s", n, bus_status_name(status), err.text);
         bus_close(publisher);
         bus_config_free(config);

@@ -28,7 +28,7 @@
 #include <cmocka.h>
 
 static char data[64];
-static bus_kafka_broker *broker;
+static bui_kafka_broker *broker;
 static bus_config *config;
 
 /* ---- the service: notes what it is told, and answers if asked to */
@@ -47,16 +47,24 @@ static void note(bus_tx *tx, const char *name, size_t len)
 }
 
 /* A later version than anybody else here was built with: with a further field, which has a default. */
-typedef struct newer_release { bus_string order_id, sku, note; } newer_release;
-static const char newer_json[] = "{\"type\":\"record\",\"name\":\"inventory.ReleaseStock\",\"fields\":[{\"name\":\"order_id\",\"type\":\"string\"},"
-                                 "{\"name\":\"sku\",\"type\":\"string\"},{\"name\":\"note\",\"type\":\"string\",\"default\":\"\"}]}";
+typedef struct newer_release {
+    bus_string order_id, sku, note;
+} newer_release;
+static const char newer_json[] =
+    "{\"type\":\"record\",\"name\":\"inventory.ReleaseStock\",\"fields\":[{\"name\":\"order_id\",\"type\":\"string\"},"
+    "{\"name\":\"sku\",\"type\":\"string\"},{\"name\":\"note\",\"type\":\"string\",\"default\":\"\"}]}";
 static const bus_shape newer_text = { .kind = BUS_KIND_STRING, .wire = BUS_KIND_STRING, .size = sizeof(bus_string), .least = 1 };
 static const bus_field newer_fields[] = { { "order_id", &newer_text, offsetof(newer_release, order_id) },
                                           { "sku", &newer_text, offsetof(newer_release, sku) },
                                           { "note", &newer_text, offsetof(newer_release, note) } };
-static const bus_shape newer_shape = { .kind = BUS_KIND_RECORD, .wire = BUS_KIND_RECORD, .size = sizeof(newer_release), .least = 3, .count = 3,
-                                       .name = "inventory.ReleaseStock", .fields = newer_fields };
-static bus_schema *newer_schema;
+static const bus_shape newer_shape = { .kind = BUS_KIND_RECORD,
+                                       .wire = BUS_KIND_RECORD,
+                                       .size = sizeof(newer_release),
+                                       .least = 3,
+                                       .count = 3,
+                                       .name = "inventory.ReleaseStock",
+                                       .fields = newer_fields };
+static bui_schema *newer_schema;
 static bus_type newer_type;
 
 static bus_verdict on_release(bus_tx *tx, const bus_event *event, void *shard)
@@ -64,14 +72,20 @@ static bus_verdict on_release(bus_tx *tx, const bus_event *event, void *shard)
     (void)shard;
     const inventory_ReleaseStock *body = event->body;
     note(tx, body->sku.at, body->sku.len);
+    for (size_t i = 0; i < event->header_count; i++)
+        if (strcmp(event->headers[i].name, "colour") == 0 && event->time_ms == 1234567890000)
+            note(tx, event->headers[i].value, event->headers[i].len);
     if (body->sku.len == 3 && memcmp(body->sku.at, "ask", 3) == 0)
-        bus_reply(tx, &inventory_ReleaseStock_type, &(inventory_ReleaseStock){ .order_id = body->order_id, .sku = bus_str("told") });
+        bus_reply(tx, &inventory_ReleaseStock_type,
+                  &(inventory_ReleaseStock){ .order_id = body->order_id, .sku = bus_str("told") });
     if (body->sku.len == 5 && memcmp(body->sku.at, "newer", 5) == 0)
-        bus_reply(tx, &newer_type, &(newer_release){ .order_id = body->order_id, .sku = bus_str("told"), .note = bus_str("new") });
+        bus_reply(tx, &newer_type,
+                  &(newer_release){ .order_id = body->order_id, .sku = bus_str("told"), .note = bus_str("new") });
     return BUS_DONE;
 }
 
-static const bus_route routes[] = { { .topic = "desk.commands", .type = &inventory_ReleaseStock_type, .handler = on_release }, { 0 } };
+static const bus_route routes[] = { { .topic = "desk.commands", .type = &inventory_ReleaseStock_type, .handler = on_release },
+                                    { 0 } };
 static const bus_emits emits[] = { { &inventory_ReleaseStock_type, "desk.events" }, { 0 } };
 static const bus_service desk = { .name = "desk", .routes = routes, .emits = emits, .migrations = migrations };
 
@@ -89,26 +103,31 @@ static bus *open_desk(void)
 static int set_up(void **state)
 {
     (void)state;
-    bus_router *router = NULL;
-    bus_topic_need *needs = NULL;
+    bui_router *router = NULL;
+    bui_topic_need *needs = NULL;
     size_t count;
     strcpy(data, "/tmp/bus-desk-XXXXXX");
-    if (!mkdtemp(data) || bus_kafka_broker_open(1, &broker, NULL) || bus_router_new(&desk, "1s", 3, &router, NULL) ||
-        bus_topics_of("desk", router, 2, &needs, &count, NULL))
+    if (!mkdtemp(data) || bui_kafka_broker_open(1, &broker, NULL) != BUS_OK ||
+        bui_router_new(&desk, "1s", 3, &router, NULL) != BUS_OK ||
+        bui_topics_of("desk", router, 2, &needs, &count, NULL) != BUS_OK)
         return -1;
     for (size_t i = 0; i < count; i++)
-        if (bus_kafka_broker_topic(broker, needs[i].name, needs[i].partitions, NULL))
+        if (bui_kafka_broker_topic(broker, needs[i].name, needs[i].partitions, NULL) != BUS_OK)
             return -1;
     free(needs);
-    bus_router_free(router);
+    bui_router_free(router);
     config = bus_config_new();
-    if (bus_schema_parse(newer_json, strlen(newer_json), &newer_schema, NULL))
+    if (bui_schema_parse(newer_json, strlen(newer_json), &newer_schema, NULL) != BUS_OK)
         return -1;
-    newer_type = (bus_type){ .layout = BUS_TYPE_LAYOUT, .name = "inventory.ReleaseStock", .json = newer_json,
-                             .canonical = bus_schema_canonical(newer_schema), .fingerprint = bus_schema_fingerprint(newer_schema),
+    newer_type = (bus_type){ .layout = BUS_TYPE_LAYOUT,
+                             .name = "inventory.ReleaseStock",
+                             .json = newer_json,
+                             .canonical = bui_schema_canonical(newer_schema),
+                             .fingerprint = bui_schema_fingerprint(newer_schema),
                              .shape = &newer_shape };
-    return bus_config_set(config, "bootstrap.servers", bus_kafka_broker_address(broker), NULL) ||
-           bus_config_set(config, "data.dir", data, NULL) || bus_config_set(config, "retry.tiers", "1s", NULL);
+    return bus_config_set(config, "bootstrap.servers", bui_kafka_broker_address(broker), NULL) != BUS_OK ||
+           bus_config_set(config, "data.dir", data, NULL) != BUS_OK ||
+           bus_config_set(config, "retry.tiers", "1s", NULL) != BUS_OK;
 }
 
 static int tear_down(void **state)
@@ -116,8 +135,8 @@ static int tear_down(void **state)
     (void)state;
     char command[100];
     bus_config_free(config);
-    bus_schema_free(newer_schema);
-    bus_kafka_broker_close(broker);
+    bui_schema_free(newer_schema);
+    bui_kafka_broker_close(broker);
     snprintf(command, sizeof command, "rm -rf %s", data);
     return system(command);
 }
@@ -127,7 +146,8 @@ static int tear_down(void **state)
 static bus_verdict write_note(bus_tx *tx, void *name)
 {
     note(tx, name, strlen(name));
-    bus_emit(tx, &inventory_ReleaseStock_type, name, &(inventory_ReleaseStock){ .order_id = bus_str("o"), .sku = bus_str(name) });
+    bus_emit(tx, &inventory_ReleaseStock_type, bus_str(name),
+             &(inventory_ReleaseStock){ .order_id = bus_str("o"), .sku = bus_str(name) });
     return BUS_DONE;
 }
 
@@ -137,7 +157,10 @@ static bus_verdict write_and_regret(bus_tx *tx, void *name)
     return bus_reject(tx, "regret");
 }
 
-typedef struct look { const char *name; int times; } look;
+typedef struct look {
+    const char *name;
+    int times;
+} look;
 
 static bus_status read_note(sqlite3 *db, void *opaque, bus_error *err)
 {
@@ -154,7 +177,7 @@ static int times(bus *self, const char *key, const char *name)
 {
     look mine = { name, -1 };
     bus_error err = { 0 };
-    if (bus_read(self, key, strlen(key), read_note, &mine, &err) != BUS_OK)
+    if (bus_read(self, bus_str(key), read_note, &mine, &err) != BUS_OK)
         fail_msg("%s", err.text);
     return mine.times;
 }
@@ -179,37 +202,53 @@ static void transactions_are_durable_and_read_back(void **state)
     (void)state;
     bus_error err = { 0 };
     bus *self = open_desk();
-    assert_int_equal(bus_transact(self, "a", 1, write_note, (void *)(uintptr_t)"a", &err), BUS_OK);
+    assert_int_equal(bus_transact(self, BUS_STR("a"), write_note, (void *)(uintptr_t) "a", &err), BUS_OK);
     assert_int_equal(times(self, "a", "a"), 1);
-    assert_int_equal(bus_transact(self, "a", 1, write_and_regret, (void *)(uintptr_t)"a", &err), BUS_REFUSED);
+    assert_int_equal(bus_transact(self, BUS_STR("a"), write_and_regret, (void *)(uintptr_t) "a", &err), BUS_REFUSED);
     assert_non_null(strstr(err.text, "regret"));
     assert_int_equal(times(self, "a", "a"), 1);
-    assert_int_equal(bus_transact(self, NULL, 0, write_note, (void *)(uintptr_t)"a", &err), BUS_INVALID); /* two shards, which? */
-    assert_int_equal(bus_read(self, "a", 1, write_by_read, NULL, &err), BUS_DENIED);
+    assert_int_equal(bus_transact(self, bus_str(NULL), write_note, (void *)(uintptr_t) "a", &err),
+                     BUS_INVALID); /* two shards, which? */
+    assert_int_equal(bus_read(self, BUS_STR("a"), write_by_read, NULL, &err), BUS_DENIED);
     assert_int_equal(times(self, "a", "a"), 1);
     bus_close(self);
 
     bus_config_set(config, "store.read.max.ms", "50ms", NULL);
     self = open_desk();
-    assert_int_equal(bus_transact(self, "b", 1, write_note, (void *)(uintptr_t)"b", &err), BUS_OK); /* waits until it has joined */
+    assert_int_equal(bus_transact(self, BUS_STR("b"), write_note, (void *)(uintptr_t) "b", &err),
+                     BUS_OK); /* waits until it has joined */
     assert_int_equal(times(self, "a", "a"), 1);
-    assert_int_equal(bus_read(self, "a", 1, read_for_ever, NULL, &err), BUS_TIMEOUT);
+    assert_int_equal(bus_read(self, BUS_STR("a"), read_for_ever, NULL, &err), BUS_TIMEOUT);
     assert_int_equal(times(self, "a", "a"), 1);
     bus_close(self);
     bus_config_set(config, "store.read.max.ms", "5s", NULL);
 }
 
-static void count_done(void *opaque, bus_status status, const bus_error *err)
+static void count_done(const bus_result *result, void *opaque)
 {
-    (void)err;
-    assert_int_equal(status, BUS_OK);
+    assert_int_equal(result->status, BUS_OK);
+    assert_null(result->error);
     ++*(int *)opaque;
+}
+
+typedef struct place {
+    int32_t partition;
+    int64_t offset;
+    int *done;
+} place;
+
+static void note_place(const bus_result *result, void *opaque)
+{
+    place *mine = opaque;
+    mine->partition = result->partition;
+    mine->offset = result->offset;
+    count_done(result, mine->done);
 }
 
 static bus_verdict write_c(bus_tx *tx, void *done)
 {
     (void)done; /* shared with the completion */
-    return write_note(tx, (void *)(uintptr_t)"c");
+    return write_note(tx, (void *)(uintptr_t) "c");
 }
 
 static void completions_come_by_the_descriptor(void **state)
@@ -219,19 +258,44 @@ static void completions_come_by_the_descriptor(void **state)
     int done = 0;
     bus *self = open_desk();
     struct pollfd ready = { .fd = bus_fd(self), .events = POLLIN };
-    assert_int_equal(bus_transact(self, "c", 1, write_note, (void *)(uintptr_t)"c", &err), BUS_OK);
+    assert_int_equal(bus_transact(self, BUS_STR("c"), write_note, (void *)(uintptr_t) "c", &err), BUS_OK);
     for (int i = 0; i < 100; i++)
-        assert_int_equal(bus_transact_async(self, "c", 1, write_c, &done, count_done, &err), BUS_OK);
+        assert_int_equal(bus_transact_async(self, BUS_STR("c"), write_c, count_done, &done, &err), BUS_OK);
     inventory_ReleaseStock body = { .order_id = bus_str("o"), .sku = bus_str("published") };
-    assert_int_equal(bus_publish(self, "desk.commands", &inventory_ReleaseStock_type, "c", 1, &body, count_done, &done, &err), BUS_OK);
-    while (done < 101 && poll(&ready, 1, 10000) == 1)
+    place first = { -1, -1, &done }, second = { -1, -1, &done };
+    const bus_header colour = { "colour", "blue", 4 };
+    bus_publication publication = { .topic = "desk.commands",
+                                    .type = &inventory_ReleaseStock_type,
+                                    .key = BUS_STR("c"),
+                                    .body = &body,
+                                    .headers = &colour,
+                                    .header_count = 1,
+                                    .time_ms = 1234567890000 };
+    assert_int_equal(bus_publish(self, &publication, note_place, &first, &err), BUS_OK);
+    body.sku = bus_str("more");
+    publication.has_partition = true;
+    publication.partition = 1 - bui_partition_of("c", 1, 2); /* not where the key would bring it */
+    assert_int_equal(bus_publish(self, &publication, note_place, &second, &err), BUS_OK);
+    while (done < 102 && poll(&ready, 1, 10000) == 1)
         bus_dispatch(self);
-    assert_int_equal(done, 101);
+    assert_int_equal(done, 102);
+    assert_int_equal(first.partition, bui_partition_of("c", 1, 2));
+    assert_int_equal(second.partition, publication.partition);
+    assert_true(first.offset >= 0 && second.offset >= 0);
     assert_int_equal(times(self, "c", "c"), 101);
     for (int i = 0; i < 100 && times(self, "c", "published") == 0; i++)
         usleep(100000);
     assert_int_equal(times(self, "c", "published"), 1);
+    assert_int_equal(times(self, "c", "blue"), 1); /* its header and its time came, too */
     bus_close(self);
+}
+
+/* Of the desk, by an event with this key. */
+static bus_status ask(bus *self, const char *key, const bus_type *type, const void *body, const bus_type *reply_type,
+                      int timeout_ms, bus_on_reply on_reply, char *answer, bus_error *err)
+{
+    return bus_request(self, &(bus_publication){ .topic = "desk.commands", .type = type, .key = bus_str(key), .body = body },
+                       &(bus_request_options){ .reply_type = reply_type, .timeout_ms = timeout_ms }, on_reply, answer, err);
 }
 
 static void keep_answer(const bus_event *reply, void *opaque)
@@ -247,26 +311,35 @@ static void a_request_is_answered(void **state)
     char answer[100] = "";
     bus *self = open_desk();
     inventory_ReleaseStock body = { .order_id = bus_str("o-7"), .sku = bus_str("ask") };
-    if (bus_request(self, "desk.commands", &inventory_ReleaseStock_type, "o-7", 3, &body, &inventory_ReleaseStock_type, 20000,
-                    keep_answer, answer, &err) != BUS_OK)
+    if (ask(self, "o-7", &inventory_ReleaseStock_type, &body, &inventory_ReleaseStock_type, 20000, keep_answer, answer, &err) !=
+        BUS_OK)
         fail_msg("%s", err.text);
     assert_string_equal(answer, "o-7 told");
     body.sku = bus_str("silent");
-    assert_int_equal(bus_request(self, "desk.commands", &inventory_ReleaseStock_type, "o-7", 3, &body,
-                                 &inventory_ReleaseStock_type, 500, keep_answer, answer, &err), BUS_TIMEOUT);
+    assert_int_equal(
+        ask(self, "o-7", &inventory_ReleaseStock_type, &body, &inventory_ReleaseStock_type, 500, keep_answer, answer, &err),
+        BUS_TIMEOUT);
     bus_close(self);
 }
 
 /* ---- other versions of the service's schemas */
 
-typedef struct other_release { bus_string sku, order_id; } other_release;
-static const char other_json[] = "{\"type\":\"record\",\"name\":\"inventory.ReleaseStock\",\"fields\":[{\"name\":\"sku\",\"type\":\"string\"},"
-                                 "{\"name\":\"order_id\",\"type\":\"string\"}]}";
+typedef struct other_release {
+    bus_string sku, order_id;
+} other_release;
+static const char other_json[] =
+    "{\"type\":\"record\",\"name\":\"inventory.ReleaseStock\",\"fields\":[{\"name\":\"sku\",\"type\":\"string\"},"
+    "{\"name\":\"order_id\",\"type\":\"string\"}]}";
 static const bus_shape text_shape = { .kind = BUS_KIND_STRING, .wire = BUS_KIND_STRING, .size = sizeof(bus_string), .least = 1 };
 static const bus_field other_fields[] = { { "sku", &text_shape, offsetof(other_release, sku) },
                                           { "order_id", &text_shape, offsetof(other_release, order_id) } };
-static const bus_shape other_shape = { .kind = BUS_KIND_RECORD, .wire = BUS_KIND_RECORD, .size = sizeof(other_release), .least = 2,
-                                       .count = 2, .name = "inventory.ReleaseStock", .fields = other_fields };
+static const bus_shape other_shape = { .kind = BUS_KIND_RECORD,
+                                       .wire = BUS_KIND_RECORD,
+                                       .size = sizeof(other_release),
+                                       .least = 2,
+                                       .count = 2,
+                                       .name = "inventory.ReleaseStock",
+                                       .fields = other_fields };
 
 /* A program without types publishes what it has only the text of the schema for; the service learns that from bus.schemas. */
 static void values_of_another_version_are_handled(void **state)
@@ -276,7 +349,7 @@ static void values_of_another_version_are_handled(void **state)
     bus *self = open_desk(), *publisher = NULL;
     if (bus_open(NULL, config, &publisher, &err) != BUS_OK)
         fail_msg("%s", err.text);
-    assert_int_equal(bus_transact(self, "v", 1, write_note, (void *)(uintptr_t)"v", &err), BUS_OK);
+    assert_int_equal(bus_transact(self, BUS_STR("v"), write_note, (void *)(uintptr_t) "v", &err), BUS_OK);
     avro_schema_t schema;
     avro_value_t value, field;
     assert_int_equal(avro_schema_from_json_length(other_json, strlen(other_json), &schema), 0);
@@ -284,7 +357,8 @@ static void values_of_another_version_are_handled(void **state)
     assert_int_equal(avro_generic_value_new(class, &value), 0);
     assert_int_equal(avro_value_get_by_name(&value, "sku", &field, NULL) || avro_value_set_string(&field, "by value"), 0);
     assert_int_equal(avro_value_get_by_name(&value, "order_id", &field, NULL) || avro_value_set_string(&field, "o"), 0);
-    if (bus_publish_value(publisher, "desk.commands", other_json, "v", 1, &value, NULL, NULL, &err) != BUS_OK ||
+    if (bus_publish_value(publisher, &(bus_publication){ .topic = "desk.commands", .key = BUS_STR("v") }, other_json, &value,
+                          NULL, NULL, &err) != BUS_OK ||
         bus_flush(publisher, 20000, &err) != BUS_OK)
         fail_msg("%s", err.text);
     for (int i = 0; i < 200 && times(self, "v", "by value") == 0; i++)
@@ -308,46 +382,53 @@ static void a_request_is_answered_in_another_version(void **state)
     (void)state;
     bus_error err = { 0 };
     char answer[100] = "";
-    bus_schema *schema = NULL;
+    bui_schema *schema = NULL;
     bus *self = open_desk();
-    assert_int_equal(bus_schema_parse(other_json, strlen(other_json), &schema, &err), BUS_OK);
-    const bus_type other = { .layout = BUS_TYPE_LAYOUT, .name = "inventory.ReleaseStock", .json = other_json,
-                             .canonical = bus_schema_canonical(schema), .fingerprint = bus_schema_fingerprint(schema), .shape = &other_shape };
+    assert_int_equal(bui_schema_parse(other_json, strlen(other_json), &schema, &err), BUS_OK);
+    const bus_type other = { .layout = BUS_TYPE_LAYOUT,
+                             .name = "inventory.ReleaseStock",
+                             .json = other_json,
+                             .canonical = bui_schema_canonical(schema),
+                             .fingerprint = bui_schema_fingerprint(schema),
+                             .shape = &other_shape };
     inventory_ReleaseStock body = { .order_id = bus_str("o-8"), .sku = bus_str("ask") };
-    if (bus_request(self, "desk.commands", &inventory_ReleaseStock_type, "o-8", 3, &body, &other, 20000, keep_other_answer, answer,
-                    &err) != BUS_OK)
+    if (ask(self, "o-8", &inventory_ReleaseStock_type, &body, &other, 20000, keep_other_answer, answer, &err) != BUS_OK)
         fail_msg("%s", err.text);
     assert_string_equal(answer, "o-8 told");
     bus_close(self);
-    bus_schema_free(schema);
+    bui_schema_free(schema);
 }
 
-/* Neither the question's version nor the answer's is declared by the service, and the asker has no service: all is learned meanwhile. */
+/* Neither the question's version nor the answer's is declared by the service, and the registry cache has no service: all is learned meanwhile. */
 static void versions_that_nobody_declares_are_learned(void **state)
 {
     (void)state;
     bus_error err = { 0 };
     char answer[100] = "";
-    bus *self = open_desk(), *asker = NULL;
+    bus *self = open_desk(), *registry_cache = NULL;
     assert_int_equal(bus_config_set(config, "replies.topic", "desk.replies", &err), BUS_OK);
-    if (bus_open(NULL, config, &asker, &err) != BUS_OK)
+    if (bus_open(NULL, config, &registry_cache, &err) != BUS_OK)
         fail_msg("%s", err.text);
     inventory_ReleaseStock body = { .order_id = bus_str("o-9"), .sku = bus_str("newer") };
-    if (bus_request(asker, "desk.commands", &inventory_ReleaseStock_type, "o-9", 3, &body, &inventory_ReleaseStock_type, 20000, keep_answer,
-                    answer, &err) != BUS_OK)
+    if (ask(registry_cache, "o-9", &inventory_ReleaseStock_type, &body, &inventory_ReleaseStock_type, 20000, keep_answer, answer,
+            &err) != BUS_OK)
         fail_msg("%s", err.text);
     assert_string_equal(answer, "o-9 told");
-    bus_schema *schema = NULL;
-    assert_int_equal(bus_schema_parse(other_json, strlen(other_json), &schema, &err), BUS_OK);
-    const bus_type other = { .layout = BUS_TYPE_LAYOUT, .name = "inventory.ReleaseStock", .json = other_json,
-                             .canonical = bus_schema_canonical(schema), .fingerprint = bus_schema_fingerprint(schema), .shape = &other_shape };
+    bui_schema *schema = NULL;
+    assert_int_equal(bui_schema_parse(other_json, strlen(other_json), &schema, &err), BUS_OK);
+    const bus_type other = { .layout = BUS_TYPE_LAYOUT,
+                             .name = "inventory.ReleaseStock",
+                             .json = other_json,
+                             .canonical = bui_schema_canonical(schema),
+                             .fingerprint = bui_schema_fingerprint(schema),
+                             .shape = &other_shape };
     other_release question = { .order_id = bus_str("o-10"), .sku = bus_str("ask") };
-    if (bus_request(asker, "desk.commands", &other, "o-10", 4, &question, &inventory_ReleaseStock_type, 20000, keep_answer, answer, &err) != BUS_OK)
+    if (ask(registry_cache, "o-10", &other, &question, &inventory_ReleaseStock_type, 20000, keep_answer, answer, &err) != BUS_OK)
         fail_msg("%s", err.text);
     assert_string_equal(answer, "o-10 told");
-    bus_close(asker);
+    bus_close(registry_cache);
     bus_close(self);
-    bus_schema_free(schema);
+    bui_schema_free(schema);
     assert_int_equal(bus_config_set(config, "replies.topic", "", &err), BUS_OK);
 }
 
@@ -355,22 +436,22 @@ static void readiness_and_metrics_are_told(void **state)
 {
     (void)state;
     bus_error err = { 0 };
-    bus_buf body;
+    bui_buf body;
     const char *type;
     bus *self = open_desk();
-    bus_buf_init(&body, 0);
-    assert_int_equal(bus_status_answer(self, "/readyz", &body, &type), 503); /* nothing is assigned yet */
-    assert_int_equal(bus_transact(self, "a", 1, write_note, (void *)(uintptr_t)"a", &err), BUS_OK);
-    bus_buf_clear(&body);
-    assert_int_equal(bus_status_answer(self, "/readyz", &body, &type), 200);
-    assert_int_equal(bus_status_answer(self, "/healthz", &body, &type), 200);
-    assert_int_equal(bus_status_answer(self, "/else", &body, &type), 404);
-    bus_buf_clear(&body);
-    assert_int_equal(bus_status_answer(self, "/metrics", &body, &type), 200);
-    bus_buf_byte(&body, 0);
+    bui_buf_init(&body, 0);
+    assert_int_equal(bui_status_answer(self, "/readyz", &body, &type), 503); /* nothing is assigned yet */
+    assert_int_equal(bus_transact(self, BUS_STR("a"), write_note, (void *)(uintptr_t) "a", &err), BUS_OK);
+    bui_buf_clear(&body);
+    assert_int_equal(bui_status_answer(self, "/readyz", &body, &type), 200);
+    assert_int_equal(bui_status_answer(self, "/healthz", &body, &type), 200);
+    assert_int_equal(bui_status_answer(self, "/else", &body, &type), 404);
+    bui_buf_clear(&body);
+    assert_int_equal(bui_status_answer(self, "/metrics", &body, &type), 200);
+    bui_buf_byte(&body, 0);
     assert_non_null(strstr((char *)body.data, "bus_process_shards_open{service=\"desk\"} 2"));
     assert_non_null(strstr((char *)body.data, "shard=\"1\""));
-    bus_buf_free(&body);
+    bui_buf_free(&body);
     bus_close(self);
 }
 
@@ -379,7 +460,12 @@ static void readiness_and_metrics_are_told(void **state)
 #define CROWD 6
 #define ROUNDS 40
 
-typedef struct person { bus *self; char name[8]; int failed; bus_error err; } person;
+typedef struct person {
+    bus *self;
+    char name[8];
+    int failed;
+    bus_error err;
+} person;
 
 static void *live(void *opaque)
 {
@@ -387,22 +473,27 @@ static void *live(void *opaque)
     char answer[100];
     const char *type;
     inventory_ReleaseStock body = { .order_id = bus_str(p->name), .sku = bus_str("ask") };
-    bus_buf page;
-    bus_buf_init(&page, 0);
+    const inventory_ReleaseStock crowd = { .order_id = bus_str("o"), .sku = bus_str("crowd") };
+    bui_buf page;
+    bui_buf_init(&page, 0);
     for (int i = 1; i <= ROUNDS && !p->failed; i++) {
         look mine = { p->name, -1 };
-        p->failed |= bus_transact(p->self, p->name, strlen(p->name), write_note, p->name, &p->err) != BUS_OK;
-        p->failed |= bus_read(p->self, p->name, strlen(p->name), read_note, &mine, &p->err) != BUS_OK || mine.times != i;
-        p->failed |= bus_publish(p->self, "desk.commands", &inventory_ReleaseStock_type, p->name, strlen(p->name),
-                                 &(inventory_ReleaseStock){ .order_id = bus_str("o"), .sku = bus_str("crowd") }, NULL, NULL, &p->err) != BUS_OK;
+        p->failed |= bus_transact(p->self, bus_str(p->name), write_note, p->name, &p->err) != BUS_OK;
+        p->failed |= bus_read(p->self, bus_str(p->name), read_note, &mine, &p->err) != BUS_OK || mine.times != i;
+        p->failed |= bus_publish(p->self,
+                                 &(bus_publication){ .topic = "desk.commands",
+                                                     .type = &inventory_ReleaseStock_type,
+                                                     .key = bus_str(p->name),
+                                                     .body = &crowd },
+                                 NULL, NULL, &p->err) != BUS_OK;
         if (i % 10 == 0) {
-            p->failed |= bus_request(p->self, "desk.commands", &inventory_ReleaseStock_type, p->name, strlen(p->name), &body,
-                                     &inventory_ReleaseStock_type, 20000, keep_answer, answer, &p->err) != BUS_OK;
-            bus_buf_clear(&page);
-            p->failed |= bus_status_answer(p->self, "/metrics", &page, &type) != 200;
+            p->failed |= ask(p->self, p->name, &inventory_ReleaseStock_type, &body, &inventory_ReleaseStock_type, 20000,
+                             keep_answer, answer, &p->err) != BUS_OK;
+            bui_buf_clear(&page);
+            p->failed |= bui_status_answer(p->self, "/metrics", &page, &type) != 200;
         }
     }
-    bus_buf_free(&page);
+    bui_buf_free(&page);
     return NULL;
 }
 
@@ -426,7 +517,7 @@ static void a_crowd_is_served(void **state)
     assert_int_equal(bus_flush(self, 20000, &err), BUS_OK);
     const char *in_shard[2] = { NULL, NULL };
     for (int i = 0; i < CROWD; i++)
-        in_shard[bus_partition_of(people[i].name, 1, 2)] = people[i].name;
+        in_shard[bui_partition_of(people[i].name, 1, 2)] = people[i].name;
     assert_true(in_shard[0] && in_shard[1]);
     int heard = 0;
     for (int i = 0; i < 200 && heard < CROWD * ROUNDS; i++, usleep(100000))
@@ -437,14 +528,19 @@ static void a_crowd_is_served(void **state)
 
 /* ---- a caller whose shard sleeps runs its transaction itself */
 
-typedef struct visitor { bus *self; atomic_int *inside; pthread_t ran_by; int own, overlaps, failed; } visitor;
+typedef struct inline_caller {
+    bus *self;
+    atomic_int *inside;
+    pthread_t ran_by;
+    int own, overlaps, failed;
+} inline_caller;
 
 static bus_verdict alone(bus_tx *tx, void *opaque)
 {
-    visitor *v = opaque;
+    inline_caller *v = opaque;
     v->ran_by = pthread_self();
     v->overlaps += atomic_fetch_add(v->inside, 1) != 0;
-    bus_verdict verdict = write_note(tx, (void *)(uintptr_t)"z");
+    bus_verdict verdict = write_note(tx, (void *)(uintptr_t) "z");
     usleep(200);
     atomic_fetch_sub(v->inside, 1);
     return verdict;
@@ -452,11 +548,11 @@ static bus_verdict alone(bus_tx *tx, void *opaque)
 
 static void *visit(void *opaque)
 {
-    visitor *v = opaque;
+    inline_caller *v = opaque;
     bus_error err = { 0 };
     for (int i = 0; i < 40 && !v->failed; i++) {
         usleep((useconds_t)(i % 7) * 1000);
-        v->failed = bus_transact(v->self, "z", 1, alone, v, &err) != BUS_OK;
+        v->failed = bus_transact(v->self, BUS_STR("z"), alone, v, &err) != BUS_OK;
         v->own += pthread_equal(v->ran_by, pthread_self()) != 0;
     }
     return NULL;
@@ -467,7 +563,7 @@ static void a_caller_runs_its_transaction_itself_while_the_shard_sleeps(void **s
     (void)state;
     bus *self = open_desk();
     atomic_int inside = 0;
-    visitor v[3];
+    inline_caller v[3];
     pthread_t thread[3];
     int own = 0;
     pthread_attr_t small;
@@ -476,7 +572,7 @@ static void a_caller_runs_its_transaction_itself_while_the_shard_sleeps(void **s
     pthread_attr_setstacksize(&small, 128 << 10); /* as bus_transact asks for */
 #endif
     for (int i = 0; i < 3; i++) {
-        v[i] = (visitor){ .self = self, .inside = &inside };
+        v[i] = (inline_caller){ .self = self, .inside = &inside };
         assert_int_equal(pthread_create(&thread[i], &small, visit, &v[i]), 0);
     }
     pthread_attr_destroy(&small);
@@ -492,13 +588,18 @@ static void a_caller_runs_its_transaction_itself_while_the_shard_sleeps(void **s
     bus_close(self);
 }
 
-typedef struct quitter { bus *self; pthread_t thread; atomic_bool stays; bus_status status; } quitter;
+typedef struct quitter {
+    bus *self;
+    pthread_t thread;
+    atomic_bool stays;
+    bus_status status;
+} quitter;
 
-/* Whoever runs this, it is the caller who is asked to end. */
+/* Whatever thread runs this, the caller is asked to end. */
 static bus_verdict cancel_caller(bus_tx *tx, void *opaque)
 {
     pthread_cancel(((quitter *)opaque)->thread);
-    bus_verdict verdict = write_note(tx, (void *)(uintptr_t)"quit");
+    bus_verdict verdict = write_note(tx, (void *)(uintptr_t) "quit");
     usleep(1000); /* where a thread is cancelled that may be */
     return verdict;
 }
@@ -509,7 +610,7 @@ static void *quit(void *opaque)
     bus_error err = { 0 };
     q->thread = pthread_self();
     q->status = BUS_BUG;
-    q->status = bus_transact(q->self, "z", 1, cancel_caller, q, &err);
+    q->status = bus_transact(q->self, BUS_STR("z"), cancel_caller, q, &err);
     pthread_testcancel();
     atomic_store(&q->stays, true);
     return NULL;
@@ -520,7 +621,7 @@ static void a_caller_is_not_cancelled_in_its_transaction(void **state)
     (void)state;
     bus_error err = { 0 };
     bus *self = open_desk();
-    assert_int_equal(bus_transact(self, "z", 1, write_note, (void *)(uintptr_t)"quit", &err), BUS_OK);
+    assert_int_equal(bus_transact(self, BUS_STR("z"), write_note, (void *)(uintptr_t) "quit", &err), BUS_OK);
     for (int i = 0; i < 10; i++) {
         quitter q = { .self = self };
         pthread_t thread;
@@ -534,15 +635,19 @@ static void a_caller_is_not_cancelled_in_its_transaction(void **state)
     bus_close(self);
 }
 
-/* ---- reports are taken by whoever publishes, callbacks are not */
+/* ---- publishing threads take reports, callbacks not */
 
-typedef struct called { pthread_t publisher; atomic_bool publishing; atomic_int count, there; bus_status worst; } called;
+typedef struct called {
+    pthread_t publisher;
+    atomic_bool publishing;
+    atomic_int count, there;
+    bus_status worst;
+} called;
 
-static void on_published(void *opaque, bus_status status, const bus_error *err)
+static void on_published(const bus_result *result, void *opaque)
 {
     called *c = opaque;
-    (void)err;
-    c->worst = status != BUS_OK ? status : c->worst;
+    c->worst = result->status != BUS_OK ? result->status : c->worst;
     atomic_fetch_add(&c->there, pthread_equal(pthread_self(), c->publisher) && atomic_load(&c->publishing));
     atomic_fetch_add(&c->count, 1);
 }
@@ -554,12 +659,15 @@ static void no_callback_runs_inside_bus_publish(void **state)
     bus *self = open_desk();
     called c = { .publisher = pthread_self() };
     const inventory_ReleaseStock body = { .order_id = bus_str("o"), .sku = bus_str("called") };
+    const bus_publication publication = {
+        .topic = "desk.events", .type = &inventory_ReleaseStock_type, .key = BUS_STR("k"), .body = &body
+    };
     for (int i = 0; i < 4000; i++) {
         bus_done done = i % 100 == 99 ? on_published : NULL;
         if (i % 100 == 10)
             usleep(5000); /* reports come */
         atomic_store(&c.publishing, true);
-        assert_int_equal(bus_publish(self, "desk.events", &inventory_ReleaseStock_type, "k", 1, &body, done, &c, &err), BUS_OK);
+        assert_int_equal(bus_publish(self, &publication, done, &c, &err), BUS_OK);
         atomic_store(&c.publishing, false);
     }
     assert_int_equal(bus_flush(self, 20000, &err), BUS_OK);
@@ -578,31 +686,34 @@ static void a_stop_without_a_broker_ends_in_time(void **state)
     bus_error err = { 0 };
     bus_config_set(config, "drain.timeout.ms", "300ms", NULL);
     bus *self = open_desk();
-    assert_int_equal(bus_transact(self, "c", 1, write_note, (void *)(uintptr_t)"c", &err), BUS_OK);
-    bus_kafka_broker_close(broker);
+    assert_int_equal(bus_transact(self, BUS_STR("c"), write_note, (void *)(uintptr_t) "c", &err), BUS_OK);
+    bui_kafka_broker_close(broker);
     broker = NULL;
-    assert_int_equal(bus_transact(self, "c", 1, write_note, (void *)(uintptr_t)"d", &err), BUS_OK);
+    assert_int_equal(bus_transact(self, BUS_STR("c"), write_note, (void *)(uintptr_t) "d", &err), BUS_OK);
     int64_t since = time(NULL);
     bus_close(self);
     assert_in_range(time(NULL) - since, 0, 9);
 }
 
+/* Each on a broker of its own: the embedded one would keep a group that all have left for another session before anybody may
+ * join it again. */
+#define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(transactions_are_durable_and_read_back),
-        cmocka_unit_test(completions_come_by_the_descriptor),
-        cmocka_unit_test(a_request_is_answered),
-        cmocka_unit_test(a_request_is_answered_in_another_version),
-        cmocka_unit_test(versions_that_nobody_declares_are_learned),
-        cmocka_unit_test(values_of_another_version_are_handled),
-        cmocka_unit_test(readiness_and_metrics_are_told),
-        cmocka_unit_test(a_crowd_is_served),
-        cmocka_unit_test(a_caller_runs_its_transaction_itself_while_the_shard_sleeps),
-        cmocka_unit_test(a_caller_is_not_cancelled_in_its_transaction),
-        cmocka_unit_test(no_callback_runs_inside_bus_publish),
-        cmocka_unit_test(a_stop_without_a_broker_ends_in_time),
+        EACH(transactions_are_durable_and_read_back),
+        EACH(completions_come_by_the_descriptor),
+        EACH(a_request_is_answered),
+        EACH(a_request_is_answered_in_another_version),
+        EACH(versions_that_nobody_declares_are_learned),
+        EACH(values_of_another_version_are_handled),
+        EACH(readiness_and_metrics_are_told),
+        EACH(a_crowd_is_served),
+        EACH(a_caller_runs_its_transaction_itself_while_the_shard_sleeps),
+        EACH(a_caller_is_not_cancelled_in_its_transaction),
+        EACH(no_callback_runs_inside_bus_publish),
+        EACH(a_stop_without_a_broker_ends_in_time),
     };
-    cmocka_set_test_filter(getenv("TEST_FILTER"));
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What the mock tests share: an embedded broker with topics, a transport on it, and waiting that ends. */
-#ifndef BUS_TESTS_MOCK_SUPPORT_H
-#define BUS_TESTS_MOCK_SUPPORT_H
+#ifndef BUI_TESTS_MOCK_SUPPORT_H
+#define BUI_TESTS_MOCK_SUPPORT_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,30 +21,43 @@
 #include <string.h>
 #include <unistd.h>
 
-#define OK(call) do { bus_error err_ = { 0 }; if ((call) != BUS_OK) fail_msg("%s: %s %s", #call, bus_status_name(err_.status), err_.text); } while (0)
+#define OK(call) \
+    do { \
+        bus_error err_ = { 0 }; \
+        if ((call) != BUS_OK) \
+            fail_msg("%s: %s %s", #call, bus_status_name(err_.status), err_.text); \
+    } while (0)
 /* Polls a condition every ms, for at most so many ms. */
-#define EVENTUALLY(ms, condition) do { \
-        int64_t until_ = bus_kafka_now() + (ms); \
-        while (!(condition)) { if (bus_kafka_now() > until_) fail_msg("not within %d ms: %s", (int)(ms), #condition); usleep(1000); } \
+#define EVENTUALLY(ms, condition) \
+    do { \
+        int64_t until_ = bui_kafka_now() + (ms); \
+        while (!(condition)) { \
+            if (bui_kafka_now() > until_) \
+                fail_msg("not within %d ms: %s", (int)(ms), #condition); \
+            usleep(1000); \
+        } \
     } while (0)
 
 typedef struct fixture {
-    bus_kafka_broker *broker;
+    bui_kafka_broker *broker;
     rd_kafka_mock_cluster_t *mock;
     bus_config *config;
-    bus_transport *transport;
-    bus_port *port;
+    bui_transport *transport;
+    bui_port *port;
     _Atomic int wakes;
 } fixture;
 
-static inline void support_log(void *opaque, bus_level level, const char *line, size_t len)
+static inline void support_log(bus_level level, const char *line, size_t len, void *opaque)
 {
     (void)opaque;
     (void)level;
     fprintf(stderr, "# %.*s\n", (int)len, line);
 }
 
-static inline void support_wake(void *opaque) { atomic_fetch_add(&((fixture *)opaque)->wakes, 1); }
+static inline void support_wake(void *opaque)
+{
+    atomic_fetch_add(&((fixture *)opaque)->wakes, 1);
+}
 
 static inline void support_config(fixture *f)
 {
@@ -52,7 +65,7 @@ static inline void support_config(fixture *f)
     assert_non_null(f->config);
     /* A real cluster instead, for tests that inject no faults and with these topics fresh: for a look by hand. */
     const char *other = getenv("BUS_TEST_BOOTSTRAP");
-    OK(bus_config_set(f->config, "bootstrap.servers", other ? other : bus_kafka_broker_address(f->broker), &err_));
+    OK(bus_config_set(f->config, "bootstrap.servers", other ? other : bui_kafka_broker_address(f->broker), &err_));
 }
 
 /* A broker of `nodes` with topics "t" (2 partitions), "u" (1) and "svc.redrive" (2), a transport and a port. */
@@ -60,44 +73,47 @@ static inline void support_open(fixture *f, int nodes)
 {
     memset(f, 0, sizeof *f);
     if (getenv("BUS_TEST_LOG"))
-        bus_log_to(support_log, NULL, BUS_DEBUG);
-    OK(bus_kafka_broker_open(nodes, &f->broker, &err_));
-    f->mock = bus_kafka_broker_mock(f->broker);
-    OK(bus_kafka_broker_topic(f->broker, "t", 2, &err_));
-    OK(bus_kafka_broker_topic(f->broker, "u", 1, &err_));
-    OK(bus_kafka_broker_topic(f->broker, "svc.redrive", 2, &err_));
+        bus_log_to(BUS_DEBUG, support_log, NULL);
+    OK(bui_kafka_broker_open(nodes, &f->broker, &err_));
+    f->mock = bui_kafka_broker_mock(f->broker);
+    OK(bui_kafka_broker_topic(f->broker, "t", 2, &err_));
+    OK(bui_kafka_broker_topic(f->broker, "u", 1, &err_));
+    OK(bui_kafka_broker_topic(f->broker, "svc.redrive", 2, &err_));
     support_config(f);
-    OK(bus_kafka_transport_open(f->config, "test", &f->transport, &err_));
+    OK(bui_kafka_transport_open(f->config, "test", &f->transport, &err_));
     OK(f->transport->ops->port_open(f->transport, "svc/0", support_wake, f, &f->port, &err_));
 }
 
 static inline void support_close(fixture *f)
 {
-    if (f->port)
+    bus_error err;
+    if (f->port) {
+        (void)f->transport->ops->assign(f->transport, NULL, 0,
+                                        &err); /* a port's lanes go before it; refused where it is in no group */
         f->transport->ops->port_close(f->port);
+    }
     if (f->transport)
         f->transport->ops->free(f->transport);
     bus_config_free(f->config);
-    bus_kafka_broker_close(f->broker);
+    bui_kafka_broker_close(f->broker);
 }
 
 static inline void support_send(fixture *f, int64_t id, const char *topic, int32_t partition, const char *value)
 {
-    bus_row row = { .id = id, .topic = topic, .partition = partition, .key = "k", .key_len = 1, .value = value,
-                    .value_len = strlen(value) };
-
-    OK(f->port->ops->produce(f->port, BUS_MAIN, &row, &err_));
+    bui_row row = {
+        .id = id, .topic = topic, .partition = partition, .key = "k", .key_len = 1, .value = value, .value_len = strlen(value)
+    };
+    OK(f->port->ops->produce(f->port, BUI_MAIN, &row, &err_));
 }
 
 /* Takes exactly `count` reports within `ms`. */
-static inline void support_reports(fixture *f, bus_report *out, size_t count, int ms)
+static inline void support_reports(fixture *f, bui_report *out, size_t count, int ms)
 {
-    int64_t until = bus_kafka_now() + ms;
+    int64_t until = bui_kafka_now() + ms;
     size_t n = 0;
-
     while (n < count) {
         n += f->port->ops->reports(f->port, out + n, count - n);
-        if (n < count && bus_kafka_now() > until)
+        if (n < count && bui_kafka_now() > until)
             fail_msg("%zu of %zu reports within %d ms", n, count, ms);
         if (n < count)
             usleep(1000);
@@ -105,29 +121,27 @@ static inline void support_reports(fixture *f, bus_report *out, size_t count, in
 }
 
 /* Polls for one kind of group event; others but errors that pass are not expected. */
-static inline void support_event(bus_transport *t, bus_group_event_kind kind, bus_group_event *out, int ms)
+static inline void support_event(bui_transport *t, bui_group_event_kind kind, bui_group_event *out, int ms)
 {
-    int64_t until = bus_kafka_now() + ms;
-
+    int64_t until = bui_kafka_now() + ms;
     do {
         t->ops->poll(t, 100, out);
         if (out->kind == kind)
             return;
-        if (out->kind != BUS_GROUP_NONE && out->kind != BUS_GROUP_ERROR)
+        if (out->kind != BUI_GROUP_NONE && out->kind != BUI_GROUP_ERROR)
             fail_msg("group event %d instead of %d", out->kind, kind);
-        if (out->kind == BUS_GROUP_ERROR && out->err.fatal)
+        if (out->kind == BUI_GROUP_ERROR && out->err.fatal)
             fail_msg("fatal: %s", out->err.text);
-    } while (bus_kafka_now() < until);
+    } while (bui_kafka_now() < until);
     fail_msg("no group event %d within %d ms", kind, ms);
 }
 
 /* Joins as group "svc" and takes the first assignment without answering it. */
-static inline void support_join(bus_transport *t, const char *instance, bus_group_event *out)
+static inline void support_join(bui_transport *t, const char *instance, bui_group_event *out)
 {
-    bus_membership membership = { .group = "svc", .lead = "svc.redrive", .instance = instance, .session_ms = 6000 };
-
+    bui_membership membership = { .group = "svc", .lead = "svc.redrive", .instance = instance, .session_ms = 6000 };
     OK(t->ops->join(t, &membership, &err_));
-    support_event(t, BUS_GROUP_ASSIGNED, out, 30000);
+    support_event(t, BUI_GROUP_ASSIGNED, out, 30000);
 }
 
 static inline void support_push(fixture *f, int16_t api, rd_kafka_resp_err_t code, size_t times)
@@ -142,7 +156,6 @@ enum { API_PRODUCE = 0, API_FETCH = 1, API_COMMIT = 8, API_OFFSET_FETCH = 9 };
 static inline int support_set_up(void **state)
 {
     fixture *f = malloc(sizeof *f);
-
     support_open(f, 1);
     *state = f;
     return 0;

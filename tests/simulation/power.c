@@ -22,10 +22,10 @@ typedef struct trap {
     scene *scene;
     disk *disk;
     char directory[80];
-    const char *file;        /* how its name ends; NULL: none is waited for */
-    int op;                  /* a disk_op; -1: any that changes something */
+    const char *file; /* how its name ends; NULL: none is waited for */
+    int op;           /* a disk_op; -1: any that changes something */
     int after, times;
-    bool power;              /* it fails; else the operation does */
+    bool power; /* it fails; else the operation does */
     bool sprung;
 } trap;
 
@@ -34,7 +34,7 @@ static trap rig;
 static void cut_power(scene *s)
 {
     s->files = snapshot_take(rig.directory, 0); /* the crash note, which is on a real disk */
-    bus_memory_cut(bus_host_transport(s->host));
+    bui_memory_cut(bui_host_transport(s->host));
     disk_power_off(rig.disk, rig.directory);
     s->dying = true;
 }
@@ -43,7 +43,8 @@ static disk_fate judge(void *opaque, const char *path, disk_op op)
 {
     trap *t = opaque;
     size_t len = strlen(path), end = t->file ? strlen(t->file) : 0;
-    if (!t->file || len < end || strcmp(path + len - end, t->file) != 0 || (t->op >= 0 ? (int)op != t->op : op == DISK_READ) || t->after-- > 0)
+    if (!t->file || len < end || strcmp(path + len - end, t->file) != 0 || (t->op >= 0 ? (int)op != t->op : op == DISK_READ) ||
+        t->after-- > 0)
         return DISK_WELL;
     t->sprung = true;
     if (t->power) {
@@ -66,16 +67,27 @@ static void set(const char *file, int op, int after, int times, bool power)
     rig.sprung = false;
 }
 
-static int begin(void **state)
+static int begin_on(void **state, int sector, bool power_safe_overwrite)
 {
     rig = (trap){ .disk = disk_new(1) };
-    disk_promise(rig.disk, 512, true);
+    disk_promise(rig.disk, sector, power_safe_overwrite);
     disk_judge_by(rig.disk, judge, &rig);
     seeded_ids(1);
     int rc = scene_set_up(state);
     rig.scene = *state;
     snprintf(rig.directory, sizeof rig.directory, "%s/svc", rig.scene->data);
     return rc;
+}
+
+static int begin(void **state)
+{
+    return begin_on(state, 512, true);
+}
+
+/* SQLite's psow=0: where a sector was being written when the power failed, also what stood beside it may be spoilt. */
+static int begin_spoiling(void **state)
+{
+    return begin_on(state, 4096, false);
 }
 
 static int finish(void **state)
@@ -98,13 +110,18 @@ static void lose_power(scene *s)
 }
 
 /* Kill -9 between two steps: what was written stays, synced or not. */
-static void kill_it(scene *s)
+static void end_it(scene *s)
 {
     snapshot *files = snapshot_take(rig.directory, 0);
-    bus_memory_cut(bus_host_transport(s->host));
+    bui_memory_cut(bui_host_transport(s->host));
     disk_cut(rig.disk, rig.directory);
     scene_stop(s);
     assert_true(snapshot_restore(files));
+}
+
+static void kill_it(scene *s)
+{
+    end_it(s);
     scene_start(s);
 }
 
@@ -161,13 +178,13 @@ static void expect_events(scene *s, int count)
     expect_whole();
 }
 
-static bus_memory_fate the_last_moment(scene *s, const bus_row *row, bus_channel channel)
+static bui_memory_fate the_last_moment(scene *s, const bui_row *row, bui_channel channel)
 {
     (void)row;
     (void)channel;
     s->fate = NULL;
     cut_power(s);
-    return BUS_FATE_HOLD;
+    return BUI_FATE_HOLD;
 }
 
 static void power_fails_between_commit_and_sending(void **state)
@@ -182,7 +199,7 @@ static void power_fails_between_commit_and_sending(void **state)
         assert_int_equal(s->asked, asked + 2); /* the row whose commit was durable was sent by the next process */
     }
     expect_events(s, MOMENTS);
-    assert_int_equal(s->runs, MOMENTS); /* and not made anew */
+    assert_int_equal(s->runs, MOMENTS); /* and not made again */
 }
 
 /* At each operation in turn of an event's way, from its transaction to the deletion of its row. */
@@ -219,6 +236,38 @@ static void power_fails_during_a_checkpoint(void **state)
     assert_true(sprung > MOMENTS / 2);
 }
 
+static void power_fails_between_commit_and_sending_and_spoils_neighbours(void **state)
+{
+    power_fails_between_commit_and_sending(state);
+}
+
+static void power_fails_at_any_operation_and_spoils_neighbours(void **state)
+{
+    power_fails_at_any_operation(state);
+}
+
+static void power_fails_during_a_checkpoint_and_spoils_neighbours(void **state)
+{
+    power_fails_during_a_checkpoint(state);
+}
+
+/* The next process finds a log that is on the disk: it writes nothing over it that could be spoilt. */
+static void power_fails_while_a_log_is_opened_and_spoils_neighbours(void **state)
+{
+    scene *s = *state;
+    for (int i = 0; i < MOMENTS; i++) {
+        disk_draw_from(rig.disk, (uint64_t)i);
+        send_event(s, i);
+        scene_pass(s, 5000);
+        end_it(s);
+        set("-wal", DISK_SYNC, 0, 1, true);
+        scene_start(s);
+        scene_pass(s, 5000);
+        rig.file = NULL;
+    }
+    expect_events(s, MOMENTS);
+}
+
 static void the_disk_is_full_in_a_batch(void **state)
 {
     scene *s = *state;
@@ -238,7 +287,7 @@ static void the_disk_is_full_in_a_batch(void **state)
 
 static bus_status told;
 
-static void call_done(bus_call *call, bus_status status, const bus_error *err)
+static void call_done(bui_call *call, bus_status status, const bus_error *err)
 {
     (void)call;
     (void)err;
@@ -267,17 +316,17 @@ static void a_sync_fails_in_a_commit(void **state)
         char first[16], second[16];
         snprintf(first, sizeof first, "first%d", i);
         snprintf(second, sizeof second, "second%d", i);
-        bus_call doubtful = { .fn = write_call, .opaque = first, .done = call_done };
-        bus_call good = { .fn = write_call, .opaque = second, .done = call_done };
+        bui_call doubtful = { .fn = write_call, .opaque = first, .done = call_done };
+        bui_call good = { .fn = write_call, .opaque = second, .done = call_done };
         disk_draw_from(rig.disk, (uint64_t)i);
         set("-wal", DISK_SYNC, 0, 1, false);
-        assert_int_equal(bus_shard_call(bus_host_shard(s->host, 0), &doubtful, NULL), BUS_OK);
+        assert_int_equal(bui_shard_call(bui_host_shard(s->host, 0), &doubtful, NULL), BUS_OK);
         send_event(s, i);
         scene_run(s);
         assert_true(rig.sprung);
         assert_int_equal(told, BUS_IO);
         scene_pass(s, 20000);
-        assert_int_equal(bus_shard_call(bus_host_shard(s->host, 0), &good, NULL), BUS_OK);
+        assert_int_equal(bui_shard_call(bui_host_shard(s->host, 0), &good, NULL), BUS_OK);
         scene_run(s);
         assert_int_equal(told, BUS_OK);
         lose_power(s);
@@ -296,8 +345,8 @@ static void a_process_dies_after_a_sync_has_failed(void **state)
         disk_draw_from(rig.disk, (uint64_t)i);
         set("-wal", DISK_SYNC, 0, 1, false);
         send_event(s, i);
-        bus_host_group(s->host);
-        bus_host_step(s->host, 0);
+        bui_host_group(s->host);
+        bui_host_step(s->host, 0);
         assert_true(rig.sprung);
         kill_it(s);
         scene_pass(s, 5000);
@@ -318,7 +367,7 @@ static void power_fails_in_a_replay(void **state)
     int64_t before = scene_ask(s, "SELECT count(*) FROM effect");
     for (int i = 0; i < MOMENTS; i++) {
         scene_stop(s);
-        bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 0);
+        bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 0);
         disk_draw_from(rig.disk, (uint64_t)i);
         set("", -1, i, 1, true);
         scene_start(s);
@@ -327,7 +376,11 @@ static void power_fails_in_a_replay(void **state)
         rig.file = NULL;
         assert_int_equal(scene_failure(s), BUS_OK);
         assert_int_equal(scene_ask(s, "SELECT count(*) FROM effect"), before + 3);
-        assert_int_equal(scene_ask(s, "SELECT count(*) FROM (SELECT count(*) AS n FROM effect GROUP BY name) WHERE n <> (SELECT max(n) / 3 FROM effect)"), 0);
+        assert_int_equal(
+            scene_ask(
+                s,
+                "SELECT count(*) FROM (SELECT count(*) AS n FROM effect GROUP BY name) WHERE n <> (SELECT max(n) / 3 FROM effect)"),
+            0);
         before += 3;
     }
     assert_true(sprung > 10);
@@ -345,11 +398,11 @@ static disk_fate fail_one(void *opaque, const char *path, disk_op op)
     return ++operations == fails_at ? DISK_ERROR : DISK_WELL;
 }
 
-static bool open_alone(bus_store **store)
+static bool open_alone(bui_store **store)
 {
-    const bus_store_options options = { .path = "/machine/0.db", .service = "svc", .shards = 1, .vfs = "disk" };
+    const bui_store_options options = { .path = "/machine/0.db", .service = "svc", .shards = 1, .vfs = "disk" };
     bus_error err = { 0 };
-    return bus_store_open(&options, store, &err) == BUS_OK;
+    return bui_store_open(&options, store, &err) == BUS_OK;
 }
 
 /* SQLite answers "wal" before it has committed the change; when that fails it goes on with a journal, whose commits a power
@@ -358,22 +411,22 @@ static int make_with_failures(uint64_t seed)
 {
     int failed = 0;
     for (fails_at = 1, operations = fails_at; operations >= fails_at; fails_at++) {
-        bus_store *store = NULL;
+        bui_store *store = NULL;
         disk *alone = disk_new(seed + (uint64_t)fails_at);
         disk_promise(alone, 512, true);
         disk_judge_by(alone, fail_one, NULL);
         operations = 0;
         for (int64_t opens = 10; opens <= 30; opens += 10) {
-            bool open = open_alone(&store), raised = open && bus_store_raise(store, NULL, opens, NULL) == BUS_OK;
+            bool open = open_alone(&store), raised = open && bui_store_raise(store, NULL, opens, NULL) == BUS_OK;
             failed += !raised;
             disk_power_off(alone, "/machine/");
-            bus_store_close(open ? store : NULL);
+            bui_store_close(open ? store : NULL);
             if (!raised)
                 continue;
             if (!open_alone(&store)) /* the operation that fails is one of these */
                 assert_true(open_alone(&store));
-            assert_int_equal(bus_store_meta(store)->opens, opens);
-            bus_store_close(store);
+            assert_int_equal(bui_store_meta(store)->opens, opens);
+            bui_store_close(store);
         }
         disk_free(alone);
     }
@@ -388,6 +441,7 @@ static void a_store_that_could_not_be_made_is_made_again(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+#define SPOILING(name) cmocka_unit_test_setup_teardown(name, begin_spoiling, finish)
 
 int main(void)
 {
@@ -395,6 +449,10 @@ int main(void)
         TEST(power_fails_between_commit_and_sending),
         TEST(power_fails_at_any_operation),
         TEST(power_fails_during_a_checkpoint),
+        SPOILING(power_fails_between_commit_and_sending_and_spoils_neighbours),
+        SPOILING(power_fails_at_any_operation_and_spoils_neighbours),
+        SPOILING(power_fails_during_a_checkpoint_and_spoils_neighbours),
+        SPOILING(power_fails_while_a_log_is_opened_and_spoils_neighbours),
         TEST(the_disk_is_full_in_a_batch),
         TEST(a_sync_fails_in_a_commit),
         TEST(a_process_dies_after_a_sync_has_failed),

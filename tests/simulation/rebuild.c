@@ -15,9 +15,9 @@
 #include <cmocka.h>
 
 /* The rebuilt store equals the old one, and `kept` events are left to send. */
-static bus_rebuilt is_the_same(scene *s, int64_t kept)
+static bui_rebuilt is_the_same(scene *s, int64_t kept)
 {
-    bus_rebuilt rebuilt = scene_rebuild(s);
+    bui_rebuilt rebuilt = scene_rebuild(s);
     assert_string_equal(scene_differences(s, &rebuilt), "");
     assert_int_equal(rebuilt.letters, 0);
     assert_int_equal(rebuilt.kept, kept);
@@ -25,7 +25,7 @@ static bus_rebuilt is_the_same(scene *s, int64_t kept)
 }
 
 /* The service goes on with the rebuilt store. */
-static void go_on(scene *s, const bus_rebuilt *rebuilt)
+static void go_on(scene *s, const bui_rebuilt *rebuilt)
 {
     scene_take_rebuilt(s, rebuilt);
     scene_start(s);
@@ -43,7 +43,7 @@ static void what_was_done_is_done_again(void **state)
         scene_pass(s, 100);
     }
     scene_pass(s, 5000);
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     assert_int_equal(rebuilt.dropped, 30);
     go_on(s, &rebuilt);
 }
@@ -57,7 +57,7 @@ static void what_waits_goes_on_waiting(void **state)
     scene_send(s, "in", "other", "c emit");
     scene_pass(s, 3000); /* its second run has failed, the third is due in 10 s */
     assert_string_equal(scene_effects(s), "c");
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     go_on(s, &rebuilt);
     scene_pass(s, 30000);
     assert_string_equal(scene_effects(s), "c a b");
@@ -73,8 +73,8 @@ static void what_waited_in_a_lost_store_is_sent(void **state)
     scene_run(s);
     scene_stop(s);
     scene_lose_store(s);
-    bus_virtual_clock_advance(&s->clock, INT64_C(60000000));
-    bus_rebuilt rebuilt = scene_rebuild(s);
+    bui_virtual_clock_advance(&s->clock, INT64_C(60000000));
+    bui_rebuilt rebuilt = scene_rebuild(s);
     assert_int_equal(rebuilt.kept, 2);
     go_on(s, &rebuilt);
     scene_pass(s, 30000);
@@ -82,7 +82,7 @@ static void what_waited_in_a_lost_store_is_sent(void **state)
     assert_string_equal(scene_topic(s, "svc.events"), "a1 b1");
 }
 
-/* (b) A letter is open and the handler is repaired since: it stays a letter, and its redrive works. */
+/* (b) A dead letter is open and the handler is repaired since: it stays a dead letter, and its redrive works. */
 static void a_letter_stays_open_though_its_handler_is_repaired(void **state)
 {
     scene *s = *state;
@@ -93,7 +93,7 @@ static void a_letter_stays_open_though_its_handler_is_repaired(void **state)
     scene_pass(s, 60000);
     assert_string_equal(scene_letters(s), "handler:open:1 handler:open:1");
     s->mended = true;
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     go_on(s, &rebuilt);
     assert_string_equal(scene_effects(s), "d");
     scene_command(s, 0, "redrive", 0);
@@ -104,7 +104,7 @@ static void a_letter_stays_open_though_its_handler_is_repaired(void **state)
     rebuilt = is_the_same(s, 0); /* what was redriven is, again */
 }
 
-/* A copy that failed stays the letter that it is, and its event is not taken for it. */
+/* A copy that failed stays a dead letter of its own, and its event is not confused with it. */
 static void letters_of_copies_stay(void **state)
 {
     scene *s = *state;
@@ -118,7 +118,7 @@ static void letters_of_copies_stay(void **state)
     scene_pass(s, 1000);
     assert_string_equal(scene_letters(s), "replay:open:1");
     s->mended = true;
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     go_on(s, &rebuilt);
     assert_string_equal(scene_effects(s), "a b b");
     scene_command(s, 0, "redrive", 0);
@@ -140,7 +140,7 @@ static void letters_of_each_round_and_state(void **state)
         scene_command(s, i, "redrive", 0);
     scene_pass(s, 60000);
     assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter WHERE round = 2 AND state = 1"), 4);
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     go_on(s, &rebuilt);
     scene_send(s, "held", "b", "after");
     scene_command(s, 4, "discard", 2);
@@ -164,7 +164,7 @@ static void a_letter_that_is_not_what_its_topic_says_is_counted(void **state)
     s->mended = false;
     scene_stop(s);
     scene_lose_store(s);
-    bus_rebuilt rebuilt = scene_rebuild(s);
+    bui_rebuilt rebuilt = scene_rebuild(s);
     assert_int_equal(rebuilt.letters, 1);
     unlink(rebuilt.store);
     s->mended = true;
@@ -174,8 +174,8 @@ static void a_letter_that_is_not_what_its_topic_says_is_counted(void **state)
     assert_string_equal(scene_effects(s), "a");
 }
 
-/* A topic that is worked off late holds an event of the key back: a letter of it is redriven twice meanwhile. The merge by time brings the event
- * first. (Effects of different keys have no order.) */
+/* A topic that is worked off late holds an event of the key back: a dead letter of it is redriven twice meanwhile. The merge
+ * by time brings the event first. (Effects of different keys have no order.) */
 static void commands_that_overtook_a_backlog(void **state)
 {
     scene *s = *state;
@@ -196,7 +196,7 @@ static void commands_that_overtook_a_backlog(void **state)
     scene_pass(s, 60000);
     assert_string_equal(scene_effects(s), "a w x");
     s->mended = true;
-    bus_rebuilt rebuilt = scene_rebuild(s);
+    bui_rebuilt rebuilt = scene_rebuild(s);
     assert_null(strstr(scene_differences(s, &rebuilt), "bus_"));
     assert_int_equal(rebuilt.letters, 0);
     assert_int_equal(rebuilt.kept, 0);
@@ -224,7 +224,7 @@ static void schedules_fire_are_cancelled_and_pend_as_they_did(void **state)
     scene_pass(s, 1000);
     assert_false(s->cancelled);
     assert_string_equal(scene_topic(s, "svc.events"), "a");
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     go_on(s, &rebuilt);
     scene_pass(s, 100000);
     assert_string_equal(scene_topic(s, "svc.events"), "a c");
@@ -243,7 +243,7 @@ static void a_cancel_that_came_too_late_comes_too_late_again(void **state)
     scene_pass(s, 60000);
     assert_false(s->cancelled);
     s->cancelled = true;
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     assert_false(s->cancelled);
     go_on(s, &rebuilt);
     scene_pass(s, 1000);
@@ -258,7 +258,7 @@ static void what_was_cancelled_before_it_could_leave_does_not_leave(void **state
     scene_send(s, "in", "k", "a schedule=500 name=stopped");
     scene_send(s, "in", "k", "b schedule=500 name=replaced");
     scene_send(s, "in", "k", "c schedule=500 name=left");
-    bus_virtual_clock_advance(&s->clock, INT64_C(4000000));
+    bui_virtual_clock_advance(&s->clock, INT64_C(4000000));
     scene_send(s, "in", "k", "d cancel=stopped");
     scene_send(s, "in", "k", "e schedule=90000 name=replaced");
     scene_start(s);
@@ -266,7 +266,7 @@ static void what_was_cancelled_before_it_could_leave_does_not_leave(void **state
     assert_true(s->cancelled);
     assert_string_equal(scene_topic(s, "svc.events"), "c");
     s->cancelled = false;
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     assert_true(s->cancelled);
     unlink(rebuilt.store);
     scene_lose_store(s);
@@ -292,7 +292,7 @@ static void a_plan_that_was_on_its_way_stays_so(void **state)
     s->weather = false;
     scene_pass(s, 60000);
     assert_false(s->cancelled);
-    bus_rebuilt rebuilt = is_the_same(s, 1);
+    bui_rebuilt rebuilt = is_the_same(s, 1);
     assert_false(s->cancelled);
     s->fate = NULL;
     go_on(s, &rebuilt);
@@ -307,7 +307,7 @@ static void what_was_discarded_is_not_sent(void **state)
     scene *s = *state;
     scene_send(s, "in", "k", "a emit");
     scene_run(s);
-    bus_memory_topic_limit(s->cluster, "svc.events", 500);
+    bui_memory_topic_limit(s->cluster, "svc.events", 500);
     scene_send(s, "in", "k", "b big=1000");
     scene_run(s);
     scene_send(s, "in", "k", "c emit");
@@ -315,10 +315,12 @@ static void what_was_discarded_is_not_sent(void **state)
     assert_true(scene_discard_refused(s));
     scene_pass(s, 20000);
     assert_string_equal(scene_topic(s, "svc.events"), "a1 c1");
-    bus_memory_topic_limit(s->cluster, "svc.events", 5000);
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_memory_topic_limit(s->cluster, "svc.events", 5000);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     go_on(s, &rebuilt);
-    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_discarded WHERE id < 0 AND operator = 'ann@host' AND reason = 'why' AND seq = 2"), 1);
+    assert_int_equal(
+        scene_ask(s, "SELECT count(*) FROM bus_discarded WHERE id < 0 AND operator = 'ann@host' AND reason = 'why' AND seq = 2"),
+        1);
     scene_pass(s, 20000);
     assert_string_equal(scene_topic(s, "svc.events"), "a1 c1");
     rebuilt = is_the_same(s, 0); /* and from store to store */
@@ -332,41 +334,43 @@ static void what_was_discarded_is_not_sent(void **state)
 
 static const char signing[] = "k 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef write";
 
-static bus_keys *begin_signing(scene *s)
+static bui_keys *begin_signing(scene *s)
 {
-    bus_keys *keys = NULL;
-    assert_int_equal(bus_keys_new(signing, sizeof signing - 1, "keys", "*", &keys, NULL), BUS_OK);
+    bui_keys *keys = NULL;
+    assert_int_equal(bui_keys_new(signing, sizeof signing - 1, "keys", "*", &keys, NULL), BUS_OK);
     scene_stop(s);
     s->options.limits.keys = s->signs = keys;
     scene_start(s);
     return keys;
 }
 
-static void end_signing(scene *s, bus_keys *keys)
+static void end_signing(scene *s, bui_keys *keys)
 {
     scene_stop(s);
     s->options.limits.keys = s->signs = NULL;
     scene_start(s);
-    bus_keys_free(keys);
+    bui_keys_free(keys);
 }
 
 static void forged_letters_and_retries_fail_nothing_again(void **state)
 {
     scene *s = *state;
-    bus_keys *keys = begin_signing(s);
+    bui_keys *keys = begin_signing(s);
     scene_send(s, "in", "k", "a emit");
     scene_send(s, "in", "k", "b emit");
     scene_send(s, "in", "l", "c reject emit");
     scene_pass(s, 1000);
     static const char letter[] = "11111111-2222-4333-8444-555555555555 1 open", first[] = "in/0/0/0", second[] = "in/0/1/0";
-    const bus_header as_letter[] = { { "bus-letter", letter, sizeof letter - 1 }, { "bus-orig", first, sizeof first - 1 },
-                                     { "__dlq.errors.delivery.count", "1", 1 }, { "__dlq.errors.class", "handler", 7 } };
+    const bus_header as_letter[] = { { "bus-letter", letter, sizeof letter - 1 },
+                                     { "bus-orig", first, sizeof first - 1 },
+                                     { "__dlq.errors.delivery.count", "1", 1 },
+                                     { "__dlq.errors.class", "handler", 7 } };
     static const char again[] = "svc/0#0123456789abcdef svc.retry.1s/0/1 a=2 n=4102444800000 t=1";
     const bus_header as_retry[] = { { "bus-orig", second, sizeof second - 1 }, { "bus-hop", again, sizeof again - 1 } };
     scene_send_with(s, "svc.dlq", "k", "x", as_letter, 4);
     scene_send_with(s, "svc.retry.1s", "k", "x", as_retry, 2);
     scene_pass(s, 1000);
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     go_on(s, &rebuilt);
     assert_string_equal(scene_effects(s), "a b");
     end_signing(s, keys);
@@ -379,7 +383,7 @@ static void id_in_outbox(scene *s, char out[64])
     sqlite3 *db = NULL;
     sqlite3_stmt *ask = NULL;
     snprintf(path, sizeof path, "%s/svc/0.db", s->data);
-    assert_int_equal(bus_store_reader(path, &db, NULL), BUS_OK);
+    assert_int_equal(bui_store_reader(path, &db, NULL), BUS_OK);
     assert_int_equal(sqlite3_prepare_v2(db, "SELECT event_id FROM bus_outbox", -1, &ask, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_step(ask), SQLITE_ROW);
     snprintf(out, 64, "%s", (const char *)sqlite3_column_text(ask, 0));
@@ -390,7 +394,7 @@ static void id_in_outbox(scene *s, char out[64])
 static void a_forged_output_is_not_taken_for_sent(void **state)
 {
     scene *s = *state;
-    bus_keys *keys = begin_signing(s);
+    bui_keys *keys = begin_signing(s);
     char id[64];
     s->fate = scene_hold_all;
     scene_send(s, "in", "k", "a emit");
@@ -399,7 +403,7 @@ static void a_forged_output_is_not_taken_for_sent(void **state)
     id_in_outbox(s, id);
     const bus_header forged[] = { { "ce_id", id, strlen(id) }, { "bus-hop", "svc/0#0123456789abcdef svc.events/0/1", 37 } };
     scene_send_headers(s, "svc.events", "k", forged, 2, "x");
-    bus_rebuilt rebuilt = scene_rebuild(s);
+    bui_rebuilt rebuilt = scene_rebuild(s);
     assert_int_equal(rebuilt.dropped, 0);
     assert_int_equal(rebuilt.kept, 1);
     s->fate = NULL;
@@ -421,7 +425,7 @@ static void an_older_copy_is_no_witness(void **state)
     assert_string_equal(scene_topic(s, "svc.events"), "b1 a");
     scene_stop(s);
     assert_true(snapshot_restore(copy));
-    bus_rebuilt rebuilt = scene_rebuild(s);
+    bui_rebuilt rebuilt = scene_rebuild(s);
     assert_int_equal(rebuilt.kept, 0);
     go_on(s, &rebuilt);
     scene_pass(s, 30000);
@@ -453,10 +457,10 @@ static void outputs_that_expired_are_not_sent_again(void **state)
         scene_pass(s, 1000);
     }
     scene_pass(s, 5000);
-    bus_memory_truncate_before(s->cluster, "svc.events", 0, 6);
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_memory_truncate_before(s->cluster, "svc.events", 0, 6);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     assert_int_equal(rebuilt.expired, 6);
-    bus_memory_truncate_before(s->cluster, "svc.events", 0, 10); /* and when all are gone */
+    bui_memory_truncate_before(s->cluster, "svc.events", 0, 10); /* and when all are gone */
     scene_start(s);
     scene_pass(s, 1000);
     scene_stop(s);
@@ -467,10 +471,10 @@ static void outputs_that_expired_are_not_sent_again(void **state)
     assert_int_equal(rebuilt.kept, 0);
     go_on(s, &rebuilt);
     scene_pass(s, 5000);
-    assert_int_equal(bus_memory_end(s->cluster, "svc.events", 0), 10);
+    assert_int_equal(bui_memory_end(s->cluster, "svc.events", 0), 10);
 }
 
-static bool compacted(const bus_record *record)
+static bool compacted(const bui_record *record)
 {
     return strcmp(record->topic, "svc.events") == 0 && record->offset != 4 && record->offset != 5;
 }
@@ -489,8 +493,8 @@ static void outputs_that_were_compacted_are_not_sent_again(void **state)
     scene_run(s);
     scene_stop(s);
     scene_lose_store(s);
-    bus_virtual_clock_advance(&s->clock, INT64_C(60000000));
-    bus_rebuilt rebuilt = scene_rebuild_without(s, compacted);
+    bui_virtual_clock_advance(&s->clock, INT64_C(60000000));
+    bui_rebuilt rebuilt = scene_rebuild_without(s, compacted);
     assert_int_equal(rebuilt.expired, 4);
     assert_int_equal(rebuilt.kept, 1);
     go_on(s, &rebuilt);
@@ -510,7 +514,7 @@ static void answers_and_what_has_no_key(void **state)
     scene_send_raw(s, "typed", "k", "inventory.ReleaseStock", "\xff\xff", 2);
     scene_send(s, "typed", "k", "e emit");
     scene_pass(s, 20000);
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     go_on(s, &rebuilt);
     is_the_same(s, 0);
 }
@@ -525,11 +529,11 @@ static void what_was_under_way_is_sent_once(void **state)
     scene_send(s, "in", "k", "b emit=3");
     scene_run(s);
     s->fate = scene_lose_ack;
-    assert_int_equal(bus_memory_deliver_some(bus_host_transport(s->host), 1), 1); /* stored, not told */
+    assert_int_equal(bui_memory_deliver_some(bui_host_transport(s->host), 1), 1); /* stored, not told */
     scene_stop(s);
     s->fate = NULL;
     scene_send(s, "in", "k", "new emit");
-    bus_rebuilt rebuilt = scene_rebuild(s);
+    bui_rebuilt rebuilt = scene_rebuild(s);
     assert_int_equal(rebuilt.after_commit, 2);
     assert_int_equal(rebuilt.kept, 3);
     scene_lose_store(s);
@@ -549,7 +553,7 @@ static void steps_and_deaths_are_as_they_were(void **state)
     scene_pass(s, 60000);
     assert_string_equal(scene_letters(s), "crash:open:1");
     int runs = s->runs;
-    bus_rebuilt rebuilt = is_the_same(s, 0);
+    bui_rebuilt rebuilt = is_the_same(s, 0);
     assert_int_equal(s->runs - runs, 2); /* what failed is not run again, nor what kills */
     go_on(s, &rebuilt);
 }
@@ -558,14 +562,28 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(what_was_done_is_done_again), TEST(what_waits_goes_on_waiting), TEST(what_waited_in_a_lost_store_is_sent),
-        TEST(a_letter_stays_open_though_its_handler_is_repaired), TEST(letters_of_copies_stay), TEST(letters_of_each_round_and_state), TEST(a_letter_that_is_not_what_its_topic_says_is_counted),
+        TEST(what_was_done_is_done_again),
+        TEST(what_waits_goes_on_waiting),
+        TEST(what_waited_in_a_lost_store_is_sent),
+        TEST(a_letter_stays_open_though_its_handler_is_repaired),
+        TEST(letters_of_copies_stay),
+        TEST(letters_of_each_round_and_state),
+        TEST(a_letter_that_is_not_what_its_topic_says_is_counted),
         TEST(commands_that_overtook_a_backlog),
-        TEST(schedules_fire_are_cancelled_and_pend_as_they_did), TEST(a_cancel_that_came_too_late_comes_too_late_again),
-        TEST(what_was_cancelled_before_it_could_leave_does_not_leave), TEST(a_plan_that_was_on_its_way_stays_so), TEST(what_was_discarded_is_not_sent),
-        TEST(forged_letters_and_retries_fail_nothing_again), TEST(a_forged_output_is_not_taken_for_sent),
-        TEST(an_older_copy_is_no_witness), TEST(outputs_that_expired_are_not_sent_again), TEST(outputs_that_were_compacted_are_not_sent_again), TEST(answers_and_what_has_no_key), TEST(what_was_under_way_is_sent_once), TEST(steps_and_deaths_are_as_they_were),
-       
+        TEST(schedules_fire_are_cancelled_and_pend_as_they_did),
+        TEST(a_cancel_that_came_too_late_comes_too_late_again),
+        TEST(what_was_cancelled_before_it_could_leave_does_not_leave),
+        TEST(a_plan_that_was_on_its_way_stays_so),
+        TEST(what_was_discarded_is_not_sent),
+        TEST(forged_letters_and_retries_fail_nothing_again),
+        TEST(a_forged_output_is_not_taken_for_sent),
+        TEST(an_older_copy_is_no_witness),
+        TEST(outputs_that_expired_are_not_sent_again),
+        TEST(outputs_that_were_compacted_are_not_sent_again),
+        TEST(answers_and_what_has_no_key),
+        TEST(what_was_under_way_is_sent_once),
+        TEST(steps_and_deaths_are_as_they_were),
+
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,11 @@
 
 #include <cmocka.h>
 
-typedef struct history { scene *s; uint64_t random; int sent, letters; } history;
+typedef struct history {
+    scene *s;
+    uint64_t random;
+    int sent, letters;
+} history;
 
 static int below(history *h, int n)
 {
@@ -27,7 +31,15 @@ static int below(history *h, int n)
 static void send_something(history *h)
 {
     static const char *const topics[] = { "in", "slow", "held", "steps", "typed" };
-    static const char *const words[] = { "", "emit", "emit=2", "retry=1 emit", "retry=2 emit", "retry=9 emit", "reject emit", "write retry=1 other", "other emit",
+    static const char *const words[] = { "",
+                                         "emit",
+                                         "emit=2",
+                                         "retry=1 emit",
+                                         "retry=2 emit",
+                                         "retry=9 emit",
+                                         "reject emit",
+                                         "write retry=1 other",
+                                         "other emit",
                                          "bad-sql emit" };
     const char *topic = topics[below(h, 5)];
     char text[120], key[16];
@@ -48,7 +60,7 @@ static void plan_while_it_is_away(history *h)
     char text[80];
     snprintf(text, sizeof text, "e%d schedule=%d name=in-away", h->sent++, 1 + below(h, 3000));
     scene_send(s, "in", "away", text);
-    bus_virtual_clock_advance(&s->clock, (1 + below(h, 5000)) * INT64_C(1000));
+    bui_virtual_clock_advance(&s->clock, (1 + below(h, 5000)) * INT64_C(1000));
     if (below(h, 3))
         snprintf(text, sizeof text, "e%d cancel=in-away", h->sent++);
     else
@@ -60,20 +72,20 @@ static void discard_something(history *h)
 {
     scene *s = h->s;
     char text[40];
-    bus_memory_topic_limit(s->cluster, "svc.events", 500);
+    bui_memory_topic_limit(s->cluster, "svc.events", 500);
     snprintf(text, sizeof text, "e%d big=1000 emit", h->sent++);
     scene_send(s, "in", below(h, 2) ? "k0" : "big", text);
     scene_pass(s, 1000);
     if (scene_discard_refused(s))
         scene_pass(s, 1000);
-    bus_memory_topic_limit(s->cluster, "svc.events", 5000);
+    bui_memory_topic_limit(s->cluster, "svc.events", 5000);
 }
 
 static void command_something(history *h)
 {
-    int64_t end = bus_memory_end(h->s->cluster, "svc.dlq", 0), at;
-    bus_record record;
-    if (end == 0 || !bus_memory_read(h->s->cluster, "svc.dlq", 0, at = below(h, (int)end), &record))
+    int64_t end = bui_memory_end(h->s->cluster, "svc.dlq", 0), at;
+    bui_record record;
+    if (end == 0 || !bui_memory_read(h->s->cluster, "svc.dlq", 0, at = below(h, (int)end), &record))
         return;
     for (size_t i = 0; i < record.header_count; i++)
         if (strcmp(record.headers[i].name, "bus-orig") == 0) {
@@ -108,19 +120,20 @@ static void lag(history *h)
 
 static void redrive_open(history *h, int64_t at)
 {
-    bus_record record;
-    bus_envelope envelope;
+    bui_record record;
+    bui_envelope envelope;
     char sql[200];
-    if (!bus_memory_read(h->s->cluster, "svc.dlq", 0, at, &record) ||
-        bus_envelope_read(record.headers, record.header_count, &envelope, NULL) != BUS_OK || envelope.letter != BUS_LETTER_OPEN)
+    if (!bui_memory_read(h->s->cluster, "svc.dlq", 0, at, &record) ||
+        bui_envelope_read(record.headers, record.header_count, &envelope, NULL) != BUS_OK ||
+        envelope.letter != BUI_DEADLETTER_OPEN)
         return;
-    snprintf(sql, sizeof sql, "SELECT count(*) FROM bus_letter WHERE id = '%.*s' AND state = 1 AND round = %d", (int)envelope.letter_id.len,
-             envelope.letter_id.at, envelope.letter_round);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM bus_letter WHERE id = '%.*s' AND state = 1 AND round = %d",
+             (int)envelope.letter_id.len, envelope.letter_id.at, envelope.letter_round);
     if (scene_ask(h->s, sql))
         scene_command(h->s, at, "redrive", 0);
 }
 
-static bool same_effects(scene *s, const bus_rebuilt *rebuilt, char *out, size_t cap)
+static bool same_effects(scene *s, const bui_rebuilt *rebuilt, char *out, size_t cap)
 {
     sqlite3 *db = NULL;
     sqlite3_stmt *ask = NULL;
@@ -129,8 +142,13 @@ static bool same_effects(scene *s, const bus_rebuilt *rebuilt, char *out, size_t
     (void)s;
     snprintf(sql, sizeof sql, "ATTACH '%s' AS old; ATTACH '%s' AS new", rebuilt->place, rebuilt->store);
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, "SELECT group_concat(name || ':' || d) FROM (SELECT name, sum(d) AS d FROM (SELECT name, 1 AS d FROM old.effect"
-                                        " UNION ALL SELECT name, -1 FROM new.effect) GROUP BY name HAVING sum(d) != 0)", -1, &ask, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(
+            db,
+            "SELECT group_concat(name || ':' || d) FROM (SELECT name, sum(d) AS d FROM (SELECT name, 1 AS d FROM old.effect"
+            " UNION ALL SELECT name, -1 FROM new.effect) GROUP BY name HAVING sum(d) != 0)",
+            -1, &ask, NULL),
+        SQLITE_OK);
     assert_int_equal(sqlite3_step(ask), SQLITE_ROW);
     const char *text = (const char *)sqlite3_column_text(ask, 0);
     snprintf(out, cap, "%s", text ? text : "");
@@ -146,7 +164,7 @@ static bool rebuilds(history *h, int seed, int step)
     char effects[400], *differences;
     bool mended = s->mended;
     s->mended = true; /* what had failed is told by the topics alone */
-    bus_rebuilt rebuilt = scene_rebuild(s);
+    bui_rebuilt rebuilt = scene_rebuild(s);
     s->mended = mended;
     bool same = same_effects(s, &rebuilt, effects, sizeof effects);
     differences = (char *)(uintptr_t)scene_differences(s, &rebuilt);
@@ -154,7 +172,8 @@ static bool rebuilds(history *h, int seed, int step)
     if (at == differences && strstr(at, "; "))
         differences = strstr(at, "; ") + 2;
     if (!same || *differences || rebuilt.letters)
-        print_error("seed %d, step %d: effects [%s], tables [%s], %d letters\n", seed, step, effects, differences, (int)rebuilt.letters);
+        print_error("seed %d, step %d: effects [%s], tables [%s], %d letters\n", seed, step, effects, differences,
+                    (int)rebuilt.letters);
     bool fine = same && !*differences && !rebuilt.letters;
     if (fine && below(h, 2))
         scene_take_rebuilt(s, &rebuilt);
@@ -173,16 +192,16 @@ static void loses(history *h)
     send_something(h);
     scene_pass(s, below(h, 3000));
     s->fate = scene_lose_ack;
-    bus_memory_deliver_some(bus_host_transport(s->host), (size_t)below(h, 4));
+    bui_memory_deliver_some(bui_host_transport(s->host), (size_t)below(h, 4));
     scene_stop(s);
     s->fate = NULL;
     if (below(h, 2))
         send_something(h);
     if (below(h, 2))
         scene_lose_store(s);
-    bus_virtual_clock_advance(&s->clock, below(h, 30000) * INT64_C(1000));
+    bui_virtual_clock_advance(&s->clock, below(h, 30000) * INT64_C(1000));
     s->mended = true;
-    bus_rebuilt rebuilt = scene_rebuild(s);
+    bui_rebuilt rebuilt = scene_rebuild(s);
     s->mended = mended;
     assert_int_equal(rebuilt.letters, 0);
     scene_take_rebuilt(s, &rebuilt);
@@ -197,31 +216,37 @@ static bool ends_well(history *h, int seed)
     scene *s = h->s;
     s->mended = true;
     for (int round = 0; round < 4; round++) {
-        for (int64_t at = 0, end = bus_memory_end(s->cluster, "svc.dlq", 0); at < end; at++)
+        for (int64_t at = 0, end = bui_memory_end(s->cluster, "svc.dlq", 0); at < end; at++)
             redrive_open(h, at);
         scene_pass(s, 30000);
     }
-    bus_map ids, hops;
-    bus_map_init(&ids);
-    bus_map_init(&hops);
+    bui_map ids, hops;
+    bui_map_init(&ids);
+    bui_map_init(&hops);
     int64_t twice = scene_ask(s, "SELECT count(*) FROM (SELECT 1 FROM effect GROUP BY name HAVING count(*) > 1)");
-    int64_t there = scene_ask(s, "SELECT count(DISTINCT name) FROM effect"), open = scene_ask(s, "SELECT count(*) FROM bus_letter WHERE state IN (1, 2)");
+    int64_t there = scene_ask(s, "SELECT count(DISTINCT name) FROM effect"),
+            open = scene_ask(s, "SELECT count(*) FROM bus_letter WHERE state IN (1, 2)");
     int64_t given_up = scene_ask(s, "SELECT count(*) FROM bus_letter WHERE state = 4");
     for (int t = 0; t < 2; t++)
-        for (int64_t at = 0; at < bus_memory_end(s->cluster, outputs[t], 0); at++) {
-            bus_record record;
-            if (!bus_memory_read(s->cluster, outputs[t], 0, at, &record))
+        for (int64_t at = 0; at < bui_memory_end(s->cluster, outputs[t], 0); at++) {
+            bui_record record;
+            if (!bui_memory_read(s->cluster, outputs[t], 0, at, &record))
                 continue;
-            for (size_t i = 0; i < record.header_count; i++)
-                if (!strcmp(record.headers[i].name, "ce_id") || !strcmp(record.headers[i].name, "bus-hop"))
-                    bus_map_put(record.headers[i].name[0] == 'c' ? &ids : &hops, record.headers[i].value, record.headers[i].len, s);
+            bui_envelope envelope;
+            char number[250];
+            if (bui_envelope_read(record.headers, record.header_count, &envelope, NULL) != BUS_OK)
+                continue;
+            int len = snprintf(number, sizeof number, "%.*s/%d/%lld", (int)envelope.hop.source.len, envelope.hop.source.at, t,
+                               (long long)envelope.hop.seq);
+            bui_map_put(&ids, envelope.id.at, envelope.id.len, s);
+            bui_map_put(&hops, number, (size_t)len, s);
         }
     bool fine = !twice && !open && there + given_up == h->sent && ids.count == hops.count;
     if (!fine)
-        print_error("seed %d: %d sent, %d with effects, %d twice, %d discarded, %d letters open, %zu numbers for %zu events\n", seed, h->sent, (int)there,
-                    (int)twice, (int)given_up, (int)open, hops.count, ids.count);
-    bus_map_free(&ids, NULL);
-    bus_map_free(&hops, NULL);
+        print_error("seed %d: %d sent, %d with effects, %d twice, %d discarded, %d letters open, %zu numbers for %zu events\n",
+                    seed, h->sent, (int)there, (int)twice, (int)given_up, (int)open, hops.count, ids.count);
+    bui_map_free(&ids, NULL);
+    bui_map_free(&hops, NULL);
     return fine;
 }
 
@@ -241,10 +266,10 @@ static bool play(scene *s, int seed, bool lossy)
             if (below(&h, 2))
                 plan_while_it_is_away(&h);
             for (int i = below(&h, 4); i > 0; i--) {
-                bus_virtual_clock_advance(&s->clock, below(&h, 5000) * INT64_C(1000));
+                bui_virtual_clock_advance(&s->clock, below(&h, 5000) * INT64_C(1000));
                 send_something(&h);
             }
-            bus_virtual_clock_advance(&s->clock, below(&h, 20000) * INT64_C(1000));
+            bui_virtual_clock_advance(&s->clock, below(&h, 20000) * INT64_C(1000));
             scene_start(s);
         } else if (what == 14 && lossy) {
             loses(&h);
@@ -255,7 +280,9 @@ static bool play(scene *s, int seed, bool lossy)
             scene_start(s);
         } else if (what == 20) {
             discard_something(&h);
-        } else if (what == 21 && lossy) { /* else an event that ran may be one that is parked in the old store: that is told by the comparison */
+        } else if (
+            what == 21 &&
+            lossy) { /* else an event that ran may be one that is parked in the old store: that is told by the comparison */
             lag(&h);
         } else {
             scene_pass(s, 1 + below(&h, 4000));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a careless or hostile writer of a topic can make grow, and what is made of it: numbers, sources, letters, headers.
+ * What a careless or hostile writer of a topic can make grow, and what is made of it: numbers, sources, dead letters, headers.
  * See support/scene.h for what the service does. */
 #include "support/scene.h"
 
@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#define COUNTER(scene, name) ((int)bus_counter_read(&scene_metrics(scene)->name))
+#define COUNTER(scene, name) ((int)bui_counter_read(&scene_metrics(scene)->name))
 
-static void count_lines(void *opaque, bus_level level, const char *line, size_t len)
+static void count_lines(bus_level level, const char *line, size_t len, void *opaque)
 {
     int *lines = opaque;
     (void)level;
@@ -29,7 +29,7 @@ static void gaps_above_the_bound_are_settled_by_id(void **state)
     scene *s = *state;
     int lines[3] = { 0 };
     char text[24];
-    bus_log_to(count_lines, lines, BUS_DEBUG);
+    bus_log_to(BUS_DEBUG, count_lines, lines);
     for (int i = 1; i <= 3000; i++) {
         snprintf(text, sizeof text, "e%d", i);
         scene_send_hop(s, "in", "far/0#1", 2 * i, NULL, text);
@@ -40,7 +40,7 @@ static void gaps_above_the_bound_are_settled_by_id(void **state)
     assert_int_equal(COUNTER(s, uncounted), 3000 - 1024);
     assert_int_equal(lines[0], 10);
     assert_int_equal(lines[1], 1);
-    /* None of them takes effect twice, also when a hole was filled meanwhile and there is room to count one. */
+    /* None of them takes effect twice, also when a gap was filled meanwhile and there is room to count one. */
     scene_send_hop(s, "in", "far/0#1", 3, NULL, "late");
     for (int i = 1000; i <= 1100; i++) {
         snprintf(text, sizeof text, "e%d", i);
@@ -50,10 +50,10 @@ static void gaps_above_the_bound_are_settled_by_id(void **state)
     scene_start(s);
     scene_run(s);
     assert_int_equal(s->runs, 3001);
-    bus_log_to(NULL, NULL, BUS_ERROR);
+    bus_log_to(BUS_ERROR, NULL, NULL);
 }
 
-static void count_letter_lines(void *opaque, bus_level level, const char *line, size_t len)
+static void count_letter_lines(bus_level level, const char *line, size_t len, void *opaque)
 {
     (void)level;
     *(int *)opaque += memmem(line, len, "\"dead_letter\"", 13) != NULL;
@@ -65,13 +65,13 @@ static void rejected_records_cost_few_lines(void **state)
     scene *s = *state;
     int lines = 0;
     char text[24];
-    bus_log_to(count_letter_lines, &lines, BUS_DEBUG);
+    bus_log_to(BUS_DEBUG, count_letter_lines, &lines);
     for (int i = 1; i <= 300; i++) {
         snprintf(text, sizeof text, "e%d reject", i);
         scene_send(s, "in", NULL, text);
     }
     scene_run(s);
-    bus_log_to(NULL, NULL, BUS_ERROR);
+    bus_log_to(BUS_ERROR, NULL, NULL);
     assert_int_equal(COUNTER(s, dead_lettered), 300);
     assert_int_equal(lines, 10);
 }
@@ -129,7 +129,7 @@ static void letters_settled_long_ago_are_forgotten_and_their_rounds_are_not_used
     scene_command(s, 3, "redrive", 0);
     scene_run(s);
     assert_string_equal(scene_effects(s), "a c");
-    /* Given up on again, the same event: its letter goes on where it was, else nobody who reads the topic would see it. */
+    /* Given up on again, the same event: its dead letter goes on where it was, else nobody who reads the topic would see it. */
     s->mended = false;
     scene_send(s, "in", "k", "b reject");
     scene_run(s);
@@ -140,11 +140,11 @@ static void ignored_records_cost_few_lines(void **state)
 {
     scene *s = *state;
     int lines[3] = { 0 };
-    bus_log_to(count_lines, lines, BUS_DEBUG);
+    bus_log_to(BUS_DEBUG, count_lines, lines);
     for (int i = 0; i < 500; i++)
         scene_send_raw(s, "svc.redrive", NULL, NULL, "x", 1);
     scene_run(s);
-    bus_log_to(NULL, NULL, BUS_ERROR);
+    bus_log_to(BUS_ERROR, NULL, NULL);
     assert_int_equal(lines[2], 10);
     assert_int_equal(COUNTER(s, ignored), 500);
 }
@@ -167,7 +167,7 @@ static void every_header_is_kept(void **state)
     scene_send_headers(s, "in", "k", headers, count, "many retry=9");
     scene_send(s, "in", "k", "behind");
     scene_pass(s, 60000);
-    /* It waited, was retried, and became a letter: each has them all. */
+    /* It waited, was retried, and became a dead letter: each has them all. */
     assert_int_equal(scene_headers_of(s, "svc.retry.1s", 0, "x-"), MANY);
     assert_int_equal(scene_headers_of(s, "svc.dlq", 0, "x-"), MANY);
     assert_int_equal(scene_headers_of(s, "svc.dlq", 0, "ce_id"), 1);
@@ -183,16 +183,16 @@ static void every_header_is_kept(void **state)
 #define KEY "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define OTHER "f123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-static bus_keys *keys_of(const char *text, const char *verify)
+static bui_keys *keys_of(const char *text, const char *verify)
 {
-    bus_keys *keys = NULL;
+    bui_keys *keys = NULL;
     bus_error err = { 0 };
-    if (bus_keys_new(text, strlen(text), "keys", verify, &keys, &err))
+    if (bui_keys_new(text, strlen(text), "keys", verify, &keys, &err) != BUS_OK)
         fail_msg("%s", err.text);
     return keys;
 }
 
-static void restart_with(scene *s, const bus_keys *keys)
+static void restart_with(scene *s, const bui_keys *keys)
 {
     scene_stop(s);
     s->options.limits.keys = keys;
@@ -202,7 +202,7 @@ static void restart_with(scene *s, const bus_keys *keys)
 static void what_is_not_signed_becomes_a_letter_and_counts_nothing(void **state)
 {
     scene *s = *state;
-    bus_keys *keys = keys_of("k " KEY " write", "in"), *stranger = keys_of("k " OTHER " write", "");
+    bui_keys *keys = keys_of("k " KEY " write", "in"), *stranger = keys_of("k " OTHER " write", "");
     restart_with(s, keys);
     /* A made-up number would swallow the real event. */
     scene_send_hop(s, "in", "far/0#1", 1, "k", "a");
@@ -216,48 +216,56 @@ static void what_is_not_signed_becomes_a_letter_and_counts_nothing(void **state)
     assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter WHERE event_id = 'a'"), 0);
     assert_int_equal(COUNTER(s, forged), 2);
     /* A signed record that is copied to another topic is none. What is not to be verified is taken as ever. */
-    bus_record record;
-    assert_true(bus_memory_read(s->cluster, "in", 0, 2, &record));
-    bus_memory_append(s->cluster, "in", 0, &(bus_row){ .key = record.key, .key_len = record.key_len, .value = record.value,
-                                                       .value_len = record.value_len, .headers = record.headers,
-                                                       .header_count = record.header_count });
+    bui_record record;
+    assert_true(bui_memory_read(s->cluster, "in", 0, 2, &record));
+    bui_memory_append(s->cluster, "in", 0,
+                      &(bui_row){ .key = record.key,
+                                  .key_len = record.key_len,
+                                  .value = record.value,
+                                  .value_len = record.value_len,
+                                  .headers = record.headers,
+                                  .header_count = record.header_count });
     s->signs = NULL;
     scene_send(s, "slow", "k", "b");
     scene_run(s);
     assert_string_equal(scene_effects(s), "a b");
     assert_int_equal(COUNTER(s, duplicates), 1);
     assert_int_equal(COUNTER(s, forged), 2);
-    bus_keys_free(stranger);
+    bui_keys_free(stranger);
     restart_with(s, NULL);
-    bus_keys_free(keys);
+    bui_keys_free(keys);
 }
 
 static void a_copy_in_another_topic_is_forged(void **state)
 {
     scene *s = *state;
-    bus_keys *keys = keys_of("k " KEY " write", "*");
-    bus_record record;
+    bui_keys *keys = keys_of("k " KEY " write", "*");
+    bui_record record;
     restart_with(s, keys);
     s->signs = keys;
     scene_send(s, "in", "k", "a");
     scene_run(s);
-    assert_true(bus_memory_read(s->cluster, "in", 0, 0, &record));
-    bus_memory_append(s->cluster, "steps", 0, &(bus_row){ .key = record.key, .key_len = record.key_len, .value = record.value,
-                                                          .value_len = record.value_len, .headers = record.headers,
-                                                          .header_count = record.header_count });
+    assert_true(bui_memory_read(s->cluster, "in", 0, 0, &record));
+    bui_memory_append(s->cluster, "steps", 0,
+                      &(bui_row){ .key = record.key,
+                                  .key_len = record.key_len,
+                                  .value = record.value,
+                                  .value_len = record.value_len,
+                                  .headers = record.headers,
+                                  .header_count = record.header_count });
     scene_run(s);
     assert_string_equal(scene_effects(s), "a");
     assert_string_equal(scene_letters(s), "forged:open:1");
     s->signs = NULL;
     restart_with(s, NULL);
-    bus_keys_free(keys);
+    bui_keys_free(keys);
 }
 
-/* Retries, letters and redrives of a service with keys are its own, and pass; what others send of them does not. */
+/* Retries, dead letters and redrives of a service with keys are its own, and pass; what others send of them does not. */
 static void commands_and_letters_are_signed(void **state)
 {
     scene *s = *state;
-    bus_keys *keys = keys_of("k " KEY " write", "*");
+    bui_keys *keys = keys_of("k " KEY " write", "*");
     restart_with(s, keys);
     s->signs = keys;
     scene_send(s, "in", "k", "a retry=1 emit");
@@ -281,14 +289,14 @@ static void commands_and_letters_are_signed(void **state)
     scene_run(s);
     assert_string_equal(scene_effects(s), "a b");
     restart_with(s, NULL);
-    bus_keys_free(keys);
+    bui_keys_free(keys);
 }
 
 /* The operator looks at it and has it run all the same. */
 static void a_forged_record_is_redriven_by_command_only(void **state)
 {
     scene *s = *state;
-    bus_keys *keys = keys_of("k " KEY " write", "*");
+    bui_keys *keys = keys_of("k " KEY " write", "*");
     restart_with(s, keys);
     scene_send_hop(s, "in", "far/0#1", 1, "k", "a");
     scene_run(s);
@@ -299,13 +307,13 @@ static void a_forged_record_is_redriven_by_command_only(void **state)
     assert_string_equal(scene_effects(s), "a");
     assert_string_equal(scene_letters(s), "forged:open:1 redriven:1 resolved:1");
     restart_with(s, NULL);
-    bus_keys_free(keys);
+    bui_keys_free(keys);
 }
 
 static void very_many_forged_records_make_a_bounded_number_of_letters(void **state)
 {
     scene *s = *state;
-    bus_keys *keys = keys_of("k " KEY " write", "in");
+    bui_keys *keys = keys_of("k " KEY " write", "in");
     restart_with(s, keys);
     for (int i = 0; i < 1500; i++)
         scene_send_raw(s, "in", NULL, "test.Text", "x", 1);
@@ -314,16 +322,18 @@ static void very_many_forged_records_make_a_bounded_number_of_letters(void **sta
     assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_letter"), 1000);
     assert_int_equal(COUNTER(s, forged), 1500);
     restart_with(s, NULL);
-    bus_keys_free(keys);
+    bui_keys_free(keys);
 }
 
-/* Headers that nobody can read would make a letter that nobody can read. */
+/* Headers that nobody can read would make a dead letter that nobody can read. */
 static void a_letter_of_an_unreadable_record_can_be_read(void **state)
 {
     scene *s = *state;
     char id[300];
     memset(id, 'i', sizeof id);
-    const bus_header headers[] = { { "ce_id", id, sizeof id }, { "bus-hop", "nonsense", 8 }, { "ce_type", "test.Text", 9 }, { "x", "y", 1 } };
+    const bus_header headers[] = {
+        { "ce_id", id, sizeof id }, { "bus-hop", "nonsense", 8 }, { "ce_type", "test.Text", 9 }, { "x", "y", 1 }
+    };
     scene_send_headers(s, "in", "k", headers, 4, "text");
     scene_run(s);
     assert_string_equal(scene_letters(s), "undecodable:open:1");

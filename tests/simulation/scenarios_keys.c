@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#define COUNTER(scene, name) ((int)bus_counter_read(&scene_metrics(scene)->name))
-#define GAUGE(scene, name) ((int)bus_gauge_read(&scene_metrics(scene)->name))
+#define COUNTER(scene, name) ((int)bui_counter_read(&scene_metrics(scene)->name))
+#define GAUGE(scene, name) ((int)bui_gauge_read(&scene_metrics(scene)->name))
 
 static void a_failed_event_waits_and_its_followers_park_behind_it(void **state)
 {
@@ -23,7 +23,7 @@ static void a_failed_event_waits_and_its_followers_park_behind_it(void **state)
     scene_send(s, "in", NULL, "keyless");
     scene_run(s);
     assert_string_equal(scene_effects(s), "free keyless");
-    assert_int_equal(scene_ask(s, "SELECT state FROM bus_key"), BUS_KEY_WAITING);
+    assert_int_equal(scene_ask(s, "SELECT state FROM bus_key"), BUI_KEY_WAITING);
     assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_parked"), 2);
     scene_pass(s, 999);
     assert_int_equal(s->runs, 3);
@@ -62,7 +62,7 @@ static void a_waiting_head_runs_without_its_retry_record_after_a_grace(void **st
     assert_string_equal(scene_effects(s), "");
     scene_pass(s, 200);
     assert_string_equal(scene_effects(s), "a");
-    bus_memory_deliver(bus_host_transport(s->host), BUS_FATE_DUPLICATE);
+    bui_memory_deliver(bui_host_transport(s->host), BUI_FATE_DUPLICATE);
     s->fate = NULL;
     scene_pass(s, 60000);
     assert_int_equal(s->runs, 2); /* late and doubled retry records do no harm */
@@ -101,7 +101,7 @@ static void a_held_key_waits_for_its_letter(void **state)
     scene_send(s, "held", "other", "x");
     scene_pass(s, 60000);
     assert_string_equal(scene_effects(s), "x");
-    assert_int_equal(scene_ask(s, "SELECT state FROM bus_key"), BUS_KEY_HELD);
+    assert_int_equal(scene_ask(s, "SELECT state FROM bus_key"), BUI_KEY_HELD);
     scene_command(s, 0, "redrive", 0);
     scene_pass(s, 1000);
     assert_string_equal(scene_letters(s), "handler:open:1 redriven:1 handler:open:2");
@@ -187,9 +187,9 @@ static void a_redelivery_of_what_is_parked_or_open_is_skipped(void **state)
     scene_send(s, "in", "k", "dead reject");
     scene_pass(s, 5000);
     scene_stop(s);
-    /* delivered again by an offset set back: `seen` may still know them, the key and the letter do in any case */
-    bus_memory_commit_foreign(s->cluster, "svc", "held", 0, 0);
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 0);
+    /* delivered again by an offset set back: `seen` may still know them, the key and the dead letter do in any case */
+    bui_memory_commit_foreign(s->cluster, "svc", "held", 0, 0);
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 0);
     scene_start(s);
     scene_pass(s, 1000);
     assert_string_equal(scene_letters(s), "handler:open:1 handler:open:1");

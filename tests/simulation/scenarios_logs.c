@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-#define COUNTER(scene, name) ((int)bus_counter_read(&scene_metrics(scene)->name))
+#define COUNTER(scene, name) ((int)bui_counter_read(&scene_metrics(scene)->name))
 
 static void send_all(scene *s, const char *topic, const char *words)
 {
@@ -26,8 +26,8 @@ static void send_all(scene *s, const char *topic, const char *words)
 
 static void recreate(scene *s, const char *topic, const char *words)
 {
-    bus_memory_topic_delete(s->cluster, topic);
-    bus_memory_topic(s->cluster, topic, 1);
+    bui_memory_topic_delete(s->cluster, topic);
+    bui_memory_topic(s->cluster, topic, 1);
     send_all(s, topic, words);
 }
 
@@ -46,7 +46,7 @@ static void halts(scene *s, const char *effects)
 
 static void goes_on_from(scene *s, int64_t offset, const char *effects)
 {
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, offset);
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, offset);
     scene_start(s);
     scene_pass(s, 30000);
     assert_int_equal(scene_failure(s), BUS_OK);
@@ -71,8 +71,8 @@ static void records_in_hand_from_the_former_log_are_not_taken_for_the_new_ones(v
     scene_stop(s);
     scene_start(s);
     send_all(s, "in", "abcd");
-    scene_turn(s);
-    scene_turn(s);
+    scene_iteration(s);
+    scene_iteration(s);
     recreate(s, "in", "pqrst");
     scene_run(s);
     assert_int_equal(scene_failure(s), BUS_REFUSED);
@@ -85,12 +85,12 @@ static void records_wait_for_the_look_after_a_sign(void **state)
     scene *s = *state;
     send_all(s, "in", "abc");
     scene_pass(s, 1000);
-    bus_memory_rechecks_wait(s->cluster, true);
+    bui_memory_rechecks_wait(s->cluster, true);
     recreate(s, "in", "pqrst");
     scene_pass(s, 60000);
     assert_int_equal(scene_failure(s), BUS_OK);
     assert_string_equal(scene_effects(s), "a b c");
-    bus_memory_rechecks_wait(s->cluster, false);
+    bui_memory_rechecks_wait(s->cluster, false);
     scene_run(s);
     halts(s, "a b c");
 }
@@ -111,7 +111,7 @@ static void a_topic_recreated_without_any_sign_is_noticed_after_a_while(void **s
     scene *s = *state;
     send_all(s, "in", "abc");
     scene_pass(s, 1000);
-    bus_memory_no_signs(s->cluster, true);
+    bui_memory_no_signs(s->cluster, true);
     recreate(s, "in", "pqrst");
     scene_run(s); /* it cannot know yet */
     assert_string_equal(scene_effects(s), "a b c s t");
@@ -125,7 +125,7 @@ static void what_was_taken_without_a_sign_is_noticed_after_a_restart(void **stat
     scene *s = *state;
     send_all(s, "in", "abc");
     scene_pass(s, 1000);
-    bus_memory_no_signs(s->cluster, true);
+    bui_memory_no_signs(s->cluster, true);
     recreate(s, "in", "pqrst");
     scene_run(s);
     scene_stop(s);
@@ -138,7 +138,7 @@ static void a_lane_that_was_idle_is_looked_at_before_it_goes_on(void **state)
     scene *s = *state;
     send_all(s, "in", "abc");
     scene_pass(s, 2 * s->options.limits.log_check_ms);
-    bus_memory_no_signs(s->cluster, true);
+    bui_memory_no_signs(s->cluster, true);
     recreate(s, "in", "pqrst");
     scene_run(s);
     halts(s, "a b c");
@@ -152,7 +152,7 @@ static void each_batch_is_looked_at_where_that_is_wanted(void **state)
     scene_start(s);
     send_all(s, "in", "abc");
     scene_run(s);
-    bus_memory_no_signs(s->cluster, true);
+    bui_memory_no_signs(s->cluster, true);
     recreate(s, "in", "pqrst");
     scene_run(s);
     halts(s, "a b c");
@@ -174,7 +174,7 @@ static void an_offset_outside_of_the_log_is_refused_with_the_way_on(void **state
     scene *s = *state;
     send_all(s, "in", "abc");
     scene_pass(s, 1000);
-    bus_memory_no_signs(s->cluster, true);
+    bui_memory_no_signs(s->cluster, true);
     recreate(s, "in", "p");
     scene_run(s);
     assert_int_equal(scene_failure(s), BUS_REFUSED);
@@ -189,7 +189,7 @@ static void a_log_that_lost_its_end_halts_though_nothing_new_comes(void **state)
     scene *s = *state;
     send_all(s, "in", "abc");
     scene_pass(s, 1000);
-    bus_memory_truncate_after(s->cluster, "in", 0, 1);
+    bui_memory_truncate_after(s->cluster, "in", 0, 1);
     scene_run(s);
     halts(s, "a b c");
     goes_on_from(s, 1, "a b c");
@@ -200,7 +200,7 @@ static void a_log_cut_and_filled_again_halts(void **state)
     scene *s = *state;
     send_all(s, "in", "abcd");
     scene_pass(s, 1000);
-    bus_memory_truncate_after(s->cluster, "in", 0, 2);
+    bui_memory_truncate_after(s->cluster, "in", 0, 2);
     send_all(s, "in", "vwxyz");
     scene_run(s);
     halts(s, "a b c d");
@@ -216,7 +216,7 @@ static void a_log_cut_above_what_was_read_goes_on(void **state)
     s->weather = true;
     scene_send(s, "in", "k", "c pause");
     scene_run(s);
-    bus_memory_truncate_after(s->cluster, "in", 0, 2);
+    bui_memory_truncate_after(s->cluster, "in", 0, 2);
     send_all(s, "in", "vw");
     s->weather = false;
     scene_pass(s, 60000);
@@ -230,13 +230,13 @@ static void a_recreated_retry_topic_halts_nobody(void **state)
     scene_send(s, "in", "k", "a retry=1");
     scene_pass(s, 5000);
     scene_stop(s);
-    bus_memory_topic_delete(s->cluster, "svc.retry.1s");
-    bus_memory_topic(s->cluster, "svc.retry.1s", 1);
+    bui_memory_topic_delete(s->cluster, "svc.retry.1s");
+    bui_memory_topic(s->cluster, "svc.retry.1s", 1);
     scene_start(s);
     scene_send(s, "in", "k", "b retry=1");
     scene_pass(s, 20000);
-    bus_memory_topic_delete(s->cluster, "svc.retry.1s");
-    bus_memory_topic(s->cluster, "svc.retry.1s", 1);
+    bui_memory_topic_delete(s->cluster, "svc.retry.1s");
+    bui_memory_topic(s->cluster, "svc.retry.1s", 1);
     for (int i = 0; i < 3; i++)
         scene_send_raw(s, "svc.retry.1s", "k", "none", "x", 1);
     scene_send(s, "in", "k", "c retry=1");
@@ -244,8 +244,8 @@ static void a_recreated_retry_topic_halts_nobody(void **state)
     assert_int_equal(scene_failure(s), BUS_OK);
     assert_string_equal(scene_effects(s), "a b c");
     scene_stop(s);
-    bus_memory_topic_delete(s->cluster, "svc.retry.1s");
-    bus_memory_topic(s->cluster, "svc.retry.1s", 1);
+    bui_memory_topic_delete(s->cluster, "svc.retry.1s");
+    bui_memory_topic(s->cluster, "svc.retry.1s", 1);
     for (int i = 0; i < 9; i++)
         scene_send_raw(s, "svc.retry.1s", "k", "none", "x", 1);
     scene_start(s);
@@ -281,10 +281,10 @@ static void what_waits_keeps_the_name_of_its_place_over_an_accepted_log(void **s
     scene_send_raw(s, "held", "k", "test.Text", "a reject", 8);
     scene_pass(s, 1000);
     scene_stop(s);
-    bus_memory_topic_delete(s->cluster, "held");
-    bus_memory_topic(s->cluster, "held", 1);
+    bui_memory_topic_delete(s->cluster, "held");
+    bui_memory_topic(s->cluster, "held", 1);
     scene_send_raw(s, "held", "k", "test.Text", "b", 1);
-    bus_memory_commit_foreign(s->cluster, "svc", "held", 0, 0);
+    bui_memory_commit_foreign(s->cluster, "svc", "held", 0, 0);
     scene_start(s);
     s->mended = true;
     scene_command(s, 0, "redrive", 0);
@@ -310,19 +310,20 @@ static void an_offset_set_on_the_same_log_does_not_begin_another_life(void **sta
 static void as_formerly(scene *s, uint64_t hash)
 {
     char sql[160];
-    snprintf(sql, sizeof sql, "UPDATE bus_position SET anchor_kind = 0, anchor_hash = %lld, proof = -1 WHERE topic = 'in'", (long long)hash);
+    snprintf(sql, sizeof sql, "UPDATE bus_position SET anchor_kind = 0, anchor_hash = %lld, proof = -1 WHERE topic = 'in'",
+             (long long)hash);
     scene_meddle(s, sql);
 }
 
 static void a_hash_of_the_former_kind_is_compared_as_such(void **state)
 {
     scene *s = *state;
-    bus_record last;
+    bui_record last;
     send_all(s, "in", "abc");
     scene_pass(s, 1000);
     scene_stop(s);
-    assert_true(bus_memory_read(s->cluster, "in", 0, 2, &last));
-    as_formerly(s, bus_record_hash(&last, 0));
+    assert_true(bui_memory_read(s->cluster, "in", 0, 2, &last));
+    as_formerly(s, bui_record_hash(&last, 0));
     scene_start(s);
     send_all(s, "in", "d");
     scene_pass(s, 30000);

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#define COUNTER(scene, name) ((int)bus_counter_read(&scene_metrics(scene)->name))
-#define GAUGE(scene, name) ((int)bus_gauge_read(&scene_metrics(scene)->name))
+#define COUNTER(scene, name) ((int)bui_counter_read(&scene_metrics(scene)->name))
+#define GAUGE(scene, name) ((int)bui_gauge_read(&scene_metrics(scene)->name))
 
 /* ---- offsets that others commit */
 
@@ -27,7 +27,7 @@ static void send_three(scene *s)
 /* As a broker does when a foreign member comes or goes. */
 static void strangers(scene *s, int count)
 {
-    bus_memory_strangers(s->cluster, count);
+    bui_memory_strangers(s->cluster, count);
     scene_rebalance(s);
 }
 
@@ -36,12 +36,12 @@ static void an_offset_set_while_it_runs_does_not_count(void **state)
     scene *s = *state;
     send_three(s);
     scene_pass(s, 5000);
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 0);
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 0);
     scene_rebalance(s);
     assert_string_equal(scene_effects(s), "a b c");
     assert_int_equal(COUNTER(s, offsets_ignored), 1);
-    bus_offset now;
-    assert_true(bus_memory_committed(s->cluster, "svc", "in", 0, &now));
+    bui_offset now;
+    assert_true(bui_memory_committed(s->cluster, "svc", "in", 0, &now));
     assert_int_equal(now.offset, 3); /* and is ours again */
 }
 
@@ -50,10 +50,10 @@ static void an_offset_set_while_the_group_had_forgotten_it_counts(void **state)
     scene *s = *state;
     send_three(s);
     scene_pass(s, 5000);
-    bus_memory_lose(bus_host_transport(s->host));
+    bui_memory_lose(bui_host_transport(s->host));
     scene_run(s);
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 1);
-    bus_memory_assign(bus_host_transport(s->host), (int32_t[]){ 0 }, 1);
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 1);
+    bui_memory_assign(bui_host_transport(s->host), (int32_t[]){ 0 }, 1);
     scene_run(s);
     assert_string_equal(scene_effects(s), "a b c b c");
 }
@@ -65,20 +65,20 @@ static void a_stranger_in_the_group_has_nothing_skipped_or_repeated(void **state
     scene_pass(s, 5000);
     strangers(s, 1);
     assert_int_equal(GAUGE(s, strangers), 1);
-    bus_memory_lose(bus_host_transport(s->host)); /* so that it delivers nothing meanwhile */
+    bui_memory_lose(bui_host_transport(s->host)); /* so that it delivers nothing meanwhile */
     scene_run(s);
     scene_send(s, "in", "k", "b");
     scene_send(s, "in", "k", "c");
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 3);
-    bus_memory_assign(bus_host_transport(s->host), (int32_t[]){ 0 }, 1); /* with the stranger */
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 3);
+    bui_memory_assign(bui_host_transport(s->host), (int32_t[]){ 0 }, 1); /* with the stranger */
     scene_run(s);
     assert_string_equal(scene_effects(s), "a b c");
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 1);
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 1);
     strangers(s, 0);
     assert_string_equal(scene_effects(s), "a b c");
     assert_int_equal(GAUGE(s, strangers), 0);
     scene_stop(s);
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 2); /* Kafka's tool, on a stopped service: obeyed as ever */
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 2); /* Kafka's tool, on a stopped service: obeyed as ever */
     scene_start(s);
     assert_string_equal(scene_effects(s), "a b c c");
 }
@@ -92,14 +92,14 @@ static void stopped_with_a_stranger(scene *s)
     scene_stop(s);
     scene_send(s, "in", "k", "b");
     scene_send(s, "in", "k", "c");
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 2);
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 2);
 }
 
 static void an_offset_that_may_be_a_strangers_is_asked_about(void **state)
 {
     scene *s = *state;
     stopped_with_a_stranger(s);
-    bus_memory_strangers(s->cluster, 0);
+    bui_memory_strangers(s->cluster, 0);
     for (int i = 0; i < 2; i++) {
         scene_start(s);
         assert_int_equal(scene_failure(s), BUS_REFUSED);
@@ -107,11 +107,11 @@ static void an_offset_that_may_be_a_strangers_is_asked_about(void **state)
         assert_non_null(strstr(s->text, "--accept=store-offsets"));
         scene_stop(s);
     }
-    s->options.accept = BUS_ACCEPT_STORE_OFFSETS;
+    s->options.accept = BUI_ACCEPT_STORE_OFFSETS;
     scene_start(s);
     assert_string_equal(scene_effects(s), "a b c");
     scene_stop(s);
-    s->options.accept = BUS_ACCEPT_NOTHING;
+    s->options.accept = BUI_ACCEPT_NOTHING;
     scene_start(s);
     assert_int_equal(scene_failure(s), BUS_OK);
 }
@@ -120,11 +120,11 @@ static void an_offset_that_an_operator_confirms_counts(void **state)
 {
     scene *s = *state;
     stopped_with_a_stranger(s);
-    bus_memory_strangers(s->cluster, 0);
-    s->options.accept = BUS_ACCEPT_GROUP_OFFSETS;
+    bui_memory_strangers(s->cluster, 0);
+    s->options.accept = BUI_ACCEPT_GROUP_OFFSETS;
     scene_start(s);
     assert_string_equal(scene_effects(s), "a c");
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 0);
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 0);
     scene_rebalance(s); /* it was said of the start alone */
     assert_string_equal(scene_effects(s), "a c");
 }
@@ -149,9 +149,9 @@ static void upgrade_beside_a_stranger(scene *s, bus_route routes[12])
     routes[count].topic = "late";
     routes[count + 1] = (bus_route){ 0 };
     strangers(s, 1);
-    assert_int_equal(bus_memory_topic(s->cluster, "late", 1), BUS_OK);
+    assert_int_equal(bui_memory_topic(s->cluster, "late", 1), BUS_OK);
     scene_send(s, "late", "k", "a");
-    bus_memory_commit_foreign(s->cluster, "svc", "late", 0, 1);
+    bui_memory_commit_foreign(s->cluster, "svc", "late", 0, 1);
     scene_stop(s);
     s->service.routes = routes;
 }
@@ -171,12 +171,12 @@ static void a_strangers_offset_of_a_topic_never_read_is_asked_about(void **state
     scene *s = *state;
     bus_route routes[12];
     upgrade_beside_a_stranger(s, routes);
-    bus_memory_strangers(s->cluster, 0);
+    bui_memory_strangers(s->cluster, 0);
     scene_start(s);
     assert_int_equal(scene_failure(s), BUS_REFUSED);
     assert_non_null(strstr(s->text, "it has never read there"));
     scene_stop(s);
-    s->options.accept = BUS_ACCEPT_STORE_OFFSETS;
+    s->options.accept = BUI_ACCEPT_STORE_OFFSETS;
     scene_start(s);
     assert_string_equal(scene_effects(s), "a");
     scene_stop(s);
@@ -199,7 +199,7 @@ static bus_verdict write_only(bus_tx *tx, void *opaque)
     return sqlite3_step(bus_sql(tx, "INSERT INTO effect(name) VALUES ('call')")) == SQLITE_DONE ? BUS_DONE : BUS_RETRY;
 }
 
-static void call_done(bus_call *call, bus_status status, const bus_error *err)
+static void call_done(bui_call *call, bus_status status, const bus_error *err)
 {
     (void)call;
     (void)err;
@@ -208,9 +208,9 @@ static void call_done(bus_call *call, bus_status status, const bus_error *err)
 
 static void transact(scene *s)
 {
-    bus_call call = { .fn = write_only, .done = call_done };
+    bui_call call = { .fn = write_only, .done = call_done };
     call_end = BUS_BUG;
-    assert_int_equal(bus_shard_call(bus_host_shard(s->host, 0), &call, NULL), BUS_OK);
+    assert_int_equal(bui_shard_call(bui_host_shard(s->host, 0), &call, NULL), BUS_OK);
     scene_run(s);
     assert_int_equal(call_end, BUS_OK);
 }
@@ -234,12 +234,12 @@ static void a_copy_from_before_an_answered_transaction_is_refused(void **state)
     assert_non_null(strstr(s->text, "--accept=copy"));
     assert_non_null(strstr(s->text, "bus rebuild"));
     scene_stop(s);
-    s->options.accept = BUS_ACCEPT_COPY; /* a way that always works, and says what it costs */
+    s->options.accept = BUI_ACCEPT_COPY; /* a way that always works, and says what it costs */
     scene_start(s);
     assert_int_equal(scene_failure(s), BUS_OK);
     assert_string_equal(scene_effects(s), "a");
     scene_stop(s);
-    s->options.accept = BUS_ACCEPT_NOTHING;
+    s->options.accept = BUI_ACCEPT_NOTHING;
     scene_start(s);
     assert_int_equal(scene_failure(s), BUS_OK);
 }
@@ -279,7 +279,7 @@ static void a_copy_accepted_handles_again_what_it_has_not_seen(void **state)
     snapshot *old = copy_store(s);
     scene_send(s, "in", "k", "b");
     scene_pass(s, 5000);
-    s->options.accept = BUS_ACCEPT_COPY;
+    s->options.accept = BUI_ACCEPT_COPY;
     put_back(s, old);
     assert_int_equal(scene_failure(s), BUS_OK);
     assert_string_equal(scene_effects(s), "a b");

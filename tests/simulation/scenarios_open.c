@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#define COUNTER(scene, name) ((int)bus_counter_read(&scene_metrics(scene)->name))
+#define COUNTER(scene, name) ((int)bui_counter_read(&scene_metrics(scene)->name))
 
 static snapshot *copy_store(scene *s)
 {
@@ -88,13 +88,13 @@ static void stop_after_three(scene *s)
 static void an_offset_set_back_by_kafkas_tool_delivers_again(void **state)
 {
     scene *s = *state;
-    bus_offset committed;
+    bui_offset committed;
     stop_after_three(s);
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 1);
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 1);
     scene_start(s);
     assert_string_equal(scene_effects(s), "a b c b c");
     scene_pass(s, 5000);
-    assert_true(bus_memory_committed(s->cluster, "svc", "in", 0, &committed));
+    assert_true(bui_memory_committed(s->cluster, "svc", "in", 0, &committed));
     assert_int_equal(committed.offset, 3);
     assert_true(committed.metadata[0]);
     scene_rebalance(s);
@@ -110,7 +110,7 @@ static void an_offset_set_back_delivers_foreign_events_again_too(void **state)
     scene_send(s, "slow", "k", "c");
     scene_pass(s, 5000);
     scene_stop(s);
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 1);
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 1);
     scene_start(s);
     assert_string_equal(scene_effects(s), "a b c b");
 }
@@ -123,15 +123,15 @@ static void an_offset_set_forward_by_kafkas_tool_skips(void **state)
     scene_stop(s);
     scene_send_hop(s, "in", "far/0#1", 2, "k", "b");
     scene_send_hop(s, "in", "far/0#1", 3, "k", "c");
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 2);
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 2);
     scene_start(s);
     assert_string_equal(scene_effects(s), "a c");
 }
 
 static void recreate(scene *s)
 {
-    bus_memory_topic_delete(s->cluster, "in");
-    bus_memory_topic(s->cluster, "in", 1);
+    bui_memory_topic_delete(s->cluster, "in");
+    bui_memory_topic(s->cluster, "in", 1);
     for (int i = 0; i < 5; i++)
         scene_send(s, "in", "k", (const char *const[]){ "p", "q", "r", "s", "t" }[i]);
 }
@@ -155,7 +155,7 @@ static void an_offset_set_where_it_stands_accepts_the_recreated_topic(void **sta
     scene_start(s);
     assert_int_equal(scene_failure(s), BUS_REFUSED);
     scene_stop(s);
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 3);
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 3);
     scene_start(s);
     assert_int_equal(scene_failure(s), BUS_OK);
     assert_string_equal(scene_effects(s), "a b c s t");
@@ -165,7 +165,7 @@ static void a_position_past_the_end_halts(void **state)
 {
     scene *s = *state;
     stop_after_three(s);
-    bus_memory_truncate_after(s->cluster, "in", 0, 1);
+    bui_memory_truncate_after(s->cluster, "in", 0, 1);
     scene_start(s);
     assert_int_not_equal(scene_failure(s), BUS_OK);
     assert_string_equal(scene_effects(s), "a b c");
@@ -176,7 +176,7 @@ static void a_position_below_the_start_halts(void **state)
     scene *s = *state;
     stop_after_three(s);
     send_three(s);
-    bus_memory_truncate_before(s->cluster, "in", 0, 5);
+    bui_memory_truncate_before(s->cluster, "in", 0, 5);
     scene_start(s);
     assert_int_not_equal(scene_failure(s), BUS_OK);
     assert_string_equal(scene_effects(s), "a b c");
@@ -187,7 +187,7 @@ static void an_anchor_that_expired_is_not_missed(void **state)
     scene *s = *state;
     stop_after_three(s);
     scene_send_hop(s, "in", "far/0#1", 4, "k", "d");
-    bus_memory_truncate_before(s->cluster, "in", 0, 3);
+    bui_memory_truncate_before(s->cluster, "in", 0, 3);
     scene_start(s);
     assert_int_equal(scene_failure(s), BUS_OK);
     assert_string_equal(scene_effects(s), "a b c d");

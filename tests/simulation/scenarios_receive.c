@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#define COUNTER(scene, name) ((int)bus_counter_read(&scene_metrics(scene)->name))
+#define COUNTER(scene, name) ((int)bui_counter_read(&scene_metrics(scene)->name))
 
 static void a_gap_raises_the_alarm_and_a_late_event_fills_it(void **state)
 {
@@ -83,12 +83,17 @@ static void a_hop_that_names_another_destination_is_foreign(void **state)
 {
     scene *s = *state;
     scene_send_hop(s, "slow", "far/0#1", 1, "k", "a");
-    bus_record record;
-    assert_true(bus_memory_read(s->cluster, "slow", 0, 0, &record));
+    bui_record record;
+    assert_true(bui_memory_read(s->cluster, "slow", 0, 0, &record));
     /* mirrored to another topic, headers and all, twice */
     for (int i = 0; i < 2; i++)
-        bus_memory_append(s->cluster, "in", 0, &(bus_row){ .key = "k", .key_len = 1, .value = record.value, .value_len = record.value_len,
-                                                           .headers = record.headers, .header_count = record.header_count });
+        bui_memory_append(s->cluster, "in", 0,
+                          &(bui_row){ .key = "k",
+                                      .key_len = 1,
+                                      .value = record.value,
+                                      .value_len = record.value_len,
+                                      .headers = record.headers,
+                                      .header_count = record.header_count });
     scene_run(s);
     assert_int_equal(s->runs, 2);
     assert_int_equal(COUNTER(s, duplicates), 1);
@@ -97,11 +102,11 @@ static void a_hop_that_names_another_destination_is_foreign(void **state)
 static void offsets_that_no_reader_gets_do_not_leave_lag(void **state)
 {
     scene *s = *state;
-    bus_offset committed;
+    bui_offset committed;
     scene_send(s, "in", "k", "a");
-    bus_memory_append_control(s->cluster, "in", 0, 2);
+    bui_memory_append_control(s->cluster, "in", 0, 2);
     scene_pass(s, 5000);
-    assert_true(bus_memory_committed(s->cluster, "svc", "in", 0, &committed));
+    assert_true(bui_memory_committed(s->cluster, "svc", "in", 0, &committed));
     assert_int_equal(committed.offset, 3);
     scene_stop(s);
     scene_start(s);
@@ -114,9 +119,9 @@ static void offsets_that_no_reader_gets_do_not_leave_lag(void **state)
 static void unrouted_tombstone_undecodable_and_unknown(void **state)
 {
     scene *s = *state;
-    scene_send_raw(s, "typed", "k", "some.Other", "x", 1);                         /* unrouted: settled and counted */
-    scene_send_raw(s, "typed", "k", "inventory.ReleaseStock", NULL, 0);           /* a tombstone, and a route for it */
-    scene_send_raw(s, "in", "k", "some.Other", NULL, 0);                           /* a tombstone, and none */
+    scene_send_raw(s, "typed", "k", "some.Other", "x", 1);              /* unrouted: settled and counted */
+    scene_send_raw(s, "typed", "k", "inventory.ReleaseStock", NULL, 0); /* a tombstone, and a route for it */
+    scene_send_raw(s, "in", "k", "some.Other", NULL, 0);                /* a tombstone, and none */
     scene_send_raw(s, "typed", "k", "inventory.ReleaseStock", "\xC3\x01garbage", 9);
     scene_run(s);
     assert_string_equal(scene_effects(s), "tombstone");
@@ -129,11 +134,11 @@ static void an_undecodable_event_is_a_dead_letter_with_its_bytes(void **state)
     scene *s = *state;
     void *bytes = NULL;
     size_t len = 0;
-    bus_record letter;
+    bui_record letter;
     /* our own framing, and then nonsense */
     scene_send(s, "typed", "k", "a");
-    bus_record good;
-    assert_true(bus_memory_read(s->cluster, "typed", 0, 0, &good));
+    bui_record good;
+    assert_true(bui_memory_read(s->cluster, "typed", 0, 0, &good));
     bytes = malloc(11);
     memcpy(bytes, good.value, 10);
     ((char *)bytes)[10] = 0x7f;
@@ -143,7 +148,7 @@ static void an_undecodable_event_is_a_dead_letter_with_its_bytes(void **state)
     scene_run(s);
     assert_string_equal(scene_effects(s), "a b");
     assert_string_equal(scene_letters(s), "undecodable:open:1");
-    assert_true(bus_memory_read(s->cluster, "svc.dlq", 0, 0, &letter));
+    assert_true(bui_memory_read(s->cluster, "svc.dlq", 0, 0, &letter));
     assert_int_equal(letter.value_len, 11);
     assert_memory_equal(letter.value, bytes, 11);
     free(bytes);
@@ -154,10 +159,10 @@ static void an_unknown_schema_waits_until_it_is_announced(void **state)
     scene *s = *state;
     static const char schema[] = "{\"type\":\"record\",\"name\":\"ReleaseStock\",\"namespace\":\"inventory\",\"fields\":[]}";
     uint64_t fingerprint = 0;
-    bus_catalog *other = bus_catalog_new();
-    assert_int_equal(bus_catalog_add(other, schema, strlen(schema), NULL), BUS_OK);
-    fingerprint = bus_schema_fingerprint(bus_catalog_at(other, 0));
-    bus_catalog_free(other);
+    bui_catalog *other = bui_catalog_new();
+    assert_int_equal(bui_catalog_add(other, schema, strlen(schema), NULL), BUS_OK);
+    fingerprint = bui_schema_fingerprint(bui_catalog_at(other, 0));
+    bui_catalog_free(other);
     unsigned char bytes[10] = { 0xC3, 0x01 };
     for (int i = 0; i < 8; i++)
         bytes[2 + i] = (unsigned char)(fingerprint >> (8 * i));
@@ -167,7 +172,7 @@ static void an_unknown_schema_waits_until_it_is_announced(void **state)
     scene_pass(s, 120000);
     assert_string_equal(scene_effects(s), "beside");
     assert_int_equal(COUNTER(s, dead_lettered), 0);
-    assert_int_equal(bus_catalog_add(s->catalog, schema, strlen(schema), NULL), BUS_OK);
+    assert_int_equal(bui_catalog_add(s->catalog, schema, strlen(schema), NULL), BUS_OK);
     scene_pass(s, 60000);
     assert_string_equal(scene_effects(s), "beside after"); /* another version than ours: given up on, now that it is known */
     assert_string_equal(scene_letters(s), "undecodable:open:1");
@@ -189,12 +194,12 @@ static void an_unknown_schema_does_not_stop_its_topic_without_end(void **state)
     scene_send(s, "typed", "k", "after");
     scene_pass(s, 40000);
     assert_string_equal(scene_letters(s), "");
-    assert_int_equal(bus_gauge_read(&scene_metrics(s)->schema_waiting), 1); /* /readyz says so */
+    assert_int_equal(bui_gauge_read(&scene_metrics(s)->schema_waiting), 1); /* /readyz says so */
     scene_pass(s, 60000);
     assert_string_equal(scene_letters(s), "undecodable:open:1");
     assert_string_equal(scene_effects(s), "after");
-    assert_int_equal(bus_gauge_read(&scene_metrics(s)->schema_waiting), 0);
-    /* Whoever sends one after the other does not stop it each time for as long. */
+    assert_int_equal(bui_gauge_read(&scene_metrics(s)->schema_waiting), 0);
+    /* A sender of one after the other does not stop it each time for as long. */
     for (unsigned char i = 2; i < 12; i++)
         send_unknown(s, i, "k");
     scene_send(s, "typed", "k", "last");
@@ -213,16 +218,11 @@ static void an_unknown_schema_does_not_stop_its_topic_without_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_gap_raises_the_alarm_and_a_late_event_fills_it),
-        TEST(a_source_first_seen_in_its_middle_is_no_gap),
-        TEST(marks_of_silent_sources_expire_while_it_runs),
-        TEST(duplicates_are_dropped_also_after_a_restart),
-        TEST(a_hop_that_names_another_destination_is_foreign),
-        TEST(offsets_that_no_reader_gets_do_not_leave_lag),
-        TEST(unrouted_tombstone_undecodable_and_unknown),
-        TEST(an_undecodable_event_is_a_dead_letter_with_its_bytes),
-        TEST(an_unknown_schema_waits_until_it_is_announced),
-        TEST(an_unknown_schema_does_not_stop_its_topic_without_end),
+        TEST(a_gap_raises_the_alarm_and_a_late_event_fills_it), TEST(a_source_first_seen_in_its_middle_is_no_gap),
+        TEST(marks_of_silent_sources_expire_while_it_runs),     TEST(duplicates_are_dropped_also_after_a_restart),
+        TEST(a_hop_that_names_another_destination_is_foreign),  TEST(offsets_that_no_reader_gets_do_not_leave_lag),
+        TEST(unrouted_tombstone_undecodable_and_unknown),       TEST(an_undecodable_event_is_a_dead_letter_with_its_bytes),
+        TEST(an_unknown_schema_waits_until_it_is_announced),    TEST(an_unknown_schema_does_not_stop_its_topic_without_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,7 +62,7 @@ static bool read_options(int argc, char **argv, options *o)
             *(name[2] == 'v' ? &o->verbose : &o->first_alone) = true;
             continue;
         }
-        bool ok = value && (strcmp(name, "--seeds") == 0   ? range(value, o)
+        bool ok = value && (strcmp(name, "--seeds") == 0    ? range(value, o)
                             : strcmp(name, "--jobs") == 0   ? number(value, 1, &o->jobs)
                             : strcmp(name, "--shrink") == 0 ? number(value, 0, &o->shrink)
                                                             : sim_plan_option(&o->plan, name, value));
@@ -94,7 +94,7 @@ static void tell(sim_failure *failure, int seconds)
         failure->result = again;
         sim_shrunk shrunk = sim_shrink(&failure->plan, &failure->result, sim_play_apart, seconds);
         printf("shrunk to %d of %d steps in %d tries%s: %s\n", shrunk.steps, SIM_STEPS, shrunk.tries,
-               shrunk.in_time ? "" : ", for want of time no further", failure->result.text);
+               shrunk.in_time ? "" : ", no further, time ran out", failure->result.text);
     }
     fflush(stdout);
     pid_t pid = fork(); /* it may crash */
@@ -129,7 +129,8 @@ static int print_counts(const sim_tally *tally)
     }
     for (int i = 0; i < SIM_POINTS && tally->points.name[i]; i++) {
         bool never = !tally->points.deaths[i] && tally->played >= ENOUGH;
-        printf("%12lld death at %s%s\n", (long long)tally->points.deaths[i], tally->points.name[i], never ? ": it must happen" : "");
+        printf("%12lld death at %s%s\n", (long long)tally->points.deaths[i], tally->points.name[i],
+               never ? ": it must happen" : "");
         missing += never;
     }
     return missing;
@@ -168,8 +169,8 @@ static int find_first(options *o)
         }
         ms += tally.ms;
         if (tally.failures) {
-            printf("seed %llu fails after %lld s: %s\n", (unsigned long long)tally.failure[0].plan.seed, (long long)(ms + 500) / 1000,
-                   tally.failure[0].result.text);
+            printf("seed %llu fails after %lld s: %s\n", (unsigned long long)tally.failure[0].plan.seed,
+                   (long long)(ms + 500) / 1000, tally.failure[0].result.text);
             print_again(&tally.failure[0].plan);
             return 1;
         }

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#define COUNTER(scene, name) ((int)bus_counter_read(&scene_metrics(scene)->name))
+#define COUNTER(scene, name) ((int)bui_counter_read(&scene_metrics(scene)->name))
 #define ROUTES_MOST 8
 
 /* The scene's service, started with its routes of `in` changed. */
@@ -36,9 +36,9 @@ static void lose_commits(scene *s)
 {
     const char *topic;
     int32_t partitions;
-    for (size_t i = 0; (topic = bus_memory_topic_at(s->cluster, i, &partitions)); i++)
+    for (size_t i = 0; (topic = bui_memory_topic_at(s->cluster, i, &partitions)); i++)
         for (int32_t p = 0; p < partitions; p++)
-            bus_memory_commit_foreign(s->cluster, "svc", topic, p, BUS_OFFSET_NONE);
+            bui_memory_commit_foreign(s->cluster, "svc", topic, p, BUI_OFFSET_NONE);
 }
 
 static void a_vanished_commit_is_no_reset(void **state)
@@ -46,8 +46,8 @@ static void a_vanished_commit_is_no_reset(void **state)
     scene *s = *state;
     scene_send(s, "in", "k", "a");
     scene_pass(s, 6000);
-    bus_offset commit;
-    assert_true(bus_memory_committed(s->cluster, "svc", "in", 0, &commit));
+    bui_offset commit;
+    assert_true(bui_memory_committed(s->cluster, "svc", "in", 0, &commit));
     assert_int_equal(commit.offset, 1);
     scene_stop(s);
     lose_commits(s);
@@ -114,17 +114,19 @@ static void a_misplaced_key_is_handled_where_it_is_and_counted(void **state)
     scene *s = *state;
     scene_stop(s);
     own_routes(s)[0].topic = "wide";
-    assert_int_equal(bus_memory_topic(s->cluster, "wide", 2), BUS_OK);
+    assert_int_equal(bui_memory_topic(s->cluster, "wide", 2), BUS_OK);
     scene_start(s);
-    bus_row row = { .key = "k", .key_len = 1 };
-    int32_t home = bus_partition_of("k", 1, 2);
+    bui_row row = { .key = "k", .key_len = 1 };
+    int32_t home = bui_partition_of("k", 1, 2);
     for (int32_t p = 0; p < 2; p++) {
         row.value = p == home ? "home" : "astray";
         row.value_len = strlen(row.value);
-        const bus_header headers[] = { { "ce_specversion", "1.0", 3 }, { "ce_source", "far", 3 }, { "ce_id", row.value, row.value_len } };
+        const bus_header headers[] = { { "ce_specversion", "1.0", 3 },
+                                       { "ce_source", "far", 3 },
+                                       { "ce_id", row.value, row.value_len } };
         row.headers = headers;
         row.header_count = 3;
-        assert_true(bus_memory_append(s->cluster, "wide", p, &row) >= 0);
+        assert_true(bui_memory_append(s->cluster, "wide", p, &row) >= 0);
     }
     scene_run(s);
     assert_int_equal(scene_ask(s, "SELECT count(DISTINCT name) FROM effect WHERE name IN ('home', 'astray')"), 2);

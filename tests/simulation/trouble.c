@@ -15,7 +15,7 @@ static const char *why_of(scene *s)
 {
     static char why[500];
     *why = 0;
-    bool well = bus_shard_well(bus_host_shard(s->host, 0), why, sizeof why);
+    bool well = bui_shard_well(bui_host_shard(s->host, 0), why, sizeof why);
     assert_true(well == (*why == 0));
     return why;
 }
@@ -37,11 +37,11 @@ static void a_paused_topic_is_trouble_until_its_events_run_again(void **state)
     WELL(s);
 }
 
-static struct bus_port_ops denied_ops;
-static const struct bus_port_ops *true_ops;
+static struct bui_port_ops denied_ops;
+static const struct bui_port_ops *true_ops;
 static bool denied;
 
-static size_t denied_fetch(bus_port *port, bus_lane *lane, bus_record *out, size_t max, bus_error *err)
+static size_t denied_fetch(bui_port *port, bui_lane *lane, bui_record *out, size_t max, bus_error *err)
 {
     if (!denied)
         return true_ops->fetch(port, lane, out, max, err);
@@ -53,7 +53,7 @@ static size_t denied_fetch(bus_port *port, bus_lane *lane, bus_record *out, size
 static void a_denied_topic_is_trouble_until_it_is_read_again(void **state)
 {
     scene *s = *state;
-    bus_port *port = bus_host_shard(s->host, 0)->port;
+    bui_port *port = bui_host_shard(s->host, 0)->port;
     true_ops = port->ops;
     denied_ops = *port->ops;
     denied_ops.fetch = denied_fetch;
@@ -71,7 +71,7 @@ static void a_denied_topic_is_trouble_until_it_is_read_again(void **state)
 }
 
 /* As librdkafka, which says nothing of a partition that it does not find any more. */
-static size_t silent_fetch(bus_port *port, bus_lane *lane, bus_record *out, size_t max, bus_error *err)
+static size_t silent_fetch(bui_port *port, bui_lane *lane, bui_record *out, size_t max, bus_error *err)
 {
     size_t count = true_ops->fetch(port, lane, out, max, err);
     if (err->status == BUS_MISSING)
@@ -82,20 +82,20 @@ static size_t silent_fetch(bus_port *port, bus_lane *lane, bus_record *out, size
 static void an_input_that_is_gone_is_trouble_until_it_is_told_from_the_former(void **state)
 {
     scene *s = *state;
-    bus_port *port = bus_host_shard(s->host, 0)->port;
+    bui_port *port = bui_host_shard(s->host, 0)->port;
     true_ops = port->ops;
     denied_ops = *port->ops;
     denied_ops.fetch = silent_fetch;
     port->ops = &denied_ops;
     scene_send(s, "in", "k", "a");
     scene_pass(s, 1000);
-    bus_memory_topic_delete(s->cluster, "in");
+    bui_memory_topic_delete(s->cluster, "in");
     scene_pass(s, 2000);
     WELL(s); /* a leader that moves takes as long */
     scene_pass(s, 20000);
     TROUBLE(s, "in/0 cannot be compared with what was read of it: Kafka has no such partition");
     assert_int_equal(scene_failure(s), BUS_OK);
-    bus_memory_topic(s->cluster, "in", 1);
+    bui_memory_topic(s->cluster, "in", 1);
     port->ops = true_ops;
     scene_send(s, "in", "k", "b");
     scene_pass(s, 2000);
@@ -106,13 +106,13 @@ static void an_input_that_is_gone_is_trouble_until_it_is_told_from_the_former(vo
 static void an_output_that_takes_no_rows_is_trouble_until_it_does(void **state)
 {
     scene *s = *state;
-    bus_memory_topic_delete(s->cluster, "svc.events");
+    bui_memory_topic_delete(s->cluster, "svc.events");
     scene_send(s, "in", "k", "a emit");
     scene_pass(s, 3000);
     WELL(s); /* a leader that moves takes as long */
     scene_pass(s, 30000);
     TROUBLE(s, "svc.events/0 takes no rows");
-    bus_memory_topic(s->cluster, "svc.events", 1);
+    bui_memory_topic(s->cluster, "svc.events", 1);
     scene_pass(s, 120000);
     WELL(s);
 }
@@ -133,7 +133,7 @@ static void a_full_outbox_is_trouble_until_it_drains(void **state)
     scene_pass(s, 10000);
     TROUBLE(s, "the outbox is full");
     s->fate = NULL;
-    bus_memory_deliver(bus_host_transport(s->host), BUS_FATE_ACK);
+    bui_memory_deliver(bui_host_transport(s->host), BUI_FATE_ACK);
     scene_pass(s, 60000);
     WELL(s);
 }

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#define COUNTER(scene, name) ((int)bus_counter_read(&scene_metrics(scene)->name))
+#define COUNTER(scene, name) ((int)bui_counter_read(&scene_metrics(scene)->name))
 
 /* mutant stale-command: two operators, and the slower one's redrive is for a round that has failed since */
 static void a_command_for_a_former_round_is_stale(void **state)
@@ -33,11 +33,11 @@ static void a_command_for_a_former_round_is_stale(void **state)
     assert_string_equal(scene_effects(s), "a");
 }
 
-static bus_memory_fate first_tier_twice(scene *s, const bus_row *row, bus_channel channel)
+static bui_memory_fate first_tier_twice(scene *s, const bui_row *row, bui_channel channel)
 {
     (void)s;
     (void)channel;
-    return strcmp(row->topic, "svc.retry.1s") == 0 ? BUS_FATE_DUPLICATE : BUS_FATE_ACK;
+    return strcmp(row->topic, "svc.retry.1s") == 0 ? BUI_FATE_DUPLICATE : BUI_FATE_ACK;
 }
 
 /* mutant stale-trigger: the copy of a retry record comes when its attempt has been made, and the next is not due */
@@ -53,10 +53,10 @@ static void a_copy_of_a_retry_record_burns_no_attempt(void **state)
     assert_string_equal(scene_effects(s), "a");
 }
 
-static bus_memory_fate accused_in_company(scene *s, const bus_row *row, bus_channel channel)
+static bui_memory_fate accused_in_company(scene *s, const bui_row *row, bui_channel channel)
 {
     (void)s;
-    return channel == BUS_MAIN && row->key && memcmp(row->key, "b", 1) == 0 ? BUS_FATE_RECORD : BUS_FATE_ACK;
+    return channel == BUI_MAIN && row->key && memcmp(row->key, "b", 1) == 0 ? BUI_FATE_RECORD : BUI_FATE_ACK;
 }
 
 /* mutant reject-in-company: a refused batch accuses all of its rows; only alone it tells */
@@ -86,8 +86,8 @@ static void the_third_death_is_the_last(void **state)
 
 static int64_t committed_offset(scene *s)
 {
-    bus_offset committed = { .offset = -1 };
-    return bus_memory_committed(s->cluster, "svc", "in", 0, &committed) ? committed.offset : -1;
+    bui_offset committed = { .offset = -1 };
+    return bui_memory_committed(s->cluster, "svc", "in", 0, &committed) ? committed.offset : -1;
 }
 
 /* mutant commit-offsets-early: a rebuild takes what lies below the committed offset for sent */
@@ -100,17 +100,17 @@ static void offsets_wait_for_the_rows_of_their_batch(void **state)
     assert_string_equal(scene_effects(s), "a");
     assert_int_equal(committed_offset(s), 0);
     s->fate = NULL;
-    bus_memory_deliver(bus_host_transport(s->host), BUS_FATE_ACK);
+    bui_memory_deliver(bui_host_transport(s->host), BUI_FATE_ACK);
     scene_pass(s, 5000);
     assert_int_equal(committed_offset(s), 1);
 }
 
 static void id_at(scene *s, int64_t offset, char out[64])
 {
-    bus_record record;
-    bus_envelope envelope;
-    assert_true(bus_memory_read(s->cluster, "svc.events", 0, offset, &record));
-    assert_int_equal(bus_envelope_read(record.headers, record.header_count, &envelope, NULL), BUS_OK);
+    bui_record record;
+    bui_envelope envelope;
+    assert_true(bui_memory_read(s->cluster, "svc.events", 0, offset, &record));
+    assert_int_equal(bui_envelope_read(record.headers, record.header_count, &envelope, NULL), BUS_OK);
     snprintf(out, 64, "%.*s", (int)envelope.id.len, envelope.id.at);
 }
 
@@ -122,7 +122,7 @@ static void an_event_run_again_emits_the_same_ids(void **state)
     scene_send(s, "in", "k", "a emit");
     scene_pass(s, 5000);
     scene_stop(s);
-    bus_memory_commit_foreign(s->cluster, "svc", "in", 0, 0);
+    bui_memory_commit_foreign(s->cluster, "svc", "in", 0, 0);
     scene_start(s);
     scene_pass(s, 5000);
     assert_string_equal(scene_topic(s, "svc.events"), "a1 a1");
@@ -135,12 +135,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(a_command_for_a_former_round_is_stale),
-        TEST(a_copy_of_a_retry_record_burns_no_attempt),
-        TEST(a_row_refused_in_company_is_tried_alone),
-        TEST(the_third_death_is_the_last),
-        TEST(offsets_wait_for_the_rows_of_their_batch),
-        TEST(an_event_run_again_emits_the_same_ids),
+        TEST(a_command_for_a_former_round_is_stale),    TEST(a_copy_of_a_retry_record_burns_no_attempt),
+        TEST(a_row_refused_in_company_is_tried_alone),  TEST(the_third_death_is_the_last),
+        TEST(offsets_wait_for_the_rows_of_their_batch), TEST(an_event_run_again_emits_the_same_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

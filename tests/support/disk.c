@@ -161,7 +161,7 @@ static int file_write(sqlite3_file *file, const void *bytes, int len, sqlite3_in
     int rc = disk_ask(handle, DISK_WRITE, SQLITE_IOERR_WRITE);
     if (handle->dead)
         return rc;
-    /* For want of room it cannot have written all. */
+    /* There is no room, so it cannot have written all. */
     int part = rc == SQLITE_OK ? len : (int)(disk_random(&handle->disk->random) % (uint64_t)(len + (rc != SQLITE_FULL)));
     int64_t grows = offset + part - image->cache.len;
     if (directory && directory->room >= 0 && grows > directory->room) {
@@ -218,14 +218,9 @@ static int file_control(sqlite3_file *file, int op, void *arg)
 {
     const disk_handle *handle = (const disk_handle *)file;
     switch (op) {
-    case SQLITE_FCNTL_LAST_ERRNO:
-        *(int *)arg = handle->error;
-        return SQLITE_OK;
-    case SQLITE_FCNTL_LOCKSTATE:
-        *(int *)arg = handle->lock;
-        return SQLITE_OK;
-    default:
-        return SQLITE_NOTFOUND;
+    case SQLITE_FCNTL_LAST_ERRNO: *(int *)arg = handle->error; return SQLITE_OK;
+    case SQLITE_FCNTL_LOCKSTATE: *(int *)arg = handle->lock; return SQLITE_OK;
+    default: return SQLITE_NOTFOUND;
     }
 }
 
@@ -240,10 +235,23 @@ static int characteristics(sqlite3_file *file)
 }
 
 static const sqlite3_io_methods methods = {
-    .iVersion = 2, .xClose = file_close, .xRead = file_read, .xWrite = file_write, .xTruncate = file_truncate, .xSync = file_sync,
-    .xFileSize = file_size, .xLock = disk_lock, .xUnlock = disk_unlock, .xCheckReservedLock = disk_reserved,
-    .xFileControl = file_control, .xSectorSize = sector_size, .xDeviceCharacteristics = characteristics, .xShmMap = disk_shm_map,
-    .xShmLock = disk_shm_lock, .xShmBarrier = disk_shm_barrier, .xShmUnmap = disk_shm_unmap,
+    .iVersion = 2,
+    .xClose = file_close,
+    .xRead = file_read,
+    .xWrite = file_write,
+    .xTruncate = file_truncate,
+    .xSync = file_sync,
+    .xFileSize = file_size,
+    .xLock = disk_lock,
+    .xUnlock = disk_unlock,
+    .xCheckReservedLock = disk_reserved,
+    .xFileControl = file_control,
+    .xSectorSize = sector_size,
+    .xDeviceCharacteristics = characteristics,
+    .xShmMap = disk_shm_map,
+    .xShmLock = disk_shm_lock,
+    .xShmBarrier = disk_shm_barrier,
+    .xShmUnmap = disk_shm_unmap,
 };
 
 /* ---- the file system */
@@ -268,7 +276,10 @@ static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename path, sqlite3_file *file,
     disk_inode *inode = NULL;
     if (path) {
         disk_name *name = name_of(d, path);
-        int rc = !name ? SQLITE_IOERR_NOMEM : name->now ? SQLITE_OK : flags & SQLITE_OPEN_CREATE ? make(d, name) : SQLITE_CANTOPEN;
+        int rc = !name                        ? SQLITE_IOERR_NOMEM
+                 : name->now                  ? SQLITE_OK
+                 : flags & SQLITE_OPEN_CREATE ? make(d, name)
+                                              : SQLITE_CANTOPEN;
         if (rc != SQLITE_OK)
             return rc;
         inode = name->now;
@@ -333,7 +344,7 @@ static int vfs_sleep(sqlite3_vfs *vfs, int microseconds)
 static int vfs_time(sqlite3_vfs *vfs, sqlite3_int64 *out)
 {
     (void)vfs;
-    *out = INT64_C(2461041) * 86400000; /* one day in 2026, for ever */
+    *out = INT64_C(2461041) * 86400000; /* always the same day in 2026 */
     return SQLITE_OK;
 }
 
@@ -355,12 +366,21 @@ disk *disk_new(uint64_t seed)
     d->sector = disk_random(&d->random) % 2 ? 512 : 4096;
     d->power_safe = disk_random(&d->random) % 4 != 0;
     d->former = sqlite3_vfs_find(NULL);
-    d->vfs = (sqlite3_vfs){ .iVersion = 2, .szOsFile = sizeof(disk_handle), .mxPathname = DISK_PATH - 1, .zName = "disk",
-                               .pAppData = d, .xOpen = vfs_open, .xDelete = vfs_delete, .xAccess = vfs_access,
-                               .xFullPathname = vfs_full_path, .xRandomness = vfs_randomness, .xSleep = vfs_sleep,
-                               .xGetLastError = vfs_last_error, .xCurrentTimeInt64 = vfs_time };
+    d->vfs = (sqlite3_vfs){ .iVersion = 2,
+                            .szOsFile = sizeof(disk_handle),
+                            .mxPathname = DISK_PATH - 1,
+                            .zName = "disk",
+                            .pAppData = d,
+                            .xOpen = vfs_open,
+                            .xDelete = vfs_delete,
+                            .xAccess = vfs_access,
+                            .xFullPathname = vfs_full_path,
+                            .xRandomness = vfs_randomness,
+                            .xSleep = vfs_sleep,
+                            .xGetLastError = vfs_last_error,
+                            .xCurrentTimeInt64 = vfs_time };
     sqlite3_vfs_register(&d->vfs, 1);
-    sqlite3_randomness(0, NULL); /* drawn anew from us */
+    sqlite3_randomness(0, NULL); /* drawn from us */
     return d;
 }
 

@@ -32,7 +32,7 @@ typedef enum disk_fate { DISK_WELL, DISK_ERROR, DISK_NO_SPACE } disk_fate;
 /* Asked before each operation; may call disk_cut and disk_power_off, after which the operation does nothing. */
 typedef disk_fate (*disk_judge)(void *opaque, const char *path, disk_op op);
 
-/* Becomes SQLite's default VFS, and SQLite's own random numbers start anew from the seed. NULL: no memory. */
+/* Becomes SQLite's default VFS, and SQLite's own random numbers start from the seed. NULL: no memory. */
 disk *disk_new(uint64_t seed);
 /* The former default VFS is the default again. No connection may be open. NULL is a no-op. */
 void disk_free(disk *disk);
@@ -45,7 +45,7 @@ void disk_judge_by(disk *disk, disk_judge judge, void *opaque);
 /* The files of a directory may grow by so many bytes altogether; negative: without bound. */
 void disk_room(disk *disk, const char *directory, int64_t bytes);
 
-/* Whoever has files open whose path begins with `prefix` is dead: what his connections do from now on fails and changes
+/* A process that has files open whose path begins with `prefix` is dead: what its connections do from now on fails and changes
  * nothing, and his locks and shared memory are gone. He may be closed at leisure. */
 void disk_cut(disk *disk, const char *prefix);
 /* The same, and the power of the machine that has these files fails. */

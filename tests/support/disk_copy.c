@@ -11,7 +11,10 @@ struct disk_copy {
     disk *disk;
     char prefix[DISK_PATH];
     size_t count;
-    struct { disk_name *name; disk_inode *inode; } file[FILES]; /* no inode: there is no such file */
+    struct {
+        disk_name *name;
+        disk_inode *inode;
+    } file[FILES]; /* no inode: there is no such file */
 };
 
 static disk_inode *copy_of(const disk_name *name)
@@ -63,7 +66,8 @@ static bool is_in(const disk_copy *copy, const disk_name *name)
 void disk_copy_swap(disk_copy *copy)
 {
     for (disk_name *name = copy->disk->names; name; name = name->next)
-        if (strncmp(name->path, copy->prefix, strlen(copy->prefix)) == 0 && name->now && !is_in(copy, name) && copy->count < FILES)
+        if (strncmp(name->path, copy->prefix, strlen(copy->prefix)) == 0 && name->now && !is_in(copy, name) &&
+            copy->count < FILES)
             copy->file[copy->count++].name = name;
     for (size_t i = 0; i < copy->count; i++) {
         disk_inode *there = NULL;

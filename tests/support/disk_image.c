@@ -7,8 +7,8 @@
 
 /* One entry of the log; the bytes of a write follow it. */
 typedef struct change {
-    int64_t at;   /* offset; of a truncation the new length */
-    int64_t len;  /* -1: a truncation */
+    int64_t at;  /* offset; of a truncation the new length */
+    int64_t len; /* -1: a truncation */
 } change;
 
 uint64_t disk_random(uint64_t *state)
@@ -145,9 +145,9 @@ typedef struct storm {
     uint64_t *random;
     int sector;
     bool garbage;
-    int lost;               /* per mille of the sectors of each change */
-    int64_t in_order;       /* so many changes are kept whole before any is lost */
-    uint8_t *stopped;       /* a byte a sector: the medium did not get to later changes of it */
+    int lost;         /* per mille of the sectors of each change */
+    int64_t in_order; /* so many changes are kept whole before any is lost */
+    uint8_t *stopped; /* a byte a sector: the medium did not get to later changes of it */
     bool size_stopped;
     int64_t size;
 } storm;
@@ -203,15 +203,12 @@ static void strike_length(storm *s, disk_bytes *medium, const change *entry)
 static void choose(storm *s, int64_t changes)
 {
     switch (below(s->random, 4)) {
-    case 0: /* the disk was quick */
-        s->lost = 0;
-        break;
+    case 0: /* the disk was quick */ s->lost = 0; break;
     case 1: /* as it was written, up to a moment */
         s->lost = 1000;
         s->in_order = below(s->random, changes + 1);
         break;
-    default:
-        s->lost = (int)below(s->random, 1001);
+    default: s->lost = (int)below(s->random, 1001);
     }
 }
 
@@ -223,7 +220,10 @@ bool disk_image_lose(disk_image *image, int sector, bool garbage, uint64_t *rand
         next(&image->log, &at, &entry);
         longest = longest > entry.at + entry.len ? longest : entry.at + entry.len;
     }
-    storm s = { .random = random, .sector = sector, .garbage = garbage, .size = image->medium.len,
+    storm s = { .random = random,
+                .sector = sector,
+                .garbage = garbage,
+                .size = image->medium.len,
                 .stopped = calloc((size_t)(longest / sector) + 1, 1) };
     bool ok = s.stopped != NULL;
     choose(&s, changes);

@@ -7,12 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct disk_bytes { uint8_t *at; int64_t len, cap; } disk_bytes;
+typedef struct disk_bytes {
+    uint8_t *at;
+    int64_t len, cap;
+} disk_bytes;
 
 typedef struct disk_image {
-    disk_bytes cache;   /* what reads see */
-    disk_bytes medium;  /* what a power loss leaves */
-    disk_bytes log;     /* what was done to the one and not yet to the other, in order */
+    disk_bytes cache;  /* what reads see */
+    disk_bytes medium; /* what a power loss leaves */
+    disk_bytes log;    /* what was done to the one and not yet to the other, in order */
 } disk_image;
 
 /* splitmix64 */

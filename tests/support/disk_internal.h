@@ -14,29 +14,29 @@ typedef struct disk_shared disk_shared;
 
 typedef struct disk_directory {
     struct disk_directory *next;
-    int64_t room;               /* bytes its files may grow by; negative: without bound */
+    int64_t room; /* bytes its files may grow by; negative: without bound */
     char path[DISK_PATH];
 } disk_directory;
 
 typedef struct disk_inode {
     disk_image image;
     disk_directory *directory;
-    disk_handle *handles;       /* that are alive */
-    disk_shared *shared;        /* of those; NULL: none has mapped any */
-    int uses;                   /* names and handles */
+    disk_handle *handles; /* that are alive */
+    disk_shared *shared;  /* of those; NULL: none has mapped any */
+    int uses;             /* names and handles */
 } disk_inode;
 
 /* A name may be on the medium for another file than now. */
 typedef struct disk_name {
     struct disk_name *next;
     disk_directory *directory;
-    disk_inode *now, *kept;     /* NULL: no such file */
+    disk_inode *now, *kept; /* NULL: no such file */
     char path[DISK_PATH];
 } disk_name;
 
 struct disk {
     sqlite3_vfs vfs, *former;
-    uint64_t random, dice;      /* of the disk, and what SQLite draws */
+    uint64_t random, dice; /* of the disk, and what SQLite draws */
     int sector;
     bool power_safe;
     disk_judge judge;
@@ -54,12 +54,12 @@ struct disk_handle {
     disk_inode *inode;
     disk_handle *next;
     bool dead;
-    bool sync_names;            /* the first sync makes the directory's names last, too */
+    bool sync_names; /* the first sync makes the directory's names last, too */
     bool temporary;
-    int lock;                   /* SQLITE_LOCK_... */
+    int lock; /* SQLITE_LOCK_... */
     disk_shared *shared;
     uint16_t shared_locks, exclusive_locks;
-    int error;                  /* the system's number of the last failure */
+    int error; /* the system's number of the last failure */
     char path[DISK_PATH];
 };
 

@@ -10,7 +10,7 @@
 
 struct disk_shared {
     int users;
-    int size;                      /* of a region */
+    int size; /* of a region */
     void *region[REGIONS];
 };
 
@@ -96,7 +96,8 @@ int disk_shm_map(sqlite3_file *file, int region, int size, int extend, void vola
         return SQLITE_IOERR_SHMMAP;
     void **at = &handle->shared->region[region];
     if (!*at && extend) {
-        if ((rc = disk_ask(handle, DISK_MAP, SQLITE_IOERR_SHMSIZE)) != SQLITE_OK)
+        rc = disk_ask(handle, DISK_MAP, SQLITE_IOERR_SHMSIZE);
+        if (rc != SQLITE_OK)
             return rc;
         if (!(*at = calloc(1, (size_t)size)))
             return SQLITE_IOERR_NOMEM;

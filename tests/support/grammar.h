@@ -6,16 +6,19 @@
 #include "base/buf.h"
 #include "codec/schema.h"
 
-typedef struct grammar { uint64_t state; int names; } grammar;
+typedef struct grammar {
+    uint64_t state;
+    int names;
+} grammar;
 
 void grammar_seed(grammar *g, uint64_t seed);
 uint32_t grammar_draw(grammar *g, uint32_t below); /* from 0; below > 0 */
 
 /* A record's schema, and what became of it: fields added, dropped, renamed, promoted, in other unions. */
-void grammar_pair(grammar *g, bus_buf *writer, bus_buf *reader);
+void grammar_pair(grammar *g, bui_buf *writer, bui_buf *reader);
 /* A body that the schema allows, blocks in all their forms. False: there is none of a reasonable depth. */
-bool grammar_body(grammar *g, const bus_node *node, bus_buf *out);
+bool grammar_body(grammar *g, const bui_node *node, bui_buf *out);
 /* Appends the JSON text with one thing changed somewhere in its tree. False: it is no JSON. */
-bool grammar_change(grammar *g, const char *text, size_t len, bus_buf *out);
+bool grammar_change(grammar *g, const char *text, size_t len, bui_buf *out);
 
 #endif

@@ -7,7 +7,7 @@
 #include "testing/memory_transport.h"
 
 /* Reads in the order of audit_look.c and applies the rules. `keys` may be NULL. */
-bus_status memory_audit(const bus_memory_cluster *cluster, const bus_keys *keys, const char *const *paths, size_t count, bus_audit_found_fn found,
-                        void *opaque, bus_error *err);
+bus_status memory_audit(const bui_memory_cluster *cluster, const bui_keys *keys, const char *const *paths, size_t count,
+                        bui_audit_found_fn found, void *opaque, bus_error *err);
 
 #endif

@@ -7,11 +7,11 @@
 #include <string.h>
 
 /* To be freed. */
-static inline bus_schema *test_schema(const char *json)
+static inline bui_schema *test_schema(const char *json)
 {
-    bus_schema *schema = NULL;
+    bui_schema *schema = NULL;
     bus_error err;
-    if (bus_schema_parse(json, strlen(json), &schema, &err) != BUS_OK)
+    if (bui_schema_parse(json, strlen(json), &schema, &err) != BUS_OK)
         fail_msg("%s: %s", json, err.text);
     return schema;
 }

@@ -14,7 +14,10 @@
 #include <time.h>
 #include <cmocka.h>
 
-typedef struct upload { size_t len; char text[4000]; } upload;
+typedef struct upload {
+    size_t len;
+    char text[4000];
+} upload;
 
 static void nap_ms(long ms)
 {
@@ -42,8 +45,8 @@ static bool allowed(const registry_server *s, struct MHD_Connection *connection)
     return good;
 }
 
-static enum MHD_Result handle(void *opaque, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
-                              const char *data, size_t *size, void **state)
+static enum MHD_Result handle(void *opaque, struct MHD_Connection *connection, const char *url, const char *method,
+                              const char *version, const char *data, size_t *size, void **state)
 {
     (void)version;
     registry_server *s = opaque;
@@ -79,7 +82,8 @@ void registry_server_start(registry_server *s, const registry_page *pages)
 {
     *s = (registry_server){ .pages = pages };
     pthread_mutex_init(&s->lock, NULL);
-    s->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, 0, NULL, NULL, handle, s, MHD_OPTION_END);
+    s->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, 0, NULL, NULL, handle, s,
+                                 MHD_OPTION_END);
     assert_non_null(s->daemon);
     unsigned port = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
     snprintf(s->url, sizeof s->url, "http://127.0.0.1:%u/", port);

@@ -16,26 +16,27 @@
 #include "testing/test_host.h"
 
 typedef struct scene {
-    bus_virtual_clock clock;
-    bus_memory_cluster *cluster;
-    bus_catalog *catalog;
+    bui_virtual_clock clock;
+    bui_memory_cluster *cluster;
+    bui_catalog *catalog;
     bus_service service;
-    bus_host_options options;
-    bus_host *host;
+    bui_host_options options;
+    bui_host *host;
     char data[64];
-    const bus_keys *signs;           /* what is sent is signed with; NULL: not at all */
+    const bui_keys *signs; /* what is sent is signed with; NULL: not at all */
     bool mended, weather;
-    int runs, replays;               /* of handlers, whatever came of them; of them with a copy that was replayed */
-    int prepared;                    /* prepare steps that began */
-    size_t value_len;                /* of the event that a handler of a raw route had last */
+    int runs, replays;             /* of handlers, whatever came of them; of them with a copy that was replayed */
+    int prepared;                  /* prepare steps that began */
+    bus_event last, last_prepared; /* what was handled and prepared last; of their words only the numbers may be looked at */
+    size_t value_len;              /* of the event that a handler of a raw route had last */
     uint64_t value_hash;
     char *big;
-    bool cancelled;                  /* what bus_cancel said last */
-    bool dying;                      /* the handler has died: see scene_run */
+    bool cancelled; /* what bus_cancel said last */
+    bool dying;     /* the handler has died: see scene_run */
     snapshot *files;
-    char text[2048];                 /* what scene_effects and the like return */
-    bus_memory_fate (*fate)(struct scene *scene, const bus_row *row, bus_channel channel); /* NULL: all acknowledged */
-    int asked;                       /* how often `fate` was */
+    char text[2048]; /* what scene_effects and the like return */
+    bui_memory_fate (*fate)(struct scene *scene, const bui_row *row, bui_channel channel); /* NULL: all acknowledged */
+    int asked;                                                                             /* how often `fate` was */
 } scene;
 
 /* cmocka's set-up and tear-down; *state is the scene, its process running and at rest. */
@@ -43,9 +44,9 @@ int scene_set_up(void **state);
 int scene_tear_down(void **state);
 
 /* A fate: no row is answered until the test delivers it. */
-bus_memory_fate scene_hold_all(struct scene *scene, const bus_row *row, bus_channel channel);
+bui_memory_fate scene_hold_all(struct scene *scene, const bui_row *row, bui_channel channel);
 /* Stored, and its producer is not told. */
-bus_memory_fate scene_lose_ack(struct scene *scene, const bus_row *row, bus_channel channel);
+bui_memory_fate scene_lose_ack(struct scene *scene, const bui_row *row, bui_channel channel);
 
 /* The process: it ends at a step boundary, as by kill -9 between two steps; and one starts. */
 void scene_stop(scene *scene);
@@ -57,7 +58,7 @@ void scene_lose_store(scene *scene);
 void scene_run(scene *scene);
 void scene_pass(scene *scene, int64_t ms);
 /* One turn of scene_run; is there more to do now? */
-bool scene_turn(scene *scene);
+bool scene_iteration(scene *scene);
 /* The same at a group's new assignment of the same shard. */
 void scene_rebalance(scene *scene);
 
@@ -65,8 +66,10 @@ void scene_rebalance(scene *scene);
 int64_t scene_send(scene *scene, const char *topic, const char *key, const char *text);
 int64_t scene_send_hop(scene *scene, const char *topic, const char *source, int64_t seq, const char *key, const char *text);
 void scene_send_raw(scene *scene, const char *topic, const char *key, const char *type, const void *value, size_t len);
-int64_t scene_send_headers(scene *scene, const char *topic, const char *key, const bus_header *headers, size_t count, const char *text);
-/* A command about the at-th letter of the dead-letter topic, with the letter's own bytes. round 0: as the letter says. */
+int64_t scene_send_headers(scene *scene, const char *topic, const char *key, const bus_header *headers, size_t count,
+                           const char *text);
+/* A command about the at-th dead letter of the dead-letter topic, with the dead letter's own bytes. round 0: as the dead
+ * letter says. */
 void scene_command(scene *scene, int64_t at, const char *word, int round);
 
 /* Runs SQL on its store from a connection of its own. */
@@ -91,7 +94,7 @@ const char *scene_letters(scene *scene);
 int scene_headers_of(scene *scene, const char *topic, int64_t offset, const char *prefix);
 /* One number out of the store. */
 int64_t scene_ask(scene *scene, const char *sql);
-const bus_shard_metrics *scene_metrics(scene *scene);
+const bui_shard_metrics *scene_metrics(scene *scene);
 /* Why the shard does not run; BUS_OK if it does. The text is in scene->text. */
 bus_status scene_failure(scene *scene);
 

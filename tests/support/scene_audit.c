@@ -11,12 +11,12 @@
 
 #include <cmocka.h>
 
-static bool on_found(void *opaque, const bus_finding *finding)
+static bool on_found(void *opaque, const bui_finding *finding)
 {
     scene *s = opaque;
     char word[40];
     size_t len = strlen(s->text);
-    snprintf(word, sizeof word, finding->weight == BUS_AUDIT_NOTED ? "(%s)" : "%s", finding->rule);
+    snprintf(word, sizeof word, finding->weight == BUI_AUDIT_NOTED ? "(%s)" : "%s", finding->rule);
     if (getenv("SCENE_AUDIT_SAYS"))
         fprintf(stderr, "  %s: %s: %s %s\n", word, finding->where, finding->id, finding->text);
     if (!strstr(s->text, word))
@@ -31,7 +31,7 @@ const char *scene_audit(scene *s)
     const char *const paths[] = { path };
     snprintf(path, sizeof path, "%s/svc/0.db", s->data);
     s->text[0] = 0;
-    if (memory_audit(s->cluster, NULL, paths, 1, on_found, s, &err))
+    if (memory_audit(s->cluster, NULL, paths, 1, on_found, s, &err) != BUS_OK)
         fail_msg("%s", err.text);
     return s->text;
 }

@@ -10,25 +10,25 @@
 
 typedef struct memory_rebuild {
     const bus_service *service;
-    bus_memory_cluster *cluster;
-    bus_catalog *catalog;
-    const char *data;                /* where <service>/<p>.db are; the new ones go to <data>/rebuilt */
+    bui_memory_cluster *cluster;
+    bui_catalog *catalog;
+    const char *data; /* where <service>/<p>.db are; the new ones go to <data>/rebuilt */
     const char *retry_tiers;
     int attempts, shards;
     int64_t now_ms;
-    const bus_keys *keys;            /* to verify with; NULL: none */
-    bool (*gone)(const bus_record *record); /* compaction has taken it; NULL: none */
+    const bui_keys *keys;                   /* to verify with; NULL: none */
+    bool (*gone)(const bui_record *record); /* compaction has taken it; NULL: none */
 } memory_rebuild;
 
 /* Makes the store of one shard again, the service stopped. */
-bus_status memory_rebuild_shard(const memory_rebuild *how, int shard, bus_rebuilt *out, bus_error *err);
+bus_status memory_rebuild_shard(const memory_rebuild *how, int shard, bui_rebuilt *out, bus_error *err);
 
 /* Of the scene, stopped; the new store stays beside the old one, and is compared with it. Fails the test if it cannot be made. */
-bus_rebuilt scene_rebuild(scene *scene);
-bus_rebuilt scene_rebuild_without(scene *scene, bool (*gone)(const bus_record *record));
+bui_rebuilt scene_rebuild(scene *scene);
+bui_rebuilt scene_rebuild_without(scene *scene, bool (*gone)(const bui_record *record));
 /* What differs, "" if nothing: "table: old row | new row". Valid until the next. */
-const char *scene_differences(scene *scene, const bus_rebuilt *rebuilt);
+const char *scene_differences(scene *scene, const bui_rebuilt *rebuilt);
 /* Puts the new store in the old one's place; the old one is gone. */
-void scene_take_rebuilt(scene *scene, const bus_rebuilt *rebuilt);
+void scene_take_rebuilt(scene *scene, const bui_rebuilt *rebuilt);
 
 #endif

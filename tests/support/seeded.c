@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-void __real_bus_uuid_random(unsigned char out[16]);
-void __real_bus_token_random(char out[17]);
-void __wrap_bus_uuid_random(unsigned char out[16]);
-void __wrap_bus_token_random(char out[17]);
+void __real_bui_uuid_random(unsigned char out[16]);
+void __real_bui_token_random(char out[17]);
+void __wrap_bui_uuid_random(unsigned char out[16]);
+void __wrap_bui_token_random(char out[17]);
 
 static _Thread_local bool seeded;
 static _Thread_local uint64_t state;
@@ -26,10 +26,10 @@ void seeded_ids_off(void)
     seeded = false;
 }
 
-void __wrap_bus_uuid_random(unsigned char out[16])
+void __wrap_bui_uuid_random(unsigned char out[16])
 {
     if (!seeded) {
-        __real_bus_uuid_random(out);
+        __real_bui_uuid_random(out);
         return;
     }
     for (int i = 0; i < 2; i++) {
@@ -40,10 +40,10 @@ void __wrap_bus_uuid_random(unsigned char out[16])
     out[8] = (unsigned char)((out[8] & 0x3F) | 0x80); /* variant of RFC 9562 */
 }
 
-void __wrap_bus_token_random(char out[17])
+void __wrap_bui_token_random(char out[17])
 {
     if (seeded)
         snprintf(out, 17, "%016llx", (unsigned long long)disk_random(&state));
     else
-        __real_bus_token_random(out);
+        __real_bui_token_random(out);
 }

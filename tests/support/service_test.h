@@ -12,7 +12,12 @@
 #include <cmocka.h>
 
 /* Runs a call that takes its error last, as ERR, and must succeed. */
-#define OK(call) do { bus_error error_ = { .text = "" }; if ((call) != BUS_OK) fail_msg("%s: %s", #call, error_.text); } while (0)
+#define OK(call) \
+    do { \
+        bus_error error_ = { .text = "" }; \
+        if ((call) != BUS_OK) \
+            fail_msg("%s: %s", #call, error_.text); \
+    } while (0)
 #define ERR (&error_)
 
 /* cmocka's set-up and tear-down: *state is the service's bus_test. */

@@ -9,10 +9,17 @@
 
 #define SIZE_MOST (1u << 20) /* so that no sum overflows */
 
-typedef struct built { bus_shape shape; uint32_t align; bool sized; } built;
-typedef struct builder { bus_arena *arena; bus_map named; } builder;
+typedef struct built {
+    bus_shape shape;
+    uint32_t align;
+    bool sized;
+} built;
+typedef struct builder {
+    bui_arena *arena;
+    bui_map named;
+} builder;
 
-static built *build(builder *b, const bus_node *node);
+static built *build(builder *b, const bui_node *node);
 
 static uint32_t up(uint32_t at, uint32_t align)
 {
@@ -27,7 +34,7 @@ static void scalar(built *out, bus_kind kind, size_t size, size_t align)
     out->sized = true;
 }
 
-static bool build_logical(built *out, const bus_node *node)
+static bool build_logical(built *out, const bui_node *node)
 {
     if (node->logical == BUS_LOGICAL_UUID)
         scalar(out, BUS_KIND_UUID, sizeof(bus_uuid), alignof(bus_uuid));
@@ -44,7 +51,7 @@ static bool build_logical(built *out, const bus_node *node)
 
 static built *pointer_to(builder *b, built *record, int32_t null_branch)
 {
-    built *out = bus_arena_zero(b->arena, sizeof *out);
+    built *out = bui_arena_zero(b->arena, sizeof *out);
     if (!out)
         return NULL;
     scalar(out, BUS_KIND_POINTER, sizeof(void *), alignof(void *));
@@ -55,7 +62,7 @@ static built *pointer_to(builder *b, built *record, int32_t null_branch)
     return out;
 }
 
-static built *build_optional(builder *b, built *out, const bus_node *node, int32_t null_branch)
+static built *build_optional(builder *b, built *out, const bui_node *node, int32_t null_branch)
 {
     built *item = build(b, node->fields[1 - null_branch].type);
     if (!item)
@@ -70,12 +77,12 @@ static built *build_optional(builder *b, built *out, const bus_node *node, int32
     return out;
 }
 
-static built *build_union(builder *b, built *out, const bus_node *node)
+static built *build_union(builder *b, built *out, const bui_node *node)
 {
     for (int32_t i = 0; node->count == 2 && i < 2; i++)
         if (node->fields[i].type->kind == BUS_KIND_NULL)
             return build_optional(b, out, node, i);
-    bus_field *fields = bus_arena_zero(b->arena, node->count * sizeof *fields);
+    bus_field *fields = bui_arena_zero(b->arena, node->count * sizeof *fields);
     uint32_t align = alignof(uint32_t), size = 1;
     for (size_t i = 0; i < node->count; i++) {
         built *branch = build(b, node->fields[i].type);
@@ -94,7 +101,7 @@ static built *build_union(builder *b, built *out, const bus_node *node)
     return node->count > 0 ? out : NULL;
 }
 
-static built *build_container(builder *b, built *out, const bus_node *node)
+static built *build_container(builder *b, built *out, const bui_node *node)
 {
     built *item = build(b, node->item);
     if (!item)
@@ -105,9 +112,9 @@ static built *build_container(builder *b, built *out, const bus_node *node)
     return out;
 }
 
-static built *build_record(builder *b, built *out, const bus_node *node)
+static built *build_record(builder *b, built *out, const bui_node *node)
 {
-    bus_field *fields = bus_arena_zero(b->arena, (node->count + 1) * sizeof *fields);
+    bus_field *fields = bui_arena_zero(b->arena, (node->count + 1) * sizeof *fields);
     uint32_t at = 0, align = 1;
     for (size_t i = 0; i < node->count; i++) {
         built *part = build(b, node->fields[i].type);
@@ -125,17 +132,22 @@ static built *build_record(builder *b, built *out, const bus_node *node)
     return out;
 }
 
-static built *build(builder *b, const bus_node *node)
+static built *build(builder *b, const bui_node *node)
 {
     bool has_name = node->kind == BUS_KIND_RECORD || node->kind == BUS_KIND_ENUM || node->kind == BUS_KIND_FIXED;
-    built *out = has_name ? bus_map_get(&b->named, node->name, strlen(node->name)) : NULL;
+    built *out = has_name ? bui_map_get(&b->named, node->name, strlen(node->name)) : NULL;
     if (out)
         return out;
-    out = bus_arena_zero(b->arena, sizeof *out);
-    if (!out || (has_name && !bus_map_put(&b->named, node->name, strlen(node->name), out)))
+    out = bui_arena_zero(b->arena, sizeof *out);
+    if (!out || (has_name && !bui_map_put(&b->named, node->name, strlen(node->name), out)))
         return NULL;
-    out->shape = (bus_shape){ .kind = node->kind, .wire = node->kind, .logical = node->logical, .least = node->least,
-                              .count = (uint32_t)node->count, .name = has_name ? node->name : NULL, .symbols = node->symbols };
+    out->shape = (bus_shape){ .kind = node->kind,
+                              .wire = node->kind,
+                              .logical = node->logical,
+                              .least = node->least,
+                              .count = (uint32_t)node->count,
+                              .name = has_name ? node->name : NULL,
+                              .symbols = node->symbols };
     if (build_logical(out, node))
         return out;
     switch (node->kind) {
@@ -179,12 +191,12 @@ static void finish(const bus_shape *found)
     }
 }
 
-const bus_shape *test_shape_of(const bus_node *node, bus_arena *arena)
+const bus_shape *test_shape_of(const bui_node *node, bui_arena *arena)
 {
     builder b = { .arena = arena };
-    bus_map_init(&b.named);
+    bui_map_init(&b.named);
     built *out = build(&b, node);
-    bus_map_free(&b.named, NULL);
+    bui_map_free(&b.named, NULL);
     if (!out)
         return NULL;
     finish(&out->shape);

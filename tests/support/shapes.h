@@ -8,6 +8,6 @@
 #include "codec/schema.h"
 
 /* NULL: no memory, or a schema that has no C form (a fixed without bytes, an empty enum or union) or one over 1 MiB. */
-const bus_shape *test_shape_of(const bus_node *node, bus_arena *arena);
+const bus_shape *test_shape_of(const bui_node *node, bui_arena *arena);
 
 #endif

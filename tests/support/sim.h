@@ -40,17 +40,17 @@ enum { IN_SHOP, IN_ALPHA, IN_BETA, IN_REPLIES, SIM_INPUTS, IN_NONE = -1 };
 extern const struct sim_topic {
     const char *name;
     int partitions;
-    int reader;  /* the service */
+    int reader; /* the service */
     int input;
-    bool loses;  /* its records may expire, be lost, or go with it */
+    bool loses; /* its records may expire, be lost, or go with it */
 } sim_topics[SIM_TOPICS];
 
 /* A record as it was written; it stays here when its log loses it. */
 typedef struct sim_record {
     int topic;
     int32_t partition;
-    int64_t offset, at, gone_at;  /* the latter by the ledger's own time */
-    uint64_t event, id;           /* the same of its copies; of all runs of its cause */
+    int64_t offset, at, gone_at; /* the latter by the ledger's own time */
+    uint64_t event, id;          /* the same of its copies; of all runs of its cause */
     int number;
 } sim_record;
 
@@ -64,7 +64,9 @@ typedef struct sim_damage {
 #define SIM_DAMAGES 200
 
 /* How often more, and how often less than once for each record, each number may have had its effect. */
-typedef struct sim_bounds { int again[SIM_INPUTS][SIM_NUMBERS], missed[SIM_INPUTS][SIM_NUMBERS]; } sim_bounds;
+typedef struct sim_bounds {
+    int again[SIM_INPUTS][SIM_NUMBERS], missed[SIM_INPUTS][SIM_NUMBERS];
+} sim_bounds;
 
 /* A partition whose rows fail for a while. */
 typedef struct sim_outage {
@@ -76,47 +78,52 @@ typedef struct sim_outage {
 #define SIM_OUTAGES 4
 
 /* An outbox row that an operator has wanted to give up. */
-typedef struct sim_given_up { int service, shard; char row[48], source[128]; int64_t seq; int input, number; } sim_given_up;
+typedef struct sim_given_up {
+    int service, shard;
+    char row[48], source[128];
+    int64_t seq;
+    int input, number;
+} sim_given_up;
 #define SIM_GIVEN_UP 64
 
 typedef struct sim sim;
 
 /* Prepare steps wait here until chance runs one; or run at once while a shard may be closing, which waits for them. */
 typedef struct sim_pool {
-    bus_pool pool;
-    bus_job *first;
+    bui_pool pool;
+    bui_job *first;
     bool at_once;
 } sim_pool;
 
 typedef struct sim_process {
-    bus_host *host;                      /* NULL: not running */
+    bui_host *host; /* NULL: not running */
     sim_pool jobs;
     int service, number;
-    bool older;                          /* of its version: it has fewer routes */
-    bus_accept accept;                   /* what it was started with */
-    bool dead;                           /* what it still does goes nowhere; it is closed when its code returns */
+    bool older;        /* of its version: it has fewer routes */
+    bui_accept accept; /* what it was started with */
+    bool dead;         /* what it still does goes nowhere; it is closed when its code returns */
 } sim_process;
 
 /* What is wrong, or about to be, with the disk of a service. */
 typedef struct sim_illness {
-    int power_after, death_after;        /* operations; 0: never */
-    sim_fault fails;                     /* which kind of operation; SIM_FAULTS: none */
+    int power_after, death_after; /* operations; 0: never */
+    sim_fault fails;              /* which kind of operation; SIM_FAULTS: none */
     int fail_after, fail_times;
     bool full;
-    bool struck;                         /* something has failed since it healed last */
+    bool struck; /* something has failed since it healed last */
 } sim_illness;
 
 /* A copy of a store that was taken while it ran. */
 typedef struct sim_backup {
-    disk_copy *copy;                     /* NULL: none */
+    disk_copy *copy; /* NULL: none */
     int service, shard;
     int64_t opens, age;
-    bool tried;                          /* it is where the store was, and to be refused */
+    bool tried; /* it is where the store was, and to be refused */
 } sim_backup;
 
 /* A transaction from outside, and what its caller was told. */
 typedef struct sim_call {
-    bus_call call;
+    bui_call call;
     sim *sim;
     int number;
     char key[8];
@@ -126,62 +133,63 @@ typedef struct sim_call {
 struct sim {
     const sim_plan *plan;
     sim_result *result;
-    uint64_t random;                     /* the state of the step's chances */
+    uint64_t random; /* the state of the step's chances */
     FILE *history;
-    bool library;                        /* the history holds what the library logs */
-    bool calm;                           /* no faults any more */
-    bool mended;                         /* handlers no longer fail */
+    bool library; /* the history holds what the library logs */
+    bool calm;    /* no faults any more */
+    bool mended;  /* handlers no longer fail */
 
-    bus_virtual_clock clock;
-    bus_memory_cluster *cluster;
-    bus_catalog *catalog;
+    bui_virtual_clock clock;
+    bui_memory_cluster *cluster;
+    bui_catalog *catalog;
     bus_service service[SIM_SERVICES], older[SIM_SERVICES];
-    bus_limits limits;
-    bus_keys *keys;                      /* who belongs here signs; NULL: nobody does */
+    bui_limits limits;
+    int compact;    /* services that send the compact form, as bits */
+    bui_keys *keys; /* who belongs here signs; NULL: nobody does */
     char data[64];
     sim_process process[SIM_SERVICES][SIM_PROCESSES];
-    int storm;                           /* per mille of steps that also upset a process and a group */
-    bool down;                           /* the broker is away */
-    int step;                            /* which one; events take their numbers from it */
-    int sent[SIM_STEPS], sent_count;     /* numbers of the inbox */
+    int storm;                       /* per mille of steps that also upset a process and a group */
+    bool down;                       /* the broker is away */
+    int step;                        /* which one; events take their numbers from it */
+    int sent[SIM_STEPS], sent_count; /* numbers of the inbox */
     sim_call *call[SIM_CALLS_MOST];
     int calls;
 
     /* disks */
     disk *disk;
-    int disk_storm;                      /* per mille of steps that also do something to a disk */
+    int disk_storm; /* per mille of steps that also do something to a disk */
     sim_illness ill[SIM_SERVICES];
-    bool rebooted[SIM_SERVICES];         /* their power has failed: the next step may start them again */
+    bool rebooted[SIM_SERVICES]; /* their power has failed: the next step may start them again */
 
     /* what befalls topics */
-    bool rough;                          /* records are lost and positions moved in this history */
+    bool rough; /* records are lost and positions moved in this history */
     sim_outage outage[SIM_OUTAGES];
-    int64_t gone_until_us[SIM_TOPICS];   /* deleted; from then on it is there again */
-    int64_t lost_from[SIM_TOPICS][4];          /* the lowest offset from which a log lost records that nobody has dealt with */
-    bool broken[SIM_SERVICES];           /* a shard may have halted at that, until an operator repairs it */
+    int64_t gone_until_us[SIM_TOPICS]; /* deleted; from then on it is there again */
+    int64_t lost_from[SIM_TOPICS][4];  /* the lowest offset from which a log lost records that nobody has dealt with */
+    bool broken[SIM_SERVICES];         /* a shard may have halted at that, until an operator repairs it */
     sim_record *record;
     size_t records, records_cap;
-    int64_t entered[SIM_TOPICS][4];      /* offsets below are in the ledger */
+    int64_t entered[SIM_TOPICS][4]; /* offsets below are in the ledger */
     int64_t ledger_time;
-    bus_map sources;
+    bui_map sources;
     sim_damage damage[SIM_DAMAGES];
     int damages;
-    bool log_lost;                       /* any log has lost records, or was made again: bus audit says so */
-    bool commands_skipped;               /* an offset of a lead topic was set forward: the numbers passed by stay missing */
+    bool log_lost;         /* any log has lost records, or was made again: bus audit says so */
+    bool commands_skipped; /* an offset of a lead topic was set forward: the numbers passed by stay missing */
     sim_given_up given_up[SIM_GIVEN_UP];
     int given_up_count;
-    bool visited;                        /* strangers come in this history; in the others Kafka's tool has the group to itself */
-    bool strangers;                      /* one is in both groups */
-    bool stranger_set[SIM_TOPICS][4];    /* an offset, last of all who are not of the service */
+    bool runs_inline;                 /* strangers come in this history; in the others Kafka's tool has the group to itself */
+    bool strangers;                   /* one is in both groups */
+    bool stranger_set[SIM_TOPICS][4]; /* an offset, last of all who are not of the service */
     sim_backup backup;
-    bool refused;                        /* a store may hold a row that Kafka has refused */
+    bool refused;                              /* a store may hold a row that Kafka has refused */
     sqlite3 *reader[SIM_SERVICES][SIM_SHARDS]; /* see sim_reader */
 
     /* a death */
-    sim_process *acting;                 /* whose code runs */
-    sim_process *doomed;                 /* who is to die while it runs */
-    int doomed_after;                    /* failpoints to pass */
-    bool cut;                            /* who acts has died: what it still does goes nowhere */
+    sim_process *acting; /* whose code runs */
+    sim_process *doomed; /* who is to die while it runs */
+    int doomed_after;    /* failpoints to pass */
+    bool cut;            /* who acts has died: what it still does goes nowhere */
     snapshot *snapshot[SIM_SHARDS];
 };
 
@@ -201,7 +209,7 @@ void sim_note(sim *s, const char *format, ...) BUS_PRINTF(2, 3);
 void sim_fail(sim *s, const char *format, ...) BUS_PRINTF(2, 3);
 
 void sim_start(sim *s, sim_process *process);
-void sim_start_accepting(sim *s, sim_process *process, bus_accept accept);
+void sim_start_accepting(sim *s, sim_process *process, bui_accept accept);
 void sim_stop(sim *s, sim_process *process);
 void sim_kill(sim *s, sim_process *process);
 /* The same for one whose code runs now: it is closed when that returns. */
@@ -214,9 +222,9 @@ void sim_run_jobs(sim_process *process);
 /* Reads the group's word; a shard may open or close at it. */
 void sim_hear(sim *s, sim_process *process);
 /* One turn of a shard's loop; true if it had anything to do. */
-bool sim_turn(sim *s, sim_process *process, int shard);
+bool sim_iteration(sim *s, sim_process *process, int shard);
 /* A transaction on its caller's thread; false: it must queue, if the process lives. */
-bool sim_visit(sim *s, sim_process *process, int shard, bus_call *call);
+bool sim_run_inline(sim *s, sim_process *process, int shard, bui_call *call);
 /* The coordinator deals the shards of a service to its living processes. */
 void sim_rebalance(sim *s, int service);
 #ifdef BUS_FAILPOINTS
@@ -226,7 +234,7 @@ void sim_on_failpoint(const char *point, void *sim);
 /* ---- sim_steps.c: what may happen, and how it ends */
 
 void sim_step(sim *s);
-/* Everything heals and comes to rest; letters are redriven until none is left. */
+/* Everything heals and comes to rest; dead letters are redriven until none is left. */
 void sim_heal(sim *s);
 
 /* ---- sim_cluster.c: the topics and their faults */
@@ -261,7 +269,7 @@ bool sim_group_is_plain(const sim *s, int service);
 /* Has a stranger set an offset that no process of the service has seen yet? */
 bool sim_stranger_waits(const sim *s, int service);
 /* What an operator answers who is asked whose offsets the group's are. */
-bus_accept sim_answer(const sim *s, int service);
+bui_accept sim_answer(const sim *s, int service);
 
 /* ---- sim_trouble.c: what brokers and operators do to logs and positions */
 
@@ -272,14 +280,14 @@ void sim_noise(sim *s);
 /* An operator accepts what a service's logs have lost: its positions are put where the logs begin again. */
 void sim_repair(sim *s, int service);
 void sim_stop_all(sim *s, int service);
-void sim_start_all(sim *s, int service, bus_accept accept);
+void sim_start_all(sim *s, int service, bui_accept accept);
 
 /* ---- sim_forger.c: signatures, and who has no key */
 
 void sim_make_keys(sim *s);
 /* Signed, if this history has keys. */
-int64_t sim_append(sim *s, const char *topic, int32_t partition, const bus_row *row);
-bool sim_is_forged(const sim *s, const bus_record *record);
+int64_t sim_append(sim *s, const char *topic, int32_t partition, const bui_row *row);
+bool sim_is_forged(const sim *s, const bui_record *record);
 void sim_forge(sim *s);
 
 /* ---- sim_limits.c: topics that take less for a while, and what is decided about rows that were refused */
@@ -290,7 +298,7 @@ void sim_limits_raise(sim *s);
 int sim_rows(sim *s);
 bool sim_is_given_up(sim *s, const sim_given_up *given);
 
-/* ---- sim_ledger.c: what was written, and what befell it */
+/* ---- sim_ledger.c: what was written, and what became of it */
 
 /* Enters what was written since. */
 void sim_read_logs(sim *s);
@@ -300,14 +308,20 @@ void sim_log_lost(sim *s, int topic, int32_t partition, int64_t from);
 bool sim_first_of_its_event(const sim *s, size_t record);
 void sim_weigh_damage(const sim *s, sim_bounds *out);
 /* The number an event of ours carries; -1: none. */
-int sim_number_in(const bus_record *record);
-/* The same of a letter, also of one that does not carry its event. */
-int sim_number_of_letter(sim *s, const bus_record *record);
+int sim_number_in(const bui_record *record);
+/* The same of a dead letter, also of one that does not carry its event. */
+int sim_number_of_letter(sim *s, const bui_record *record);
 
 /* ---- sim_service.c: fills s->service. */
 
-static inline bool sim_is_returned(int number) { return number % 4 == 2; } /* comes by shop.returns */
-static inline bool sim_is_asked(int number) { return number < SIM_CALLS && number % 5 == 1; } /* its sender wants an answer */
+static inline bool sim_is_returned(int number)
+{
+    return number % 4 == 2;
+} /* comes by shop.returns */
+static inline bool sim_is_asked(int number)
+{
+    return number < SIM_CALLS && number % 5 == 1;
+} /* its sender wants an answer */
 
 void sim_services(sim *s);
 bus_verdict sim_transaction(bus_tx *tx, void *call);
@@ -321,15 +335,15 @@ int64_t sim_position(sim *s, int service, int topic, int32_t partition);
  * what is asked. Close them before anything runs. */
 sqlite3 *sim_reader(sim *s, int service, int shard);
 void sim_readers_close(sim *s);
-/* What the dead-letter topic of a service says about each letter last. */
+/* What the dead-letter topic of a service says about each dead letter last. */
 typedef struct sim_letter {
     int service;
     int32_t partition;
     char id[40];
-    int round, state;   /* bus_letter_state */
-    int number;         /* of the event; -1: none of ours */
-    bool copy;          /* of `bus replay` */
-    bus_record record;  /* the last that carries the event's bytes */
+    int round, state;  /* bui_deadletter_state */
+    int number;        /* of the event; -1: none of ours */
+    bool copy;         /* of `bus replay` */
+    bui_record record; /* the last that carries the event's bytes */
 } sim_letter;
 typedef void (*sim_letter_fn)(sim *s, const sim_letter *letter, void *opaque);
 void sim_letters(sim *s, int service, sim_letter_fn each, void *opaque);

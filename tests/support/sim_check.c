@@ -18,7 +18,7 @@ sqlite3 *sim_reader(sim *s, int service, int shard)
     char path[256];
     sqlite3 **db = &s->reader[service][shard];
     snprintf(path, sizeof path, "%s/%s/%d.db", s->data, s->service[service].name, shard);
-    return *db || bus_store_reader(path, db, NULL) == BUS_OK ? *db : NULL;
+    return *db || bui_store_reader(path, db, NULL) == BUS_OK ? *db : NULL;
 }
 
 void sim_readers_close(sim *s)
@@ -58,25 +58,40 @@ static void read_effects(sim *s, int service, const char *table, int *count, con
         sqlite3_stmt *query = NULL;
         int last[2][SIM_KEYS] = { 0 };
         char sql[80];
-        snprintf(sql, sizeof sql, "SELECT number, %s FROM %s ORDER BY n", strcmp(table, "echo") ? "key" : "''", table);
+        snprintf(sql, sizeof sql,
+                 strcmp(table, "echo") ? "SELECT number, key, 1 FROM %s ORDER BY n" : "SELECT number, '', times FROM %s", table);
         sqlite3_prepare_v2(db, sql, -1, &query, NULL);
         while (query && sqlite3_step(query) == SQLITE_ROW) {
             int number = sqlite3_column_int(query, 0);
             const char *key = (const char *)sqlite3_column_text(query, 1);
-            count[number]++;
+            count[number] += sqlite3_column_int(query, 2);
             s->result->events++;
             if (!key[0] || number >= SIM_CALLS || (spared && spared[number]))
                 continue;
             int *before = &last[key[0] == 'm'][atoi(key + 1) % SIM_KEYS];
             if (number < *before)
-                sim_fail(s, "%s/%d: key %s: event %d was applied after %d", s->service[service].name, shard, key, number, *before);
+                sim_fail(s, "%s/%d: key %s: event %d was applied after %d", s->service[service].name, shard, key, number,
+                         *before);
             *before = number;
         }
         sqlite3_finalize(query);
     }
 }
 
-/* A copy runs only when its event has: or has been given up, or was passed over. */
+/* What handlers saved as typed state goes with what they wrote by SQL. */
+static void check_tallies(sim *s, int service)
+{
+    for (int shard = 0; shard < SIM_SHARDS; shard++) {
+        int64_t off =
+            ask(s, open_store(s, service, shard),
+                "SELECT count(*) FROM (SELECT key, count(*) AS rows FROM effect GROUP BY key) FULL JOIN tally ON place = key"
+                " WHERE rows IS NOT times");
+        if (off)
+            sim_fail(s, "%s/%d: %lld keys have another tally than effects", s->service[service].name, shard, (long long)off);
+    }
+}
+
+/* A copy runs only when its event has: or has been given up, or was skipped. */
 static void check_copies(sim *s, int service, const bool *discarded, const sim_bounds *bounds)
 {
     for (int shard = 0; shard < SIM_SHARDS; shard++) {
@@ -96,10 +111,15 @@ static void check_copies(sim *s, int service, const bool *discarded, const sim_b
 
 static void check_rest(sim *s, int service)
 {
-    /* a hole is an event that its topic has lost, or that was given up */
-    const char *const empty[] = { "bus_outbox", "bus_parked", "bus_key", "bus_schedule",
-                                  "bus_body WHERE letter NOT IN (SELECT id FROM bus_letter WHERE state IN (1, 2))", /* forged ones stay */
-                                  s->damages || s->given_up_count || s->commands_skipped ? NULL : "bus_hole" };
+    /* a gap is an event that its topic has lost, or that was given up */
+    const char *const empty[] = {
+        "bus_outbox",
+        "bus_parked",
+        "bus_key",
+        "bus_schedule",
+        "bus_body WHERE letter NOT IN (SELECT id FROM bus_letter WHERE state IN (1, 2))", /* forged ones stay */
+        s->damages || s->given_up_count || s->commands_skipped ? NULL : "bus_hole"
+    };
     for (int shard = 0; shard < SIM_SHARDS; shard++) {
         sqlite3 *db = open_store(s, service, shard);
         for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
@@ -120,7 +140,8 @@ int64_t sim_position(sim *s, int service, int topic, int32_t partition)
     sqlite3 *db = sim_reader(s, service, (int)partition % SIM_SHARDS);
     sqlite3_stmt *query = NULL;
     int64_t next = -1;
-    snprintf(sql, sizeof sql, "SELECT next FROM bus_position WHERE topic = '%s' AND partition = %d", sim_topics[topic].name, (int)partition);
+    snprintf(sql, sizeof sql, "SELECT next FROM bus_position WHERE topic = '%s' AND partition = %d", sim_topics[topic].name,
+             (int)partition);
     if (db && sqlite3_prepare_v2(db, sql, -1, &query, NULL) == SQLITE_OK && sqlite3_step(query) == SQLITE_ROW)
         next = sqlite3_column_int64(query, 0);
     sqlite3_finalize(query);
@@ -134,15 +155,15 @@ void sim_letters(sim *s, int service, sim_letter_fn each, void *opaque)
     char topic[64];
     snprintf(topic, sizeof topic, "%s.dlq", s->service[service].name);
     for (int32_t p = 0; p < SIM_SHARDS; p++) {
-        sim_letter *letters = calloc((size_t)bus_memory_end(s->cluster, topic, p) + 1, sizeof *letters);
+        sim_letter *letters = calloc((size_t)bui_memory_end(s->cluster, topic, p) + 1, sizeof *letters);
         size_t count = 0;
-        for (int64_t offset = 0; letters && offset < bus_memory_end(s->cluster, topic, p); offset++) {
-            bus_record record;
-            bus_envelope envelope;
-            bus_memory_read(s->cluster, topic, p, offset, &record);
+        for (int64_t offset = 0; letters && offset < bui_memory_end(s->cluster, topic, p); offset++) {
+            bui_record record;
+            bui_envelope envelope;
+            bui_memory_read(s->cluster, topic, p, offset, &record);
             if (sim_is_forged(s, &record))
                 continue;
-            if (bus_envelope_read(record.headers, record.header_count, &envelope, NULL) || !envelope.letter_id.at) {
+            if (bui_envelope_read(record.headers, record.header_count, &envelope, NULL) != BUS_OK || !envelope.letter_id.at) {
                 sim_fail(s, "%s/%d@%lld is no letter", topic, (int)p, (long long)offset);
                 continue;
             }
@@ -152,9 +173,9 @@ void sim_letters(sim *s, int service, sim_letter_fn each, void *opaque)
                 i++;
             if (i == count)
                 count++;
-            if (envelope.letter == BUS_LETTER_OPEN)
+            if (envelope.letter == BUI_DEADLETTER_OPEN)
                 letters[i].record = record;
-            letters[i].copy = letters[i].copy || bus_record_header(&record, BUS_HEADER_REPLAY).at != NULL;
+            letters[i].copy = letters[i].copy || bui_record_header(&record, BUI_HEADER_REPLAY).at != NULL;
             /* the last word counts; a row that was sent twice repeats an older one */
             if (envelope.letter_round < letters[i].round ||
                 (envelope.letter_round == letters[i].round && (int)envelope.letter < letters[i].state))
@@ -165,7 +186,7 @@ void sim_letters(sim *s, int service, sim_letter_fn each, void *opaque)
             letters[i].partition = p;
         }
         for (size_t i = 0; i < count; i++) {
-            if (bus_slice_is(bus_record_header(&letters[i].record, "__dlq.errors.class"), "forged"))
+            if (bui_slice_is(bui_record_header(&letters[i].record, "__dlq.errors.class"), "forged"))
                 continue; /* nobody has it run */
             letters[i].service = service;
             letters[i].number = sim_number_of_letter(s, &letters[i].record);
@@ -175,7 +196,9 @@ void sim_letters(sim *s, int service, sim_letter_fn each, void *opaque)
     }
 }
 
-typedef struct sim_dead { bool *ever, *discarded; } sim_dead;
+typedef struct sim_dead {
+    bool *ever, *discarded;
+} sim_dead;
 
 static void on_letter(sim *s, const sim_letter *letter, void *opaque)
 {
@@ -184,14 +207,15 @@ static void on_letter(sim *s, const sim_letter *letter, void *opaque)
         sim_fail(s, "letter %s carries no number of ours", letter->id);
         return;
     }
-    if (letter->copy && (letter->state == BUS_LETTER_DISCARDED || letter->state == BUS_LETTER_RESOLVED))
+    if (letter->copy && (letter->state == BUI_DEADLETTER_DISCARDED || letter->state == BUI_DEADLETTER_RESOLVED))
         return; /* it says nothing of its event */
     dead->ever[letter->number] = true;
-    if (letter->state == BUS_LETTER_DISCARDED)
+    if (letter->state == BUI_DEADLETTER_DISCARDED)
         dead->discarded[letter->number] = true;
-    else if (letter->state != BUS_LETTER_RESOLVED)
-        sim_fail(s, "%s/%d: letter %s of event %d is left %s in round %d", s->service[letter->service].name, (int)letter->partition,
-                 letter->id, letter->number, bus_letter_state_name((bus_letter_state)letter->state), letter->round);
+    else if (letter->state != BUI_DEADLETTER_RESOLVED)
+        sim_fail(s, "%s/%d: letter %s of event %d is left %s in round %d", s->service[letter->service].name,
+                 (int)letter->partition, letter->id, letter->number,
+                 bui_deadletter_state_name((bui_deadletter_state)letter->state), letter->round);
 }
 
 /* ---- all of it */
@@ -201,8 +225,8 @@ typedef struct sim_counts {
     int hops[SIM_INPUTS][SIM_NUMBERS], ids[SIM_INPUTS][SIM_NUMBERS];
     int alpha[SIM_NUMBERS], beta[SIM_NUMBERS], echo[SIM_NUMBERS]; /* effects */
     bool alpha_dead[SIM_NUMBERS], alpha_discarded[SIM_NUMBERS], beta_dead[SIM_NUMBERS], beta_discarded[SIM_NUMBERS];
-    bool spared[SIM_NUMBERS];                                     /* from coming in order */
-    int given_up[SIM_INPUTS][SIM_NUMBERS];                        /* rows that were not sent */
+    bool spared[SIM_NUMBERS];              /* from coming in order */
+    int given_up[SIM_INPUTS][SIM_NUMBERS]; /* rows that were not sent */
     sim_bounds bounds;
 } sim_counts;
 
@@ -248,7 +272,8 @@ static void check_numbers(sim *s, const sim_counts *c)
     for (int i = 0; i < s->calls; i++) {
         int number = s->call[i]->number, found = c->alpha[number];
         if (found != (s->call[i]->end == CALL_DONE) && (found != 1 || s->call[i]->end != CALL_UNKNOWN))
-            sim_fail(s, "event %d: its transaction has %d effects, and its caller was told %d", number, found, (int)s->call[i]->end);
+            sim_fail(s, "event %d: its transaction has %d effects, and its caller was told %d", number, found,
+                     (int)s->call[i]->end);
     }
     for (int i = 1; i < SIM_NUMBERS; i++) {
         int echoes = i % 3 == 0 ? c->beta[i] : 0, fewest = echoes > 1 ? 1 : echoes;
@@ -267,10 +292,10 @@ static void check_numbers(sim *s, const sim_counts *c)
 
 #define AUDIT_EACH 8 /* one history of so many: it takes as long as all that is checked here */
 
-static bool on_finding(void *opaque, const bus_finding *finding)
+static bool on_finding(void *opaque, const bui_finding *finding)
 {
     sim *s = opaque;
-    if (finding->weight == BUS_AUDIT_VIOLATED)
+    if (finding->weight == BUI_AUDIT_VIOLATED)
         sim_fail(s, "the audit finds: %s: %s: %s %s", finding->rule, finding->where, finding->id, finding->text);
     return true;
 }
@@ -281,14 +306,13 @@ static void audit(sim *s)
     char path[SIM_SERVICES * SIM_SHARDS][96];
     const char *paths[SIM_SERVICES * SIM_SHARDS];
     bus_error err = { 0 };
-    if (s->plan->seed % AUDIT_EACH || s->damages || s->given_up_count || s->commands_skipped || s->log_lost ||
-        s->result->failed)
+    if (s->plan->seed % AUDIT_EACH || s->damages || s->given_up_count || s->commands_skipped || s->log_lost || s->result->failed)
         return;
     for (int i = 0; i < SIM_SERVICES * SIM_SHARDS; i++) {
         snprintf(path[i], sizeof path[i], "%s/%s/%d.db", s->data, s->service[i / SIM_SHARDS].name, i % SIM_SHARDS);
         paths[i] = path[i];
     }
-    if (memory_audit(s->cluster, s->keys, paths, SIM_SERVICES * SIM_SHARDS, on_finding, s, &err))
+    if (memory_audit(s->cluster, s->keys, paths, SIM_SERVICES * SIM_SHARDS, on_finding, s, &err) != BUS_OK)
         sim_fail(s, "the audit: %s", err.text);
 }
 
@@ -313,7 +337,7 @@ void sim_check(sim *s)
     for (int i = 0; i < SIM_NUMBERS; i++)
         c->spared[i] = c->bounds.again[IN_SHOP][i] || c->bounds.missed[IN_SHOP][i];
     read_effects(s, ALPHA, "effect", c->alpha, c->spared);
-    /* alpha passes on in the order of its effects, so beta may be held to it, but for letters it let others overtake */
+    /* alpha passes on in the order of its effects, so beta may be held to it, but for dead letters it let others overtake */
     for (int i = 0; i < SIM_NUMBERS; i++)
         c->spared[i] = c->spared[i] || c->bounds.again[IN_ALPHA][i] || c->bounds.missed[IN_ALPHA][i] || c->beta_dead[i];
     /* a row that was discarded lets later ones overtake, and may have been sent before by a producer that is gone: it can land yet */
@@ -322,6 +346,8 @@ void sim_check(sim *s)
             c->spared[s->given_up[i].number] = true;
     read_effects(s, BETA, "effect", c->beta, c->spared);
     read_effects(s, BETA, "echo", c->echo, NULL);
+    check_tallies(s, ALPHA);
+    check_tallies(s, BETA);
     check_copies(s, ALPHA, c->alpha_discarded, &c->bounds);
     check_copies(s, BETA, c->beta_discarded, &c->bounds);
     check_numbers(s, c);

@@ -6,13 +6,13 @@
 #include <string.h>
 
 const struct sim_topic sim_topics[SIM_TOPICS] = {
-    { "shop.inbox", 4, ALPHA, IN_SHOP, true }, { "shop.returns", 2, ALPHA, IN_SHOP, true },
-    { "alpha.events", 4, BETA, IN_ALPHA, true }, { "beta.events", 4, BETA, IN_BETA, true },
-    { "gateway.replies", 1, NOBODY, IN_REPLIES, false },
-    { "alpha.retry.200ms", 2, ALPHA, IN_NONE, true }, { "alpha.retry.1s", 2, ALPHA, IN_NONE, true },
-    { "beta.retry.200ms", 2, BETA, IN_NONE, true }, { "beta.retry.1s", 4, BETA, IN_NONE, true },
-    { "alpha.redrive", 2, ALPHA, IN_NONE, false }, { "beta.redrive", 2, BETA, IN_NONE, false },
-    { "alpha.dlq", 2, NOBODY, IN_NONE, false }, { "beta.dlq", 2, NOBODY, IN_NONE, false },
+    { "shop.inbox", 4, ALPHA, IN_SHOP, true },           { "shop.returns", 2, ALPHA, IN_SHOP, true },
+    { "alpha.events", 4, BETA, IN_ALPHA, true },         { "beta.events", 4, BETA, IN_BETA, true },
+    { "gateway.replies", 1, NOBODY, IN_REPLIES, false }, { "alpha.retry.200ms", 2, ALPHA, IN_NONE, true },
+    { "alpha.retry.1s", 2, ALPHA, IN_NONE, true },       { "beta.retry.200ms", 2, BETA, IN_NONE, true },
+    { "beta.retry.1s", 4, BETA, IN_NONE, true },         { "alpha.redrive", 2, ALPHA, IN_NONE, false },
+    { "beta.redrive", 2, BETA, IN_NONE, false },         { "alpha.dlq", 2, NOBODY, IN_NONE, false },
+    { "beta.dlq", 2, NOBODY, IN_NONE, false },
 };
 
 static const sim_outage *outage_of(const sim *s, const char *topic, int32_t partition)
@@ -36,45 +36,51 @@ static bool gone(const sim *s, const char *topic)
 
 /* Not the leader, and too few replicas before the row was appended: it is not there. A time-out, and too few of them
  * after: it is there, and its producer is told that it is not. */
-static bus_memory_fate in_outage(sim *s, const sim_outage *outage)
+static bui_memory_fate in_outage(sim *s, const sim_outage *outage)
 {
     bool moves = outage->kind == LEADER_MOVES, written = sim_chance(s, 400), waits = sim_chance(s, 300);
     if (waits)
-        return BUS_FATE_HOLD;
+        return BUI_FATE_HOLD;
     if (written && sim_strikes(s, moves ? SIM_TIMED_OUT : SIM_APPENDED))
-        return BUS_FATE_LOST_ACK;
-    return sim_strikes(s, moves ? SIM_NOT_LEADER : SIM_NOT_APPENDED) ? BUS_FATE_FAILED : BUS_FATE_ACK;
+        return BUI_FATE_LOST_ACK;
+    return sim_strikes(s, moves ? SIM_NOT_LEADER : SIM_NOT_APPENDED) ? BUI_FATE_FAILED : BUI_FATE_ACK;
 }
 
 /* FALSE_ACK is given where a real broker gives it: to a producer it has no sequence numbers of yet. The rule that the first
  * row goes alone keeps that harmless. RECORD never hits a row that is alone: it would be rejected for good. */
-static bus_memory_fate judge(void *opaque, const bus_row *row, bus_channel channel)
+static bui_memory_fate judge(void *opaque, const bui_row *row, bui_channel channel)
 {
     sim *s = opaque;
-    const bus_memory_flight *flight = bus_memory_judging(s->cluster);
-    static const struct { int per_mille; sim_fault fault; bus_memory_fate fate; } fates[] = {
-        { 150, SIM_HELD, BUS_FATE_HOLD }, { 30, SIM_LOST_ACK, BUS_FATE_LOST_ACK }, { 20, SIM_DUPLICATE, BUS_FATE_DUPLICATE },
-        { 20, SIM_UNSURE, BUS_FATE_UNSURE }, { 20, SIM_FAILED, BUS_FATE_FAILED }, { 10, SIM_TOPIC, BUS_FATE_TOPIC },
-        { 10, SIM_FATAL, BUS_FATE_FATAL }, { 60, SIM_RECORD, BUS_FATE_RECORD }, { 30, SIM_FALSE_ACK, BUS_FATE_FALSE_ACK } };
+    const bui_memory_flight *flight = bui_memory_judging(s->cluster);
+    static const struct {
+        int per_mille;
+        sim_fault fault;
+        bui_memory_fate fate;
+    } fates[] = { { 150, SIM_HELD, BUI_FATE_HOLD },          { 30, SIM_LOST_ACK, BUI_FATE_LOST_ACK },
+                  { 20, SIM_DUPLICATE, BUI_FATE_DUPLICATE }, { 20, SIM_UNSURE, BUI_FATE_UNSURE },
+                  { 20, SIM_FAILED, BUI_FATE_FAILED },       { 10, SIM_TOPIC, BUI_FATE_TOPIC },
+                  { 10, SIM_FATAL, BUI_FATE_FATAL },         { 60, SIM_RECORD, BUI_FATE_RECORD },
+                  { 30, SIM_FALSE_ACK, BUI_FATE_FALSE_ACK } };
     if (s->calm)
-        return BUS_FATE_ACK;
+        return BUI_FATE_ACK;
     if (gone(s, row->topic))
-        return BUS_FATE_TOPIC;
+        return BUI_FATE_TOPIC;
     const sim_outage *outage = outage_of(s, row->topic, row->partition);
     if (outage)
         return in_outage(s, outage);
     int dice = sim_below(s, 1000);
     for (size_t i = 0; i < sizeof fates / sizeof *fates; dice -= fates[i++].per_mille) {
-        bus_memory_fate fate = fates[i].fate;
+        bui_memory_fate fate = fates[i].fate;
         if (dice >= fates[i].per_mille)
             continue;
-        if ((fate == BUS_FATE_RECORD && (flight->out == 0 || channel != BUS_MAIN)) ||
-            (fate == BUS_FATE_FALSE_ACK && flight->established) || !sim_strikes(s, fates[i].fault))
+        if ((fate == BUI_FATE_RECORD && (flight->out == 0 || channel != BUI_MAIN)) ||
+            (fate == BUI_FATE_FALSE_ACK && flight->established) || !sim_strikes(s, fates[i].fault))
             break;
-        sim_note(s, "    %s: row %lld to %s/%d", sim_fault_name(fates[i].fault), (long long)row->id, row->topic, (int)row->partition);
+        sim_note(s, "    %s: row %lld to %s/%d", sim_fault_name(fates[i].fault), (long long)row->id, row->topic,
+                 (int)row->partition);
         return fate;
     }
-    return BUS_FATE_ACK;
+    return BUI_FATE_ACK;
 }
 
 static size_t meter(void *opaque, const char *topic, int32_t partition, size_t ready)
@@ -93,14 +99,14 @@ static size_t meter(void *opaque, const char *topic, int32_t partition, size_t r
 
 bool sim_cluster_make(sim *s)
 {
-    s->cluster = bus_memory_cluster_new(&s->clock.clock);
+    s->cluster = bui_memory_cluster_new(&s->clock.clock);
     for (size_t i = 0; s->cluster && i < SIM_TOPICS; i++)
-        if (bus_memory_topic(s->cluster, sim_topics[i].name, sim_topics[i].partitions))
+        if (bui_memory_topic(s->cluster, sim_topics[i].name, sim_topics[i].partitions) != BUS_OK)
             return false;
     if (!s->cluster)
         return false;
-    bus_memory_judge_by(s->cluster, judge, s);
-    bus_memory_meter_by(s->cluster, meter, s);
-    bus_memory_zombies_keep(s->cluster, true);
+    bui_memory_judge_by(s->cluster, judge, s);
+    bui_memory_meter_by(s->cluster, meter, s);
+    bui_memory_zombies_keep(s->cluster, true);
     return true;
 }

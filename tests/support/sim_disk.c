@@ -129,22 +129,14 @@ void sim_disk_step(sim *s, int service)
             sim_power_off(s, service);
         }
         break;
-    case 1: case 2: case 3:
-        ill->power_after = after;
-        break;
-    case 4:
-        ill->death_after = after;
-        break;
-    case 5: case 6:
-        fill(s, service);
-        break;
-    case 7:
-        fail(s, service, SIM_SYNC_FAILS);
-        break;
-    case 8:
-        fail(s, service, SIM_WRITE_FAILS);
-        break;
-    default:
-        fail(s, service, SIM_READ_FAILS);
+    case 1:
+    case 2:
+    case 3: ill->power_after = after; break;
+    case 4: ill->death_after = after; break;
+    case 5:
+    case 6: fill(s, service); break;
+    case 7: fail(s, service, SIM_SYNC_FAILS); break;
+    case 8: fail(s, service, SIM_WRITE_FAILS); break;
+    default: fail(s, service, SIM_READ_FAILS);
     }
 }

@@ -12,7 +12,10 @@
 #include <string.h>
 
 /* What is known of one (source, topic, partition) while its log is read. */
-typedef struct sim_source { int64_t seen; uint64_t hash[512]; } sim_source;
+typedef struct sim_source {
+    int64_t seen;
+    uint64_t hash[512];
+} sim_source;
 
 /* A number is missing, and somebody has wanted to give its row up. */
 static bool given_up(const sim *s, const char *source, int64_t seq)
@@ -30,20 +33,20 @@ static bool may_be_passed_by(const sim *s, const char *topic)
 }
 
 /* R2 and R3: a source's rows first appear in order, without a gap, and a number never changes its content. */
-static void check_hop(sim *s, const bus_record *record, const bus_envelope *envelope)
+static void check_hop(sim *s, const bui_record *record, const bui_envelope *envelope)
 {
     char name[512];
     int len = snprintf(name, sizeof name, "%.*s %s/%d", (int)envelope->hop.source.len, envelope->hop.source.at, record->topic,
                        (int)record->partition);
-    sim_source *source = bus_map_get(&s->sources, name, (size_t)len);
+    sim_source *source = bui_map_get(&s->sources, name, (size_t)len);
     if (!source) {
         source = calloc(1, sizeof *source);
-        bus_map_put(&s->sources, name, (size_t)len, source);
+        bui_map_put(&s->sources, name, (size_t)len, source);
     }
     int64_t seq = envelope->hop.seq;
     while (seq > source->seen + 1 && given_up(s, name, source->seen + 1))
         source->seen++;
-    uint64_t hash = bus_hash(record->value, record->value_len, bus_hash(envelope->id.at, envelope->id.len, 1));
+    uint64_t hash = bui_hash(record->value, record->value_len, bui_hash(envelope->id.at, envelope->id.len, 1));
     bool gap = seq > source->seen + 1 && !may_be_passed_by(s, record->topic);
     if (gap || seq < 1 || seq >= 512)
         sim_fail(s, "%s@%lld: seq %lld follows %lld", name, (long long)record->offset, (long long)seq, (long long)source->seen);
@@ -54,7 +57,7 @@ static void check_hop(sim *s, const bus_record *record, const bus_envelope *enve
     source->seen = seq > source->seen ? seq : source->seen;
 }
 
-int sim_number_in(const bus_record *record)
+int sim_number_in(const bui_record *record)
 {
     char text[16] = "";
     if (record->value_len < 10) {
@@ -64,8 +67,9 @@ int sim_number_in(const bus_record *record)
         const bus_type *types[] = { &inventory_ReleaseStock_type, &payment_RefundPayment_type };
         for (int i = 0; i < 2 && !id.at; i++) {
             const void *decoded = NULL;
-            if (!bus_decode(types[i], record->value, record->value_len, &decoded, NULL)) {
-                id = i == 0 ? ((const inventory_ReleaseStock *)decoded)->order_id : ((const payment_RefundPayment *)decoded)->order_id;
+            if (bus_decode(types[i], record->value, record->value_len, &decoded, NULL) == BUS_OK) {
+                id = i == 0 ? ((const inventory_ReleaseStock *)decoded)->order_id
+                            : ((const payment_RefundPayment *)decoded)->order_id;
                 memcpy(text, id.at, id.len < 15 ? id.len : 15);
                 bus_body_free(decoded);
             }
@@ -75,32 +79,35 @@ int sim_number_in(const bus_record *record)
     return number < SIM_NUMBERS ? number : -1;
 }
 
-int sim_number_of_letter(sim *s, const bus_record *record)
+int sim_number_of_letter(sim *s, const bui_record *record)
 {
-    bus_envelope envelope;
-    if (record->value || bus_envelope_read(record->headers, record->header_count, &envelope, NULL) || envelope.body.kind != BUS_BODY_AT)
+    bui_envelope envelope;
+    if (record->value || bui_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK ||
+        envelope.body.kind != BUI_BODY_AT)
         return sim_number_in(record);
     sim_read_logs(s);
     for (size_t i = s->records; i-- > 0;) {
         const sim_record *known = &s->record[i];
         const char *topic = sim_topics[known->topic].name;
         bool there = known->partition == envelope.body.partition && known->offset == envelope.body.offset &&
-                     strlen(topic) == envelope.body.topic.len && memcmp(topic, envelope.body.topic.at, envelope.body.topic.len) == 0;
-        if (envelope.id.len ? known->id == bus_hash(envelope.id.at, envelope.id.len, 2) : there)
+                     strlen(topic) == envelope.body.topic.len &&
+                     memcmp(topic, envelope.body.topic.at, envelope.body.topic.len) == 0;
+        if (envelope.id.len ? known->id == bui_hash(envelope.id.at, envelope.id.len, 2) : there)
             return known->number;
     }
     return -1;
 }
 
-static void enter(sim *s, int topic, const bus_record *record)
+static void enter(sim *s, int topic, const bui_record *record)
 {
-    bus_envelope envelope;
+    bui_envelope envelope;
     bus_error err = { 0 };
     if (sim_is_forged(s, record))
         return;
-    bus_status status = sim_topics[topic].input < 0 ? bus_envelope_read(record->headers, record->header_count, &envelope, &err)
-                                                    : bus_envelope_read_event(record->headers, record->header_count, &envelope, &err);
-    if (status) {
+    bus_status status = sim_topics[topic].input < 0
+                            ? bui_envelope_read(record->headers, record->header_count, &envelope, &err)
+                            : bui_envelope_read_event(record->headers, record->header_count, &envelope, &err);
+    if (status != BUS_OK) {
         sim_fail(s, "%s/%d@%lld: %s", record->topic, (int)record->partition, (long long)record->offset, err.text);
         return;
     }
@@ -108,10 +115,14 @@ static void enter(sim *s, int topic, const bus_record *record)
         check_hop(s, record, &envelope);
     if (sim_topics[topic].input < 0)
         return;
-    sim_record entry = { .topic = topic, .partition = record->partition, .offset = record->offset, .number = sim_number_in(record),
+    sim_record entry = { .topic = topic,
+                         .partition = record->partition,
+                         .offset = record->offset,
+                         .number = sim_number_in(record),
                          .gone_at = INT64_MAX };
-    entry.id = bus_hash(envelope.id.at, envelope.id.len, 2);
-    entry.event = envelope.hop.source.at ? bus_hash(envelope.hop.source.at, envelope.hop.source.len, (uint64_t)envelope.hop.seq) : entry.id;
+    entry.id = bui_hash(envelope.id.at, envelope.id.len, 2);
+    entry.event =
+        envelope.hop.source.at ? bui_hash(envelope.hop.source.at, envelope.hop.source.len, (uint64_t)envelope.hop.seq) : entry.id;
     if (entry.number < 0 && !envelope.hop.source.at)
         return; /* some other producer's */
     if (entry.number < 0) {
@@ -128,11 +139,11 @@ static void enter(sim *s, int topic, const bus_record *record)
 
 void sim_read_logs(sim *s)
 {
-    bus_record record;
+    bui_record record;
     for (int t = 0; t < SIM_TOPICS; t++)
         for (int32_t p = 0; p < sim_topics[t].partitions; p++)
-            for (int64_t *next = &s->entered[t][p]; *next < bus_memory_end(s->cluster, sim_topics[t].name, p); ++*next)
-                if (bus_memory_read(s->cluster, sim_topics[t].name, p, *next, &record))
+            for (int64_t *next = &s->entered[t][p]; *next < bui_memory_end(s->cluster, sim_topics[t].name, p); ++*next)
+                if (bui_memory_read(s->cluster, sim_topics[t].name, p, *next, &record))
                     enter(s, t, &record);
 }
 
@@ -187,7 +198,8 @@ static bool read_again(const sim *s, const sim_damage *damage, const sim_record 
 static bool passed_over(const sim *s, const sim_damage *damage, const sim_record *event)
 {
     for (size_t i = 0; i < s->records; i++)
-        if (same_event(&s->record[i], event) && s->record[i].at < damage->at && s->record[i].offset >= damage->from && s->record[i].offset < damage->to)
+        if (same_event(&s->record[i], event) && s->record[i].at < damage->at && s->record[i].offset >= damage->from &&
+            s->record[i].offset < damage->to)
             return true;
     return false;
 }

@@ -14,7 +14,7 @@
 void sim_limits_raise(sim *s)
 {
     for (int t = 0; t < SIM_TOPICS; t++)
-        bus_memory_topic_limit(s->cluster, sim_topics[t].name, BUS_TOPIC_BYTES);
+        bui_memory_topic_limit(s->cluster, sim_topics[t].name, BUI_TOPIC_BYTES);
 }
 
 static void limit_step(sim *s)
@@ -26,7 +26,7 @@ static void limit_step(sim *s)
         sim_limits_raise(s);
     } else if (sim_topics[topic].input != IN_SHOP && sim_strikes(s, SIM_LIMIT)) {
         sim_note(s, "administrator: %s takes records of %d bytes", sim_topics[topic].name, most);
-        bus_memory_topic_limit(s->cluster, sim_topics[topic].name, most);
+        bui_memory_topic_limit(s->cluster, sim_topics[topic].name, most);
     }
 }
 
@@ -43,12 +43,13 @@ static int input_of(const char *topic)
 /* What is given up is known by its row: the store no longer has its number. */
 static bool note_given_up(sim *s, int service, int shard, int input, sqlite3_stmt *row)
 {
-    bus_record record = { .value = sqlite3_column_blob(row, 2), .value_len = (size_t)sqlite3_column_bytes(row, 2) };
+    bui_record record = { .value = sqlite3_column_blob(row, 2), .value_len = (size_t)sqlite3_column_bytes(row, 2) };
     if (s->given_up_count == SIM_GIVEN_UP)
         return false;
     sim_given_up *given = &s->given_up[s->given_up_count++];
-    *given = (sim_given_up){ .service = service, .shard = shard, .input = input, .number = sim_number_in(&record),
-                              .seq = sqlite3_column_int64(row, 3) };
+    *given = (sim_given_up){
+        .service = service, .shard = shard, .input = input, .number = sim_number_in(&record), .seq = sqlite3_column_int64(row, 3)
+    };
     snprintf(given->row, sizeof given->row, "%s", (const char *)sqlite3_column_text(row, 0));
     snprintf(given->source, sizeof given->source, "%s/%d#%s %s/%d", s->service[service].name, shard, strchr(given->row, '@') + 1,
              (const char *)sqlite3_column_text(row, 1), sqlite3_column_int(row, 4));
@@ -62,19 +63,22 @@ static void decide(sim *s, int service, int shard, const char *row, bool discard
     snprintf(topic, sizeof topic, "%s.redrive", s->service[service].name);
     sim_note(s, "operator: %s/%d: %s", topic, shard, text);
     const bus_header headers[] = { { "bus-command", text, (size_t)n }, { "bus-operator", "ann", 3 }, { "bus-reason", "why", 3 } };
-    sim_append(s, topic, shard, &(bus_row){ .headers = headers, .header_count = 3 });
+    sim_append(s, topic, shard, &(bui_row){ .headers = headers, .header_count = 3 });
 }
 
-/* Rows are named by store, so that another incarnation's are not meant. Only events of ours are given up: a letter that is, is lost with
- * its event. */
+/* Rows are named by store, so that another incarnation's are not meant. Only events of ours are given up: a dead letter that
+ * is, is lost with its event. */
 static void operate_rows(sim *s, int service, int shard, int *left)
 {
     sqlite3 *db = sim_reader(s, service, shard);
     sqlite3_stmt *query = NULL;
     if (!db)
         return;
-    sqlite3_prepare_v2(db, "SELECT o.id || '@' || i.name, d.topic, o.value, o.seq, d.partition FROM bus_outbox o JOIN bus_destination d ON d.id = o.destination"
-                       " JOIN bus_incarnation i ON i.epoch = o.epoch WHERE o.state <> 0 ORDER BY o.id", -1, &query, NULL);
+    sqlite3_prepare_v2(
+        db,
+        "SELECT o.id || '@' || i.name, d.topic, o.value, o.seq, d.partition FROM bus_outbox o JOIN bus_destination d ON d.id = o.destination"
+        " JOIN bus_incarnation i ON i.epoch = o.epoch WHERE o.state <> 0 ORDER BY o.id",
+        -1, &query, NULL);
     while (query && sqlite3_step(query) == SQLITE_ROW) {
         int input = input_of((const char *)sqlite3_column_text(query, 1));
         bool skipped = sim_chance(s, 300), discard = sim_chance(s, 400);
@@ -115,8 +119,11 @@ bool sim_is_given_up(sim *s, const sim_given_up *given)
     sqlite3_stmt *query = NULL;
     if (!db)
         return false;
-    sqlite3_prepare_v2(db, "SELECT 1 FROM bus_discarded WHERE id || substr(replace(source, '#', '@'), instr(source, '#')) = ?1 AND operator = 'ann'"
-                       " AND reason = 'why'", -1, &query, NULL);
+    sqlite3_prepare_v2(
+        db,
+        "SELECT 1 FROM bus_discarded WHERE id || substr(replace(source, '#', '@'), instr(source, '#')) = ?1 AND operator = 'ann'"
+        " AND reason = 'why'",
+        -1, &query, NULL);
     sqlite3_bind_text(query, 1, given->row, -1, SQLITE_STATIC);
     bool is = query && sqlite3_step(query) == SQLITE_ROW;
     sqlite3_finalize(query);

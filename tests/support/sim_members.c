@@ -13,9 +13,12 @@
 /* ---- what the group holds */
 
 /* "<store id> <opens> <age> <flags> ...", written here apart from the library. */
-typedef struct signed_offset { int64_t opens, age; bool strangers; } signed_offset;
+typedef struct signed_offset {
+    int64_t opens, age;
+    bool strangers;
+} signed_offset;
 
-static bool is_ours(const bus_offset *committed, signed_offset *out)
+static bool is_ours(const bui_offset *committed, signed_offset *out)
 {
     long long opens, age;
     char flags[8];
@@ -29,16 +32,17 @@ static bool is_ours(const bus_offset *committed, signed_offset *out)
 static bool last_word(const sim *s, int service, int shard, signed_offset *out)
 {
     char lead[64];
-    bus_offset now;
+    bui_offset now;
     snprintf(lead, sizeof lead, "%s.redrive", s->service[service].name);
-    return bus_memory_committed(s->cluster, s->service[service].name, lead, shard, &now) && is_ours(&now, out);
+    return bui_memory_committed(s->cluster, s->service[service].name, lead, shard, &now) && is_ours(&now, out);
 }
 
 bool sim_stranger_set(const sim *s, int topic, int32_t partition)
 {
-    bus_offset now;
-    return s->stranger_set[topic][partition] && bus_memory_committed(s->cluster, s->service[sim_topics[topic].reader].name,
-                                                                     sim_topics[topic].name, partition, &now) && !*now.metadata;
+    bui_offset now;
+    return s->stranger_set[topic][partition] &&
+           bui_memory_committed(s->cluster, s->service[sim_topics[topic].reader].name, sim_topics[topic].name, partition, &now) &&
+           !*now.metadata;
 }
 
 /* Are all offsets that nobody of the service has committed an operator's (no stranger's)? Is there one? */
@@ -50,8 +54,8 @@ static void whose(const sim *s, int service, bool *operators, bool *strangers, b
         *flagged = *flagged || (last_word(s, service, shard, &ours) && ours.strangers);
     for (int t = 0; t < SIM_TOPICS; t++)
         for (int32_t p = 0; sim_topics[t].reader == service && p < sim_topics[t].partitions; p++) {
-            bus_offset now;
-            if (!bus_memory_committed(s->cluster, s->service[service].name, sim_topics[t].name, p, &now) || is_ours(&now, &ours))
+            bui_offset now;
+            if (!bui_memory_committed(s->cluster, s->service[service].name, sim_topics[t].name, p, &now) || is_ours(&now, &ours))
                 continue;
             if (sim_stranger_set(s, t, p))
                 *strangers = true;
@@ -74,11 +78,11 @@ bool sim_stranger_waits(const sim *s, int service)
     return strangers;
 }
 
-bus_accept sim_answer(const sim *s, int service)
+bui_accept sim_answer(const sim *s, int service)
 {
     bool operators, strangers, flagged;
     whose(s, service, &operators, &strangers, &flagged);
-    return operators ? BUS_ACCEPT_GROUP_OFFSETS : BUS_ACCEPT_STORE_OFFSETS;
+    return operators ? BUI_ACCEPT_GROUP_OFFSETS : BUI_ACCEPT_STORE_OFFSETS;
 }
 
 /* ---- strangers */
@@ -86,7 +90,7 @@ bus_accept sim_answer(const sim *s, int service)
 static void regroup(sim *s, int strangers)
 {
     s->strangers = strangers > 0;
-    bus_memory_strangers(s->cluster, strangers);
+    bui_memory_strangers(s->cluster, strangers);
     for (int i = 0; i < SIM_SERVICES; i++)
         sim_rebalance(s, i);
 }
@@ -99,7 +103,8 @@ void sim_stranger_leaves(sim *s)
     regroup(s, 0);
 }
 
-/* He is taken for one only while no offset of an operator waits to be obeyed, and no process has been told to obey whatever there is. */
+/* It counts as one only while no offset of an operator waits to be obeyed, and no process has been told to obey whatever there
+ * is. */
 static void join(sim *s)
 {
     for (int i = 0; i < SIM_SERVICES; i++) {
@@ -131,12 +136,12 @@ static bool is_known(sim *s, int service, int topic, int32_t partition)
 static void commit(sim *s, int topic, int32_t partition)
 {
     const struct sim_topic *t = &sim_topics[topic];
-    int64_t low = bus_memory_start(s->cluster, t->name, partition), end = bus_memory_end(s->cluster, t->name, partition);
+    int64_t low = bui_memory_start(s->cluster, t->name, partition), end = bui_memory_end(s->cluster, t->name, partition);
     int64_t to = low + sim_below(s, (int)(end - low) + 1);
     if (t->reader < 0 || !is_known(s, t->reader, topic, partition) || !sim_strikes(s, SIM_STRANGER_COMMITS))
         return;
     sim_note(s, "the stranger commits %lld of %s/%d", (long long)to, t->name, (int)partition);
-    bus_memory_commit_foreign(s->cluster, s->service[t->reader].name, t->name, partition, to);
+    bui_memory_commit_foreign(s->cluster, s->service[t->reader].name, t->name, partition, to);
     s->stranger_set[topic][partition] = true;
 }
 
@@ -163,7 +168,9 @@ static void back_up(sim *s, int service, int shard)
         return;
     snprintf(path, sizeof path, "%s/%s/%d.db", s->data, s->service[service].name, shard);
     sim_note(s, "operator: the store of %s/%d is backed up while it runs", s->service[service].name, shard);
-    s->backup = (sim_backup){ .copy = disk_copy_take(s->disk, path), .service = service, .shard = shard, .opens = meta.opens, .age = meta.age };
+    s->backup = (sim_backup){
+        .copy = disk_copy_take(s->disk, path), .service = service, .shard = shard, .opens = meta.opens, .age = meta.age
+    };
 }
 
 /* Does the group know more than the copy? What it lacks may have been committed in the last moments alone; then nobody can tell. */
@@ -191,8 +198,8 @@ static void restore(sim *s)
     sim_rebalance(s, backup->service);
     sim_hear(s, process);
     backup->tried = false;
-    bus_status status = process->host ? bus_host_failure(process->host, backup->shard, &err) : BUS_REFUSED;
-    if (process->host && bus_host_shard(process->host, backup->shard) && status == BUS_OK)
+    bus_status status = process->host ? bui_host_failure(process->host, backup->shard, &err) : BUS_REFUSED;
+    if (process->host && bui_host_shard(process->host, backup->shard) && status == BUS_OK)
         sim_fail(s, "%s/%d: an older copy of the store is taken for the newest", s->service[backup->service].name, backup->shard);
     if (process->host)
         sim_stop(s, process);
@@ -200,18 +207,19 @@ static void restore(sim *s)
     disk_copy_swap(backup->copy);
     disk_copy_free(backup->copy);
     s->backup = (sim_backup){ 0 };
-    sim_start_all(s, process->service, BUS_ACCEPT_NOTHING);
+    sim_start_all(s, process->service, BUI_ACCEPT_NOTHING);
 }
 
 void sim_members_step(sim *s)
 {
-    int kind = sim_below(s, 100), topic = sim_below(s, SIM_INPUTS), service = sim_below(s, SIM_SERVICES), shard = sim_below(s, SIM_SHARDS);
+    int kind = sim_below(s, 100), topic = sim_below(s, SIM_INPUTS), service = sim_below(s, SIM_SERVICES),
+        shard = sim_below(s, SIM_SHARDS);
     int32_t partition = sim_below(s, sim_topics[topic].partitions);
     if (kind < 35 && !s->backup.copy)
         back_up(s, service, shard);
     else if (kind < 35)
         restore(s);
-    else if (!s->visited)
+    else if (!s->runs_inline)
         return;
     else if (!s->strangers)
         join(s);

@@ -15,27 +15,28 @@ static void choose_limits(sim *s)
 {
     static const int batches[] = { 1, 3, 20, 500 }, flights[] = { 1, 2, 10, 1000 };
     bus_config *config = bus_config_new();
-    bus_limits_of(config, &s->limits);
+    bui_limits_of(config, &s->limits);
     bus_config_free(config);
     s->limits.batch_records = batches[sim_below(s, 4)];
     s->limits.linger_us = (int64_t)sim_below(s, 3) * 2000;
     s->limits.in_flight = flights[sim_below(s, 4)];
-    s->limits.compact_envelope = sim_chance(s, 200);
+    s->compact = sim_below(s, 1 << SIM_SERVICES);
     s->limits.reject_percent = 0;
     s->limits.commit_interval_ms = sim_below(s, 200);
     s->limits.retry_grace_ms = 300;
+    s->limits.state_bytes = s->plan->seed % 2 ? 1500 : 0; /* half of them write rows of typed state early */
     s->limits.outbox_bytes = sim_chance(s, 200) ? 3000 : s->limits.outbox_bytes;
     s->limits.idle_recheck_ms = sim_chance(s, 300) ? 500 : 2000;
     s->limits.log_check_ms = (int[]){ 0, 300, 10000 }[sim_below(s, 3)];
     s->limits.wal_bytes = sim_chance(s, 500) ? 20000 : s->limits.wal_bytes;
     s->storm = sim_below(s, 3) * 15;
     s->rough = sim_chance(s, 300);
-    s->visited = sim_chance(s, 400);
+    s->runs_inline = sim_chance(s, 400);
     sim_make_keys(s);
 }
 
 /* A shard that misses an event says so; where nothing was lost it may not. */
-static void on_log(void *opaque, bus_level level, const char *text, size_t len)
+static void on_log(bus_level level, const char *text, size_t len, void *opaque)
 {
     sim *s = opaque;
     bool gap = level == BUS_ERROR && memmem(text, len, "\"event\":\"gap\"", 13);
@@ -52,14 +53,14 @@ static void on_log(void *opaque, bus_level level, const char *text, size_t len)
 
 static bool make(sim *s)
 {
-    bus_virtual_clock_init(&s->clock, START_MS);
+    bui_virtual_clock_init(&s->clock, START_MS);
     sim_draw_from(s, SIM_START);
     choose_limits(s);
-    bus_map_init(&s->sources);
+    bui_map_init(&s->sources);
     for (int t = 0; t < SIM_TOPICS; t++)
         for (int p = 0; p < 4; p++)
             s->lost_from[t][p] = INT64_MAX;
-    s->catalog = bus_catalog_new();
+    s->catalog = bui_catalog_new();
     snprintf(s->data, sizeof s->data, "%s/bus-sim-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!s->catalog || !sim_disk_make(s) || !sim_cluster_make(s) || !mkdtemp(s->data)) {
         sim_fail(s, "no memory, or no temporary directory");
@@ -83,19 +84,19 @@ static void unmake(sim *s)
         sim_process *process = &s->process[0][0] + i;
         sim_run_jobs(process);
         process->jobs.at_once = true;
-        bus_host_close(process->host);
+        bui_host_close(process->host);
     }
     sim_readers_close(s);
     disk_copy_free(s->backup.copy);
-    bus_memory_cluster_free(s->cluster);
-    bus_catalog_free(s->catalog);
+    bui_memory_cluster_free(s->cluster);
+    bui_catalog_free(s->catalog);
     sim_disk_unmake(s);
     snapshot_remove_tree(s->data);
     for (int i = 0; i < s->calls; i++)
         free(s->call[i]);
-    bus_map_free(&s->sources, free);
+    bui_map_free(&s->sources, free);
     free(s->record);
-    bus_keys_free(s->keys);
+    bui_keys_free(s->keys);
     free(s);
 }
 
@@ -109,9 +110,9 @@ void sim_run(const sim_plan *plan, FILE *history, bool library, sim_result *resu
     s->result = result;
     s->history = history;
     s->library = history && library;
-    bus_log_to(on_log, s, s->library ? BUS_DEBUG : BUS_ERROR);
+    bus_log_to(s->library ? BUS_DEBUG : BUS_ERROR, on_log, s);
 #ifdef BUS_FAILPOINTS
-    bus_failpoint_to(sim_on_failpoint, s);
+    bui_failpoint_to(sim_on_failpoint, s);
 #endif
     if (make(s))
         for (int i = 0; i < SIM_SERVICES; i++)
@@ -126,6 +127,6 @@ void sim_run(const sim_plan *plan, FILE *history, bool library, sim_result *resu
         sim_heal(s);
     if (!result->failed)
         sim_check(s);
-    bus_log_to(NULL, NULL, BUS_ERROR);
+    bus_log_to(BUS_ERROR, NULL, NULL);
     unmake(s);
 }

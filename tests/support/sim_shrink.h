@@ -9,8 +9,8 @@
 typedef void (*sim_player)(const sim_plan *plan, sim_result *result);
 
 typedef struct sim_shrunk {
-    int tries, steps;   /* plays that it took; steps that are left */
-    bool in_time;       /* false: there was no time to try all */
+    int tries, steps; /* plays that it took; steps that are left */
+    bool in_time;     /* false: there was no time to try all */
 } sim_shrunk;
 
 /* Leaves out of a failing plan what it fails without, for at most so many seconds: kinds of faults, processes, steps. `result`

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUIET_MS 120000  /* virtual time to come to rest in */
+#define QUIET_MS 120000 /* virtual time to come to rest in */
 
 /* ---- what people do */
 
@@ -16,23 +16,30 @@ static void send_number(sim *s, int number, const bus_header *claims, size_t cla
     char id[24], key[8], text[16];
     int value = snprintf(text, sizeof text, "%d", number);
     snprintf(id, sizeof id, "inbox-%d", number);
-    int dice = (int)(bus_hash(&number, sizeof number, s->plan->seed) % 11);
+    int dice = (int)(bui_hash(&number, sizeof number, s->plan->seed) % 11);
     bool keyless = dice == 10, returned = sim_is_returned(number);
     snprintf(key, sizeof key, "%c%d", returned ? 'm' : 'k', dice % SIM_KEYS);
-    bus_header headers[8] = { { "ce_specversion", "1.0", 3 }, { "ce_id", id, strlen(id) }, { "ce_source", "shop", 4 },
-                              { "ce_type", "shop.Thing", 10 }, { "bus-reply-to", "gateway.replies/0", 17 } };
+    bus_header headers[8] = { { "ce_specversion", "1.0", 3 },
+                              { "ce_id", id, strlen(id) },
+                              { "ce_source", "shop", 4 },
+                              { "ce_type", "shop.Thing", 10 },
+                              { "bus-reply-to", "gateway.replies/0", 17 } };
     size_t own = sim_is_asked(number) ? 5 : 4;
     memcpy(headers + own, claims, claim_count * sizeof *claims);
-    const bus_row row = { .key = keyless ? NULL : key, .key_len = keyless ? 0 : strlen(key), .value = text, .value_len = (size_t)value,
-                          .headers = headers, .header_count = own + claim_count };
+    const bui_row row = { .key = keyless ? NULL : key,
+                          .key_len = keyless ? 0 : strlen(key),
+                          .value = text,
+                          .value_len = (size_t)value,
+                          .headers = headers,
+                          .header_count = own + claim_count };
     const struct sim_topic *topic = &sim_topics[returned];
-    int32_t partition = keyless ? number % topic->partitions : bus_partition_of(key, strlen(key), topic->partitions);
+    int32_t partition = keyless ? number % topic->partitions : bui_partition_of(key, strlen(key), topic->partitions);
     sim_note(s, "send %d, key %s, to %s/%d%s", number, keyless ? "none" : key, topic->name, (int)partition,
              claim_count ? ", claiming to be a command" : "");
     sim_append(s, topic->name, partition, &row);
 }
 
-static void on_call(bus_call *done, bus_status status, const bus_error *err)
+static void on_call(bui_call *done, bus_status status, const bus_error *err)
 {
     sim_call *call = (sim_call *)done;
     (void)err;
@@ -47,19 +54,19 @@ static void transact(sim *s)
     if (s->calls == SIM_CALLS_MOST || !process->host || !sim_strikes(s, SIM_CALL))
         return;
     sim_call *call = calloc(1, sizeof *call);
-    call->call = (bus_call){ .fn = sim_transaction, .opaque = call, .done = on_call };
+    call->call = (bui_call){ .fn = sim_transaction, .opaque = call, .done = on_call };
     call->sim = s;
     call->number = SIM_CALLS + s->step;
     snprintf(call->key, sizeof call->key, "k%d", key);
-    int shard = bus_partition_of(call->key, strlen(call->key), SIM_SHARDS);
+    int shard = bui_partition_of(call->key, strlen(call->key), SIM_SHARDS);
     bool taken = false, here = sim_chance(s, 400);
-    if (bus_host_shard(process->host, shard) && here && sim_strikes(s, SIM_VISIT)) {
+    if (bui_host_shard(process->host, shard) && here && sim_strikes(s, SIM_INLINE_RUN)) {
         sim_note(s, "transaction %d, key %s, by its caller", call->number, call->key);
-        taken = sim_visit(s, process, shard, &call->call);
+        taken = sim_run_inline(s, process, shard, &call->call);
     }
-    if (!taken && process->host && bus_host_shard(process->host, shard)) {
+    if (!taken && process->host && bui_host_shard(process->host, shard)) {
         sim_note(s, "transaction %d, key %s", call->number, call->key);
-        taken = bus_shard_call(bus_host_shard(process->host, shard), &call->call, NULL) == BUS_OK;
+        taken = bui_shard_call(bui_host_shard(process->host, shard), &call->call, NULL) == BUS_OK;
     }
     if (taken)
         s->call[s->calls++] = call;
@@ -83,19 +90,23 @@ static void command(sim *s, const sim_letter *letter, const char *word)
             headers[count++] = *header;
     }
     headers[count++] = (bus_header){ "bus-command", text, (size_t)n };
-    const bus_row row = { .key = letter->record.key, .key_len = letter->record.key_len, .value = letter->record.value,
-                          .value_len = letter->record.value_len, .headers = headers, .header_count = count };
+    const bui_row row = { .key = letter->record.key,
+                          .key_len = letter->record.key_len,
+                          .value = letter->record.value,
+                          .value_len = letter->record.value_len,
+                          .headers = headers,
+                          .header_count = count };
     sim_append(s, topic, letter->partition, &row);
 }
 
-/* Somebody goes through the letters and redrives or discards some, or, once calm, all that are open. */
+/* Somebody goes through the dead letters and redrives or discards some, or, once calm, all that are open. */
 static void operate(sim *s, const sim_letter *letter, void *opaque)
 {
     int *left = opaque;
-    if (letter->state != BUS_LETTER_OPEN && letter->state != BUS_LETTER_REDRIVEN)
+    if (letter->state != BUI_DEADLETTER_OPEN && letter->state != BUI_DEADLETTER_REDRIVEN)
         return;
     ++*left;
-    if (letter->state != BUS_LETTER_OPEN)
+    if (letter->state != BUI_DEADLETTER_OPEN)
         return;
     bool skipped = sim_chance(s, 700), twice = sim_chance(s, 200);
     if (skipped && !s->calm)
@@ -169,7 +180,7 @@ static void set_broker(sim *s)
     if (down != s->down)
         sim_note(s, "the broker is %s", down ? "away" : "there");
     s->down = down;
-    bus_memory_down(s->cluster, down);
+    bui_memory_down(s->cluster, down);
 }
 
 static void set_clock(sim *s)
@@ -178,7 +189,7 @@ static void set_clock(sim *s)
     if (!sim_strikes(s, ms < 0 ? SIM_CLOCK_BACK : SIM_CLOCK_FORWARD))
         return;
     sim_note(s, "the wall clock steps by %d ms", ms);
-    bus_virtual_clock_step(&s->clock, ms);
+    bui_virtual_clock_step(&s->clock, ms);
 }
 
 static void set_commits(sim *s)
@@ -186,7 +197,7 @@ static void set_commits(sim *s)
     bool fail = sim_chance(s, 300);
     if (fail && !sim_strikes(s, SIM_COMMIT_REFUSED))
         return;
-    bus_memory_commits_fail(s->cluster, fail);
+    bui_memory_commits_fail(s->cluster, fail);
 }
 
 static void set_looks(sim *s)
@@ -194,23 +205,23 @@ static void set_looks(sim *s)
     bool wait = sim_chance(s, 300);
     if (wait && !sim_strikes(s, SIM_LOOK_WAITS))
         return;
-    bus_memory_rechecks_wait(s->cluster, wait);
+    bui_memory_rechecks_wait(s->cluster, wait);
 }
 
 static void zombie(sim *s)
 {
     bool lands = sim_chance(s, 700);
-    if (!bus_memory_zombies(s->cluster))
+    if (!bui_memory_zombies(s->cluster))
         return;
     lands = lands && sim_strikes(s, SIM_ZOMBIE);
     sim_note(s, "what a producer that is gone had sent %s", lands ? "lands" : "is lost");
-    bus_memory_zombie_next(s->cluster, lands);
+    bui_memory_zombie_next(s->cluster, lands);
 }
 
 static void pass_time(sim *s)
 {
     bool long_time = sim_chance(s, 50);
-    bus_virtual_clock_advance(&s->clock, sim_below(s, long_time ? 5000000 : 40000));
+    bui_virtual_clock_advance(&s->clock, sim_below(s, long_time ? 5000000 : 40000));
 }
 
 void sim_step(sim *s)
@@ -225,14 +236,14 @@ void sim_step(sim *s)
     if (sim_chance(s, s->disk_storm))
         sim_disk_step(s, service);
     if ((dice -= 607) < 0) {
-        sim_turn(s, process, sim_below(s, SIM_SHARDS));
+        sim_iteration(s, process, sim_below(s, SIM_SHARDS));
     } else if ((dice -= 100) < 0) {
         sim_hear(s, process);
     } else if ((dice -= 110) < 0) {
         pass_time(s);
     } else if ((dice -= 80) < 0) {
         if (process->host)
-            bus_memory_deliver_some(bus_host_transport(process->host), (size_t)sim_below(s, 8) + 1);
+            bui_memory_deliver_some(bui_host_transport(process->host), (size_t)sim_below(s, 8) + 1);
     } else if ((dice -= 30) < 0) {
         send(s);
     } else if ((dice -= 10) < 0) {
@@ -290,15 +301,15 @@ static void come_to_rest(sim *s)
             }
             sim_hear(s, process);
             for (int shard = 0; shard < SIM_SHARDS; shard++)
-                sim_turn(s, process, shard);
+                sim_iteration(s, process, shard);
             sim_run_jobs(process);
-            int64_t at = process->host ? bus_host_due(process->host) : 0;
+            int64_t at = process->host ? bui_host_due(process->host) : 0;
             due = at < due ? at : due;
         }
         if (due > end)
             break;
         if (due > s->clock.mono_us)
-            bus_virtual_clock_advance(&s->clock, due - s->clock.mono_us);
+            bui_virtual_clock_advance(&s->clock, due - s->clock.mono_us);
     }
 }
 
@@ -309,21 +320,21 @@ void sim_heal(sim *s)
     s->calm = true;
     s->doomed = NULL;
     sim_disk_heal(s);
-    bus_memory_down(s->cluster, false);
-    bus_memory_commits_fail(s->cluster, false);
+    bui_memory_down(s->cluster, false);
+    bui_memory_commits_fail(s->cluster, false);
     sim_limits_raise(s);
-    bus_memory_rechecks_wait(s->cluster, false);
+    bui_memory_rechecks_wait(s->cluster, false);
     for (int i = 0; i < SIM_SERVICES * SIM_PROCESSES; i++) {
         sim_process *process = &s->process[0][0] + i;
         if (process->host)
-            bus_memory_deliver(bus_host_transport(process->host), BUS_FATE_ACK);
+            bui_memory_deliver(bui_host_transport(process->host), BUI_FATE_ACK);
         if (process->host && process->older)
             sim_stop(s, process);
         if (!process->host && process->number < s->plan->processes)
             sim_start(s, process);
     }
     sim_stranger_leaves(s);
-    while (bus_memory_zombie_next(s->cluster, true))
+    while (bui_memory_zombie_next(s->cluster, true))
         ;
     for (int i = 0; i < SIM_SERVICES && !s->result->failed; i++) {
         if (s->broken[i])

@@ -12,9 +12,9 @@
 #define STUCK_S 120 /* a history takes a hundredth of a second; under a sanitizer and load one */
 
 typedef struct worker {
-    pid_t pid;          /* 0: has ended */
-    uint64_t seed;      /* it plays now */
-    bool ended;         /* as it should */
+    pid_t pid;     /* 0: has ended */
+    uint64_t seed; /* it plays now */
+    bool ended;    /* as it should */
     sim_tally tally;
 } worker;
 
@@ -146,8 +146,8 @@ static void show(const worker *workers, int jobs, uint64_t total, int64_t ms)
     for (int i = 0; i < jobs; i++)
         played += workers[i].tally.played;
     double rate = (double)played * 1000 / (double)(ms ? ms : 1);
-    fprintf(stderr, "\r%llu of %llu histories, %.0f/s, %.0f s left \033[K", (unsigned long long)played, (unsigned long long)total, rate,
-            rate > 0 ? (double)(total - played) / rate : 0);
+    fprintf(stderr, "\r%llu of %llu histories, %.0f/s, %.0f s left \033[K", (unsigned long long)played, (unsigned long long)total,
+            rate, rate > 0 ? (double)(total - played) / rate : 0);
 }
 
 static int by_seed(const void *a, const void *b)

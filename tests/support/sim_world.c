@@ -83,10 +83,10 @@ void sim_fail(sim *s, const char *format, ...)
 
 /* ---- prepare steps */
 
-static void submit(bus_pool *pool, bus_job *job)
+static void submit(bui_pool *pool, bui_job *job)
 {
     sim_pool *jobs = (sim_pool *)pool;
-    bus_job **at = &jobs->first;
+    bui_job **at = &jobs->first;
     if (jobs->at_once) {
         job->run(job);
         job->done(job);
@@ -100,10 +100,10 @@ static void submit(bus_pool *pool, bus_job *job)
 
 void sim_run_job(sim_process *process, int n)
 {
-    bus_job **at = &process->jobs.first;
+    bui_job **at = &process->jobs.first;
     while (*at && n--)
         at = &(*at)->next;
-    bus_job *job = *at;
+    bui_job *job = *at;
     if (!job)
         return;
     *at = job->next;
@@ -121,23 +121,36 @@ void sim_run_jobs(sim_process *process)
 
 void sim_start(sim *s, sim_process *process)
 {
-    sim_start_accepting(s, process, BUS_ACCEPT_NOTHING);
+    sim_start_accepting(s, process, BUI_ACCEPT_NOTHING);
 }
 
-void sim_start_accepting(sim *s, sim_process *process, bus_accept accept)
+void sim_start_accepting(sim *s, sim_process *process, bui_accept accept)
 {
     bus_error err = { 0 };
     process->accept = accept;
-    process->older = sim_chance(s, 80) && !s->calm && !sim_stranger_waits(s, process->service) && sim_strikes(s, SIM_OLDER_VERSION);
+    process->older =
+        sim_chance(s, 80) && !s->calm && !sim_stranger_waits(s, process->service) && sim_strikes(s, SIM_OLDER_VERSION);
     process->jobs = (sim_pool){ .pool = { submit } };
-    const bus_host_options options = { .service = &(process->older ? s->older : s->service)[process->service], .data = s->data, .shards = SIM_SHARDS,
-                                       .retry_tiers = "200ms,1s", .attempts = 3, .limits = s->limits, .cluster = s->cluster,
-                                       .clock = &s->clock.clock, .catalog = s->catalog,
-                                       .pool = &process->jobs.pool, .accept = accept };
-    bus_memory_looks_fail(s->cluster, sim_chance(s, 200) && sim_strikes(s, SIM_LOOK_FAILS));
-    sim_note(s, "%s.%d starts%s%s", s->service[process->service].name, process->number, process->older ? ", of an older version" : "",
-             accept == BUS_ACCEPT_GROUP_OFFSETS ? " with --accept=group-offsets" : accept ? " with --accept=store-offsets" : "");
-    if (bus_host_open(&options, &process->host, &err))
+    bui_limits limits = s->limits;
+    limits.compact_envelope = s->compact >> process->service & 1;
+    const bui_host_options options = { .service = &(process->older ? s->older : s->service)[process->service],
+                                       .data = s->data,
+                                       .shards = SIM_SHARDS,
+                                       .retry_tiers = "200ms,1s",
+                                       .attempts = 3,
+                                       .limits = limits,
+                                       .cluster = s->cluster,
+                                       .clock = &s->clock.clock,
+                                       .catalog = s->catalog,
+                                       .pool = &process->jobs.pool,
+                                       .accept = accept };
+    bui_memory_looks_fail(s->cluster, sim_chance(s, 200) && sim_strikes(s, SIM_LOOK_FAILS));
+    sim_note(s, "%s.%d starts%s%s", s->service[process->service].name, process->number,
+             process->older ? ", of an older version" : "",
+             accept == BUI_ACCEPT_GROUP_OFFSETS ? " with --accept=group-offsets"
+             : accept                           ? " with --accept=store-offsets"
+                                                : "");
+    if (bui_host_open(&options, &process->host, &err) != BUS_OK)
         sim_fail(s, "start: %s", err.text);
 }
 
@@ -146,7 +159,7 @@ static bool held_elsewhere(sim *s, const sim_process *process, int shard)
 {
     for (int p = 0; p < s->plan->processes; p++) {
         const sim_process *other = &s->process[process->service][p];
-        if (other != process && other->host && bus_host_shard(other->host, shard))
+        if (other != process && other->host && bui_host_shard(other->host, shard))
             return true;
     }
     return false;
@@ -155,7 +168,7 @@ static bool held_elsewhere(sim *s, const sim_process *process, int shard)
 static void mark_dead(sim *s, sim_process *process)
 {
     process->dead = true;
-    bus_memory_cut(bus_host_transport(process->host));
+    bui_memory_cut(bui_host_transport(process->host));
     s->cut = true;
     s->doomed = NULL;
 }
@@ -179,7 +192,7 @@ static void shut(sim_process *process)
 {
     sim_run_jobs(process);
     process->jobs.at_once = true;
-    bus_host_close(process->host);
+    bui_host_close(process->host);
     process->host = NULL;
 }
 
@@ -267,7 +280,7 @@ static void look(sim *s, sim_process *process, int shard)
 {
     bus_error err = { 0 };
     const char *name = s->service[process->service].name;
-    bus_status status = bus_host_failure(process->host, shard, &err);
+    bus_status status = bui_host_failure(process->host, shard, &err);
     if ((status == BUS_FULL || status == BUS_IO) && sim_disk_ill(s, process->service)) {
         sim_note(s, "%s.%d ends: %s", name, process->number, err.text); /* as bus_run would */
         sim_stop(s, process);
@@ -286,7 +299,7 @@ static void look(sim *s, sim_process *process, int shard)
     bool halts = s->broken[process->service] && (status == BUS_REFUSED || status == BUS_CORRUPT || status == BUS_MISSING);
     if (halts)
         s->result->count[SIM_HALTED]++;
-    if (status && !waits && !halts)
+    if (status != BUS_OK && !waits && !halts)
         sim_fail(s, "%s.%d: shard %d: %s: %s", name, process->number, shard, bus_status_name(status), err.text);
 }
 
@@ -299,7 +312,7 @@ void sim_hear(sim *s, sim_process *process)
     s->acting = process;
     if (!s->calm)
         sim_note(s, "%s.%d hears its group", s->service[process->service].name, process->number);
-    bus_host_group(process->host);
+    bui_host_group(process->host);
     process->jobs.at_once = false;
     if (acted(s))
         return;
@@ -307,7 +320,7 @@ void sim_hear(sim *s, sim_process *process)
         look(s, process, i);
 }
 
-bool sim_turn(sim *s, sim_process *process, int shard)
+bool sim_iteration(sim *s, sim_process *process, int shard)
 {
     if (!process->host)
         return false;
@@ -316,20 +329,20 @@ bool sim_turn(sim *s, sim_process *process, int shard)
     else if (sim_chance(s, 500))
         sim_run_job(process, sim_below(s, 3));
     s->acting = process;
-    if (!s->calm && bus_host_shard(process->host, shard))
+    if (!s->calm && bui_host_shard(process->host, shard))
         sim_note(s, "%s.%d turns shard %d", s->service[process->service].name, process->number, shard);
-    bool went = bus_host_step(process->host, shard);
+    bool went = bui_host_step(process->host, shard);
     if (acted(s))
         return true;
     look(s, process, shard);
     return went;
 }
 
-bool sim_visit(sim *s, sim_process *process, int shard, bus_call *call)
+bool sim_run_inline(sim *s, sim_process *process, int shard, bui_call *call)
 {
     int64_t wait_us;
     s->acting = process;
-    bool ran = bus_shard_visit(bus_host_shard(process->host, shard), call, &wait_us);
+    bool ran = bui_shard_run_inline(bui_host_shard(process->host, shard), call, &wait_us);
     if (!acted(s))
         look(s, process, shard);
     return ran;
@@ -352,11 +365,11 @@ void sim_rebalance(sim *s, int service)
                 shards[n++] = i;
         bool lost = !s->calm && sim_chance(s, 200) && sim_strikes(s, SIM_LOST);
         if (lost)
-            bus_memory_lose(bus_host_transport(alive[p]->host));
+            bui_memory_lose(bui_host_transport(alive[p]->host));
         else
-            bus_memory_revoke(bus_host_transport(alive[p]->host));
-        bus_memory_assign(bus_host_transport(alive[p]->host), shards, n);
-        sim_note(s, "%s.%d %sis given %d shards%s", s->service[service].name, alive[p]->number, lost ? "is forgotten, " : "", (int)n,
-                 n == 1 ? shards[0] ? ": 1" : ": 0" : "");
+            bui_memory_revoke(bui_host_transport(alive[p]->host));
+        bui_memory_assign(bui_host_transport(alive[p]->host), shards, n);
+        sim_note(s, "%s.%d %sis given %d shards%s", s->service[service].name, alive[p]->number, lost ? "is forgotten, " : "",
+                 (int)n, n == 1 ? shards[0] ? ": 1" : ": 0" : "");
     }
 }

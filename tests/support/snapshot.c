@@ -32,7 +32,8 @@ static bool lasting(const char *name, int shard)
 {
     char prefix[32];
     int n = snprintf(prefix, sizeof prefix, "%d.", shard);
-    return strncmp(name, prefix, (size_t)n) == 0 && !ends_with(name, ".lock") && !ends_with(name, ".want") && !ends_with(name, "-shm");
+    return strncmp(name, prefix, (size_t)n) == 0 && !ends_with(name, ".lock") && !ends_with(name, ".want") &&
+           !ends_with(name, "-shm");
 }
 
 static kept_file *keep(const char *path)

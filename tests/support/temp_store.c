@@ -19,22 +19,22 @@ void temp_store_init(temp_store *temp)
     snprintf(temp->directory, sizeof temp->directory, "/tmp/bus-store-XXXXXX");
     assert_non_null(mkdtemp(temp->directory));
     snprintf(temp->path, sizeof temp->path, "%s/inventory/1.db", temp->directory);
-    temp->options = (bus_store_options){ .path = temp->path, .service = "inventory", .shard = 1, .shards = 4 };
+    temp->options = (bui_store_options){ .path = temp->path, .service = "inventory", .shard = 1, .shards = 4 };
 }
 
-bus_store *temp_store_open(temp_store *temp)
+bui_store *temp_store_open(temp_store *temp)
 {
-    OK_(bus_store_open(&temp->options, &temp->store, &temp->err), temp->err);
+    OK_(bui_store_open(&temp->options, &temp->store, &temp->err), temp->err);
     return temp->store;
 }
 
 void temp_store_close(temp_store *temp)
 {
-    bus_store_close(temp->store);
+    bui_store_close(temp->store);
     temp->store = NULL;
 }
 
-bus_store *temp_store_reopen(temp_store *temp)
+bui_store *temp_store_reopen(temp_store *temp)
 {
     temp_store_close(temp);
     return temp_store_open(temp);
@@ -66,7 +66,7 @@ static int64_t number(sqlite3 *db, const char *sql)
 
 int64_t temp_store_number(temp_store *temp, const char *sql)
 {
-    return number(bus_store_db(temp->store), sql);
+    return number(bui_store_db(temp->store), sql);
 }
 
 void temp_store_meddle(temp_store *temp, const char *sql)

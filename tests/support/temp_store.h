@@ -12,21 +12,21 @@
 
 typedef struct temp_store {
     char directory[64];
-    char path[96];               /* <directory>/inventory/1.db */
-    bus_store_options options;   /* service inventory, shard 1 of 4 */
-    bus_store *store;
+    char path[96];             /* <directory>/inventory/1.db */
+    bui_store_options options; /* service inventory, shard 1 of 4 */
+    bui_store *store;
     bus_error err;
 } temp_store;
 
 /* Makes the directory, not the store. */
 void temp_store_init(temp_store *temp);
 /* Opens; the test fails with the error's text if that fails. */
-bus_store *temp_store_open(temp_store *temp);
+bui_store *temp_store_open(temp_store *temp);
 void temp_store_close(temp_store *temp);
-bus_store *temp_store_reopen(temp_store *temp);
+bui_store *temp_store_reopen(temp_store *temp);
 /* Closes and deletes all. */
 void temp_store_remove(temp_store *temp);
-/* One number from a statement on the store's own connection, outside of a cage; -1 if there is no row. */
+/* One number from a statement on the store's own connection, outside of a sandbox; -1 if there is no row. */
 int64_t temp_store_number(temp_store *temp, const char *sql);
 /* Runs SQL on a connection of its own: what another program might do to the file. */
 void temp_store_meddle(temp_store *temp, const char *sql);

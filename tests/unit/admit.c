@@ -16,16 +16,19 @@
 
 #define KEY "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-typedef struct process { bus self; bus_admission admission; } process;
+typedef struct process {
+    bus self;
+    bui_admission admission;
+} process;
 
 static int set_up(void **state)
 {
     process *p = calloc(1, sizeof *p);
     p->self.name = "svc";
-    p->self.clock = bus_clock_real();
+    p->self.clock = bui_clock_real();
     p->self.config = bus_config_new();
-    p->self.catalog = bus_catalog_new();
-    bus_admission_init(&p->admission, p->self.config, p->self.catalog, NULL);
+    p->self.catalog = bui_catalog_new();
+    bui_admission_init(&p->admission, p->self.config, p->self.catalog, NULL);
     *state = p;
     return 0;
 }
@@ -33,23 +36,25 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     process *p = *state;
-    bus_admission_free(&p->admission);
-    bus_catalog_free(p->self.catalog);
-    bus_keys_free(p->self.keys);
+    bui_admission_free(&p->admission);
+    bui_catalog_free(p->self.catalog);
+    bui_keys_free(p->self.keys);
     bus_config_free(p->self.config);
     free(p);
     return 0;
 }
 
-static bus_status announce(process *p, const char *text, const bus_keys *signs)
+static bus_status announce(process *p, const char *text, const bui_keys *signs)
 {
-    char mac[BUS_MAC_TEXT];
-    bus_header header = { BUS_HEADER_MAC, mac, 0 };
-    bus_record record = { .topic = BUS_SCHEMAS_TOPIC, .partition = 0, .value = text, .value_len = strlen(text), .headers = &header };
-    const bus_sealed sealed = { .topic = record.topic, .partition = 0, .value = text, .value_len = strlen(text) };
-    header.len = bus_mac_write(signs, &sealed, mac);
+    char mac[BUI_MAC_TEXT];
+    bus_header header = { BUI_HEADER_MAC, mac, 0 };
+    bui_record record = {
+        .topic = BUI_SCHEMAS_TOPIC, .partition = 0, .value = text, .value_len = strlen(text), .headers = &header
+    };
+    const bui_sealed sealed = { .topic = record.topic, .partition = 0, .value = text, .value_len = strlen(text) };
+    header.len = bui_mac_write(signs, &sealed, mac);
     record.header_count = header.len > 0;
-    return bus_admit(&p->admission, &p->self, &record);
+    return bui_admit(&p->admission, &p->self, &record);
 }
 
 static const char *record_named(const char *name, char out[200])
@@ -60,12 +65,12 @@ static const char *record_named(const char *name, char out[200])
 
 static uint64_t fingerprint_of(const char *text)
 {
-    bus_schema *schema = NULL;
+    bui_schema *schema = NULL;
     bus_error err = { 0 };
-    if (bus_schema_parse(text, strlen(text), &schema, &err) != BUS_OK)
+    if (bui_schema_parse(text, strlen(text), &schema, &err) != BUS_OK)
         fail_msg("%s", err.text);
-    uint64_t fingerprint = bus_schema_fingerprint(schema);
-    bus_schema_free(schema);
+    uint64_t fingerprint = bui_schema_fingerprint(schema);
+    bui_schema_free(schema);
     return fingerprint;
 }
 
@@ -76,7 +81,10 @@ static const char *forged(const bool bit[LETTERS], char out[400])
     char symbol[LETTERS + 1] = "";
     for (int i = 0; i < LETTERS; i++)
         symbol[i] = bit[i] ? 'c' : 'a';
-    snprintf(out, 400, "{\"type\":\"record\",\"name\":\"bad.R\",\"fields\":[{\"name\":\"e\",\"type\":{\"type\":\"enum\",\"name\":\"bad.E\",\"symbols\":[\"%s\"]}}]}", symbol);
+    snprintf(
+        out, 400,
+        "{\"type\":\"record\",\"name\":\"bad.R\",\"fields\":[{\"name\":\"e\",\"type\":{\"type\":\"enum\",\"name\":\"bad.E\",\"symbols\":[\"%s\"]}}]}",
+        symbol);
     return out;
 }
 
@@ -84,11 +92,14 @@ static bool collide(uint64_t wanted, char out[400])
 {
     bool bit[LETTERS] = { false };
     uint64_t basis[64] = { 0 };
-    struct { uint64_t low, high; } made[64] = { { 0, 0 } }; /* which letters make it */
+    struct {
+        uint64_t low, high;
+    } made[64] = { { 0, 0 } }; /* which letters make it */
     uint64_t zero = fingerprint_of(forged(bit, out));
     for (int i = 0; i < LETTERS; i++) {
         bit[i] = true;
-        uint64_t value = fingerprint_of(forged(bit, out)) ^ zero, low = i < 64 ? UINT64_C(1) << i : 0, high = i < 64 ? 0 : UINT64_C(1) << (i - 64);
+        uint64_t value = fingerprint_of(forged(bit, out)) ^ zero, low = i < 64 ? UINT64_C(1) << i : 0,
+                 high = i < 64 ? 0 : UINT64_C(1) << (i - 64);
         bit[i] = false;
         for (int k = 63; k >= 0 && value; k--) {
             if (!(value >> k & 1))
@@ -126,11 +137,14 @@ static void a_schema_made_to_collide_is_refused(void **state)
     assert_int_equal(fingerprint_of(bad), fingerprint);
     assert_int_equal(announce(p, text, NULL), BUS_OK);
     assert_int_equal(announce(p, bad, NULL), BUS_REFUSED);
-    assert_string_equal(bus_schema_name(bus_catalog_find(p->self.catalog, fingerprint)), "order.Paid");
-    assert_null(bus_catalog_text(p->self.catalog, bad, strlen(bad)));
-    assert_int_equal(bus_counter_read(&p->self.metrics.schemas_refused), 1);
+    assert_string_equal(bui_schema_name(bui_catalog_find(p->self.catalog, fingerprint)), "order.Paid");
+    assert_null(bui_catalog_text(p->self.catalog, bad, strlen(bad)));
+    assert_int_equal(bui_counter_read(&p->self.metrics.schemas_refused), 1);
     /* Another text of the same canonical form is the same schema to a reader. */
-    assert_int_equal(announce(p, "{\"type\":\"record\",\"name\":\"order.Paid\",\"doc\":\"x\",\"fields\":[{\"name\":\"a\",\"type\":\"long\"}]}", NULL), BUS_OK);
+    assert_int_equal(
+        announce(p, "{\"type\":\"record\",\"name\":\"order.Paid\",\"doc\":\"x\",\"fields\":[{\"name\":\"a\",\"type\":\"long\"}]}",
+                 NULL),
+        BUS_OK);
 }
 
 static void a_name_space_has_a_quota(void **state)
@@ -144,21 +158,21 @@ static void a_name_space_has_a_quota(void **state)
         assert_int_equal(announce(p, record_named("junk.R0", text), NULL), BUS_OK); /* known: counts once */
     }
     assert_int_equal(announce(p, record_named("order.Paid", text), NULL), BUS_OK);
-    assert_int_equal(bus_counter_read(&p->self.metrics.schemas_refused), 5);
+    assert_int_equal(bui_counter_read(&p->self.metrics.schemas_refused), 5);
 }
 
 static void closed_learns_nothing(void **state)
 {
     process *p = *state;
     char text[200];
-    bus_admission_free(&p->admission);
+    bui_admission_free(&p->admission);
     assert_int_equal(bus_config_set(p->self.config, "schemas.closed", "true", NULL), BUS_OK);
-    bus_admission_init(&p->admission, p->self.config, p->self.catalog, NULL);
+    bui_admission_init(&p->admission, p->self.config, p->self.catalog, NULL);
     record_named("own.Known", text);
-    assert_int_equal(bus_catalog_add(p->self.catalog, text, strlen(text), NULL), BUS_OK);
+    assert_int_equal(bui_catalog_add(p->self.catalog, text, strlen(text), NULL), BUS_OK);
     assert_int_equal(announce(p, text, NULL), BUS_OK);
     assert_int_equal(announce(p, record_named("order.Paid", text), NULL), BUS_REFUSED);
-    assert_null(bus_catalog_named(p->self.catalog, "order.Paid"));
+    assert_null(bui_catalog_named(p->self.catalog, "order.Paid"));
 }
 
 static void a_key_announces_for_its_name_spaces(void **state)
@@ -167,7 +181,7 @@ static void a_key_announces_for_its_name_spaces(void **state)
     char text[200];
     static const char file[] = "order " KEY " write order\n";
     bus_error err = { 0 };
-    if (bus_keys_new(file, sizeof file - 1, "keys", BUS_SCHEMAS_TOPIC, &p->self.keys, &err))
+    if (bui_keys_new(file, sizeof file - 1, "keys", BUI_SCHEMAS_TOPIC, &p->self.keys, &err) != BUS_OK)
         fail_msg("%s", err.text);
     p->admission.keys = p->self.keys;
     assert_int_equal(announce(p, record_named("order.v1.Paid", text), NULL), BUS_DENIED);
@@ -180,8 +194,8 @@ static void a_key_announces_for_its_name_spaces(void **state)
 static void a_schema_is_keyed_by_sha_256(void **state)
 {
     (void)state;
-    char key[BUS_SCHEMA_KEY];
-    bus_schema_key("abc", 3, key);
+    char key[BUI_SCHEMA_KEY];
+    bui_schema_key("abc", 3, key);
     assert_string_equal(key, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
@@ -189,7 +203,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(a_schema_made_to_collide_is_refused), TEST(a_name_space_has_a_quota), TEST(closed_learns_nothing),
+        TEST(a_schema_made_to_collide_is_refused), TEST(a_name_space_has_a_quota),     TEST(closed_learns_nothing),
         TEST(a_key_announces_for_its_name_spaces), TEST(a_schema_is_keyed_by_sha_256),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

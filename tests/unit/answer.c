@@ -17,7 +17,7 @@ static void collect(const char *question, const char *answer, void *opaque)
 static void answers_are(temp_store *temp, const char *expected)
 {
     char all[200] = "";
-    OK_(bus_answers(temp->store, collect, all, &temp->err), temp->err);
+    OK_(bui_answers(temp->store, collect, all, &temp->err), temp->err);
     assert_string_equal(all, expected);
 }
 
@@ -26,26 +26,26 @@ static void keeps_answers(void **state)
     (void)state;
     temp_store temp;
     temp_store_init(&temp);
-    bus_store *store = temp_store_open(&temp);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
-    OK_(bus_answer_put(store, "schemas/ids/1", "\"long\"", &temp.err), temp.err);
-    OK_(bus_answer_put(store, "schemas/ids/1", "\"int\"", &temp.err), temp.err); /* the first stays */
-    assert_true(bus_answer_known(store, "schemas/ids/1"));
-    bus_store_rollback(store);
-    assert_false(bus_answer_known(store, "schemas/ids/1"));
+    bui_store *store = temp_store_open(&temp);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
+    OK_(bui_answer_put(store, "schemas/ids/1", "\"long\"", &temp.err), temp.err);
+    OK_(bui_answer_put(store, "schemas/ids/1", "\"int\"", &temp.err), temp.err); /* the first stays */
+    assert_true(bui_answer_known(store, "schemas/ids/1"));
+    bui_store_rollback(store);
+    assert_false(bui_answer_known(store, "schemas/ids/1"));
     answers_are(&temp, "");
 
-    OK_(bus_store_begin(store, &temp.err), temp.err);
-    OK_(bus_answer_put(store, "schemas/ids/1", "\"long\"", &temp.err), temp.err);
-    OK_(bus_store_save(store, true, &temp.err), temp.err);
-    OK_(bus_answer_put(store, "schemas/ids/2", "\"int\"", &temp.err), temp.err);
-    OK_(bus_store_back(store, &temp.err), temp.err);
-    assert_false(bus_answer_known(store, "schemas/ids/2"));
-    OK_(bus_answer_put(store, "schemas/ids/3", "\"string\"", &temp.err), temp.err);
-    OK_(bus_store_commit(store, &temp.err), temp.err);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
+    OK_(bui_answer_put(store, "schemas/ids/1", "\"long\"", &temp.err), temp.err);
+    OK_(bui_store_save(store, true, &temp.err), temp.err);
+    OK_(bui_answer_put(store, "schemas/ids/2", "\"int\"", &temp.err), temp.err);
+    OK_(bui_store_back(store, &temp.err), temp.err);
+    assert_false(bui_answer_known(store, "schemas/ids/2"));
+    OK_(bui_answer_put(store, "schemas/ids/3", "\"string\"", &temp.err), temp.err);
+    OK_(bui_store_commit(store, &temp.err), temp.err);
     store = temp_store_reopen(&temp);
     answers_are(&temp, "schemas/ids/1=\"long\";schemas/ids/3=\"string\";");
-    assert_true(bus_answer_known(store, "schemas/ids/1"));
+    assert_true(bui_answer_known(store, "schemas/ids/1"));
     temp_store_remove(&temp);
 }
 
@@ -57,13 +57,15 @@ static void upgrades_a_store_of_version_1(void **state)
     temp_store_open(&temp);
     temp_store_close(&temp);
     temp_store_meddle(&temp, TEMP_STORE_BEFORE_7 TEMP_STORE_BACK_TO_4 "DROP TABLE bus_answer");
-    temp_store_meddle(&temp, "DROP VIEW bus_numbered; DROP VIEW bus_outbox; DROP TABLE bus_outbox_1; ALTER TABLE bus_outbox_0 RENAME TO bus_outbox");
+    temp_store_meddle(
+        &temp,
+        "DROP VIEW bus_numbered; DROP VIEW bus_outbox; DROP TABLE bus_outbox_1; ALTER TABLE bus_outbox_0 RENAME TO bus_outbox");
     temp_store_meddle(&temp, "UPDATE bus_meta SET version = 1");
-    bus_store *store = temp_store_open(&temp);
-    assert_int_equal(temp_store_number(&temp, "SELECT version FROM bus_meta"), BUS_STORE_VERSION);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
-    OK_(bus_answer_put(store, "schemas/ids/1", "\"long\"", &temp.err), temp.err);
-    OK_(bus_store_commit(store, &temp.err), temp.err);
+    bui_store *store = temp_store_open(&temp);
+    assert_int_equal(temp_store_number(&temp, "SELECT version FROM bus_meta"), BUI_STORE_VERSION);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
+    OK_(bui_answer_put(store, "schemas/ids/1", "\"long\"", &temp.err), temp.err);
+    OK_(bui_store_commit(store, &temp.err), temp.err);
     temp_store_reopen(&temp);
     answers_are(&temp, "schemas/ids/1=\"long\";");
     temp_store_remove(&temp);

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 static bus_config *config;
-static bus_args args;
+static bui_args args;
 static bus_error err;
 
 static int set_up(void **state)
@@ -24,7 +24,7 @@ static int set_up(void **state)
     unsetenv("BUS_SHARDS");
     unsetenv("BUS_STATUS_PORT");
     config = bus_config_new();
-    args = (bus_args){ .task = BUS_TASK_VERSION };
+    args = (bui_args){ .task = BUI_TASK_VERSION };
     return config ? 0 : -1;
 }
 
@@ -38,14 +38,14 @@ static int tear_down(void **state)
 /* The list ends with NULL. */
 static bus_status take(char *first, ...)
 {
-    char *argv[10] = { (char *)(uintptr_t)"cart", first };
+    char *argv[10] = { (char *)(uintptr_t) "cart", first };
     int argc = first ? 2 : 1;
     va_list more;
     va_start(more, first);
     for (char *next; first && argc < 10 && (next = va_arg(more, char *));)
         argv[argc++] = next;
     va_end(more);
-    return bus_args_read(argc, argv, config, &args, &err);
+    return bui_args_read(argc, argv, config, &args, &err);
 }
 
 #define S(text) ((char *)(uintptr_t)(text))
@@ -54,17 +54,18 @@ static void nothing_means_run(void **state)
 {
     (void)state;
     assert_int_equal(take(NULL), BUS_OK);
-    assert_int_equal(args.task, BUS_TASK_RUN);
+    assert_int_equal(args.task, BUI_TASK_RUN);
     assert_false(args.init);
 }
 
 static void properties_come_in_three_forms(void **state)
 {
     (void)state;
-    assert_int_equal(take(S("--shards=3"), S("--set=batch.records=7"), S("--set"), S("envelope=compact"), S("--init"), NULL), BUS_OK);
-    assert_int_equal(bus_config_int(config, "shards"), 3);
-    assert_int_equal(bus_config_int(config, "batch.records"), 7);
-    assert_string_equal(bus_config_text(config, "envelope"), "compact");
+    assert_int_equal(take(S("--shards=3"), S("--set=batch.records=7"), S("--set"), S("envelope=compact"), S("--init"), NULL),
+                     BUS_OK);
+    assert_int_equal(bui_config_int(config, "shards"), 3);
+    assert_int_equal(bui_config_int(config, "batch.records"), 7);
+    assert_string_equal(bui_config_text(config, "envelope"), "compact");
     assert_true(args.init);
 }
 
@@ -81,9 +82,9 @@ static void arguments_beat_the_environment_beats_the_file(void **state)
     setenv("BUS_STATUS_PORT", "3", 1);
     /* the file's place among the arguments does not matter */
     assert_int_equal(take(S("--shards=4"), S("--config"), path, NULL), BUS_OK);
-    assert_int_equal(bus_config_int(config, "shards"), 4);
-    assert_int_equal(bus_config_int(config, "status.port"), 3);
-    assert_int_equal(bus_config_int(config, "batch.records"), 2);
+    assert_int_equal(bui_config_int(config, "shards"), 4);
+    assert_int_equal(bui_config_int(config, "status.port"), 3);
+    assert_int_equal(bui_config_int(config, "batch.records"), 2);
     unlink(path);
 }
 
@@ -111,20 +112,20 @@ static void what_is_wrong_is_named(void **state)
     assert_int_equal(take(S("--set"), S("shards"), NULL), BUS_INVALID);
     assert_int_equal(take(S("--into=/tmp/x"), NULL), BUS_INVALID);
     assert_int_equal(take(S("--output=xml"), NULL), BUS_INVALID);
-    assert_int_equal(args.task, BUS_TASK_VERSION); /* untouched */
+    assert_int_equal(args.task, BUI_TASK_VERSION); /* untouched */
 }
 
 static void tasks_are_told_apart(void **state)
 {
     (void)state;
     assert_int_equal(take(S("-h"), NULL), BUS_OK);
-    assert_int_equal(args.task, BUS_TASK_HELP);
+    assert_int_equal(args.task, BUI_TASK_HELP);
     assert_int_equal(take(S("--topics"), NULL), BUS_OK);
-    assert_int_equal(args.task, BUS_TASK_TOPICS);
+    assert_int_equal(args.task, BUI_TASK_TOPICS);
     assert_int_equal(take(S("--check-config"), NULL), BUS_OK);
-    assert_int_equal(args.task, BUS_TASK_CHECK);
+    assert_int_equal(args.task, BUI_TASK_CHECK);
     assert_int_equal(take(S("--rebuild"), S("--into"), S("/tmp/x"), S("--output=json"), NULL), BUS_OK);
-    assert_int_equal(args.task, BUS_TASK_REBUILD);
+    assert_int_equal(args.task, BUI_TASK_REBUILD);
     assert_string_equal(args.into, "/tmp/x");
     assert_true(args.json);
 }
@@ -132,12 +133,12 @@ static void tasks_are_told_apart(void **state)
 static void help_names_every_property(void **state)
 {
     (void)state;
-    bus_buf page;
-    bus_buf_init(&page, 0);
-    bus_args_help("cart", &page);
-    char *text = bus_buf_take(&page);
+    bui_buf page;
+    bui_buf_init(&page, 0);
+    bui_args_help("cart", config, &page);
+    char *text = bui_buf_take(&page);
     assert_non_null(text);
-    for (const bus_property *each = bus_properties(); each->name; each++) {
+    for (const bui_property *each = bui_properties(); each->name; each++) {
         char line[256];
         snprintf(line, sizeof line, "--%s=%s", each->name, each->value);
         if (!strstr(text, line))

@@ -18,17 +18,17 @@
 
 typedef struct desk {
     temp_store temp;
-    bus_audit *audit;
-    char found[2000];     /* "rule id" lines of what is violated */
+    bui_audit *audit;
+    char found[2000]; /* "rule id" lines of what is violated */
     char source[64];
     char totals[100];
 } desk;
 
-static bool on_found(void *opaque, const bus_finding *finding)
+static bool on_found(void *opaque, const bui_finding *finding)
 {
     desk *d = opaque;
     size_t len = strlen(d->found);
-    if (finding->weight == BUS_AUDIT_VIOLATED)
+    if (finding->weight == BUI_AUDIT_VIOLATED)
         snprintf(d->found + len, sizeof d->found - len, "%s %s\n", finding->rule, finding->id);
     return true;
 }
@@ -38,9 +38,9 @@ static int setup(void **state)
     desk *d = calloc(1, sizeof *d);
     temp_store_init(&d->temp);
     temp_store_open(&d->temp);
-    OK_(bus_store_raise(d->temp.store, NULL, 0, &d->temp.err), d->temp.err);
-    snprintf(d->source, sizeof d->source, "inventory/1#%s", bus_store_meta(d->temp.store)->incarnation);
-    OK_(bus_audit_new(NULL, &d->audit, &d->temp.err), d->temp.err);
+    OK_(bui_store_raise(d->temp.store, NULL, 0, &d->temp.err), d->temp.err);
+    snprintf(d->source, sizeof d->source, "inventory/1#%s", bui_store_meta(d->temp.store)->incarnation);
+    OK_(bui_audit_new(NULL, &d->audit, &d->temp.err), d->temp.err);
     *state = d;
     return 0;
 }
@@ -48,7 +48,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     desk *d = *state;
-    bus_audit_free(d->audit);
+    bui_audit_free(d->audit);
     temp_store_remove(&d->temp);
     free(d);
     return 0;
@@ -58,15 +58,21 @@ static int teardown(void **state)
 static void store_has(desk *d, const char *sql)
 {
     temp_store_meddle(&d->temp, sql);
-    OK_(bus_audit_store(d->audit, d->temp.path, false, &d->temp.err), d->temp.err);
+    OK_(bui_audit_store(d->audit, d->temp.path, false, &d->temp.err), d->temp.err);
 }
 
 /* What stands at in/1@0 and the like: no hop, from "test". NULL: no id. */
-static bus_record event_at(int64_t offset, const char *id, bus_header header[2])
+static bui_record event_at(int64_t offset, const char *id, bus_header header[2])
 {
-    header[0] = (bus_header){ BUS_HEADER_SOURCE, "test", 4 };
-    header[1] = (bus_header){ BUS_HEADER_ID, id, id ? strlen(id) : 0 };
-    return (bus_record){ .topic = "in", .partition = 1, .offset = offset, .timestamp = 1000 + offset, .value = "v", .value_len = 1, .headers = header,
+    header[0] = (bus_header){ BUI_HEADER_SOURCE, "test", 4 };
+    header[1] = (bus_header){ BUI_HEADER_ID, id, id ? strlen(id) : 0 };
+    return (bui_record){ .topic = "in",
+                         .partition = 1,
+                         .offset = offset,
+                         .timestamp = 1000 + offset,
+                         .value = "v",
+                         .value_len = 1,
+                         .headers = header,
                          .header_count = id ? 2 : 1 };
 }
 
@@ -75,44 +81,62 @@ static void log_has(desk *d, int64_t low, const char *ids)
     bus_header header[2];
     for (int64_t i = 0; ids[i]; i++) {
         char id[2] = { ids[i], 0 };
-        bus_record record = event_at(low + i, id, header);
-        OK_(bus_audit_record(d->audit, &record, &d->temp.err), d->temp.err);
+        bui_record record = event_at(low + i, id, header);
+        OK_(bui_audit_record(d->audit, &record, &d->temp.err), d->temp.err);
     }
-    OK_(bus_audit_log(d->audit, "in", 1, low, low + (int64_t)strlen(ids), &d->temp.err), d->temp.err);
+    OK_(bui_audit_log(d->audit, "in", 1, low, low + (int64_t)strlen(ids), &d->temp.err), d->temp.err);
 }
 
-static void numbered(desk *d, const char *topic, const char *source, int64_t seq, int64_t offset, const char *id, const char *cause)
+static void numbered(desk *d, const char *topic, const char *source, int64_t seq, int64_t offset, const char *id,
+                     const char *cause)
 {
     char hop[200];
     snprintf(hop, sizeof hop, "%s %s/1/%lld", source, topic, (long long)seq);
-    bus_header headers[] = { { BUS_HEADER_HOP, hop, strlen(hop) }, { BUS_HEADER_ID, id, strlen(id) }, { BUS_HEADER_CAUSATION, cause, cause ? strlen(cause) : 0 } };
-    bus_record record = { .topic = topic, .partition = 1, .offset = offset, .value = id, .value_len = strlen(id), .headers = headers, .header_count = cause ? 3 : 2 };
-    OK_(bus_audit_record(d->audit, &record, &d->temp.err), d->temp.err);
+    bus_header headers[] = { { BUI_HEADER_HOP, hop, strlen(hop) },
+                             { BUI_HEADER_ID, id, strlen(id) },
+                             { BUI_HEADER_CAUSATION, cause, cause ? strlen(cause) : 0 } };
+    bui_record record = { .topic = topic,
+                          .partition = 1,
+                          .offset = offset,
+                          .value = id,
+                          .value_len = strlen(id),
+                          .headers = headers,
+                          .header_count = cause ? 3 : 2 };
+    OK_(bui_audit_record(d->audit, &record, &d->temp.err), d->temp.err);
 }
 
 /* The service has emitted it, to out/1, as its first number. */
 static void emitted(desk *d, const char *id, const char *cause)
 {
     numbered(d, "out", d->source, 1, 0, id, cause);
-    OK_(bus_audit_log(d->audit, "out", 1, 0, 1, &d->temp.err), d->temp.err);
+    OK_(bui_audit_log(d->audit, "out", 1, 0, 1, &d->temp.err), d->temp.err);
 }
 
 static void letter_told(desk *d, int64_t offset, const char *orig, const char *class)
 {
     char hop[200];
     snprintf(hop, sizeof hop, "%s inventory.dlq/1/%lld", d->source, (long long)offset + 1);
-    bus_header headers[] = { { BUS_HEADER_HOP, hop, strlen(hop) }, { BUS_HEADER_ID, "a", 1 }, { BUS_HEADER_ORIG, orig, strlen(orig) },
-                             { BUS_HEADER_LETTER, "l 1 open", 8 }, { BUS_HEADER_ERROR_CLASS, class, strlen(class) } };
-    bus_record record = { .topic = "inventory.dlq", .partition = 1, .offset = offset, .value = "v", .value_len = 1, .headers = headers, .header_count = 5 };
-    OK_(bus_audit_record(d->audit, &record, &d->temp.err), d->temp.err);
-    OK_(bus_audit_log(d->audit, "inventory.dlq", 1, 0, offset + 1, &d->temp.err), d->temp.err);
+    bus_header headers[] = { { BUI_HEADER_HOP, hop, strlen(hop) },
+                             { BUI_HEADER_ID, "a", 1 },
+                             { BUI_HEADER_ORIG, orig, strlen(orig) },
+                             { BUI_HEADER_LETTER, "l 1 open", 8 },
+                             { BUI_HEADER_ERROR_CLASS, class, strlen(class) } };
+    bui_record record = { .topic = "inventory.dlq",
+                          .partition = 1,
+                          .offset = offset,
+                          .value = "v",
+                          .value_len = 1,
+                          .headers = headers,
+                          .header_count = 5 };
+    OK_(bui_audit_record(d->audit, &record, &d->temp.err), d->temp.err);
+    OK_(bui_audit_log(d->audit, "inventory.dlq", 1, 0, offset + 1, &d->temp.err), d->temp.err);
 }
 
 static void finds(desk *d, const char *expected)
 {
     bus_error err = { 0 };
-    OK_(bus_audit_store_again(d->audit, d->temp.path, &err), err);
-    OK_(bus_audit_rules(d->audit, on_found, d, &err), err);
+    OK_(bui_audit_store_again(d->audit, d->temp.path, &err), err);
+    OK_(bui_audit_rules(d->audit, on_found, d, &err), err);
     assert_string_equal(d->found, expected);
 }
 
@@ -122,7 +146,8 @@ static void finds(desk *d, const char *expected)
 #define KEY(state, parked) "INSERT INTO bus_key VALUES (7, 'in', 'k', " #state ", 'a', 0, 1, 0, 0, " #parked ", 1);"
 #define PARKED(command) "INSERT INTO bus_parked VALUES (7, 1, 1, 'a', 'in', 1, 0, 1000, NULL, NULL, NULL, " #command ");"
 #define LETTER(key, state, replay) \
-    "INSERT INTO bus_letter(id, event_id, scope, key_id, round, state, first_failed, at, partition, replay) VALUES ('l', 'a', 'in', " #key ", 1, " #state ", 1, 1, 1, '" replay "');"
+    "INSERT INTO bus_letter(id, event_id, scope, key_id, round, state, first_failed, at, partition, replay) VALUES ('l', 'a', 'in', " #key \
+    ", 1, " #state ", 1, 1, 1, '" replay "');"
 
 /* ---- what was passed and not handled */
 
@@ -148,19 +173,21 @@ static void numbers_that_were_skipped(void **state)
     store_has(d, STANDS(4) "INSERT INTO bus_mark VALUES (3, 'far/0#1', 'in', 1, 5, 1); INSERT INTO bus_hole VALUES (3, 2, 3);");
     for (int i = 0; i < 4; i++)
         numbered(d, "in", "far/0#1", i + 2, i, (const char *[]){ "b", "c", "d", "e" }[i], NULL);
-    OK_(bus_audit_log(d->audit, "in", 1, 0, 4, &d->temp.err), d->temp.err);
+    OK_(bui_audit_log(d->audit, "in", 1, 0, 4, &d->temp.err), d->temp.err);
     finds(d, "unsettled in/1@0\nunsettled in/1@1\n");
 }
 
 static void what_is_settled_by_its_id_or_forged_is_not_missed(void **state)
 {
     desk *d = *state;
-    store_has(d, STANDS(3) "INSERT INTO bus_mark VALUES (3, 'far/0#1', 'in', 1, 1, 1); INSERT INTO bus_seen VALUES (1, 'in/1 ', 'y', 1);"
-              LETTER(0, 1, ""));
+    store_has(
+        d,
+        STANDS(3) "INSERT INTO bus_mark VALUES (3, 'far/0#1', 'in', 1, 1, 1); INSERT INTO bus_seen VALUES (1, 'in/1 ', 'y', 1);" LETTER(
+            0, 1, ""));
     numbered(d, "in", "far/0#1", 1, 0, "x", NULL);
     numbered(d, "in", "far/0#1", 2, 1, "y", NULL); /* above the bound of marks */
     numbered(d, "in", "far/0#1", 3, 2, "z", NULL); /* somebody's who has no key */
-    OK_(bus_audit_log(d->audit, "in", 1, 0, 3, &d->temp.err), d->temp.err);
+    OK_(bui_audit_log(d->audit, "in", 1, 0, 3, &d->temp.err), d->temp.err);
     letter_told(d, 0, "in/1/2/0", "forged");
     temp_store_meddle(&d->temp, "INSERT INTO bus_destination VALUES (1, 'inventory.dlq', 1, 2)");
     finds(d, "");
@@ -198,9 +225,12 @@ static void another_record_at_the_anchor(void **state)
         desk *d = *state;
         char sql[300];
         bus_header header[2];
-        bus_record record = event_at(0, damaged ? "b" : "a", header);
-        snprintf(sql, sizeof sql, "INSERT INTO bus_position(topic, partition, next, anchor, anchor_hash, anchor_kind, proof) VALUES ('in', 1, 1, 0, %lld, 1, -1);"
-                 SEEN(1, "a"), (long long)bus_record_hash(&record, 1));
+        bui_record record = event_at(0, damaged ? "b" : "a", header);
+        snprintf(
+            sql, sizeof sql,
+            "INSERT INTO bus_position(topic, partition, next, anchor, anchor_hash, anchor_kind, proof) VALUES ('in', 1, 1, 0, %lld, 1, -1);" SEEN(
+                1, "a"),
+            (long long)bui_record_hash(&record, 1));
         store_has(d, sql);
         log_has(d, 0, "a");
         finds(d, damaged ? "replaced in/1@0\n" : "");
@@ -260,7 +290,8 @@ static void an_event_that_waits_and_has_taken_effect(void **state)
 static void a_letter_whose_event_has_taken_effect(void **state)
 {
     desk *d = *state;
-    store_has(d, STANDS(1) SEEN(1, "a") DESTINATION(2) LETTER(0, 1, "") "INSERT INTO bus_destination VALUES (2, 'inventory.dlq', 1, 2);");
+    store_has(d, STANDS(1) SEEN(1, "a") DESTINATION(2)
+                     LETTER(0, 1, "") "INSERT INTO bus_destination VALUES (2, 'inventory.dlq', 1, 2);");
     log_has(d, 0, "a");
     letter_told(d, 0, "in/1/0/1000", "handler");
     emitted(d, "e", "a");
@@ -270,7 +301,8 @@ static void a_letter_whose_event_has_taken_effect(void **state)
 static void a_planned_event_that_has_left(void **state)
 {
     desk *d = *state;
-    store_has(d, STANDS(1) SEEN(1, "a") DESTINATION(2) "INSERT INTO bus_schedule VALUES (1, 'timer', 9, 'e', 'out', 1, NULL, NULL, NULL);");
+    store_has(d, STANDS(1) SEEN(1, "a")
+                     DESTINATION(2) "INSERT INTO bus_schedule VALUES (1, 'timer', 9, 'e', 'out', 1, NULL, NULL, NULL);");
     log_has(d, 0, "a");
     emitted(d, "e", "a");
     finds(d, "planned schedule timer\n");
@@ -281,11 +313,16 @@ static void a_planned_event_that_has_left(void **state)
 static void a_copy_is_not_its_event(void **state)
 {
     desk *d = *state;
-    store_has(d, STANDS(0) KEY(1, 1) PARKED(3) LETTER(0, 1, "run") "UPDATE bus_position SET next = 0; UPDATE bus_parked SET offset = -1;");
+    store_has(d, STANDS(0) KEY(1, 1) PARKED(3)
+                     LETTER(0, 1, "run") "UPDATE bus_position SET next = 0; UPDATE bus_parked SET offset = -1;");
     log_has(d, 0, "");
     finds(d, "");
     bus_error err = { 0 };
-    OK_(bus_audit_invariants(d->audit, "f", "-- none: neither waits nor is dead\nSELECT event_id FROM waiting UNION ALL SELECT event_id FROM dead;\n", on_found, d, &err), err);
+    OK_(bui_audit_invariants(
+            d->audit, "f",
+            "-- none: neither waits nor is dead\nSELECT event_id FROM waiting UNION ALL SELECT event_id FROM dead;\n", on_found,
+            d, &err),
+        err);
     assert_string_equal(d->found, "");
 }
 
@@ -326,7 +363,7 @@ static void a_letter_that_compaction_took(void **state)
     desk *d = *state;
     store_has(d, STANDS(1) SEEN(1, "a") LETTER(0, 1, ""));
     log_has(d, 0, "a");
-    OK_(bus_audit_log(d->audit, "inventory.dlq", 1, 0, 9, &d->temp.err), d->temp.err);
+    OK_(bui_audit_log(d->audit, "inventory.dlq", 1, 0, 9, &d->temp.err), d->temp.err);
     finds(d, "letter letter l\n");
 }
 
@@ -343,11 +380,12 @@ static void a_letter_for_two(void **state)
 static void a_letter_that_was_closed_long_ago_is_not_missed(void **state)
 {
     desk *d = *state;
-    store_has(d, STANDS(1) SEEN(1, "a") LETTER(0, 4, "") "INSERT INTO bus_destination VALUES (1, 'inventory.dlq', 1, 2); DELETE FROM bus_letter;");
+    store_has(d, STANDS(1) SEEN(1, "a")
+                     LETTER(0, 4, "") "INSERT INTO bus_destination VALUES (1, 'inventory.dlq', 1, 2); DELETE FROM bus_letter;");
     log_has(d, 0, "a");
-    bus_header headers[] = { { BUS_HEADER_LETTER, "l 1 discarded", 13 } };
-    bus_record record = { .topic = "inventory.dlq", .partition = 1, .headers = headers, .header_count = 1 };
-    OK_(bus_audit_record(d->audit, &record, &d->temp.err), d->temp.err);
+    bus_header headers[] = { { BUI_HEADER_LETTER, "l 1 discarded", 13 } };
+    bui_record record = { .topic = "inventory.dlq", .partition = 1, .headers = headers, .header_count = 1 };
+    OK_(bui_audit_record(d->audit, &record, &d->temp.err), d->temp.err);
     finds(d, "");
 }
 
@@ -357,15 +395,19 @@ static void a_letter_that_an_invented_round_hides(void **state)
     store_has(d, STANDS(1) SEEN(1, "a") LETTER(0, 1, "") "INSERT INTO bus_destination VALUES (1, 'inventory.dlq', 1, 2);");
     log_has(d, 0, "a");
     letter_told(d, 0, "in/1/0/1000", "handler");
-    bus_header headers[] = { { BUS_HEADER_LETTER, "l 2147483647 discarded", 22 } };
-    bus_record record = { .topic = "inventory.dlq", .partition = 1, .offset = 1, .headers = headers, .header_count = 1 };
-    OK_(bus_audit_record(d->audit, &record, &d->temp.err), d->temp.err);
+    bus_header headers[] = { { BUI_HEADER_LETTER, "l 2147483647 discarded", 22 } };
+    bui_record record = { .topic = "inventory.dlq", .partition = 1, .offset = 1, .headers = headers, .header_count = 1 };
+    OK_(bui_audit_record(d->audit, &record, &d->temp.err), d->temp.err);
     finds(d, "letter letter l\n");
 }
 
 static void a_store_that_the_group_knows_to_be_older(void **state)
 {
-    static const struct { const char *id; int opens, age, next; const char *found; } commits[] = {
+    static const struct {
+        const char *id;
+        int opens, age, next;
+        const char *found;
+    } commits[] = {
         { NULL, 1, 0, 1, "" },
         { NULL, 9, 0, 1, "older store\n" },
         { NULL, 1, 4, 1, "older store\n" },
@@ -376,14 +418,16 @@ static void a_store_that_the_group_knows_to_be_older(void **state)
     for (size_t i = 0; i < sizeof commits / sizeof *commits; i++) {
         desk *d = *state;
         char metadata[120];
-        const bus_meta *meta = bus_store_meta(d->temp.store);
-        snprintf(metadata, sizeof metadata, "%s %d %d - waiting=0/0/0", commits[i].id ? commits[i].id : meta->store_id, commits[i].opens, commits[i].age);
+        const bui_meta *meta = bui_store_meta(d->temp.store);
+        snprintf(metadata, sizeof metadata, "%s %d %d - waiting=0/0/0", commits[i].id ? commits[i].id : meta->store_id,
+                 commits[i].opens, commits[i].age);
         assert_int_equal(meta->opens, 1);
         store_has(d, STANDS(1) SEEN(1, "a"));
         log_has(d, 0, "a");
-        OK_(bus_audit_commit(d->audit, "inventory", "inventory.redrive", 1, 0, metadata, &d->temp.err), d->temp.err);
-        OK_(bus_audit_commit(d->audit, "inventory", "in", 1, commits[i].next, metadata, &d->temp.err), d->temp.err);
-        OK_(bus_audit_commit(d->audit, "inventory", "in", 1, 77, "", &d->temp.err), d->temp.err); /* Kafka's own tool: it is for the next start */
+        OK_(bui_audit_commit(d->audit, "inventory", "inventory.redrive", 1, 0, metadata, &d->temp.err), d->temp.err);
+        OK_(bui_audit_commit(d->audit, "inventory", "in", 1, commits[i].next, metadata, &d->temp.err), d->temp.err);
+        OK_(bui_audit_commit(d->audit, "inventory", "in", 1, 77, "", &d->temp.err),
+            d->temp.err); /* Kafka's own tool: it is for the next start */
         finds(d, commits[i].found);
         teardown(state);
         setup(state);
@@ -393,7 +437,8 @@ static void a_store_that_the_group_knows_to_be_older(void **state)
 static void a_store_of_an_older_version_is_read(void **state)
 {
     desk *d = *state;
-    store_has(d, STANDS(1) SEEN(1, "a") KEY(1, 1) PARKED(0) LETTER(0, 3, "") TEMP_STORE_BACK_TO_4 TEMP_STORE_BEFORE_7 "DROP TABLE bus_former; DROP TABLE bus_discarded; DROP TABLE bus_body;");
+    store_has(d, STANDS(1) SEEN(1, "a") KEY(1, 1) PARKED(0) LETTER(0, 3, "") TEMP_STORE_BACK_TO_4 TEMP_STORE_BEFORE_7
+              "DROP TABLE bus_former; DROP TABLE bus_discarded; DROP TABLE bus_body;");
     log_has(d, 0, "a");
     finds(d, "");
 }

@@ -11,30 +11,30 @@
 static void doubles_up_to_the_most(void **state)
 {
     (void)state;
-    bus_backoff backoff;
-    bus_backoff_init(&backoff, 100, 3000, 1);
+    bui_backoff backoff;
+    bui_backoff_init(&backoff, 100, 3000, 1);
     static const int64_t steps[] = { 100, 200, 400, 800, 1600, 3000, 3000, 3000 };
     for (int round = 0; round < 50; round++) {
         for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-            int64_t wait = bus_backoff_next(&backoff);
+            int64_t wait = bui_backoff_next(&backoff);
             assert_in_range(wait, steps[i] / 2, steps[i]);
         }
-        bus_backoff_reset(&backoff);
+        bui_backoff_reset(&backoff);
     }
 }
 
 static void differs_by_seed(void **state)
 {
     (void)state;
-    bus_backoff a, b, c;
-    bus_backoff_init(&a, 1000000, 1000000, 1);
-    bus_backoff_init(&b, 1000000, 1000000, 2);
-    bus_backoff_init(&c, 1000000, 1000000, 1);
+    bui_backoff a, b, c;
+    bui_backoff_init(&a, 1000000, 1000000, 1);
+    bui_backoff_init(&b, 1000000, 1000000, 2);
+    bui_backoff_init(&c, 1000000, 1000000, 1);
     int same = 0;
     for (int i = 0; i < 100; i++) {
-        int64_t wait = bus_backoff_next(&a);
-        same += wait == bus_backoff_next(&b);
-        assert_int_equal(wait, bus_backoff_next(&c));
+        int64_t wait = bui_backoff_next(&a);
+        same += wait == bui_backoff_next(&b);
+        assert_int_equal(wait, bui_backoff_next(&c));
     }
     assert_true(same < 5);
 }
@@ -42,22 +42,24 @@ static void differs_by_seed(void **state)
 static void never_waits_for_nothing(void **state)
 {
     (void)state;
-    bus_backoff backoff;
-    bus_backoff_init(&backoff, 0, 0, 0);
+    bui_backoff backoff;
+    bui_backoff_init(&backoff, 0, 0, 0);
     for (int i = 0; i < 10; i++)
-        assert_int_equal(bus_backoff_next(&backoff), 1);
-    bus_backoff_init(&backoff, 500, 100, 0); /* most below first: first counts */
-    assert_in_range(bus_backoff_next(&backoff), 250, 500);
-    assert_in_range(bus_backoff_next(&backoff), 250, 500);
-    bus_backoff_init(&backoff, INT64_MAX / 2, INT64_MAX, 0);
+        assert_int_equal(bui_backoff_next(&backoff), 1);
+    bui_backoff_init(&backoff, 500, 100, 0); /* most below first: first counts */
+    assert_in_range(bui_backoff_next(&backoff), 250, 500);
+    assert_in_range(bui_backoff_next(&backoff), 250, 500);
+    bui_backoff_init(&backoff, INT64_MAX / 2, INT64_MAX, 0);
     for (int i = 0; i < 5; i++)
-        assert_true(bus_backoff_next(&backoff) >= INT64_MAX / 4);
+        assert_true(bui_backoff_next(&backoff) >= INT64_MAX / 4);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(doubles_up_to_the_most), cmocka_unit_test(differs_by_seed), cmocka_unit_test(never_waits_for_nothing),
+        cmocka_unit_test(doubles_up_to_the_most),
+        cmocka_unit_test(differs_by_seed),
+        cmocka_unit_test(never_waits_for_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

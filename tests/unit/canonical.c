@@ -47,22 +47,23 @@ static void matches_apache_vectors(void **state)
     for (const char *at = strstr(text, "\n<<INPUT"); at;) {
         const char *next = strstr(at + 1, "\n<<INPUT");
         const char *end = next ? next : text + len;
-        char *input = section(at, end, "INPUT"), *canonical = section(at, end, "canonical"), *print = section(at, end, "fingerprint");
-        bus_schema *schema;
+        char *input = section(at, end, "INPUT"), *canonical = section(at, end, "canonical"),
+             *print = section(at, end, "fingerprint");
+        bui_schema *schema;
         bus_error err;
         assert_non_null(input);
-        if (bus_schema_parse(input, strlen(input), &schema, &err) != BUS_OK)
+        if (bui_schema_parse(input, strlen(input), &schema, &err) != BUS_OK)
             fail_msg("%s: %s", input, err.text);
         assert_non_null(canonical);
-        assert_string_equal(bus_schema_canonical(schema), canonical);
+        assert_string_equal(bui_schema_canonical(schema), canonical);
         forms++;
         if (print) {
             char ours[32];
-            snprintf(ours, sizeof ours, "%" PRId64, (int64_t)bus_schema_fingerprint(schema));
+            snprintf(ours, sizeof ours, "%" PRId64, (int64_t)bui_schema_fingerprint(schema));
             assert_string_equal(ours, print);
             fingerprints++;
         }
-        bus_schema_free(schema);
+        bui_schema_free(schema);
         free(input);
         free(canonical);
         free(print);
@@ -76,36 +77,36 @@ static void reads_and_writes_message_v1(void **state)
 {
     (void)state;
     size_t len;
-    bus_schema *schema;
+    bui_schema *schema;
     bus_error err;
     const char *json = read_file("tests/data/avro/message_v1.avsc", &len);
-    assert_int_equal(bus_schema_parse(json, len, &schema, &err), BUS_OK);
+    assert_int_equal(bui_schema_parse(json, len, &schema, &err), BUS_OK);
     const char *message = read_file("tests/data/avro/message_v1.bin", &len);
-    bus_buf out;
-    bus_buf_init(&out, 0);
-    assert_int_equal(bus_json_write_framed(schema, message, len, &out, &err), BUS_OK);
+    bui_buf out;
+    bui_buf_init(&out, 0);
+    assert_int_equal(bui_json_write_framed(schema, message, len, &out, &err), BUS_OK);
     static const char expected[] = "{\"id\":42,\"name\":\"Bill\",\"tags\":[\"dog_lover\",\"cat_hater\"]}";
     assert_int_equal(out.len, strlen(expected));
     assert_memory_equal(out.data, expected, out.len);
-    bus_buf_clear(&out);
-    assert_int_equal(bus_json_read_framed(schema, expected, strlen(expected), &out, &err), BUS_OK);
+    bui_buf_clear(&out);
+    assert_int_equal(bui_json_read_framed(schema, expected, strlen(expected), &out, &err), BUS_OK);
     assert_int_equal(out.len, len);
     assert_memory_equal(out.data, message, len);
-    bus_buf_free(&out);
-    bus_schema_free(schema);
+    bui_buf_free(&out);
+    bui_schema_free(schema);
 }
 
 static void parses_interop_schema(void **state)
 {
     (void)state;
     size_t len;
-    bus_schema *schema;
+    bui_schema *schema;
     bus_error err;
     const char *json = read_file("tests/data/avro/interop.avsc", &len);
-    assert_int_equal(bus_schema_parse(json, len, &schema, &err), BUS_OK);
-    assert_string_equal(bus_schema_name(schema), "org.apache.avro.Interop");
-    assert_int_equal(bus_schema_root(schema)->count, 14);
-    bus_schema_free(schema);
+    assert_int_equal(bui_schema_parse(json, len, &schema, &err), BUS_OK);
+    assert_string_equal(bui_schema_name(schema), "org.apache.avro.Interop");
+    assert_int_equal(bui_schema_root(schema)->count, 14);
+    bui_schema_free(schema);
 }
 
 int main(void)

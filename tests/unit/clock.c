@@ -15,12 +15,12 @@ static void writes_times(void **state)
 {
     (void)state;
     char text[32];
-    assert_string_equal(bus_time_text(NOW, text), "2026-11-21T05:14:00.123Z");
-    assert_string_equal(bus_time_text(0, text), "1970-01-01T00:00:00.000Z");
-    assert_string_equal(bus_time_text(-1, text), "1969-12-31T23:59:59.999Z");
-    assert_string_equal(bus_time_text(INT64_C(951782400000), text), "2000-02-29T00:00:00.000Z");
-    assert_string_equal(bus_time_text(INT64_MAX, text), "9999-12-31T23:59:59.999Z");
-    assert_string_equal(bus_time_text(INT64_MIN, text), "0001-01-01T00:00:00.000Z");
+    assert_string_equal(bui_time_text(NOW, text), "2026-11-21T05:14:00.123Z");
+    assert_string_equal(bui_time_text(0, text), "1970-01-01T00:00:00.000Z");
+    assert_string_equal(bui_time_text(-1, text), "1969-12-31T23:59:59.999Z");
+    assert_string_equal(bui_time_text(INT64_C(951782400000), text), "2000-02-29T00:00:00.000Z");
+    assert_string_equal(bui_time_text(INT64_MAX, text), "9999-12-31T23:59:59.999Z");
+    assert_string_equal(bui_time_text(INT64_MIN, text), "0001-01-01T00:00:00.000Z");
 }
 
 /* Every day of 400 years against the C library. */
@@ -33,9 +33,9 @@ static void agrees_with_the_c_library(void **state)
         assert_non_null(gmtime_r(&seconds, &tm));
         char expected[40], text[32];
         assert_true(strftime(expected, sizeof expected, "%Y-%m-%dT%H:%M:%S.000Z", &tm) > 0);
-        assert_string_equal(bus_time_text((int64_t)seconds * 1000, text), expected);
+        assert_string_equal(bui_time_text((int64_t)seconds * 1000, text), expected);
         int64_t back;
-        assert_true(bus_time_parse(text, 0, &back));
+        assert_true(bui_time_parse(text, 0, &back));
         assert_int_equal(back, (int64_t)seconds * 1000);
     }
 }
@@ -43,7 +43,7 @@ static void agrees_with_the_c_library(void **state)
 static void parses(const char *text, int64_t expected)
 {
     int64_t ms = 7;
-    if (!bus_time_parse(text, NOW, &ms))
+    if (!bui_time_parse(text, NOW, &ms))
         fail_msg("%s is refused", text);
     if (ms != expected)
         fail_msg("%s is %lld, not %lld", text, (long long)ms, (long long)expected);
@@ -77,13 +77,32 @@ static void refuses_what_is_no_time(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "", "@", "@-", "yesterday", "2026-13-01", "2026-02-29", "2026-11-31", "2026-1-1", "2026-11-21T", "2026-11-21T5:14",
-        "2026-11-21T24:00:00Z", "2026-11-21T05:60", "2026-11-21T05:14:61Z", "2026-11-21T05:14:00.Z", "2026-11-21T05:14:00Zx",
-        "2026-11-21T05:14:00+25:00", "0000-01-01", "99999999999999999999", "@-99999999999999999d", "12x", " 1", "-9223372036854775807d",
+        "",
+        "@",
+        "@-",
+        "yesterday",
+        "2026-13-01",
+        "2026-02-29",
+        "2026-11-31",
+        "2026-1-1",
+        "2026-11-21T",
+        "2026-11-21T5:14",
+        "2026-11-21T24:00:00Z",
+        "2026-11-21T05:60",
+        "2026-11-21T05:14:61Z",
+        "2026-11-21T05:14:00.Z",
+        "2026-11-21T05:14:00Zx",
+        "2026-11-21T05:14:00+25:00",
+        "0000-01-01",
+        "99999999999999999999",
+        "@-99999999999999999d",
+        "12x",
+        " 1",
+        "-9223372036854775807d",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         int64_t ms = 42;
-        if (bus_time_parse(wrong[i], NOW, &ms))
+        if (bui_time_parse(wrong[i], NOW, &ms))
             fail_msg("\"%s\" is taken as %lld", wrong[i], (long long)ms);
         assert_int_equal(ms, 42);
     }
@@ -92,19 +111,24 @@ static void refuses_what_is_no_time(void **state)
 static void reads_durations(void **state)
 {
     (void)state;
-    static const struct { const char *text; int64_t ms; } right[] = {
-        { "250ms", 250 }, { "1s", 1000 }, { "5m", 300000 }, { "2h", 7200000 }, { "7d", 604800000 }, { "0", 0 }, { "42", 42 },
-        { "106751991167d", INT64_C(106751991167) * 86400000 },
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } right[] = {
+        { "250ms", 250 },    { "1s", 1000 }, { "5m", 300000 }, { "2h", 7200000 },
+        { "7d", 604800000 }, { "0", 0 },     { "42", 42 },     { "106751991167d", INT64_C(106751991167) * 86400000 },
     };
     for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
         int64_t ms;
-        assert_true(bus_duration_parse(right[i].text, &ms));
+        assert_true(bui_duration_parse(right[i].text, &ms));
         assert_int_equal(ms, right[i].ms);
     }
-    static const char *const wrong[] = { "", "s", "-1s", "+1s", "1 s", "1S", "1.5s", "1sm", "106751991168d", "9223372036854775808", "1w" };
+    static const char *const wrong[] = { "",   "s",    "-1s", "+1s",           "1 s",
+                                         "1S", "1.5s", "1sm", "106751991168d", "9223372036854775808",
+                                         "1w" };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         int64_t ms = 42;
-        if (bus_duration_parse(wrong[i], &ms))
+        if (bui_duration_parse(wrong[i], &ms))
             fail_msg("\"%s\" is taken", wrong[i]);
         assert_int_equal(ms, 42);
     }
@@ -113,7 +137,7 @@ static void reads_durations(void **state)
 static void real_clocks_move(void **state)
 {
     (void)state;
-    const bus_clock *clock = bus_clock_real();
+    const bui_clock *clock = bui_clock_real();
     int64_t wall = clock->wall_ms(clock), mono = clock->mono_us(clock);
     assert_true(wall > INT64_C(1700000000000));
     const struct timespec nap = { 0, 5000000 };
@@ -125,8 +149,9 @@ static void real_clocks_move(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_times),            cmocka_unit_test(agrees_with_the_c_library), cmocka_unit_test(reads_times),
-        cmocka_unit_test(refuses_what_is_no_time), cmocka_unit_test(reads_durations),           cmocka_unit_test(real_clocks_move),
+        cmocka_unit_test(writes_times),    cmocka_unit_test(agrees_with_the_c_library),
+        cmocka_unit_test(reads_times),     cmocka_unit_test(refuses_what_is_no_time),
+        cmocka_unit_test(reads_durations), cmocka_unit_test(real_clocks_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,10 @@
 
 #include <cmocka.h>
 
-typedef struct pair { char directory[64], old[100], fresh[100]; bus_arena arena; } pair;
+typedef struct pair {
+    char directory[64], old[100], fresh[100];
+    bui_arena arena;
+} pair;
 
 /* As a stopped service leaves it: WAL mode, never checkpointed, rows still in the -wal file. */
 static void make(const char *path, const char *sql)
@@ -27,8 +30,8 @@ static void make(const char *path, const char *sql)
     char *why = NULL;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    if (sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;", NULL, NULL, &why) != SQLITE_OK
-        || sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
+    if (sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;", NULL, NULL, &why) != SQLITE_OK ||
+        sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
         fail_msg("%s", why);
     sqlite3_close(db);
 }
@@ -41,7 +44,7 @@ static int setup(void **state)
         return -1;
     snprintf(p->old, sizeof p->old, "%s/0.db", p->directory);
     snprintf(p->fresh, sizeof p->fresh, "%s/new ?#%%.db", p->directory); /* what an URI must not trip over */
-    bus_arena_init(&p->arena, 0);
+    bui_arena_init(&p->arena, 0);
     *state = p;
     return 0;
 }
@@ -51,17 +54,17 @@ static int teardown(void **state)
     pair *p = *state;
     char command[200];
     snprintf(command, sizeof command, "rm -rf '%s'", p->directory);
-    bus_arena_free(&p->arena);
+    bui_arena_free(&p->arena);
     int failed = system(command);
     free(p);
     return failed;
 }
 
-static bus_comparison compare(pair *p)
+static bui_comparison compare(pair *p)
 {
-    bus_comparison out = { 0 };
+    bui_comparison out = { 0 };
     bus_error err = { 0 };
-    if (bus_compare(p->old, p->fresh, &p->arena, &out, &err) != BUS_OK)
+    if (bui_compare(p->old, p->fresh, &p->arena, &out, &err) != BUS_OK)
         fail_msg("%s", err.text);
     return out;
 }
@@ -71,9 +74,12 @@ static bus_comparison compare(pair *p)
 static void same_rows_in_another_order(void **state)
 {
     pair *p = *state;
-    make(p->old, STOCK "INSERT INTO stock VALUES('a', 1), ('b', NULL), ('c', x'00ff'), ('d', 0.1); CREATE TABLE bus_mark(x PRIMARY KEY); INSERT INTO bus_mark VALUES(1);");
-    make(p->fresh, STOCK "INSERT INTO stock VALUES('d', 0.1), ('c', x'00ff'), ('b', NULL), ('a', 1); CREATE TABLE bus_mark(x PRIMARY KEY);");
-    bus_comparison c = compare(p);
+    make(
+        p->old, STOCK
+        "INSERT INTO stock VALUES('a', 1), ('b', NULL), ('c', x'00ff'), ('d', 0.1); CREATE TABLE bus_mark(x PRIMARY KEY); INSERT INTO bus_mark VALUES(1);");
+    make(p->fresh, STOCK
+         "INSERT INTO stock VALUES('d', 0.1), ('c', x'00ff'), ('b', NULL), ('a', 1); CREATE TABLE bus_mark(x PRIMARY KEY);");
+    bui_comparison c = compare(p);
     assert_int_equal(c.count, 1); /* bus_mark is the library's */
     assert_int_equal(c.differing, 0);
     assert_string_equal(c.table[0].name, "stock");
@@ -87,9 +93,9 @@ static void rows_that_differ_are_listed(void **state)
     pair *p = *state;
     make(p->old, STOCK "INSERT INTO stock VALUES('a', 1), ('b', 2), ('c', 'x');");
     make(p->fresh, STOCK "INSERT INTO stock VALUES('A', 1), ('b', '2'), ('c', 'x');"); /* case and type count */
-    bus_comparison c = compare(p);
+    bui_comparison c = compare(p);
     assert_int_equal(c.differing, 1);
-    assert_int_equal(c.table[0].verdict, BUS_TABLE_DIFFERS);
+    assert_int_equal(c.table[0].verdict, BUI_TABLE_DIFFERS);
     assert_int_equal(c.table[0].only_old_count, 2);
     assert_string_equal(c.table[0].only_old[0], "n=1, sku='a'");
     assert_string_equal(c.table[0].only_old[1], "n=2, sku='b'");
@@ -102,31 +108,37 @@ static void tables_and_columns_that_differ(void **state)
     pair *p = *state;
     make(p->old, "CREATE TABLE gone(x PRIMARY KEY); CREATE TABLE wide(x PRIMARY KEY, y); INSERT INTO gone VALUES(1);");
     make(p->fresh, "CREATE TABLE come(x PRIMARY KEY); CREATE TABLE wide(x PRIMARY KEY);");
-    bus_comparison c = compare(p);
+    bui_comparison c = compare(p);
     assert_int_equal(c.count, 3);
     assert_int_equal(c.differing, 3);
-    assert_int_equal(c.table[0].verdict, BUS_TABLE_ONLY_NEW);
+    assert_int_equal(c.table[0].verdict, BUI_TABLE_ONLY_NEW);
     assert_int_equal(c.table[0].old_rows, -1);
-    assert_int_equal(c.table[1].verdict, BUS_TABLE_ONLY_OLD);
+    assert_int_equal(c.table[1].verdict, BUI_TABLE_ONLY_OLD);
     assert_int_equal(c.table[1].old_rows, 1);
-    assert_int_equal(c.table[2].verdict, BUS_TABLE_COLUMNS);
+    assert_int_equal(c.table[2].verdict, BUI_TABLE_COLUMNS);
 }
 
-#define OWN "CREATE TABLE bus_key(id INTEGER PRIMARY KEY, scope, key, state, attempt, event_id);" \
-            "CREATE TABLE bus_parked(key_id, n, event_id, topic, partition, offset, value, PRIMARY KEY (key_id, n));" \
-            "CREATE TABLE bus_letter(id PRIMARY KEY, event_id, scope, round, state, at);" \
-            "CREATE TABLE bus_schedule(id INTEGER PRIMARY KEY, name, due, event_id, topic, key, value);" \
-            "CREATE TABLE bus_discarded(id INTEGER PRIMARY KEY, source, topic, partition, seq, event_id, error, operator, reason, at);" \
-            "INSERT INTO bus_discarded VALUES("
+#define OWN \
+    "CREATE TABLE bus_key(id INTEGER PRIMARY KEY, scope, key, state, attempt, event_id);" \
+    "CREATE TABLE bus_parked(key_id, n, event_id, topic, partition, offset, value, PRIMARY KEY (key_id, n));" \
+    "CREATE TABLE bus_letter(id PRIMARY KEY, event_id, scope, round, state, at);" \
+    "CREATE TABLE bus_schedule(id INTEGER PRIMARY KEY, name, due, event_id, topic, key, value);" \
+    "CREATE TABLE bus_discarded(id INTEGER PRIMARY KEY, source, topic, partition, seq, event_id, error, operator, reason, at);" \
+    "INSERT INTO bus_discarded VALUES("
 
 static void the_librarys_tables_are_compared(void **state)
 {
     pair *p = *state;
-    make(p->old, OWN "12, 'a/0#1', 't', 0, 5, 'x', 'too big', 'ann', 'why', 9); INSERT INTO bus_key VALUES(7, 's', 'k', 1, 2, 'e'); INSERT INTO bus_parked VALUES(7, 40, 'e', 't', 0, 3, 'v'), (7, 41, 'f', 't', 0, 4, 'v');"
-                     "INSERT INTO bus_letter VALUES('l', 'e', 's', 1, 1, 1000); INSERT INTO bus_schedule VALUES(3, 'n', 5, 'x', 't', 'k', 'v');");
-    make(p->fresh, OWN "-1, 'a/0#1', 't', 0, 5, 'x', 'too big', 'ann', 'why', 9); INSERT INTO bus_key VALUES(9, 's', 'k', 1, 2, 'e'); INSERT INTO bus_parked VALUES(9, 50, 'e', 't', 0, 3, 'v'), (9, 52, 'f', 't', 0, 4, 'v');"
-                       "INSERT INTO bus_letter VALUES('l', 'e', 's', 1, 3, 2000);");
-    bus_comparison c = compare(p); /* other ids and times are no difference; a letter's state and a schedule that is gone are */
+    make(
+        p->old, OWN
+        "12, 'a/0#1', 't', 0, 5, 'x', 'too big', 'ann', 'why', 9); INSERT INTO bus_key VALUES(7, 's', 'k', 1, 2, 'e'); INSERT INTO bus_parked VALUES(7, 40, 'e', 't', 0, 3, 'v'), (7, 41, 'f', 't', 0, 4, 'v');"
+        "INSERT INTO bus_letter VALUES('l', 'e', 's', 1, 1, 1000); INSERT INTO bus_schedule VALUES(3, 'n', 5, 'x', 't', 'k', 'v');");
+    make(
+        p->fresh, OWN
+        "-1, 'a/0#1', 't', 0, 5, 'x', 'too big', 'ann', 'why', 9); INSERT INTO bus_key VALUES(9, 's', 'k', 1, 2, 'e'); INSERT INTO bus_parked VALUES(9, 50, 'e', 't', 0, 3, 'v'), (9, 52, 'f', 't', 0, 4, 'v');"
+        "INSERT INTO bus_letter VALUES('l', 'e', 's', 1, 3, 2000);");
+    bui_comparison c =
+        compare(p); /* other ids and times are no difference; a dead letter's state and a schedule that is gone are */
     assert_int_equal(c.count, 5);
     assert_int_equal(c.differing, 2);
     assert_string_equal(c.table[2].name, "bus_letter");
@@ -138,10 +150,12 @@ static void the_librarys_tables_are_compared(void **state)
 static void at_most_ten_rows_a_side(void **state)
 {
     pair *p = *state;
-    make(p->old, STOCK "WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < 50) INSERT INTO stock SELECT 'k' || i, i FROM k;");
+    make(
+        p->old, STOCK
+        "WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < 50) INSERT INTO stock SELECT 'k' || i, i FROM k;");
     make(p->fresh, STOCK);
-    bus_comparison c = compare(p);
-    assert_int_equal(c.table[0].only_old_count, BUS_COMPARE_ROWS);
+    bui_comparison c = compare(p);
+    assert_int_equal(c.table[0].only_old_count, BUI_COMPARE_ROWS);
     assert_int_equal(c.table[0].only_new_count, 0);
     assert_int_equal(c.table[0].old_rows, 50);
 }
@@ -149,15 +163,15 @@ static void at_most_ten_rows_a_side(void **state)
 static void what_is_no_store(void **state)
 {
     pair *p = *state;
-    bus_comparison out;
+    bui_comparison out;
     bus_error err = { 0 };
     make(p->old, STOCK);
-    assert_int_equal(bus_compare(p->old, "/nonexistent/0.db", &p->arena, &out, &err), BUS_MISSING);
+    assert_int_equal(bui_compare(p->old, "/nonexistent/0.db", &p->arena, &out, &err), BUS_MISSING);
     assert_non_null(strstr(err.text, "/nonexistent/0.db"));
     FILE *file = fopen(p->fresh, "w");
     fputs("this is certainly no database, whatever its name says: it is far too honest a text file for that", file);
     fclose(file);
-    assert_int_equal(bus_compare(p->old, p->fresh, &p->arena, &out, &err), BUS_CORRUPT);
+    assert_int_equal(bui_compare(p->old, p->fresh, &p->arena, &out, &err), BUS_CORRUPT);
 }
 
 static int64_t count_rows(const char *path)
@@ -180,7 +194,7 @@ static void a_swap_moves_each_store_with_its_wal(void **state)
     bus_error err = { 0 };
     make(p->old, STOCK "INSERT INTO stock VALUES('a', 1);");
     make(p->fresh, STOCK "INSERT INTO stock VALUES('a', 1), ('b', 2);");
-    if (bus_store_swap(p->fresh, p->old, 1234, kept, &err) != BUS_OK)
+    if (bui_store_swap(p->fresh, p->old, 1234, kept, &err) != BUS_OK)
         fail_msg("%s", err.text);
     snprintf(expected, sizeof expected, "%s.replaced-1234", p->old);
     assert_string_equal(kept, expected);
@@ -194,10 +208,10 @@ static void a_swap_into_an_empty_place(void **state)
     pair *p = *state;
     char kept[512] = "?";
     make(p->fresh, STOCK "INSERT INTO stock VALUES('a', 1);");
-    assert_int_equal(bus_store_swap(p->fresh, p->old, 1, kept, NULL), BUS_OK);
+    assert_int_equal(bui_store_swap(p->fresh, p->old, 1, kept, NULL), BUS_OK);
     assert_string_equal(kept, "");
     assert_int_equal(count_rows(p->old), 1);
-    assert_int_equal(bus_store_swap(p->fresh, p->old, 1, kept, NULL), BUS_MISSING);
+    assert_int_equal(bui_store_swap(p->fresh, p->old, 1, kept, NULL), BUS_MISSING);
     assert_int_equal(count_rows(p->old), 1); /* untouched */
 }
 
@@ -205,13 +219,13 @@ static void a_held_shard_is_not_swapped(void **state)
 {
     pair *p = *state;
     char base[100], kept[512];
-    bus_lock *lock = NULL;
+    bui_lock *lock = NULL;
     make(p->old, STOCK "INSERT INTO stock VALUES('a', 1);");
     make(p->fresh, STOCK);
     snprintf(base, sizeof base, "%s/0", p->directory);
-    assert_int_equal(bus_lock_take(base, &lock, NULL, NULL), BUS_OK);
-    assert_int_equal(bus_store_swap(p->fresh, p->old, 1, kept, NULL), BUS_LOCKED);
-    bus_lock_free(lock);
+    assert_int_equal(bui_lock_take(base, &lock, NULL, NULL), BUS_OK);
+    assert_int_equal(bui_store_swap(p->fresh, p->old, 1, kept, NULL), BUS_LOCKED);
+    bui_lock_free(lock);
     assert_int_equal(count_rows(p->old), 1);
 }
 
@@ -233,14 +247,14 @@ static void swap_killed(const pair *p, const char *at)
     if (child == 0) {
         char kept[512];
         deadly = at;
-        bus_failpoint_to(kill_at, NULL);
-        _exit(bus_store_swap(p->fresh, p->old, 1234, kept, NULL) != BUS_OK);
+        bui_failpoint_to(kill_at, NULL);
+        _exit(bui_store_swap(p->fresh, p->old, 1234, kept, NULL) != BUS_OK);
     }
     assert_int_equal(waitpid(child, &how, 0), child);
     assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
 }
 
-/* Wherever it dies: no store lies beside another's WAL, none is lost, and whoever comes next has the new one whole. */
+/* Wherever it dies: no store lies beside another's WAL, none is lost, and the next process has the new one whole. */
 static void a_swap_that_is_killed_is_finished(void **state)
 {
     static const char *const points[] = { "swap-noted", "swap-left", "swap-gone", "swap-came", "swap-come", "swap-done" };
@@ -254,7 +268,7 @@ static void a_swap_that_is_killed_is_finished(void **state)
         swap_killed(p, points[i]);
         if (access(p->old, F_OK) == 0) /* what a foreign tool would open now is one of the two, whole */
             assert_int_equal(count_rows(p->old), access(p->fresh, F_OK) == 0 ? 1 : 2);
-        assert_int_equal(bus_store_swap_finish(p->old, NULL), BUS_OK);
+        assert_int_equal(bui_store_swap_finish(p->old, NULL), BUS_OK);
         assert_int_equal(count_rows(p->old), 2);
         assert_int_equal(count_rows(aside), 1);
         assert_int_equal(access(p->fresh, F_OK), -1);
@@ -273,9 +287,9 @@ static void a_swap_whose_new_store_is_gone_is_undone(void **state)
         make(p->fresh, STOCK);
         swap_killed(p, points[i]);
         unlink(p->fresh);
-        assert_int_equal(bus_store_swap_finish(p->old, NULL), BUS_OK);
+        assert_int_equal(bui_store_swap_finish(p->old, NULL), BUS_OK);
         assert_int_equal(count_rows(p->old), 1);
-        assert_int_equal(bus_store_swap_finish(p->old, NULL), BUS_OK); /* nothing left to do */
+        assert_int_equal(bui_store_swap_finish(p->old, NULL), BUS_OK); /* nothing left to do */
         unlink(p->old);
     }
 }
@@ -291,18 +305,27 @@ static void a_note_that_cannot_be_read_refuses(void **state)
     FILE *file = fopen(note, "w");
     fputs("half of a path", file);
     fclose(file);
-    assert_int_equal(bus_store_swap_finish(p->old, &err), BUS_CORRUPT);
+    assert_int_equal(bui_store_swap_finish(p->old, &err), BUS_CORRUPT);
     assert_non_null(strstr(err.text, note));
 }
 
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = { TEST(same_rows_in_another_order), TEST(rows_that_differ_are_listed), TEST(tables_and_columns_that_differ), TEST(the_librarys_tables_are_compared),
-        TEST(at_most_ten_rows_a_side), TEST(what_is_no_store), TEST(a_swap_moves_each_store_with_its_wal), TEST(a_swap_into_an_empty_place),
-        TEST(a_held_shard_is_not_swapped), TEST(a_note_that_cannot_be_read_refuses),
+    const struct CMUnitTest tests[] = {
+        TEST(same_rows_in_another_order),
+        TEST(rows_that_differ_are_listed),
+        TEST(tables_and_columns_that_differ),
+        TEST(the_librarys_tables_are_compared),
+        TEST(at_most_ten_rows_a_side),
+        TEST(what_is_no_store),
+        TEST(a_swap_moves_each_store_with_its_wal),
+        TEST(a_swap_into_an_empty_place),
+        TEST(a_held_shard_is_not_swapped),
+        TEST(a_note_that_cannot_be_read_refuses),
 #ifdef BUS_FAILPOINTS
-        TEST(a_swap_that_is_killed_is_finished), TEST(a_swap_whose_new_store_is_gone_is_undone),
+        TEST(a_swap_that_is_killed_is_finished),
+        TEST(a_swap_whose_new_store_is_gone_is_undone),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,27 +21,27 @@ static void table_is_sound(void **state)
     (void)state;
     bus_config *config = bus_config_new();
     assert_non_null(config);
-    for (const bus_property *p = bus_properties(); p->name; p++) {
+    for (const bui_property *p = bui_properties(); p->name; p++) {
         bus_error err = { 0 };
         int64_t number;
         if (strspn(p->name, "abcdefghijklmnopqrstuvwxyz.") != strlen(p->name) || strlen(p->name) > 60)
             fail_msg("%s is no good name", p->name);
-        if (p->kind != BUS_PROP_LIST && bus_value_read(p, p->value, &number, &err) != BUS_OK)
+        if (p->kind != BUI_PROP_LIST && bui_value_read(p, p->value, &number, &err) != BUS_OK)
             fail_msg("the default of %s: %s", p->name, err.text);
         assert_non_null(p->unit);
         assert_true(strlen(p->text) > 20);
-        assert_string_equal(bus_config_text(config, p->name), p->value);
-        assert_false(bus_config_is_set(config, p->name));
-        for (const bus_property *q = bus_properties(); q != p; q++)
+        assert_string_equal(bui_config_text(config, p->name), p->value);
+        assert_false(bui_config_is_set(config, p->name));
+        for (const bui_property *q = bui_properties(); q != p; q++)
             assert_string_not_equal(p->name, q->name);
         /* what it shows as its bounds is accepted, and one beyond is not */
         char text[32];
-        if (p->kind == BUS_PROP_INT || p->kind == BUS_PROP_DURATION || p->kind == BUS_PROP_SIZE) {
-            assert_int_equal(bus_value_read(p, bus_value_text(p->kind, p->most, text), &number, NULL), BUS_OK);
+        if (p->kind == BUI_PROP_INT || p->kind == BUI_PROP_DURATION || p->kind == BUI_PROP_SIZE) {
+            assert_int_equal(bui_value_read(p, bui_value_text(p->kind, p->most, text), &number, NULL), BUS_OK);
             assert_int_equal(number, p->most);
-            assert_int_equal(bus_value_read(p, bus_value_text(p->kind, p->least, text), &number, NULL), BUS_OK);
+            assert_int_equal(bui_value_read(p, bui_value_text(p->kind, p->least, text), &number, NULL), BUS_OK);
             assert_int_equal(number, p->least);
-            assert_int_equal(bus_value_read(p, bus_value_text(p->kind, p->most + 1, text), &number, NULL), BUS_CONFIG);
+            assert_int_equal(bui_value_read(p, bui_value_text(p->kind, p->most + 1, text), &number, NULL), BUS_CONFIG);
         }
     }
     bus_config_free(config);
@@ -52,18 +52,18 @@ static void sets_and_reads(void **state)
     (void)state;
     bus_config *config = bus_config_new();
     bus_error err = { 0 };
-    assert_int_equal(bus_config_int(config, "store.cache.bytes"), 64 << 20);
+    assert_int_equal(bui_config_int(config, "store.cache.bytes"), 64 << 20);
     assert_int_equal(bus_config_set(config, "store.cache.bytes", "1G", &err), BUS_OK);
-    assert_int_equal(bus_config_int(config, "store.cache.bytes"), 1 << 30);
+    assert_int_equal(bui_config_int(config, "store.cache.bytes"), 1 << 30);
     assert_int_equal(bus_config_set(config, "session.timeout.ms", "10s", &err), BUS_OK);
-    assert_int_equal(bus_config_int(config, "session.timeout.ms"), 10000);
-    assert_string_equal(bus_config_text(config, "session.timeout.ms"), "10s");
-    assert_true(bus_config_is_set(config, "session.timeout.ms"));
+    assert_int_equal(bui_config_int(config, "session.timeout.ms"), 10000);
+    assert_string_equal(bui_config_text(config, "session.timeout.ms"), "10s");
+    assert_true(bui_config_is_set(config, "session.timeout.ms"));
     assert_int_equal(bus_config_set(config, "topics.replication", "-1", &err), BUS_OK);
     assert_int_equal(bus_config_set(config, "envelope", "compact", &err), BUS_OK);
     assert_int_equal(bus_config_set(config, "bootstrap.servers", "a:9092, [::1]:9092,b", &err), BUS_OK);
-    bus_limits limits;
-    bus_limits_of(config, &limits);
+    bui_limits limits;
+    bui_limits_of(config, &limits);
     assert_true(limits.compact_envelope);
     assert_int_equal(limits.batch_records, 1000);
     assert_int_equal(limits.idle_recheck_ms, 10000);
@@ -80,11 +80,11 @@ static void refuses(const char *name, const char *value, const char *word1, cons
     assert_int_equal(bus_config_set(config, name, value, &err), BUS_CONFIG);
     if (!strstr(err.text, word1) || !strstr(err.text, word2))
         fail_msg("\"%s\" does not speak of \"%s\" and \"%s\"", err.text, word1, word2);
-    const bus_property *p = bus_properties();
+    const bui_property *p = bui_properties();
     for (; p->name; p++)
-        assert_false(bus_config_is_set(config, p->name));
+        assert_false(bui_config_is_set(config, p->name));
     const char *n, *v;
-    assert_false(bus_config_kafka(config, 0, &n, &v));
+    assert_false(bui_config_kafka(config, 0, &n, &v));
     bus_config_free(config);
 }
 
@@ -94,6 +94,7 @@ static void refuses_with_what_is_right(void **state)
     refuses("bootstrap.server", "x", "bootstrap.server\"", "did you mean bootstrap.servers?");
     refuses("drain.timeout", "1s", "no property", "did you mean drain.timeout.ms?");
     refuses("Retry_Tiers", "1s", "no property", "did you mean retry.tiers?");
+    refuses("seen.max", "5", "property seen.max", "is now called dedup.max");
     refuses("sasl.password", "hush", "no property", "kafka.sasl.password");
     refuses("", "x", "no property", "docs/configuration.md");
     refuses("session.timeout.ms", "8x", "\"8x\"", "from 1s to 30m");
@@ -117,6 +118,7 @@ static void refuses_with_what_is_right(void **state)
     refuses("kafka.acks", "1", "cannot be set", "in-sync");
     refuses("kafka.auto.offset.reset", "latest", "cannot be set", "position");
     refuses("kafka.group.id", "g", "cannot be set", "service");
+    refuses("kafka.group.protocol", "consumer", "cannot be set", "KIP-848");
     refuses("kafka.message.timeout.ms", "1", "cannot be set", "publish.timeout.ms");
     refuses("kafka.bootstrap.servers", "x", "cannot be set", "without kafka.");
     refuses("kafka.", "x", "kafka.", "librdkafka");
@@ -130,15 +132,15 @@ static void passes_through_in_order(void **state)
     assert_int_equal(bus_config_set(config, "kafka.security.protocol", "ssl", NULL), BUS_OK);
     assert_int_equal(bus_config_set(config, "kafka.ssl.ca.location", "/ca", NULL), BUS_OK);
     assert_int_equal(bus_config_set(config, "kafka.security.protocol", "sasl_ssl", NULL), BUS_OK);
-    bus_config *copy = bus_config_copy(config);
+    bus_config *copy = bui_config_copy(config);
     bus_config_free(config);
     const char *name, *value;
-    assert_true(bus_config_kafka(copy, 0, &name, &value));
+    assert_true(bui_config_kafka(copy, 0, &name, &value));
     assert_string_equal(name, "security.protocol");
     assert_string_equal(value, "sasl_ssl");
-    assert_true(bus_config_kafka(copy, 1, &name, &value));
+    assert_true(bui_config_kafka(copy, 1, &name, &value));
     assert_string_equal(name, "ssl.ca.location");
-    assert_false(bus_config_kafka(copy, 2, &name, &value));
+    assert_false(bui_config_kafka(copy, 2, &name, &value));
     bus_config_free(copy);
 }
 
@@ -150,16 +152,16 @@ static void keeps_secrets_out_of_arguments(void **state)
     static const char *const secrets[] = { "kafka.sasl.password", "kafka.ssl.key.password", "kafka.ssl.keystore.password",
                                            "kafka.sasl.oauthbearer.client.secret", "kafka.ssl.key.pem" };
     for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++) {
-        assert_true(bus_config_secret(secrets[i]));
-        assert_int_equal(bus_config_argument(config, secrets[i], "hush-hush", &err), BUS_CONFIG);
+        assert_true(bui_config_secret(config, secrets[i]));
+        assert_int_equal(bui_config_argument(config, secrets[i], "hush-hush", &err), BUS_CONFIG);
         assert_null(strstr(err.text, "hush-hush"));
         assert_non_null(strstr(err.text, "a file of its own"));
         assert_int_equal(bus_config_set(config, secrets[i], "hush-hush", &err), BUS_OK);
     }
-    assert_false(bus_config_secret("kafka.sasl.username"));
-    assert_false(bus_config_secret("shards"));
-    assert_int_equal(bus_config_argument(config, "shards", "4", &err), BUS_OK);
-    assert_int_equal(bus_config_int(config, "shards"), 4);
+    assert_false(bui_config_secret(config, "kafka.sasl.username"));
+    assert_false(bui_config_secret(config, "shards"));
+    assert_int_equal(bui_config_argument(config, "shards", "4", &err), BUS_OK);
+    assert_int_equal(bui_config_int(config, "shards"), 4);
     bus_config_free(config);
 }
 
@@ -180,13 +182,14 @@ static void reads_files(void **state)
     assert_int_equal(close(fd), 0);
     bus_config *config = bus_config_new();
     bus_error err = { 0 };
-    static const char good[] = "# a comment\n\n  shards = 4 \r\ndata.dir=/var/lib/with = sign # kept\nkafka.sasl.password = p#w=\nshards = 8";
+    static const char good[] =
+        "# a comment\n\n  shards = 4 \r\ndata.dir=/var/lib/with = sign # kept\nkafka.sasl.password = p#w=\nshards = 8";
     write_file(path, good, sizeof good - 1);
     assert_int_equal(bus_config_read(config, path, &err), BUS_OK);
-    assert_int_equal(bus_config_int(config, "shards"), 8);
-    assert_string_equal(bus_config_text(config, "data.dir"), "/var/lib/with = sign # kept");
+    assert_int_equal(bui_config_int(config, "shards"), 8);
+    assert_string_equal(bui_config_text(config, "data.dir"), "/var/lib/with = sign # kept");
     const char *name, *value;
-    assert_true(bus_config_kafka(config, 0, &name, &value));
+    assert_true(bui_config_kafka(config, 0, &name, &value));
     assert_string_equal(value, "p#w=");
 
     static const char wrong[] = "shards = 16\n\nshard = 4\n"; /* counts whole or not at all */
@@ -194,7 +197,7 @@ static void reads_files(void **state)
     assert_int_equal(bus_config_read(config, path, &err), BUS_CONFIG);
     assert_non_null(strstr(err.text, path));
     assert_non_null(strstr(err.text, ":3: no property \"shard\"; did you mean shards?"));
-    assert_int_equal(bus_config_int(config, "shards"), 8);
+    assert_int_equal(bui_config_int(config, "shards"), 8);
 
     static const char no_equals[] = "shards 4";
     write_file(path, no_equals, sizeof no_equals - 1);
@@ -222,7 +225,7 @@ static void reads_files(void **state)
 
 static int warnings;
 
-static void count_warnings(void *opaque, bus_level level, const char *line, size_t len)
+static void count_warnings(bus_level level, const char *line, size_t len, void *opaque)
 {
     (void)opaque;
     assert_int_equal(level, BUS_WARN);
@@ -241,21 +244,21 @@ static void reads_a_secret_from_a_file_of_its_own(void **state)
     bus_config *config = bus_config_new();
     bus_error err = { 0 };
     const char *name, *value;
-    bus_log_to(count_warnings, NULL, BUS_WARN);
+    bus_log_to(BUS_WARN, count_warnings, NULL);
     write_file(path, "hush hush\n", 10);
     assert_int_equal(chmod(path, 0640), 0);
-    assert_int_equal(bus_config_argument(config, "kafka.sasl.password.file", path, &err), BUS_OK);
-    assert_true(bus_config_kafka(config, 0, &name, &value));
+    assert_int_equal(bui_config_argument(config, "kafka.sasl.password.file", path, &err), BUS_OK);
+    assert_true(bui_config_kafka(config, 0, &name, &value));
     assert_string_equal(name, "sasl.password");
     assert_string_equal(value, "hush hush");
-    assert_int_equal(bus_config_argument(config, "registry.password.file", path, &err), BUS_OK);
-    assert_string_equal(bus_config_text(config, "registry.password"), "hush hush");
+    assert_int_equal(bui_config_argument(config, "registry.password.file", path, &err), BUS_OK);
+    assert_string_equal(bui_config_text(config, "registry.password"), "hush hush");
     assert_int_equal(warnings, 0);
     assert_int_equal(chmod(path, 0644), 0);
     assert_int_equal(setenv("BUS_REGISTRY_KEY_PASSWORD_FILE", path, 1), 0);
     assert_int_equal(bus_config_environment(config, &err), BUS_OK);
     assert_int_equal(unsetenv("BUS_REGISTRY_KEY_PASSWORD_FILE"), 0);
-    assert_string_equal(bus_config_text(config, "registry.key.password"), "hush hush");
+    assert_string_equal(bui_config_text(config, "registry.key.password"), "hush hush");
     assert_int_equal(warnings, 1);
     snprintf(line, sizeof line, "shards = 2\nregistry.password = hush\n"); /* a configuration with a secret, for all to read */
     write_file(path, line, strlen(line));
@@ -265,8 +268,11 @@ static void reads_a_secret_from_a_file_of_its_own(void **state)
     assert_int_equal(bus_config_read(config, path, &err), BUS_OK);
     assert_int_equal(warnings, 2);
 
-    static const struct { const char *bytes; size_t len; const char *says; } wrong[] = {
-        { "", 0, "is empty" }, { "\r\n", 2, "is empty" }, { "a\0b", 3, "no text file" } };
+    static const struct {
+        const char *bytes;
+        size_t len;
+        const char *says;
+    } wrong[] = { { "", 0, "is empty" }, { "\r\n", 2, "is empty" }, { "a\0b", 3, "not a text file" } };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         write_file(path, wrong[i].bytes, wrong[i].len);
         assert_int_equal(bus_config_set(config, "registry.password.file", path, &err), BUS_CONFIG);
@@ -275,9 +281,9 @@ static void reads_a_secret_from_a_file_of_its_own(void **state)
     }
     assert_int_equal(unlink(path), 0);
     assert_int_equal(bus_config_set(config, "registry.password.file", path, &err), BUS_IO);
-    assert_string_equal(bus_config_text(config, "registry.password"), "hush");
+    assert_string_equal(bui_config_text(config, "registry.password"), "hush");
     assert_int_equal(bus_config_set(config, "data.dir.file", path, &err), BUS_CONFIG); /* only secrets have that form */
-    bus_log_to(NULL, NULL, BUS_WARN);
+    bus_log_to(BUS_WARN, NULL, NULL);
     bus_config_free(config);
 }
 
@@ -291,10 +297,10 @@ static void reads_the_environment(void **state)
     assert_int_equal(setenv("BUS_KAFKA_SSL__CA", "pem", 1), 0);
     assert_int_equal(setenv("BUS_SOMETHING_ELSE_ENTIRELY", "not ours", 1), 0);
     assert_int_equal(bus_config_environment(config, &err), BUS_OK);
-    assert_int_equal(bus_config_int(config, "store.cache.bytes"), 16 << 20);
+    assert_int_equal(bui_config_int(config, "store.cache.bytes"), 16 << 20);
     const char *name, *value;
     bool user = false, ca = false;
-    for (size_t i = 0; bus_config_kafka(config, i, &name, &value); i++) {
+    for (size_t i = 0; bui_config_kafka(config, i, &name, &value); i++) {
         user = user || (strcmp(name, "sasl.username") == 0 && strcmp(value, "me") == 0);
         ca = ca || (strcmp(name, "ssl_ca") == 0 && strcmp(value, "pem") == 0);
     }
@@ -304,6 +310,10 @@ static void reads_the_environment(void **state)
     assert_non_null(strstr(err.text, "BUS_BOOTSTRAP_SERVER: "));
     assert_non_null(strstr(err.text, "did you mean bootstrap.servers?"));
     assert_int_equal(unsetenv("BUS_BOOTSTRAP_SERVER"), 0);
+    assert_int_equal(setenv("BUS_SEEN_MAX", "5", 1), 0); /* the former name: near to none, and yet not passed over */
+    assert_int_equal(bus_config_environment(config, &err), BUS_CONFIG);
+    assert_non_null(strstr(err.text, "BUS_SEEN_MAX: property seen.max is now called dedup.max"));
+    assert_int_equal(unsetenv("BUS_SEEN_MAX"), 0);
     assert_int_equal(setenv("BUS_SHARDS", "many", 1), 0);
     assert_int_equal(bus_config_environment(config, &err), BUS_CONFIG);
     assert_non_null(strstr(err.text, "BUS_SHARDS: shards is \"many\""));
@@ -318,12 +328,12 @@ static void reads_the_environment(void **state)
 static void shows_every_property_on_the_page(void **state)
 {
     (void)state;
-    bus_buf out;
-    bus_buf_init(&out, 0);
-    bus_config_page(&out);
-    char *page = bus_buf_take(&out);
+    bui_buf out;
+    bui_buf_init(&out, 0);
+    bui_config_page(&out);
+    char *page = bui_buf_take(&out);
     assert_non_null(page);
-    for (const bus_property *p = bus_properties(); p->name; p++) {
+    for (const bui_property *p = bui_properties(); p->name; p++) {
         char row[80];
         (void)snprintf(row, sizeof row, "\n| `%s` | ", p->name);
         assert_non_null(strstr(page, row));
@@ -343,19 +353,19 @@ static void survives_no_memory(void **state)
         alloc_fail_at(n, false);
         bus_config *config = bus_config_new(), *copy = NULL;
         if (config)
-            status = bus_config_text_apply(config, text, sizeof text - 1, "t", &err);
+            status = bui_config_text_apply(config, text, sizeof text - 1, "t", &err);
         if (status == BUS_OK)
-            copy = bus_config_copy(config);
+            copy = bui_config_copy(config);
         bool hit = alloc_fail_off();
         if (hit) {
             assert_null(copy);
             if (config && status != BUS_OK) {
                 assert_int_equal(status, BUS_NOMEM);
                 assert_int_equal(err.status, BUS_NOMEM);
-                assert_false(bus_config_is_set(config, "shards"));
+                assert_false(bui_config_is_set(config, "shards"));
             }
         } else {
-            assert_int_equal(bus_config_int(copy, "shards"), 4);
+            assert_int_equal(bui_config_int(copy, "shards"), 4);
         }
         bus_config_free(config);
         bus_config_free(copy);
@@ -367,10 +377,15 @@ static void survives_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(table_is_sound),          cmocka_unit_test(sets_and_reads),
-        cmocka_unit_test(refuses_with_what_is_right), cmocka_unit_test(passes_through_in_order),
-        cmocka_unit_test(keeps_secrets_out_of_arguments), cmocka_unit_test(reads_files), cmocka_unit_test(reads_a_secret_from_a_file_of_its_own),
-        cmocka_unit_test(reads_the_environment),   cmocka_unit_test(shows_every_property_on_the_page),
+        cmocka_unit_test(table_is_sound),
+        cmocka_unit_test(sets_and_reads),
+        cmocka_unit_test(refuses_with_what_is_right),
+        cmocka_unit_test(passes_through_in_order),
+        cmocka_unit_test(keeps_secrets_out_of_arguments),
+        cmocka_unit_test(reads_files),
+        cmocka_unit_test(reads_a_secret_from_a_file_of_its_own),
+        cmocka_unit_test(reads_the_environment),
+        cmocka_unit_test(shows_every_property_on_the_page),
         cmocka_unit_test(survives_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,48 +32,48 @@ static int tear_down(void **state)
     return rmdir(directory);
 }
 
-static bus_crash_note *opened(void)
+static bui_crash_note *opened(void)
 {
     bus_error err = { 0 };
-    bus_crash_note *note = bus_crash_open(directory, 0, &err);
+    bui_crash_note *note = bui_crash_open(directory, 0, &err);
     if (!note)
         fail_msg("%s", err.text);
     return note;
 }
 
-static bus_delivery at(int64_t offset)
+static bui_delivery at(int64_t offset)
 {
-    return (bus_delivery){ .event = { .topic = "in", .partition = 3, .offset = offset } };
+    return (bui_delivery){ .event = { .topic = "in", .partition = 3, .offset = offset } };
 }
 
 static void die_handling(int64_t offset)
 {
-    bus_crash_note *note = opened();
-    bus_delivery delivery = at(offset);
-    bus_crash_enter(note, &delivery);
-    bus_crash_close(note);
+    bui_crash_note *note = opened();
+    bui_delivery delivery = at(offset);
+    bui_crash_enter(note, &delivery);
+    bui_crash_close(note);
 }
 
 /* The process dies while the steps of these offsets run, after one that had ended. */
 static void die_preparing(int64_t first, int64_t last)
 {
-    bus_crash_note *note = opened();
-    bus_delivery ended = at(99);
-    size_t place = bus_crash_enter_step(note, &ended);
+    bui_crash_note *note = opened();
+    bui_delivery ended = at(99);
+    size_t place = bui_crash_enter_step(note, &ended);
     for (int64_t offset = first; offset <= last; offset++) {
-        bus_delivery delivery = at(offset);
-        bus_crash_enter_step(note, &delivery);
+        bui_delivery delivery = at(offset);
+        bui_crash_enter_step(note, &delivery);
     }
-    bus_crash_leave_step(note, place);
-    bus_crash_close(note);
+    bui_crash_leave_step(note, place);
+    bui_crash_close(note);
 }
 
 static bool suspect(int64_t offset)
 {
-    bus_crash_note *note = opened();
-    bus_delivery delivery = at(offset);
-    bool is = bus_crash_suspect(note, &delivery);
-    bus_crash_close(note);
+    bui_crash_note *note = opened();
+    bui_delivery delivery = at(offset);
+    bool is = bui_crash_suspect(note, &delivery);
+    bui_crash_close(note);
     return is;
 }
 
@@ -106,17 +106,17 @@ static void a_redriven_event_has_three_deaths_more(void **state)
     (void)state;
     for (int i = 0; i < 3; i++)
         die_handling(7);
-    bus_delivery redriven = at(7);
+    bui_delivery redriven = at(7);
     redriven.letter_round = 1;
     for (int i = 0; i < 3; i++) {
-        bus_crash_note *note = opened();
-        assert_false(bus_crash_suspect(note, &redriven));
-        bus_crash_enter(note, &redriven);
-        bus_crash_close(note);
+        bui_crash_note *note = opened();
+        assert_false(bui_crash_suspect(note, &redriven));
+        bui_crash_enter(note, &redriven);
+        bui_crash_close(note);
     }
-    bus_crash_note *note = opened();
-    assert_true(bus_crash_suspect(note, &redriven));
-    bus_crash_close(note);
+    bui_crash_note *note = opened();
+    assert_true(bui_crash_suspect(note, &redriven));
+    bui_crash_close(note);
     assert_true(suspect(7));
 }
 
@@ -126,15 +126,15 @@ static void a_step_that_ran_alone_is_blamed_like_a_handler(void **state)
     die_preparing(7, 7);
     die_handling(7); /* deaths of one event count together, wherever it died */
     die_preparing(7, 7);
-    bus_crash_note *note = opened();
-    bus_delivery delivery = at(7);
-    assert_true(bus_crash_suspect(note, &delivery));
-    assert_true(bus_crash_died_in_step(note));
-    assert_false(bus_crash_died(note));
-    bus_crash_close(note);
+    bui_crash_note *note = opened();
+    bui_delivery delivery = at(7);
+    assert_true(bui_crash_suspect(note, &delivery));
+    assert_true(bui_crash_died_in_step(note));
+    assert_false(bui_crash_died(note));
+    bui_crash_close(note);
     note = opened();
-    assert_false(bus_crash_died_in_step(note)); /* told once */
-    bus_crash_close(note);
+    assert_false(bui_crash_died_in_step(note)); /* told once */
+    bui_crash_close(note);
 }
 
 static void of_several_steps_none_is_blamed(void **state)
@@ -142,27 +142,27 @@ static void of_several_steps_none_is_blamed(void **state)
     (void)state;
     for (int i = 0; i < 4; i++)
         die_preparing(1, 5);
-    bus_crash_note *note = opened();
-    assert_true(bus_crash_died_in_step(note));
+    bui_crash_note *note = opened();
+    assert_true(bui_crash_died_in_step(note));
     for (int64_t offset = 1; offset <= 5; offset++) {
-        bus_delivery delivery = at(offset);
-        assert_false(bus_crash_suspect(note, &delivery));
+        bui_delivery delivery = at(offset);
+        assert_false(bui_crash_suspect(note, &delivery));
     }
-    bus_crash_close(note);
+    bui_crash_close(note);
 }
 
 static void a_death_beside_a_step_proves_nothing(void **state)
 {
     (void)state;
-    bus_crash_note *note = opened();
-    bus_delivery handled = at(7), prepared = at(8);
-    bus_crash_enter_step(note, &prepared);
-    bus_crash_enter(note, &handled);
-    bus_crash_close(note);
+    bui_crash_note *note = opened();
+    bui_delivery handled = at(7), prepared = at(8);
+    bui_crash_enter_step(note, &prepared);
+    bui_crash_enter(note, &handled);
+    bui_crash_close(note);
     note = opened();
-    assert_true(bus_crash_died(note));
-    assert_true(bus_crash_died_in_step(note)); /* so that steps run one at a time, too: one of both it was */
-    bus_crash_close(note);
+    assert_true(bui_crash_died(note));
+    assert_true(bui_crash_died_in_step(note)); /* so that steps run one at a time, too: one of both it was */
+    bui_crash_close(note);
     die_handling(7);
     die_handling(7);
     assert_true(suspect(7));
@@ -173,9 +173,9 @@ static void more_steps_than_places_run_unnoted(void **state)
 {
     (void)state;
     die_preparing(100, 400);
-    bus_crash_note *note = opened();
-    assert_true(bus_crash_died_in_step(note));
-    bus_crash_close(note);
+    bui_crash_note *note = opened();
+    assert_true(bui_crash_died_in_step(note));
+    bui_crash_close(note);
 }
 
 static void a_page_of_another_make_is_begun_anew(void **state)
@@ -185,21 +185,21 @@ static void a_page_of_another_make_is_begun_anew(void **state)
     uint64_t former[4] = { 0x3145544f4e535542u, 17, 17, 9 };
     assert_int_equal(write(fd, former, sizeof former), sizeof former);
     close(fd);
-    bus_crash_note *note = opened();
-    assert_false(bus_crash_died(note));
-    assert_false(bus_crash_died_in_step(note));
-    bus_crash_close(note);
+    bui_crash_note *note = opened();
+    assert_false(bui_crash_died(note));
+    assert_false(bui_crash_died_in_step(note));
+    bui_crash_close(note);
 }
 
 /* ---- two shards of a process */
 
-static bus_crash_note *opened_of(int shard, const void *process)
+static bui_crash_note *opened_of(int shard, const void *process)
 {
     bus_error err = { 0 };
-    bus_crash_note *note = bus_crash_open(directory, shard, &err);
+    bui_crash_note *note = bui_crash_open(directory, shard, &err);
     if (!note)
         fail_msg("%s", err.text);
-    bus_crash_beside(note, process);
+    bui_crash_beside(note, process);
     return note;
 }
 
@@ -207,33 +207,37 @@ static void a_death_beside_anothers_handler_proves_nothing(void **state)
 {
     (void)state;
     char other[96];
-    const bus_delivery slow = at(7), poison = at(8);
+    const bui_delivery slow = at(7), poison = at(8);
     for (int life = 0; life < 3; life++) {
         int process;
-        bus_crash_note *zero = opened_of(0, &process), *one = opened_of(1, &process);
+        bui_crash_note *zero = opened_of(0, &process), *one = opened_of(1, &process);
         if (life == 0)
-            bus_crash_enter(zero, &slow);
-        bus_crash_enter(one, &poison); /* from the second life on alone: shard 0 would wait */
-        bus_crash_close(zero);
-        bus_crash_close(one);
+            bui_crash_enter(zero, &slow);
+        bui_crash_enter(one, &poison); /* from the second life on alone: shard 0 would wait */
+        bui_crash_close(zero);
+        bui_crash_close(one);
     }
-    bus_crash_note *zero = opened_of(0, state), *one = opened_of(1, state);
-    assert_true(bus_crash_suspect(one, &poison));
-    assert_false(bus_crash_suspect(zero, &slow));
-    bus_crash_enter(zero, &slow);
-    bus_crash_leave(zero);
-    bus_crash_close(zero);
-    bus_crash_close(one);
+    bui_crash_note *zero = opened_of(0, state), *one = opened_of(1, state);
+    assert_true(bui_crash_suspect(one, &poison));
+    assert_false(bui_crash_suspect(zero, &slow));
+    bui_crash_enter(zero, &slow);
+    bui_crash_leave(zero);
+    bui_crash_close(zero);
+    bui_crash_close(one);
     snprintf(other, sizeof other, "%s/1.running", directory);
     unlink(other);
 }
 
-typedef struct alone_run { bus_crash_note *note; bus_delivery delivery; _Atomic bool runs; } alone_run;
+typedef struct alone_run {
+    bui_crash_note *note;
+    bui_delivery delivery;
+    _Atomic bool runs;
+} alone_run;
 
 static void *run_alone(void *arg)
 {
     alone_run *run = arg;
-    bus_crash_enter(run->note, &run->delivery);
+    bui_crash_enter(run->note, &run->delivery);
     atomic_store(&run->runs, true);
     return NULL;
 }
@@ -241,24 +245,23 @@ static void *run_alone(void *arg)
 static void a_suspect_waits_until_nothing_else_runs(void **state)
 {
     char other[96];
-    const bus_delivery busy = at(7);
+    const bui_delivery busy = at(7);
     pthread_t thread;
-    bus_crash_note *one = opened_of(1, state);
+    bui_crash_note *one = opened_of(1, state);
     alone_run run = { .delivery = at(8) };
-    bus_crash_enter(one, &run.delivery);
-    bus_crash_close(one);
-
-    bus_crash_note *zero = opened_of(0, state);
+    bui_crash_enter(one, &run.delivery);
+    bui_crash_close(one);
+    bui_crash_note *zero = opened_of(0, state);
     run.note = opened_of(1, state);
-    bus_crash_enter(zero, &busy);
-    size_t step = bus_crash_enter_step(zero, &busy);
+    bui_crash_enter(zero, &busy);
+    size_t step = bui_crash_enter_step(zero, &busy);
     assert_int_equal(pthread_create(&thread, NULL, run_alone, &run), 0);
     usleep(5000);
     assert_false(run.runs);
-    bus_crash_leave(zero);
+    bui_crash_leave(zero);
     usleep(5000);
     assert_false(run.runs); /* the step */
-    bus_crash_leave_step(zero, step);
+    bui_crash_leave_step(zero, step);
     pthread_join(thread, NULL);
     assert_true(run.runs);
     /* And what would begin meanwhile waits for it. */
@@ -266,12 +269,12 @@ static void a_suspect_waits_until_nothing_else_runs(void **state)
     assert_int_equal(pthread_create(&thread, NULL, run_alone, &next), 0);
     usleep(5000);
     assert_false(next.runs);
-    bus_crash_leave(run.note);
+    bui_crash_leave(run.note);
     pthread_join(thread, NULL);
     assert_true(next.runs);
-    bus_crash_leave(zero);
-    bus_crash_close(zero);
-    bus_crash_close(run.note);
+    bui_crash_leave(zero);
+    bui_crash_close(zero);
+    bui_crash_close(run.note);
     snprintf(other, sizeof other, "%s/1.running", directory);
     unlink(other);
 }

@@ -98,7 +98,8 @@ static void a_failed_sync_leaves_clean_pages(void **state)
         assert_true(disk_image_sync(&image) && disk_image_lose(&image, 512, false, &random));
         fooled += memcmp(image.cache.at, "old", 3) == 0;
         /* written again it is safe */
-        assert_true(disk_image_write(&image, 0, "new", 3) && disk_image_sync(&image) && disk_image_lose(&image, 512, false, &random));
+        assert_true(disk_image_write(&image, 0, "new", 3) && disk_image_sync(&image) &&
+                    disk_image_lose(&image, 512, false, &random));
         assert_memory_equal(image.cache.at, "new", 3);
         disk_image_free(&image);
     }
@@ -113,14 +114,14 @@ typedef struct machine {
     const char *synchronous;
     uint64_t random;
     bool off;
-    int64_t left;         /* changes until the power fails; negative: it does not */
+    int64_t left;                        /* changes until the power fails; negative: it does not */
     int syncs_fail, writes_fail, deaths; /* per mille */
-    bool unsafe;          /* no power-safe overwrite */
-    bool safe;            /* with it, whatever the seed says */
-    bool keeps_log;       /* closing moves nothing into the database, as the stores of the bus */
-    int committed;        /* the last row whose commit was said to be good */
+    bool unsafe;                         /* no power-safe overwrite */
+    bool safe;                           /* with it, whatever the seed says */
+    bool keeps_log;                      /* closing moves nothing into the database, as the stores of the bus */
+    int committed;                       /* the last row whose commit was said to be good */
     int tried;
-    int lost, broken;     /* histories in which such a row was gone, or the file was no good */
+    int lost, broken; /* histories in which such a row was gone, or the file was no good */
     int power_losses;
 } machine;
 
@@ -181,7 +182,8 @@ static bool transaction(machine *m)
 {
     char sql[400];
     int n = m->committed + 1;
-    snprintf(sql, sizeof sql, "BEGIN IMMEDIATE; INSERT OR REPLACE INTO row VALUES (%d, CAST(printf('%%0%dd', %d) AS BLOB));"
+    snprintf(sql, sizeof sql,
+             "BEGIN IMMEDIATE; INSERT OR REPLACE INTO row VALUES (%d, CAST(printf('%%0%dd', %d) AS BLOB));"
              "UPDATE row SET body = body || 'x' WHERE n = %d; UPDATE total SET rows = %d",
              n, 10 + below(m, 9) * below(m, 700), n, 1 + below(m, n), n);
     if (run(m, sql) != SQLITE_OK) {
@@ -239,7 +241,8 @@ static void one_life(machine *m)
         if (!m->off && below(m, 1000) < m->deaths)
             open = die(m);
         if (below(m, 6) == 0)
-            sqlite3_wal_checkpoint_v2(m->db, NULL, below(m, 2) ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+            sqlite3_wal_checkpoint_v2(m->db, NULL, below(m, 2) ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE, NULL,
+                                      NULL);
     }
     if (!m->off)
         disk_power_off(m->disk, "/machine/");
@@ -275,7 +278,8 @@ static machine lives(machine habits, uint64_t seed, int disks)
         sum.broken += m.broken;
         sum.power_losses += m.power_losses;
     }
-    print_message("synchronous=%s: %d power losses, %d lost commits, %d broke the file\n", habits.synchronous, sum.power_losses, sum.lost, sum.broken);
+    print_message("synchronous=%s: %d power losses, %d lost commits, %d broke the file\n", habits.synchronous, sum.power_losses,
+                  sum.lost, sum.broken);
     return sum;
 }
 
@@ -325,12 +329,13 @@ static void off_breaks_files(void **state)
 static void full_never_loses_when_syncs_and_writes_fail(void **state)
 {
     (void)state;
-    machine all = lives((machine){ .synchronous = "FULL", .syncs_fail = 100, .writes_fail = 20, .safe = true, .keeps_log = true }, 4, SOME(150));
+    machine all = lives((machine){ .synchronous = "FULL", .syncs_fail = 100, .writes_fail = 20, .safe = true, .keeps_log = true },
+                        4, SOME(150));
     assert_int_equal(all.lost, 0);
     assert_int_equal(all.broken, 0);
 }
 
-/* The next process reads a commit out of the cache whose sync failed, and builds on it. SQLite does not help: bus_store_open
+/* The next process reads a commit out of the cache whose sync failed, and builds on it. SQLite does not help: bui_store_open
  * has to. */
 static void a_death_after_a_failed_sync_loses(void **state)
 {

@@ -23,15 +23,15 @@ static void fills_text_and_flags(void **state)
 {
     (void)state;
     bus_error err = { .fatal = true };
-    assert_int_equal(bus_fail(&err, BUS_LOCKED, "shard %d is held", 3), BUS_LOCKED);
+    assert_int_equal(bui_fail(&err, BUS_LOCKED, "shard %d is held", 3), BUS_LOCKED);
     assert_int_equal(err.status, BUS_LOCKED);
     assert_string_equal(err.text, "shard 3 is held");
     assert_true(err.retriable);
     assert_false(err.fatal);
-    (void)bus_fail(&err, BUS_CONFIG, "no");
+    (void)bui_fail(&err, BUS_CONFIG, "no");
     assert_false(err.retriable);
-    assert_int_equal(bus_fail(NULL, BUS_IO, "nobody listens"), BUS_IO);
-    assert_int_equal(bus_fail_nomem(&err), BUS_NOMEM);
+    assert_int_equal(bui_fail(NULL, BUS_IO, "nobody listens"), BUS_IO);
+    assert_int_equal(bui_fail_nomem(&err), BUS_NOMEM);
     assert_true(err.retriable);
 }
 
@@ -44,14 +44,14 @@ static void cuts_at_a_character(void **state)
     for (size_t i = 0; i < 1199; i += 2)
         memcpy(text + i, "\xC3\xA4", 2);
     text[1198] = 0;
-    (void)bus_fail(&err, BUS_INVALID, "%s", text);
+    (void)bui_fail(&err, BUS_INVALID, "%s", text);
     assert_int_equal(strlen(err.text), 498);
     assert_memory_equal(err.text, text, 498);
     /* four-byte characters, one of them after a shift */
     for (size_t i = 0; i + 4 < sizeof text; i += 4)
         memcpy(text + i, "\xF0\x9F\x9A\x8C", 4);
     text[1196] = 0;
-    (void)bus_fail(&err, BUS_INVALID, "x%s", text);
+    (void)bui_fail(&err, BUS_INVALID, "x%s", text);
     assert_int_equal(strlen(err.text), 497);
 }
 
@@ -59,7 +59,9 @@ static void keeps_to_one_line_of_utf8(void **state)
 {
     (void)state;
     bus_error err;
-    (void)bus_fail(&err, BUS_INVALID, "%s", "a\nb\tc\x7F\x01 d\xFF" "e\xC3(f\x80");
+    (void)bui_fail(&err, BUS_INVALID, "%s",
+                   "a\nb\tc\x7F\x01 d\xFF"
+                   "e\xC3(f\x80");
     assert_string_equal(err.text, "a b c   d e (f ");
 }
 
@@ -67,8 +69,8 @@ static void quotes_itself(void **state)
 {
     (void)state;
     bus_error err;
-    (void)bus_fail(&err, BUS_IO, "inner");
-    (void)bus_fail(&err, BUS_STORE, "outer %s", err.text);
+    (void)bui_fail(&err, BUS_IO, "inner");
+    (void)bui_fail(&err, BUS_STORE, "outer %s", err.text);
     assert_string_equal(err.text, "outer inner");
     assert_int_equal(err.status, BUS_STORE);
 }
@@ -77,22 +79,22 @@ static void puts_a_prefix_before(void **state)
 {
     (void)state;
     bus_error err;
-    (void)bus_fail(&err, BUS_MISSING, "no such topic");
-    assert_int_equal(bus_fail_in(&err, "shard %d", 7), BUS_MISSING);
+    (void)bui_fail(&err, BUS_MISSING, "no such topic");
+    assert_int_equal(bui_fail_in(&err, "shard %d", 7), BUS_MISSING);
     assert_string_equal(err.text, "shard 7: no such topic");
     char longer[600];
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = 0;
-    assert_int_equal(bus_fail_in(&err, "%s", longer), BUS_MISSING);
+    assert_int_equal(bui_fail_in(&err, "%s", longer), BUS_MISSING);
     assert_int_equal(strlen(err.text), sizeof err.text - 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_every_status),        cmocka_unit_test(fills_text_and_flags),
-        cmocka_unit_test(cuts_at_a_character),       cmocka_unit_test(keeps_to_one_line_of_utf8),
-        cmocka_unit_test(quotes_itself),             cmocka_unit_test(puts_a_prefix_before),
+        cmocka_unit_test(names_every_status),  cmocka_unit_test(fills_text_and_flags),
+        cmocka_unit_test(cuts_at_a_character), cmocka_unit_test(keeps_to_one_line_of_utf8),
+        cmocka_unit_test(quotes_itself),       cmocka_unit_test(puts_a_prefix_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,10 +28,10 @@ static int run(const char *what, const char *trace, int *rounds)
             (void)setenv("BUS_FAILPOINT", what, 1);
         (void)setenv("BUS_FAILPOINT_TRACE", trace, 1);
         for (int i = 0; i < 3; i++) {
-            BUS_FAILPOINT("before");
+            BUI_FAILPOINT("before");
             if (write(pipes[1], ".", 1) != 1)
                 _exit(9);
-            BUS_FAILPOINT("after:commit");
+            BUI_FAILPOINT("after:commit");
         }
         _exit(7);
     }
@@ -81,11 +81,11 @@ static void count(const char *name, void *opaque)
 static void calls_the_hook(void **state)
 {
     (void)state;
-    bus_failpoint_to(count, &calls);
-    BUS_FAILPOINT("here");
-    BUS_FAILPOINT("here");
-    bus_failpoint_to(NULL, NULL);
-    BUS_FAILPOINT("here");
+    bui_failpoint_to(count, &calls);
+    BUI_FAILPOINT("here");
+    BUI_FAILPOINT("here");
+    bui_failpoint_to(NULL, NULL);
+    BUI_FAILPOINT("here");
     assert_int_equal(calls, 2);
 }
 
@@ -102,10 +102,10 @@ static void is_nothing_in_release(void **state)
 {
     (void)state;
     int evaluated = 0;
-    BUS_FAILPOINT((evaluated++, "x"));
+    BUI_FAILPOINT((evaluated++, "x"));
     assert_int_equal(evaluated, 0);
     (void)setenv("BUS_FAILPOINT", "x:1", 1);
-    BUS_FAILPOINT("x");
+    BUI_FAILPOINT("x");
     (void)unsetenv("BUS_FAILPOINT");
 }
 

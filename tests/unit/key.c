@@ -13,8 +13,16 @@
 
 #define KEYS 24
 
-typedef struct model_key { int64_t id; bus_key_state state; int64_t due; int attempt; int64_t parked; } model_key;
-typedef struct model { model_key key[KEYS]; } model;
+typedef struct model_key {
+    int64_t id;
+    bui_key_state state;
+    int64_t due;
+    int attempt;
+    int64_t parked;
+} model_key;
+typedef struct model {
+    model_key key[KEYS];
+} model;
 
 static const void *name_of(int i, char text[16])
 {
@@ -22,53 +30,58 @@ static const void *name_of(int i, char text[16])
     return text;
 }
 
-static bus_key *find(temp_store *temp, int i)
+static bui_key *find(temp_store *temp, int i)
 {
     char text[16];
     name_of(i, text);
-    return bus_key_find(temp->store, "order.events", text, strlen(text));
+    return bui_key_find(temp->store, "order.events", text, strlen(text));
 }
 
 static void expect_same(temp_store *temp, const model *m)
 {
-    bus_key_totals want = { 0 };
+    bui_key_totals want = { 0 };
     int64_t least = INT64_MAX;
     for (int i = 0; i < KEYS; i++) {
         const model_key *k = &m->key[i];
-        bus_key *key = find(temp, i);
-        assert_int_equal(key ? key->state : BUS_KEY_FREE, k->state);
+        bui_key *key = find(temp, i);
+        assert_int_equal(key ? key->state : BUI_KEY_FREE, k->state);
         if (!key)
             continue;
         assert_int_equal(key->id, k->id);
-        assert_ptr_equal(bus_key_by_id(temp->store, k->id), key);
+        assert_ptr_equal(bui_key_by_id(temp->store, k->id), key);
         assert_int_equal(key->due, k->due);
         assert_int_equal(key->attempt, k->attempt);
         assert_int_equal(key->parked, k->parked);
-        want.waiting += k->state == BUS_KEY_WAITING;
-        want.held += k->state == BUS_KEY_HELD;
-        want.draining += k->state == BUS_KEY_DRAINING;
+        want.waiting += k->state == BUI_KEY_WAITING;
+        want.held += k->state == BUI_KEY_HELD;
+        want.catching_up += k->state == BUI_KEY_CATCHING_UP;
         want.parked += k->parked;
-        if (k->state == BUS_KEY_WAITING && k->due < least)
+        if (k->state == BUI_KEY_WAITING && k->due < least)
             least = k->due;
     }
-    bus_key_totals got = bus_key_totals_of(temp->store);
+    bui_key_totals got = bui_key_totals_of(temp->store);
     want.parked_bytes = want.parked * 5;
     assert_memory_equal(&got, &want, sizeof want);
-    const bus_key *due = bus_key_next_due(temp->store);
+    const bui_key *due = bui_key_next_due(temp->store);
     assert_int_equal(due ? due->due : INT64_MAX, least);
     int64_t after = 0;
-    for (bus_key *key; (key = bus_key_next_draining(temp->store, after)); after = key->id, want.draining--) {
+    for (bui_key *key; (key = bui_key_next_catching_up(temp->store, after)); after = key->id, want.catching_up--) {
         assert_true(key->id > after);
-        assert_int_equal(key->state, BUS_KEY_DRAINING);
+        assert_int_equal(key->state, BUI_KEY_CATCHING_UP);
     }
-    assert_int_equal(want.draining, 0);
+    assert_int_equal(want.catching_up, 0);
 }
 
-static void park(temp_store *temp, bus_key *key)
+static void park(temp_store *temp, bui_key *key)
 {
-    bus_parked record = { .event_id = "e", .topic = "order.events", .offset = 7, .record_key = "k", .record_key_len = 1,
-                          .value = "value", .value_len = 4 };
-    OK_(bus_key_park(temp->store, key, &record, &temp->err), temp->err);
+    bui_parked record = { .event_id = "e",
+                          .topic = "order.events",
+                          .offset = 7,
+                          .record_key = "k",
+                          .record_key_len = 1,
+                          .value = "value",
+                          .value_len = 4 };
+    OK_(bui_key_park(temp->store, key, &record, &temp->err), temp->err);
 }
 
 static void random_step(temp_store *temp, model *m)
@@ -76,25 +89,25 @@ static void random_step(temp_store *temp, model *m)
     char text[16];
     int i = rand() % KEYS;
     model_key *k = &m->key[i];
-    bus_key *key = find(temp, i);
+    bui_key *key = find(temp, i);
     if (!key) {
         name_of(i, text);
-        key = bus_key_make(temp->store, "order.events", text, strlen(text), &temp->err);
+        key = bui_key_make(temp->store, "order.events", text, strlen(text), &temp->err);
         assert_non_null(key);
         key->due = rand() % 1000;
-        *k = (model_key){ key->id, BUS_KEY_WAITING, key->due, 0, 0 };
+        *k = (model_key){ key->id, BUI_KEY_WAITING, key->due, 0, 0 };
     } else if (rand() % 3 == 0) {
         park(temp, key);
         k->parked++;
     } else if (k->parked && rand() % 2) {
-        OK_(bus_key_pop(temp->store, key, &temp->err), temp->err);
+        OK_(bui_key_pop(temp->store, key, &temp->err), temp->err);
         k->parked--;
     } else if (!k->parked && rand() % 2) {
-        OK_(bus_key_free(temp->store, key, &temp->err), temp->err);
-        k->state = BUS_KEY_FREE;
+        OK_(bui_key_free(temp->store, key, &temp->err), temp->err);
+        k->state = BUI_KEY_FREE;
     } else {
-        assert_true(bus_key_touch(temp->store, key));
-        key->state = k->state = (bus_key_state)(1 + rand() % 3);
+        assert_true(bui_key_touch(temp->store, key));
+        key->state = k->state = (bui_key_state)(1 + rand() % 3);
         key->due = k->due = rand() % 1000;
         key->attempt = ++k->attempt;
     }
@@ -102,35 +115,35 @@ static void random_step(temp_store *temp, model *m)
 
 static void random_transaction(temp_store *temp, model *m)
 {
-    OK_(bus_store_begin(temp->store, &temp->err), temp->err);
+    OK_(bui_store_begin(temp->store, &temp->err), temp->err);
     model before = *m;
     for (int i = rand() % 10; i > 0; i--) {
         model saved = *m;
-        OK_(bus_store_save(temp->store, true, &temp->err), temp->err);
+        OK_(bui_store_save(temp->store, true, &temp->err), temp->err);
         for (int j = rand() % 6; j > 0; j--)
             random_step(temp, m);
         if (rand() % 2)
             expect_same(temp, m);
         if (rand() % 3) {
-            OK_(bus_store_release(temp->store, &temp->err), temp->err);
+            OK_(bui_store_release(temp->store, &temp->err), temp->err);
         } else {
-            OK_(bus_store_back(temp->store, &temp->err), temp->err);
+            OK_(bui_store_back(temp->store, &temp->err), temp->err);
             *m = saved;
         }
         if (rand() % 2)
             expect_same(temp, m);
     }
     if (rand() % 4) {
-        OK_(bus_store_commit(temp->store, &temp->err), temp->err);
+        OK_(bui_store_commit(temp->store, &temp->err), temp->err);
     } else {
-        bus_store_rollback(temp->store);
+        bui_store_rollback(temp->store);
         *m = before;
     }
     expect_same(temp, m);
     int64_t rows = 0, parked = 0;
     for (int i = 0; i < KEYS; i++) {
-        rows += m->key[i].state != BUS_KEY_FREE;
-        parked += m->key[i].state != BUS_KEY_FREE ? m->key[i].parked : 0;
+        rows += m->key[i].state != BUI_KEY_FREE;
+        parked += m->key[i].state != BUI_KEY_FREE ? m->key[i].parked : 0;
     }
     assert_int_equal(temp_store_number(temp, "SELECT count(*) FROM bus_key"), rows);
     assert_int_equal(temp_store_number(temp, "SELECT count(*) FROM bus_parked"), parked);
@@ -163,16 +176,16 @@ static void null_and_empty_keys_differ(void **state)
     temp_store temp;
     temp_store_init(&temp);
     temp_store_open(&temp);
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    bus_key *none = bus_key_make(temp.store, "s", NULL, 0, &temp.err), *empty = bus_key_make(temp.store, "s", "", 0, &temp.err);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+    bui_key *none = bui_key_make(temp.store, "s", NULL, 0, &temp.err), *empty = bui_key_make(temp.store, "s", "", 0, &temp.err);
     assert_non_null(none);
     assert_non_null(empty);
-    assert_null(bus_key_make(temp.store, "s", "", 0, &temp.err));
+    assert_null(bui_key_make(temp.store, "s", "", 0, &temp.err));
     assert_int_equal(temp.err.status, BUS_BUG);
-    OK_(bus_store_commit(temp.store, &temp.err), temp.err);
+    OK_(bui_store_commit(temp.store, &temp.err), temp.err);
     temp_store_reopen(&temp);
-    assert_null(bus_key_find(temp.store, "s", NULL, 0)->key);
-    assert_non_null(bus_key_find(temp.store, "s", "", 0)->key);
+    assert_null(bui_key_find(temp.store, "s", NULL, 0)->key);
+    assert_non_null(bui_key_find(temp.store, "s", "", 0)->key);
     temp_store_remove(&temp);
 }
 
@@ -180,28 +193,35 @@ static void parked_records_keep_all(void **state)
 {
     (void)state;
     temp_store temp;
-    bus_arena arena;
-    bus_parked out;
-    bus_arena_init(&arena, 0);
+    bui_arena arena;
+    bui_parked out;
+    bui_arena_init(&arena, 0);
     temp_store_init(&temp);
     temp_store_open(&temp);
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    bus_key *key = bus_key_make(temp.store, "s", "k", 1, &temp.err);
-    bus_parked first = { .event_id = "one", .topic = "t", .partition = 3, .offset = 9, .timestamp = -1, .record_key = "", .headers = "hh", .headers_len = 2 };
-    bus_parked second = { .event_id = "two", .topic = "u", .value = "", .value_len = 0 };
-    assert_int_equal(bus_key_head(temp.store, key, &arena, &out, &temp.err), BUS_MISSING);
-    assert_int_equal(bus_key_pop(temp.store, key, &temp.err), BUS_MISSING);
-    OK_(bus_key_park(temp.store, key, &first, &temp.err), temp.err);
-    OK_(bus_key_park(temp.store, key, &second, &temp.err), temp.err);
-    assert_true(bus_key_holds(temp.store, key, &(bus_identity){ "u", 0, "two", NULL }));
-    assert_false(bus_key_holds(temp.store, key, &(bus_identity){ "u", 0, "three", NULL }));
-    assert_false(bus_key_holds(temp.store, key, &(bus_identity){ "u", 1, "two", NULL }));
-    assert_false(bus_key_holds(temp.store, key, &(bus_identity){ "t", 0, "two", NULL }));
-    assert_int_equal(bus_key_free(temp.store, key, &temp.err), BUS_BUG);
-    OK_(bus_store_commit(temp.store, &temp.err), temp.err);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+    bui_key *key = bui_key_make(temp.store, "s", "k", 1, &temp.err);
+    bui_parked first = { .event_id = "one",
+                         .topic = "t",
+                         .partition = 3,
+                         .offset = 9,
+                         .timestamp = -1,
+                         .record_key = "",
+                         .headers = "hh",
+                         .headers_len = 2 };
+    bui_parked second = { .event_id = "two", .topic = "u", .value = "", .value_len = 0 };
+    assert_int_equal(bui_key_head(temp.store, key, &arena, &out, &temp.err), BUS_MISSING);
+    assert_int_equal(bui_key_pop(temp.store, key, &temp.err), BUS_MISSING);
+    OK_(bui_key_park(temp.store, key, &first, &temp.err), temp.err);
+    OK_(bui_key_park(temp.store, key, &second, &temp.err), temp.err);
+    assert_true(bui_key_holds(temp.store, key, &(bui_identity){ "u", 0, "two", NULL }));
+    assert_false(bui_key_holds(temp.store, key, &(bui_identity){ "u", 0, "three", NULL }));
+    assert_false(bui_key_holds(temp.store, key, &(bui_identity){ "u", 1, "two", NULL }));
+    assert_false(bui_key_holds(temp.store, key, &(bui_identity){ "t", 0, "two", NULL }));
+    assert_int_equal(bui_key_free(temp.store, key, &temp.err), BUS_BUG);
+    OK_(bui_store_commit(temp.store, &temp.err), temp.err);
     temp_store_reopen(&temp);
-    key = bus_key_find(temp.store, "s", "k", 1);
-    OK_(bus_key_head(temp.store, key, &arena, &out, &temp.err), temp.err);
+    key = bui_key_find(temp.store, "s", "k", 1);
+    OK_(bui_key_head(temp.store, key, &arena, &out, &temp.err), temp.err);
     assert_string_equal(out.event_id, "one");
     assert_string_equal(out.topic, "t");
     assert_int_equal(out.partition, 3);
@@ -211,22 +231,22 @@ static void parked_records_keep_all(void **state)
     assert_int_equal(out.record_key_len, 0);
     assert_null(out.value);
     assert_memory_equal(out.headers, "hh", 2);
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    OK_(bus_key_pop(temp.store, key, &temp.err), temp.err);
-    OK_(bus_key_head(temp.store, key, &arena, &out, &temp.err), temp.err);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+    OK_(bui_key_pop(temp.store, key, &temp.err), temp.err);
+    OK_(bui_key_head(temp.store, key, &arena, &out, &temp.err), temp.err);
     assert_string_equal(out.event_id, "two");
     assert_non_null(out.value);
     assert_null(out.record_key);
-    OK_(bus_key_pop(temp.store, key, &temp.err), temp.err);
+    OK_(bui_key_pop(temp.store, key, &temp.err), temp.err);
     int64_t id = key->id;
-    OK_(bus_key_free(temp.store, key, &temp.err), temp.err);
+    OK_(bui_key_free(temp.store, key, &temp.err), temp.err);
     /* Made again in the same transaction: another id, since tokens name it. */
-    key = bus_key_make(temp.store, "s", "k", 1, &temp.err);
+    key = bui_key_make(temp.store, "s", "k", 1, &temp.err);
     assert_true(key->id > id);
-    assert_null(bus_key_by_id(temp.store, id));
-    OK_(bus_store_commit(temp.store, &temp.err), temp.err);
+    assert_null(bui_key_by_id(temp.store, id));
+    OK_(bui_store_commit(temp.store, &temp.err), temp.err);
     assert_int_equal(temp_store_number(&temp, "SELECT count(*) FROM bus_key"), 1);
-    bus_arena_free(&arena);
+    bui_arena_free(&arena);
     temp_store_remove(&temp);
 }
 
@@ -238,37 +258,37 @@ static void many_keys(void **state)
     char text[16];
     temp_store_init(&temp);
     temp_store_open(&temp);
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
     srand(5);
     for (int i = 0; i < 100000; i++) {
         name_of(i, text);
-        bus_key *key = bus_key_make(temp.store, "s", text, strlen(text), &temp.err);
+        bui_key *key = bui_key_make(temp.store, "s", text, strlen(text), &temp.err);
         assert_non_null(key);
         key->due = rand();
-        assert_non_null(bus_key_next_due(temp.store));
+        assert_non_null(bui_key_next_due(temp.store));
     }
-    OK_(bus_store_commit(temp.store, &temp.err), temp.err);
+    OK_(bui_store_commit(temp.store, &temp.err), temp.err);
     temp_store_reopen(&temp);
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
     int64_t before = -1;
-    bus_key *key;
-    while ((key = bus_key_next_due(temp.store))) {
+    bui_key *key;
+    while ((key = bui_key_next_due(temp.store))) {
         assert_true(key->due >= before);
         before = key->due;
-        assert_true(bus_key_touch(temp.store, key));
-        key->state = BUS_KEY_DRAINING;
+        assert_true(bui_key_touch(temp.store, key));
+        key->state = BUI_KEY_CATCHING_UP;
     }
-    OK_(bus_store_commit(temp.store, &temp.err), temp.err);
-    assert_int_equal(bus_key_totals_of(temp.store).draining, 100000);
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+    OK_(bui_store_commit(temp.store, &temp.err), temp.err);
+    assert_int_equal(bui_key_totals_of(temp.store).catching_up, 100000);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
     int64_t after = 0, freed = 0;
-    while ((key = bus_key_next_draining(temp.store, after))) {
+    while ((key = bui_key_next_catching_up(temp.store, after))) {
         after = key->id;
-        OK_(bus_key_free(temp.store, key, &temp.err), temp.err);
+        OK_(bui_key_free(temp.store, key, &temp.err), temp.err);
         freed++;
     }
     assert_int_equal(freed, 100000);
-    OK_(bus_store_commit(temp.store, &temp.err), temp.err);
+    OK_(bui_store_commit(temp.store, &temp.err), temp.err);
     assert_int_equal(temp_store_number(&temp, "SELECT count(*) FROM bus_key"), 0);
     temp_store_remove(&temp);
 }

@@ -13,14 +13,14 @@
 #include "testing/memory_transport.h"
 
 typedef struct world {
-    bus_virtual_clock clock;
-    bus_memory_cluster *cluster;
-    bus_transport *client;
-    bus_port *port;
+    bui_virtual_clock clock;
+    bui_memory_cluster *cluster;
+    bui_transport *client;
+    bui_port *port;
     int wakes;
-    bus_memory_fate fates[16]; /* what the judge says, in turn; then ACK */
+    bui_memory_fate fates[16]; /* what the judge says, in turn; then ACK */
     size_t asked;
-    bus_memory_flight flight;  /* as the judge last saw it */
+    bui_memory_flight flight; /* as the judge last saw it */
 } world;
 
 static void on_wake(void *opaque)
@@ -28,26 +28,26 @@ static void on_wake(void *opaque)
     ((world *)opaque)->wakes++;
 }
 
-static bus_memory_fate judge(void *opaque, const bus_row *row, bus_channel channel)
+static bui_memory_fate judge(void *opaque, const bui_row *row, bui_channel channel)
 {
     world *w = opaque;
     (void)row;
     (void)channel;
-    w->flight = *bus_memory_judging(w->cluster);
-    return w->asked < 16 ? w->fates[w->asked++] : BUS_FATE_ACK;
+    w->flight = *bui_memory_judging(w->cluster);
+    return w->asked < 16 ? w->fates[w->asked++] : BUI_FATE_ACK;
 }
 
 static int set_up(void **state)
 {
     world *w = calloc(1, sizeof *w);
-    bus_virtual_clock_init(&w->clock, 1700000000000);
-    w->cluster = bus_memory_cluster_new(&w->clock.clock);
-    assert_int_equal(bus_memory_topic(w->cluster, "in", 2), BUS_OK);
-    assert_int_equal(bus_memory_topic(w->cluster, "out", 2), BUS_OK);
-    w->client = bus_memory_client(w->cluster);
-    assert_int_equal(w->client->ops->join(w->client, &(bus_membership){ "shop", "in", NULL, 6000 }, NULL), BUS_OK);
+    bui_virtual_clock_init(&w->clock, 1700000000000);
+    w->cluster = bui_memory_cluster_new(&w->clock.clock);
+    assert_int_equal(bui_memory_topic(w->cluster, "in", 2), BUS_OK);
+    assert_int_equal(bui_memory_topic(w->cluster, "out", 2), BUS_OK);
+    w->client = bui_memory_client(w->cluster);
+    assert_int_equal(w->client->ops->join(w->client, &(bui_membership){ "shop", "in", NULL, 6000, 0 }, NULL), BUS_OK);
     assert_int_equal(w->client->ops->port_open(w->client, "shop/0", on_wake, w, &w->port, NULL), BUS_OK);
-    bus_memory_judge_by(w->cluster, judge, w);
+    bui_memory_judge_by(w->cluster, judge, w);
     *state = w;
     return 0;
 }
@@ -58,29 +58,29 @@ static int tear_down(void **state)
     w->client->ops->assign(w->client, NULL, 0, NULL);
     w->client->ops->port_close(w->port);
     w->client->ops->free(w->client);
-    bus_memory_cluster_free(w->cluster);
+    bui_memory_cluster_free(w->cluster);
     free(w);
     return 0;
 }
 
 static void append(world *w, int32_t partition, const char *key, const char *value)
 {
-    bus_row row = { .key = key, .key_len = key ? strlen(key) : 0, .value = value, .value_len = value ? strlen(value) : 0 };
-    assert_true(bus_memory_append(w->cluster, "in", partition, &row) >= 0);
+    bui_row row = { .key = key, .key_len = key ? strlen(key) : 0, .value = value, .value_len = value ? strlen(value) : 0 };
+    assert_true(bui_memory_append(w->cluster, "in", partition, &row) >= 0);
 }
 
-static bus_lane *lane_at(world *w, int64_t offset)
+static bui_lane *lane_at(world *w, int64_t offset)
 {
-    bus_lane_spec spec = { w->port, "in", 0, offset, NULL };
+    bui_lane_spec spec = { w->port, "in", 0, offset, NULL };
     assert_int_equal(w->client->ops->assign(w->client, &spec, 1, NULL), BUS_OK);
     return spec.lane;
 }
 
-static void send_row(world *w, bus_channel channel, int64_t id)
+static void send_row(world *w, bui_channel channel, int64_t id)
 {
     char value[16];
     snprintf(value, sizeof value, "%d", (int)id);
-    bus_row row = { .id = id, .topic = "out", .partition = 1, .value = value, .value_len = strlen(value) };
+    bui_row row = { .id = id, .topic = "out", .partition = 1, .value = value, .value_len = strlen(value) };
     assert_int_equal(w->port->ops->produce(w->port, channel, &row, NULL), BUS_OK);
 }
 
@@ -88,12 +88,12 @@ static void send_row(world *w, bus_channel channel, int64_t id)
 static const char *told(world *w)
 {
     static char text[512];
-    bus_report reports[32];
+    bui_report reports[32];
     size_t n = w->port->ops->reports(w->port, reports, 32), at = 0;
     text[0] = 0;
     for (size_t i = 0; i < n; i++)
         at += (size_t)snprintf(text + at, sizeof text - at, "%d:%c:%d ", (int)reports[i].id, "AUTRF"[reports[i].kind],
-                               reports[i].offset == BUS_OFFSET_NONE ? -1 : (int)reports[i].offset);
+                               reports[i].offset == BUI_OFFSET_NONE ? -1 : (int)reports[i].offset);
     return text;
 }
 
@@ -102,9 +102,9 @@ static const char *stored(world *w)
 {
     static char text[512];
     size_t at = 0;
-    bus_record record;
+    bui_record record;
     text[0] = 0;
-    for (int64_t offset = 0; bus_memory_read(w->cluster, "out", 1, offset, &record); offset++)
+    for (int64_t offset = 0; bui_memory_read(w->cluster, "out", 1, offset, &record); offset++)
         at += (size_t)snprintf(text + at, sizeof text - at, "%.*s ", (int)record.value_len, (const char *)record.value);
     return text;
 }
@@ -113,13 +113,15 @@ static void a_lane_reads_what_was_appended(void **state)
 {
     world *w = *state;
     bus_header headers[] = { { "ce_id", "x1", 2 }, { "null", NULL, 0 }, { "empty", "", 0 } };
-    bus_row row = { .key = "", .key_len = 0, .value = "abc", .value_len = 3, .headers = headers, .header_count = 3, .timestamp = 42 };
-    assert_int_equal(bus_memory_append(w->cluster, "in", 0, &row), 0);
+    bui_row row = {
+        .key = "", .key_len = 0, .value = "abc", .value_len = 3, .headers = headers, .header_count = 3, .timestamp = 42
+    };
+    assert_int_equal(bui_memory_append(w->cluster, "in", 0, &row), 0);
     append(w, 0, NULL, NULL);
     append(w, 1, "other", "partition");
-    bus_record got[4];
+    bui_record got[4];
     bus_error err = { 0 };
-    bus_lane *lane = lane_at(w, BUS_OFFSET_START);
+    bui_lane *lane = lane_at(w, BUI_OFFSET_START);
     assert_int_equal(w->wakes, 1);
     assert_int_equal(w->port->ops->fetch(w->port, lane, got, 4, &err), 2);
     assert_string_equal(got[0].topic, "in");
@@ -147,8 +149,8 @@ static void a_lane_reads_what_was_appended(void **state)
 static void a_lane_wakes_its_port_when_it_had_nothing(void **state)
 {
     world *w = *state;
-    bus_record got[4];
-    bus_lane *lane = lane_at(w, BUS_OFFSET_END);
+    bui_record got[4];
+    bui_lane *lane = lane_at(w, BUI_OFFSET_END);
     assert_int_equal(w->wakes, 0);
     append(w, 0, "k", "1");
     append(w, 0, "k", "2");
@@ -167,44 +169,44 @@ static void a_lane_wakes_its_port_when_it_had_nothing(void **state)
 static void an_offset_outside_the_log_and_a_lost_topic_are_errors(void **state)
 {
     world *w = *state;
-    bus_record got[4];
+    bui_record got[4];
     bus_error err = { 0 };
     for (int i = 0; i < 5; i++)
         append(w, 0, "k", "v");
-    bus_lane *lane = lane_at(w, 2);
-    bus_memory_truncate_before(w->cluster, "in", 0, 3);
+    bui_lane *lane = lane_at(w, 2);
+    bui_memory_truncate_before(w->cluster, "in", 0, 3);
     assert_int_equal(w->port->ops->fetch(w->port, lane, got, 4, &err), 0);
     assert_int_equal(err.status, BUS_CORRUPT);
     lane = lane_at(w, 5);
-    bus_memory_truncate_after(w->cluster, "in", 0, 4);
-    assert_int_equal(bus_memory_end(w->cluster, "in", 0), 4);
-    assert_int_equal(bus_memory_start(w->cluster, "in", 0), 3);
+    bui_memory_truncate_after(w->cluster, "in", 0, 4);
+    assert_int_equal(bui_memory_end(w->cluster, "in", 0), 4);
+    assert_int_equal(bui_memory_start(w->cluster, "in", 0), 3);
     err.status = BUS_OK;
     assert_int_equal(w->port->ops->fetch(w->port, lane, got, 4, &err), 0);
     assert_int_equal(err.status, BUS_CORRUPT);
-    assert_false(bus_memory_read(w->cluster, "in", 0, 2, got));
-    assert_true(bus_memory_read(w->cluster, "in", 0, 3, got));
+    assert_false(bui_memory_read(w->cluster, "in", 0, 2, got));
+    assert_true(bui_memory_read(w->cluster, "in", 0, 3, got));
     lane = lane_at(w, 3);
-    bus_memory_topic_delete(w->cluster, "in");
+    bui_memory_topic_delete(w->cluster, "in");
     assert_int_equal(w->port->ops->fetch(w->port, lane, got, 4, &err), 0);
     assert_int_equal(err.status, BUS_MISSING);
     int32_t count = 0;
     assert_int_equal(w->client->ops->partitions(w->client, "in", 0, &count, NULL), BUS_MISSING);
-    assert_int_equal(bus_memory_topic(w->cluster, "in", 4), BUS_OK);
+    assert_int_equal(bui_memory_topic(w->cluster, "in", 4), BUS_OK);
     assert_int_equal(w->client->ops->partitions(w->client, "in", 0, &count, NULL), BUS_OK);
     assert_int_equal(count, 4);
-    assert_int_equal(bus_memory_end(w->cluster, "in", 0), 0);
+    assert_int_equal(bui_memory_end(w->cluster, "in", 0), 0);
 }
 
 static void control_records_take_offsets_and_are_never_delivered(void **state)
 {
     world *w = *state;
-    bus_record got[4];
+    bui_record got[4];
     append(w, 0, "k", "1");
-    assert_int_equal(bus_memory_append_control(w->cluster, "in", 0, 2), 1);
+    assert_int_equal(bui_memory_append_control(w->cluster, "in", 0, 2), 1);
     append(w, 0, "k", "2");
-    assert_int_equal(bus_memory_append_control(w->cluster, "in", 0, 1), 4);
-    bus_lane *lane = lane_at(w, 0);
+    assert_int_equal(bui_memory_append_control(w->cluster, "in", 0, 1), 4);
+    bui_lane *lane = lane_at(w, 0);
     assert_int_equal(w->port->ops->fetch(w->port, lane, got, 4, NULL), 2);
     assert_int_equal(got[1].offset, 3);
     w->port->ops->release(w->port, got, 2);
@@ -216,79 +218,79 @@ static void control_records_take_offsets_and_are_never_delivered(void **state)
 static void polls_give_group_events_in_order(void **state)
 {
     world *w = *state;
-    bus_group_event event;
-    bus_memory_assign(w->client, (int32_t[]){ 1, 3 }, 2);
-    bus_memory_revoke(w->client);
-    bus_memory_lose(w->client);
+    bui_group_event event;
+    bui_memory_assign(w->client, (int32_t[]){ 1, 3 }, 2);
+    bui_memory_revoke(w->client);
+    bui_memory_lose(w->client);
     w->client->ops->poll(w->client, 0, &event);
-    assert_int_equal(event.kind, BUS_GROUP_ASSIGNED);
+    assert_int_equal(event.kind, BUI_GROUP_ASSIGNED);
     assert_int_equal(event.count, 2);
     assert_int_equal(event.shards[1], 3);
     w->client->ops->poll(w->client, 0, &event);
-    assert_int_equal(event.kind, BUS_GROUP_REVOKED);
+    assert_int_equal(event.kind, BUI_GROUP_REVOKED);
     w->client->ops->poll(w->client, 0, &event);
-    assert_int_equal(event.kind, BUS_GROUP_LOST);
+    assert_int_equal(event.kind, BUI_GROUP_LOST);
     w->client->ops->poll(w->client, 0, &event);
-    assert_int_equal(event.kind, BUS_GROUP_NONE);
+    assert_int_equal(event.kind, BUI_GROUP_NONE);
 }
 
 static void offsets_are_kept_per_group_and_refused_to_the_lost(void **state)
 {
     world *w = *state;
-    const struct bus_transport_ops *ops = w->client->ops;
-    bus_offset list[] = { { .topic = "in", .partition = 1 } };
+    const struct bui_transport_ops *ops = w->client->ops;
+    bui_offset list[] = { { .topic = "in", .partition = 1 } };
     assert_int_equal(ops->committed(w->client, list, 1, 0, NULL), BUS_OK);
-    assert_int_equal(list[0].offset, BUS_OFFSET_NONE);
+    assert_int_equal(list[0].offset, BUI_OFFSET_NONE);
     list[0].offset = 7;
     strcpy(list[0].metadata, "store 1");
     assert_int_equal(ops->commit(w->client, list, 1, 0, NULL), BUS_OK);
-    bus_offset seen;
-    assert_false(bus_memory_committed(w->cluster, "else", "in", 1, &seen));
-    assert_true(bus_memory_committed(w->cluster, "shop", "in", 1, &seen));
+    bui_offset seen;
+    assert_false(bui_memory_committed(w->cluster, "else", "in", 1, &seen));
+    assert_true(bui_memory_committed(w->cluster, "shop", "in", 1, &seen));
     assert_int_equal(seen.offset, 7);
     assert_string_equal(seen.metadata, "store 1");
-    bus_memory_commit_foreign(w->cluster, "shop", "in", 1, 3);
+    bui_memory_commit_foreign(w->cluster, "shop", "in", 1, 3);
     assert_int_equal(ops->committed(w->client, list, 1, 0, NULL), BUS_OK);
     assert_int_equal(list[0].offset, 3);
     assert_string_equal(list[0].metadata, "");
 
-    bus_group_event event;
-    bus_memory_lose(w->client);
+    bui_group_event event;
+    bui_memory_lose(w->client);
     assert_int_equal(ops->commit(w->client, list, 1, 0, NULL), BUS_BROKER);
     w->port->ops->commit(w->port, list, 1);
     assert_int_equal(w->port->ops->committed(w->port, NULL), -1);
     assert_int_equal(w->port->ops->committed(w->port, NULL), 0);
-    bus_memory_assign(w->client, NULL, 0);
+    bui_memory_assign(w->client, NULL, 0);
     ops->poll(w->client, 0, &event);
     assert_int_equal(ops->commit(w->client, list, 1, 0, NULL), BUS_BROKER);
     ops->poll(w->client, 0, &event);
     assert_int_equal(ops->commit(w->client, list, 1, 0, NULL), BUS_OK);
-    bus_memory_commits_fail(w->cluster, true);
+    bui_memory_commits_fail(w->cluster, true);
     assert_int_equal(ops->commit(w->client, list, 1, 0, NULL), BUS_BROKER);
 }
 
 static void while_the_broker_is_down_everything_waits(void **state)
 {
     world *w = *state;
-    bus_record got[4];
+    bui_record got[4];
     int32_t count;
     append(w, 0, "k", "1");
-    bus_lane *lane = lane_at(w, 0);
-    bus_memory_down(w->cluster, true);
-    bus_offset list[] = { { .topic = "in", .partition = 0, .offset = 1 } };
+    bui_lane *lane = lane_at(w, 0);
+    bui_memory_down(w->cluster, true);
+    bui_offset list[] = { { .topic = "in", .partition = 0, .offset = 1 } };
     assert_int_equal(w->port->ops->fetch(w->port, lane, got, 4, NULL), 0);
     assert_int_equal(w->client->ops->partitions(w->client, "in", 0, &count, NULL), BUS_BROKER);
     assert_int_equal(w->client->ops->watermarks(w->client, list, 1, 0, NULL), BUS_BROKER);
     assert_int_equal(w->client->ops->committed(w->client, list, 1, 0, NULL), BUS_BROKER);
     assert_int_equal(w->client->ops->commit(w->client, list, 1, 0, NULL), BUS_BROKER);
     w->port->ops->commit(w->port, list, 1);
-    send_row(w, BUS_MAIN, 1);
-    send_row(w, BUS_MAIN, 2);
+    send_row(w, BUI_MAIN, 1);
+    send_row(w, BUI_MAIN, 2);
     assert_int_equal(w->asked, 0);
     assert_int_equal(w->port->ops->committed(w->port, NULL), 0);
     assert_string_equal(told(w), "");
-    w->fates[1] = BUS_FATE_FAILED;
-    bus_memory_down(w->cluster, false);
+    w->fates[1] = BUI_FATE_FAILED;
+    bui_memory_down(w->cluster, false);
     assert_string_equal(told(w), "1:A:0 2:F:-1 ");
     assert_int_equal(w->port->ops->committed(w->port, NULL), 1);
     assert_int_equal(w->port->ops->fetch(w->port, lane, got, 4, NULL), 1);
@@ -300,12 +302,12 @@ static void while_the_broker_is_down_everything_waits(void **state)
 static void each_fate_stores_and_reports_as_named(void **state)
 {
     world *w = *state;
-    const bus_memory_fate fates[] = { BUS_FATE_ACK, BUS_FATE_LOST_ACK, BUS_FATE_DUPLICATE, BUS_FATE_FALSE_ACK, BUS_FATE_UNSURE,
-                                      BUS_FATE_FAILED, BUS_FATE_TOPIC, BUS_FATE_RECORD };
+    const bui_memory_fate fates[] = { BUI_FATE_ACK,    BUI_FATE_LOST_ACK, BUI_FATE_DUPLICATE, BUI_FATE_FALSE_ACK,
+                                      BUI_FATE_UNSURE, BUI_FATE_FAILED,   BUI_FATE_TOPIC,     BUI_FATE_RECORD };
     const char *reports[] = { "1:A:0 ", "2:F:-1 ", "3:A:2 ", "4:U:-1 ", "5:U:-1 ", "6:F:-1 ", "7:T:-1 ", "8:R:-1 " };
     memcpy(w->fates, fates, sizeof fates);
     for (int64_t id = 1; id <= 8; id++) {
-        send_row(w, BUS_MAIN, id);
+        send_row(w, BUI_MAIN, id);
         assert_int_equal(w->flight.established, id > 1);
         assert_string_equal(told(w), reports[id - 1]);
     }
@@ -315,41 +317,42 @@ static void each_fate_stores_and_reports_as_named(void **state)
 static void a_missing_topic_is_a_topic_fault(void **state)
 {
     world *w = *state;
-    assert_int_equal(w->port->ops->produce(w->port, BUS_PROBE, &(bus_row){ .id = 5, .topic = "none" }, NULL), BUS_OK);
-    assert_int_equal(w->port->ops->produce(w->port, BUS_PROBE, &(bus_row){ .id = 6, .topic = "out", .partition = 2 }, NULL), BUS_OK);
+    assert_int_equal(w->port->ops->produce(w->port, BUI_PROBE, &(bui_row){ .id = 5, .topic = "none" }, NULL), BUS_OK);
+    assert_int_equal(w->port->ops->produce(w->port, BUI_PROBE, &(bui_row){ .id = 6, .topic = "out", .partition = 2 }, NULL),
+                     BUS_OK);
     assert_string_equal(told(w), "5:T:-1 6:T:-1 ");
 }
 
 static void held_rows_keep_their_order(void **state)
 {
     world *w = *state;
-    w->fates[1] = BUS_FATE_HOLD;
+    w->fates[1] = BUI_FATE_HOLD;
     for (int64_t id = 1; id <= 4; id++)
-        send_row(w, BUS_MAIN, id);
-    assert_int_equal(bus_memory_held(w->client), 3);
+        send_row(w, BUI_MAIN, id);
+    assert_int_equal(bui_memory_withheld(w->client), 3);
     assert_int_equal(w->flight.out, 2);
     assert_string_equal(told(w), "1:A:0 ");
-    w->fates[4] = BUS_FATE_ACK, w->fates[5] = BUS_FATE_HOLD;
-    assert_int_equal(bus_memory_deliver_some(w->client, 10), 1);
+    w->fates[4] = BUI_FATE_ACK, w->fates[5] = BUI_FATE_HOLD;
+    assert_int_equal(bui_memory_deliver_some(w->client, 10), 1);
     assert_string_equal(told(w), "2:A:1 ");
-    assert_int_equal(bus_memory_deliver(w->client, BUS_FATE_LOST_ACK), 2);
+    assert_int_equal(bui_memory_deliver(w->client, BUI_FATE_LOST_ACK), 2);
     assert_string_equal(told(w), "3:F:-1 4:F:-1 ");
     assert_string_equal(stored(w), "1 2 3 4 ");
-    assert_int_equal(bus_memory_held(w->client), 0);
+    assert_int_equal(bui_memory_withheld(w->client), 0);
 }
 
 static void behind_a_failed_row_all_fail_until_its_report_is_taken(void **state)
 {
     world *w = *state;
-    w->fates[0] = BUS_FATE_HOLD;
-    send_row(w, BUS_MAIN, 1);
-    send_row(w, BUS_MAIN, 2);
-    assert_int_equal(bus_memory_deliver_some(w->client, 0), 0);
-    w->fates[2] = BUS_FATE_RECORD;
-    assert_int_equal(bus_memory_deliver_some(w->client, 1), 1);
-    send_row(w, BUS_MAIN, 3);
+    w->fates[0] = BUI_FATE_HOLD;
+    send_row(w, BUI_MAIN, 1);
+    send_row(w, BUI_MAIN, 2);
+    assert_int_equal(bui_memory_deliver_some(w->client, 0), 0);
+    w->fates[2] = BUI_FATE_RECORD;
+    assert_int_equal(bui_memory_deliver_some(w->client, 1), 1);
+    send_row(w, BUI_MAIN, 3);
     assert_string_equal(told(w), "1:R:-1 2:F:-1 3:F:-1 ");
-    send_row(w, BUS_MAIN, 1);
+    send_row(w, BUI_MAIN, 1);
     assert_string_equal(told(w), "1:A:0 ");
     assert_string_equal(stored(w), "1 ");
 }
@@ -357,18 +360,18 @@ static void behind_a_failed_row_all_fail_until_its_report_is_taken(void **state)
 static void a_fatal_producer_takes_all_it_holds_with_it(void **state)
 {
     world *w = *state;
-    w->fates[0] = BUS_FATE_HOLD;
-    w->fates[1] = BUS_FATE_FATAL;
-    send_row(w, BUS_MAIN, 1);
-    send_row(w, BUS_MAIN, 2);
-    assert_true(w->port->ops->fatal(w->port, BUS_MAIN));
-    assert_false(w->port->ops->fatal(w->port, BUS_PROBE));
-    assert_int_equal(w->port->ops->produce(w->port, BUS_MAIN, &(bus_row){ .id = 3, .topic = "out" }, NULL), BUS_CLOSED);
-    send_row(w, BUS_PROBE, 9);
+    w->fates[0] = BUI_FATE_HOLD;
+    w->fates[1] = BUI_FATE_FATAL;
+    send_row(w, BUI_MAIN, 1);
+    send_row(w, BUI_MAIN, 2);
+    assert_true(w->port->ops->fatal(w->port, BUI_MAIN));
+    assert_false(w->port->ops->fatal(w->port, BUI_PROBE));
+    assert_int_equal(w->port->ops->produce(w->port, BUI_MAIN, &(bui_row){ .id = 3, .topic = "out" }, NULL), BUS_CLOSED);
+    send_row(w, BUI_PROBE, 9);
     assert_string_equal(told(w), "2:F:-1 1:F:-1 9:A:0 ");
-    assert_int_equal(w->port->ops->reset(w->port, BUS_MAIN, NULL), BUS_OK);
-    assert_false(w->port->ops->fatal(w->port, BUS_MAIN));
-    send_row(w, BUS_MAIN, 1);
+    assert_int_equal(w->port->ops->reset(w->port, BUI_MAIN, NULL), BUS_OK);
+    assert_false(w->port->ops->fatal(w->port, BUI_MAIN));
+    send_row(w, BUI_MAIN, 1);
     assert_false(w->flight.established);
     assert_string_equal(told(w), "1:A:1 ");
 }
@@ -376,29 +379,29 @@ static void a_fatal_producer_takes_all_it_holds_with_it(void **state)
 static void a_reset_forgets_reports_and_rows_of_its_channel(void **state)
 {
     world *w = *state;
-    w->fates[1] = BUS_FATE_HOLD;
-    send_row(w, BUS_MAIN, 1);
-    send_row(w, BUS_MAIN, 2);
-    send_row(w, BUS_PROBE, 3);
-    assert_int_equal(w->port->ops->reset(w->port, BUS_MAIN, NULL), BUS_OK);
+    w->fates[1] = BUI_FATE_HOLD;
+    send_row(w, BUI_MAIN, 1);
+    send_row(w, BUI_MAIN, 2);
+    send_row(w, BUI_PROBE, 3);
+    assert_int_equal(w->port->ops->reset(w->port, BUI_MAIN, NULL), BUS_OK);
     assert_string_equal(told(w), "3:A:1 ");
-    assert_int_equal(bus_memory_held(w->client), 0);
-    assert_int_equal(bus_memory_zombie_next(w->cluster, true), 0);
+    assert_int_equal(bui_memory_withheld(w->client), 0);
+    assert_int_equal(bui_memory_zombie_next(w->cluster, true), 0);
     assert_string_equal(stored(w), "1 3 ");
 }
 
 static void zombies_land_late_or_never(void **state)
 {
     world *w = *state;
-    bus_memory_zombies_keep(w->cluster, true);
-    w->fates[0] = BUS_FATE_HOLD;
+    bui_memory_zombies_keep(w->cluster, true);
+    w->fates[0] = BUI_FATE_HOLD;
     for (int64_t id = 1; id <= 4; id++)
-        send_row(w, BUS_MAIN, id);
-    w->port->ops->reset(w->port, BUS_MAIN, NULL);
-    send_row(w, BUS_MAIN, 1);
-    assert_int_equal(bus_memory_zombie_next(w->cluster, true), 3);
-    assert_int_equal(bus_memory_zombie_next(w->cluster, true), 2);
-    assert_int_equal(bus_memory_zombie_next(w->cluster, false), 0);
+        send_row(w, BUI_MAIN, id);
+    w->port->ops->reset(w->port, BUI_MAIN, NULL);
+    send_row(w, BUI_MAIN, 1);
+    assert_int_equal(bui_memory_zombie_next(w->cluster, true), 3);
+    assert_int_equal(bui_memory_zombie_next(w->cluster, true), 2);
+    assert_int_equal(bui_memory_zombie_next(w->cluster, false), 0);
     assert_string_equal(stored(w), "1 1 2 ");
     assert_string_equal(told(w), "1:A:0 ");
 }
@@ -406,37 +409,37 @@ static void zombies_land_late_or_never(void **state)
 static void a_client_that_is_cut_off_is_dead_to_the_cluster(void **state)
 {
     world *w = *state;
-    bus_record got[4];
-    bus_offset list[] = { { .topic = "in", .offset = 1 } };
+    bui_record got[4];
+    bui_offset list[] = { { .topic = "in", .offset = 1 } };
     append(w, 0, "k", "1");
-    bus_lane *lane = lane_at(w, 0);
-    bus_memory_zombies_keep(w->cluster, true);
-    w->fates[0] = BUS_FATE_HOLD;
-    send_row(w, BUS_MAIN, 1);
-    bus_memory_cut(w->client);
-    send_row(w, BUS_MAIN, 2);
+    bui_lane *lane = lane_at(w, 0);
+    bui_memory_zombies_keep(w->cluster, true);
+    w->fates[0] = BUI_FATE_HOLD;
+    send_row(w, BUI_MAIN, 1);
+    bui_memory_cut(w->client);
+    send_row(w, BUI_MAIN, 2);
     w->port->ops->commit(w->port, list, 1);
     assert_int_equal(w->port->ops->fetch(w->port, lane, got, 4, NULL), 0);
     assert_int_equal(w->client->ops->commit(w->client, list, 1, 0, NULL), BUS_BROKER);
-    bus_memory_down(w->cluster, true);
-    bus_memory_down(w->cluster, false);
+    bui_memory_down(w->cluster, true);
+    bui_memory_down(w->cluster, false);
     assert_string_equal(told(w), "");
     assert_string_equal(stored(w), "");
-    assert_false(bus_memory_committed(w->cluster, "shop", "in", 0, &list[0]));
-    assert_int_equal(bus_memory_zombie_next(w->cluster, true), 0);
+    assert_false(bui_memory_committed(w->cluster, "shop", "in", 0, &list[0]));
+    assert_int_equal(bui_memory_zombie_next(w->cluster, true), 0);
     assert_string_equal(stored(w), "1 ");
 }
 
 static void a_full_queue_says_so_until_reports_are_taken(void **state)
 {
     world *w = *state;
-    bus_memory_queue_most(w->cluster, 2);
-    send_row(w, BUS_MAIN, 1);
-    send_row(w, BUS_MAIN, 2);
+    bui_memory_queue_most(w->cluster, 2);
+    send_row(w, BUI_MAIN, 1);
+    send_row(w, BUI_MAIN, 2);
     assert_int_equal(w->wakes, 1);
-    assert_int_equal(w->port->ops->produce(w->port, BUS_MAIN, &(bus_row){ .id = 3, .topic = "out" }, NULL), BUS_FULL);
+    assert_int_equal(w->port->ops->produce(w->port, BUI_MAIN, &(bui_row){ .id = 3, .topic = "out" }, NULL), BUS_FULL);
     assert_string_equal(told(w), "1:A:0 2:A:1 ");
-    send_row(w, BUS_MAIN, 3);
+    send_row(w, BUI_MAIN, 3);
     assert_int_equal(w->wakes, 2);
 }
 
@@ -444,12 +447,12 @@ static void reports_wake_who_listens(void **state)
 {
     world *w = *state;
     assert_false(w->port->ops->hear(w->port, false));
-    send_row(w, BUS_MAIN, 1);
+    send_row(w, BUI_MAIN, 1);
     assert_int_equal(w->wakes, 0);
-    assert_true(w->port->ops->hear(w->port, true)); /* who listens again is told of what came meanwhile */
+    assert_true(w->port->ops->hear(w->port, true)); /* a new listener hears of what came meanwhile */
     assert_string_equal(told(w), "1:A:0 ");
     assert_false(w->port->ops->hear(w->port, true));
-    send_row(w, BUS_MAIN, 2);
+    send_row(w, BUI_MAIN, 2);
     assert_int_equal(w->wakes, 1);
 }
 
@@ -464,11 +467,11 @@ static size_t one_at_most(void *opaque, const char *topic, int32_t partition, si
 static void a_meter_bounds_what_a_fetch_gets(void **state)
 {
     world *w = *state;
-    bus_record got[4];
+    bui_record got[4];
     append(w, 0, "k", "1");
     append(w, 0, "k", "2");
-    bus_memory_meter_by(w->cluster, one_at_most, NULL);
-    bus_lane *lane = lane_at(w, 0);
+    bui_memory_meter_by(w->cluster, one_at_most, NULL);
+    bui_lane *lane = lane_at(w, 0);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(w->port->ops->fetch(w->port, lane, got, 4, NULL), 1);
         assert_int_equal(got[0].offset, i);
@@ -479,15 +482,15 @@ static void a_meter_bounds_what_a_fetch_gets(void **state)
 static void the_clock_moves_only_when_told(void **state)
 {
     world *w = *state;
-    const bus_clock *clock = &w->clock.clock;
+    const bui_clock *clock = &w->clock.clock;
     int64_t mono = clock->mono_us(clock);
-    bus_virtual_clock_advance(&w->clock, 1500);
+    bui_virtual_clock_advance(&w->clock, 1500);
     assert_int_equal(clock->mono_us(clock), mono + 1500);
     assert_int_equal(clock->wall_ms(clock), 1700000000001);
-    bus_virtual_clock_step(&w->clock, -1000);
+    bui_virtual_clock_step(&w->clock, -1000);
     assert_int_equal(clock->mono_us(clock), mono + 1500);
     assert_int_equal(clock->wall_ms(clock), 1699999999001);
-    bus_virtual_clock_advance(&w->clock, -5);
+    bui_virtual_clock_advance(&w->clock, -5);
     assert_int_equal(clock->mono_us(clock), mono + 1500);
 }
 

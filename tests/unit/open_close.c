@@ -23,7 +23,7 @@ static bus_verdict on_receive(bus_tx *tx, const bus_event *event, void *shard)
 {
     (void)event;
     (void)shard;
-    bus_emit(tx, &inventory_ReleaseStock_type, "o", &(inventory_ReleaseStock){ .order_id = BUS_STR("o") });
+    bus_emit(tx, &inventory_ReleaseStock_type, BUS_STR("o"), &(inventory_ReleaseStock){ .order_id = BUS_STR("o") });
     return BUS_DONE;
 }
 
@@ -40,7 +40,7 @@ static void opening_says_that_there_is_no_memory(void **state)
         alloc_fail_at(n, false);
         bus_status status = bus_test_open(&service, NULL, &test, &err);
         bool hit = alloc_fail_off();
-        if (status) {
+        if (status != BUS_OK) {
             assert_true(hit);
             assert_null(test);
             if (status != BUS_NOMEM)
@@ -49,7 +49,7 @@ static void opening_says_that_there_is_no_memory(void **state)
         }
         /* Open in spite of it, and then whole. */
         const inventory_StockReceived received = { .delivery = BUS_STR("d"), .sku = BUS_STR("lamp"), .quantity = 1 };
-        assert_int_equal(bus_test_send(test, "in", &inventory_StockReceived_type, "lamp", &received, &err), BUS_OK);
+        assert_int_equal(bus_test_send(test, "in", &inventory_StockReceived_type, BUS_STR("lamp"), &received, &err), BUS_OK);
         assert_int_equal(bus_test_advance(test, 60000, &err), BUS_OK);
         assert_non_null(bus_test_event(test, "svc.events", 0));
         bus_test_close(test);
@@ -116,7 +116,10 @@ static void check(scene *s, long n)
     if (strcmp(events, "a1 a2 b1 g") != 0 || strcmp(scene_topic(s, "svc.other"), "f1") != 0)
         fail_msg("allocation %ld: sent are %s and %s", n, events, scene_topic(s, "svc.other"));
     assert_string_equal(scene_letters(s), "handler:open:1 redriven:1 resolved:1");
-    assert_int_equal(scene_ask(s, "SELECT (SELECT count(*) FROM bus_key) + (SELECT count(*) FROM bus_parked) + (SELECT count(*) FROM bus_hole)"), 0);
+    assert_int_equal(
+        scene_ask(s,
+                  "SELECT (SELECT count(*) FROM bus_key) + (SELECT count(*) FROM bus_parked) + (SELECT count(*) FROM bus_hole)"),
+        0);
 }
 
 static bool play_whole(long n)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Options of the bus command: the tables are parsed rightly, and every exit code is what it says. */
-int bus_main(int argc, char **argv);
-#define main bus_main
+int bui_main(int argc, char **argv);
+#define main bui_main
 #include "cli/main.c"
 #undef main
 #include "cli/options.c"
 #include "cli/output.c"
+#include "cli/width.c"
 #include "cli/progress.c"
 #include "cli/terminal.c"
 #include <setjmp.h>
@@ -23,7 +24,8 @@ static int run_nothing(cli *c)
     return CLI_OK;
 }
 
-#define STUB(variable, text) const cli_command variable = { .name = text, .operands = "", .most = -1, .summary = text, .run = run_nothing }
+#define STUB(variable, text) \
+    const cli_command variable = { .name = text, .operands = "", .most = -1, .summary = text, .run = run_nothing }
 STUB(cli_publish, "publish");
 STUB(cli_consume, "consume");
 STUB(cli_lag, "lag");
@@ -50,16 +52,20 @@ STUB(cli_audit, "audit");
 STUB(cli_broker, "broker");
 STUB(cli_config, "config");
 
-static const cli_option own[] = { { "key", 'k', "KEY", "" }, { "follow", 'f', NULL, "" }, { "many", 0, "X", "" }, { "n", 'n', "N", "" }, { "wait", 0, "TIME", "" }, { NULL, 0, NULL, NULL } };
-static const cli_command command = { .name = "try", .operands = "TOPIC [MORE]", .least = 1, .most = 2, .summary = "", .options = own };
+static const cli_option own[] = { { "key", 'k', "KEY", "" }, { "follow", 'f', NULL, "" }, { "many", 0, "X", "" },
+                                  { "n", 'n', "N", "" },     { "wait", 0, "TIME", "" },   { NULL, 0, NULL, NULL } };
+static const cli_command command = {
+    .name = "try", .operands = "TOPIC [MORE]", .least = 1, .most = 2, .summary = "", .options = own
+};
 
 static int parse(cli *c, int argc, const char **argv)
 {
     *c = (cli){ .command = &command };
-    optind = 0; /* glibc: begin anew */
+    optind = 0; /* glibc: begin again */
     return cli_parse(c, argc, (char **)(uintptr_t)argv);
 }
-#define PARSE(c, ...) parse(c, (int)(sizeof((const char *[]){ "try", __VA_ARGS__ }) / sizeof(char *)), (const char *[]){ "try", __VA_ARGS__, NULL })
+#define PARSE(c, ...) \
+    parse(c, (int)(sizeof((const char *[]){ "try", __VA_ARGS__ }) / sizeof(char *)), (const char *[]){ "try", __VA_ARGS__, NULL })
 
 static void options_and_operands_mix(void **state)
 {
@@ -115,10 +121,12 @@ static void numbers_and_durations(void **state)
 static void exit_codes(void **state)
 {
     (void)state;
-    static const struct { bus_status status; int code; } cases[] = {
-        { BUS_OK, 0 }, { BUS_INVALID, 2 }, { BUS_CONFIG, 2 }, { BUS_REFUSED, 5 }, { BUS_LOCKED, 5 }, { BUS_BROKER, 6 }, { BUS_TIMEOUT, 6 },
-        { BUS_CANCELLED, 130 }, { BUS_NOMEM, 1 }, { BUS_MISSING, 1 }, { BUS_DENIED, 1 }, { BUS_IO, 1 }, { BUS_CORRUPT, 1 }
-    };
+    static const struct {
+        bus_status status;
+        int code;
+    } cases[] = { { BUS_OK, 0 },     { BUS_INVALID, 2 }, { BUS_CONFIG, 2 },      { BUS_REFUSED, 5 }, { BUS_LOCKED, 5 },
+                  { BUS_BROKER, 6 }, { BUS_TIMEOUT, 6 }, { BUS_CANCELLED, 130 }, { BUS_NOMEM, 1 },   { BUS_MISSING, 1 },
+                  { BUS_DENIED, 1 }, { BUS_IO, 1 },      { BUS_CORRUPT, 1 } };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_int_equal(cli_exit_of(cases[i].status), cases[i].code);
 }
@@ -126,9 +134,10 @@ static void exit_codes(void **state)
 static int call(int argc, const char **argv)
 {
     optind = 0;
-    return bus_main(argc, (char **)(uintptr_t)argv);
+    return bui_main(argc, (char **)(uintptr_t)argv);
 }
-#define CALL(...) call((int)(sizeof((const char *[]){ "bus", __VA_ARGS__ }) / sizeof(char *)), (const char *[]){ "bus", __VA_ARGS__, NULL })
+#define CALL(...) \
+    call((int)(sizeof((const char *[]){ "bus", __VA_ARGS__ }) / sizeof(char *)), (const char *[]){ "bus", __VA_ARGS__, NULL })
 
 static void dispatch(void **state)
 {
@@ -150,6 +159,7 @@ static void dispatch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(options_and_operands_mix), cmocka_unit_test(slips_are_usage_errors),
-                                        cmocka_unit_test(numbers_and_durations), cmocka_unit_test(exit_codes), cmocka_unit_test(dispatch) };
+                                        cmocka_unit_test(numbers_and_durations), cmocka_unit_test(exit_codes),
+                                        cmocka_unit_test(dispatch) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,45 +29,53 @@ static uint32_t draw(uint32_t below)
 
 static int names;
 
-static void random_type(bus_buf *out, int depth, bool in_union);
+static void random_type(bui_buf *out, int depth, bool in_union);
 
-static void random_union(bus_buf *out, int depth)
+static void random_union(bui_buf *out, int depth)
 {
     static const char *const branches[] = { "\"null\"", "\"boolean\"", "\"long\"", "\"double\"", "\"bytes\"", "\"string\"" };
     uint32_t first = draw(4);
-    bus_buf_byte(out, '[');
+    bui_buf_byte(out, '[');
     for (uint32_t i = 0; i < 2 + draw(2); i++)
-        bus_buf_printf(out, "%s%s", i > 0 ? "," : "", branches[first + i]);
+        bui_buf_printf(out, "%s%s", i > 0 ? "," : "", branches[first + i]);
     if (depth > 0 && draw(2)) {
-        bus_buf_byte(out, ',');
+        bui_buf_byte(out, ',');
         random_type(out, depth - 1, true);
     }
-    bus_buf_byte(out, ']');
+    bui_buf_byte(out, ']');
 }
 
-static void random_record(bus_buf *out, int depth)
+static void random_record(bui_buf *out, int depth)
 {
-    bus_buf_printf(out, "{\"type\":\"record\",\"name\":\"R%d\",\"fields\":[", names++);
+    bui_buf_printf(out, "{\"type\":\"record\",\"name\":\"R%d\",\"fields\":[", names++);
     uint32_t fields = 1 + draw(6);
     for (uint32_t i = 0; i < fields; i++) {
-        bus_buf_printf(out, "%s{\"name\":\"f%u\",\"type\":", i > 0 ? "," : "", i);
+        bui_buf_printf(out, "%s{\"name\":\"f%u\",\"type\":", i > 0 ? "," : "", i);
         random_type(out, depth - 1, false);
-        bus_buf_byte(out, '}');
+        bui_buf_byte(out, '}');
     }
-    bus_buf_text(out, "]}");
+    bui_buf_text(out, "]}");
 }
 
-static void random_type(bus_buf *out, int depth, bool in_union)
+static void random_type(bui_buf *out, int depth, bool in_union)
 {
     static const char *const plain[] = { "null", "boolean", "int", "long", "float", "double", "bytes", "string" };
     switch (in_union ? 2 + draw(3) : depth > 0 ? draw(9) : 8 - draw(2) * 5) {
-    case 0: bus_buf_text(out, "{\"type\":\"array\",\"items\":"); random_type(out, depth - 1, false); bus_buf_byte(out, '}'); break;
-    case 1: bus_buf_text(out, "{\"type\":\"map\",\"values\":"); random_type(out, depth - 1, false); bus_buf_byte(out, '}'); break;
+    case 0:
+        bui_buf_text(out, "{\"type\":\"array\",\"items\":");
+        random_type(out, depth - 1, false);
+        bui_buf_byte(out, '}');
+        break;
+    case 1:
+        bui_buf_text(out, "{\"type\":\"map\",\"values\":");
+        random_type(out, depth - 1, false);
+        bui_buf_byte(out, '}');
+        break;
     case 2: random_record(out, depth > 0 ? depth : 1); break;
-    case 3: bus_buf_printf(out, "{\"type\":\"enum\",\"name\":\"E%d\",\"symbols\":[\"A\",\"B\",\"C\"]}", names++); break;
-    case 4: bus_buf_printf(out, "{\"type\":\"fixed\",\"name\":\"F%d\",\"size\":%u}", names++, 1 + draw(20)); break;
+    case 3: bui_buf_printf(out, "{\"type\":\"enum\",\"name\":\"E%d\",\"symbols\":[\"A\",\"B\",\"C\"]}", names++); break;
+    case 4: bui_buf_printf(out, "{\"type\":\"fixed\",\"name\":\"F%d\",\"size\":%u}", names++, 1 + draw(20)); break;
     case 5: random_union(out, depth); break;
-    default: bus_buf_printf(out, "\"%s\"", plain[draw(8)]); break;
+    default: bui_buf_printf(out, "\"%s\"", plain[draw(8)]); break;
     }
 }
 
@@ -140,7 +148,7 @@ static void fill(avro_value_t *value)
 
 /* ---- one schema, one value */
 
-static void compare(const char *text, const bus_schema *ours, avro_schema_t theirs, bus_arena *arena)
+static void compare(const char *text, const bui_schema *ours, avro_schema_t theirs, bui_arena *arena)
 {
     bus_error err = { .status = BUS_OK };
     static char bytes[1 << 20], again[1 << 20];
@@ -152,16 +160,15 @@ static void compare(const char *text, const bus_schema *ours, avro_schema_t thei
     avro_writer_t writer = avro_writer_memory(bytes, sizeof bytes);
     assert_int_equal(avro_value_write(writer, &value), 0);
     size_t len = (size_t)avro_writer_tell(writer);
-
     /* their bytes -> struct -> our bytes */
-    const bus_shape *shape = test_shape_of(bus_schema_root(ours), arena);
+    const bus_shape *shape = test_shape_of(bui_schema_root(ours), arena);
     assert_non_null(shape);
-    void *body = bus_arena_alloc(arena, shape->size);
-    if (bus_body_decode(shape, bytes, len, 0, arena, body, &err) != BUS_OK)
+    void *body = bui_arena_alloc(arena, shape->size);
+    if (bui_body_decode(shape, bytes, len, 0, arena, body, &err) != BUS_OK)
         fail_msg("%s: %s", text, err.text);
-    bus_buf out;
-    bus_buf_init(&out, 0);
-    if (bus_body_encode(shape, body, &out, &err) != BUS_OK)
+    bui_buf out;
+    bui_buf_init(&out, 0);
+    if (bui_body_encode(shape, body, &out, &err) != BUS_OK)
         fail_msg("%s: %s", text, err.text);
     assert_int_equal(out.len, len);
     if (len > 0)
@@ -175,8 +182,8 @@ static void compare(const char *text, const bus_schema *ours, avro_schema_t thei
     /* their JSON, in Avro's encoding -> our bytes */
     char *json = NULL;
     assert_int_equal(avro_value_to_json(&value, 1, &json), 0);
-    bus_buf_clear(&out);
-    if (bus_json_read(ours, json, strlen(json), &out, &err) != BUS_OK)
+    bui_buf_clear(&out);
+    if (bui_json_read(ours, json, strlen(json), &out, &err) != BUS_OK)
         fail_msg("%s: %s: %s", text, json, err.text);
     /* JSON's objects keep no order in avro-c: compare what was read, not the bytes. */
     avro_writer_t unused = avro_writer_memory(again, sizeof again);
@@ -188,16 +195,17 @@ static void compare(const char *text, const bus_schema *ours, avro_schema_t thei
         assert_true(avro_value_equal(&value, &back));
 
     /* our plain JSON is JSON */
-    bus_buf plain;
-    bus_buf_init(&plain, 0);
-    if (bus_json_write(ours, bytes, len, &plain, &err) != BUS_OK)
+    bui_buf plain;
+    bui_buf_init(&plain, 0);
+    if (bui_json_write(ours, bytes, len, &plain, &err) != BUS_OK)
         fail_msg("%s: %s", text, err.text);
-    json_t *parsed = json_loadb((const char *)plain.data, plain.len, JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
+    json_t *parsed =
+        json_loadb((const char *)plain.data, plain.len, JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(parsed);
     json_decref(parsed);
 
-    bus_buf_free(&plain);
-    bus_buf_free(&out);
+    bui_buf_free(&plain);
+    bui_buf_free(&out);
     free(json);
     avro_writer_free(writer);
     avro_writer_free(unused);
@@ -211,30 +219,30 @@ static void compare(const char *text, const bus_schema *ours, avro_schema_t thei
 static void agrees_with_avro_c(void **state)
 {
     (void)state;
-    bus_arena arena;
-    bus_arena_init(&arena, 0);
+    bui_arena arena;
+    bui_arena_init(&arena, 0);
     for (uint64_t i = 1; i <= 400; i++) {
         bus_error err = { .status = BUS_OK };
-        bus_buf text;
-        bus_schema *ours;
+        bui_buf text;
+        bui_schema *ours;
         avro_schema_t theirs;
         seed = i * 0x9E3779B97F4A7C15u;
         names = 0;
-        bus_buf_init(&text, 0);
+        bui_buf_init(&text, 0);
         random_record(&text, 4);
-        char *json = bus_buf_take(&text);
+        char *json = bui_buf_take(&text);
         assert_non_null(json);
-        if (bus_schema_parse(json, strlen(json), &ours, &err) != BUS_OK)
+        if (bui_schema_parse(json, strlen(json), &ours, &err) != BUS_OK)
             fail_msg("%s: %s", json, err.text);
         assert_int_equal(avro_schema_from_json_length(json, strlen(json), &theirs), 0);
         for (int j = 0; j < 5; j++)
             compare(json, ours, theirs, &arena);
         avro_schema_decref(theirs);
-        bus_schema_free(ours);
+        bui_schema_free(ours);
         free(json);
-        bus_arena_reset(&arena);
+        bui_arena_reset(&arena);
     }
-    bus_arena_free(&arena);
+    bui_arena_free(&arena);
 }
 
 int main(void)

@@ -248,11 +248,19 @@ static void answers_to_unknown_orders_are_refused(void **state)
 /* ---- every history */
 
 /* What the world is told, counted over one history. */
-typedef struct told { int confirmed, cancelled, asked_money, refunds, released[2]; } told;
+typedef struct told {
+    int confirmed, cancelled, asked_money, refunds, released[2];
+} told;
 
-typedef struct world { order o; told t; } world;
+typedef struct world {
+    order o;
+    told t;
+} world;
 
-static struct { world *at; size_t count, cap; } seen;
+static struct {
+    world *at;
+    size_t count, cap;
+} seen;
 
 static bool is_new(const world *w)
 {

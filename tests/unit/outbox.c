@@ -10,9 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct seen { int64_t ids[64], seqs[64]; char sources[64][80]; size_t count, most; } seen;
+typedef struct seen {
+    int64_t ids[64], seqs[64];
+    char sources[64][80];
+    size_t count, most;
+} seen;
 
-static bool collect(const bus_outbox_row *row, void *opaque)
+static bool collect(const bui_outbox_row *row, void *opaque)
 {
     seen *s = opaque;
     s->ids[s->count] = row->id;
@@ -24,10 +28,10 @@ static bool collect(const bus_outbox_row *row, void *opaque)
     return ++s->count != s->most;
 }
 
-static int64_t add(temp_store *temp, bus_destination *to)
+static int64_t add(temp_store *temp, bui_destination *to)
 {
-    bus_outbox_row row = { .destination = to, .event_id = "e", .value = "value", .value_len = 5, .headers = "" };
-    OK_(bus_outbox_add(temp->store, &row, &temp->err), temp->err);
+    bui_outbox_row row = { .destination = to, .event_id = "e", .value = "value", .value_len = 5, .headers = "" };
+    OK_(bui_outbox_add(temp->store, &row, &temp->err), temp->err);
     return row.id;
 }
 
@@ -39,19 +43,20 @@ static void rows(void **state)
     int64_t ids[10];
     temp_store_init(&temp);
     temp_store_open(&temp);
-    OK_(bus_store_raise(temp.store, NULL, 0, &temp.err), temp.err);
+    OK_(bui_store_raise(temp.store, NULL, 0, &temp.err), temp.err);
     char source[80];
-    bus_destination *a = bus_destination_of(temp.store, "a", 0, &temp.err), *b = bus_destination_of(temp.store, "b", 0, &temp.err);
-    assert_ptr_equal(bus_destination_by_id(temp.store, b->id), b);
-    assert_null(bus_destination_by_id(temp.store, 99));
+    bui_destination *a = bui_destination_of(temp.store, "a", 0, &temp.err),
+                    *b = bui_destination_of(temp.store, "b", 0, &temp.err);
+    assert_ptr_equal(bui_destination_by_id(temp.store, b->id), b);
+    assert_null(bui_destination_by_id(temp.store, 99));
     strcpy(source, a->source);
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(bus_outbox_next_id(temp.store), i + 1);
+        assert_int_equal(bui_outbox_next_id(temp.store), i + 1);
         ids[i] = add(&temp, i % 2 ? b : a);
     }
-    OK_(bus_store_commit(temp.store, &temp.err), temp.err);
-    OK_(bus_outbox_scan(temp.store, 0, b, 100, collect, &s, &temp.err), temp.err);
+    OK_(bui_store_commit(temp.store, &temp.err), temp.err);
+    OK_(bui_outbox_scan(temp.store, 0, b, 100, collect, &s, &temp.err), temp.err);
     assert_int_equal(s.count, 5);
     for (size_t i = 0; i < 5; i++) {
         assert_int_equal(s.ids[i], ids[i * 2 + 1]);
@@ -59,36 +64,36 @@ static void rows(void **state)
         assert_string_equal(s.sources[i], source);
     }
     s = (seen){ .most = 2 };
-    OK_(bus_outbox_scan(temp.store, ids[3], NULL, 100, collect, &s, &temp.err), temp.err);
+    OK_(bui_outbox_scan(temp.store, ids[3], NULL, 100, collect, &s, &temp.err), temp.err);
     assert_int_equal(s.count, 2);
     assert_int_equal(s.ids[0], ids[3]);
-    assert_int_equal(bus_outbox_depth_of(temp.store).bytes, 50);
-    assert_true(bus_outbox_depth_of(temp.store).oldest_ms > 0);
+    assert_int_equal(bui_outbox_depth_of(temp.store).bytes, 50);
+    assert_true(bui_outbox_depth_of(temp.store).oldest_ms > 0);
     /* Rejected rows stay, and are handed out no more. */
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    OK_(bus_outbox_reject(temp.store, ids[0], BUS_OUTBOX_REJECTED, "too large", &temp.err), temp.err);
-    assert_int_equal(bus_outbox_reject(temp.store, ids[0], BUS_OUTBOX_REJECTED, "too large", &temp.err), BUS_MISSING);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+    OK_(bui_outbox_reject(temp.store, ids[0], BUI_OUTBOX_REJECTED, "too large", &temp.err), temp.err);
+    assert_int_equal(bui_outbox_reject(temp.store, ids[0], BUI_OUTBOX_REJECTED, "too large", &temp.err), BUS_MISSING);
     const int64_t gone[] = { ids[1], ids[2], ids[3], ids[7] };
-    OK_(bus_outbox_delete(temp.store, gone, 4, &temp.err), temp.err);
-    OK_(bus_store_commit(temp.store, &temp.err), temp.err);
+    OK_(bui_outbox_delete(temp.store, gone, 4, &temp.err), temp.err);
+    OK_(bui_store_commit(temp.store, &temp.err), temp.err);
     for (int round = 0; round < 2; round++) { /* the second time as loaded */
-        bus_outbox_depth depth = bus_outbox_depth_of(temp.store);
+        bui_outbox_depth depth = bui_outbox_depth_of(temp.store);
         assert_int_equal(depth.rows, 5);
         assert_int_equal(depth.rejected, 1);
         temp_store_reopen(&temp);
         s = (seen){ 0 };
-        OK_(bus_outbox_scan(temp.store, 0, NULL, 100, collect, &s, &temp.err), temp.err);
+        OK_(bui_outbox_scan(temp.store, 0, NULL, 100, collect, &s, &temp.err), temp.err);
         assert_int_equal(s.count, 5);
         assert_int_equal(s.ids[0], ids[4]);
     }
     /* A new incarnation: seq from 1, ids above all former ones even when none is left; old rows keep their source. */
-    OK_(bus_store_raise(temp.store, NULL, 0, &temp.err), temp.err);
-    a = bus_destination_of(temp.store, "a", 0, &temp.err);
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+    OK_(bui_store_raise(temp.store, NULL, 0, &temp.err), temp.err);
+    a = bui_destination_of(temp.store, "a", 0, &temp.err);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
     assert_true(add(&temp, a) > ids[9]);
-    OK_(bus_store_commit(temp.store, &temp.err), temp.err);
+    OK_(bui_store_commit(temp.store, &temp.err), temp.err);
     s = (seen){ 0 };
-    OK_(bus_outbox_scan(temp.store, 0, a, 100, collect, &s, &temp.err), temp.err);
+    OK_(bui_outbox_scan(temp.store, 0, a, 100, collect, &s, &temp.err), temp.err);
     assert_string_equal(s.sources[0], source);
     assert_string_equal(s.sources[s.count - 1], a->source);
     assert_string_not_equal(s.sources[s.count - 1], source);
@@ -104,23 +109,26 @@ static void ids_are_never_reused(void **state)
     temp_store_init(&temp);
     for (int i = 0; i < 5; i++) {
         temp_store_open(&temp);
-        bus_destination *to = bus_destination_of(temp.store, "a", 0, &temp.err);
-        OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+        bui_destination *to = bui_destination_of(temp.store, "a", 0, &temp.err);
+        OK_(bui_store_begin(temp.store, &temp.err), temp.err);
         int64_t id = add(&temp, to);
         assert_true(id > last);
-        OK_(bus_outbox_delete(temp.store, &id, 1, &temp.err), temp.err);
-        OK_(bus_store_commit(temp.store, &temp.err), temp.err);
-        assert_int_equal(bus_outbox_depth_of(temp.store).rows, 0);
-        assert_int_equal(bus_outbox_depth_of(temp.store).oldest_ms, 0);
+        OK_(bui_outbox_delete(temp.store, &id, 1, &temp.err), temp.err);
+        OK_(bui_store_commit(temp.store, &temp.err), temp.err);
+        assert_int_equal(bui_outbox_depth_of(temp.store).rows, 0);
+        assert_int_equal(bui_outbox_depth_of(temp.store).oldest_ms, 0);
         last = id;
         temp_store_close(&temp);
     }
     temp_store_remove(&temp);
 }
 
-static void commit(temp_store *temp) { OK_(bus_store_commit(temp->store, &temp->err), temp->err); }
+static void commit(temp_store *temp)
+{
+    OK_(bui_store_commit(temp->store, &temp->err), temp->err);
+}
 
-static int64_t add_many(temp_store *temp, bus_destination *to, int count)
+static int64_t add_many(temp_store *temp, bui_destination *to, int count)
 {
     int64_t last = 0;
     for (int i = 0; i < count; i++)
@@ -136,7 +144,7 @@ static size_t delete_whole(temp_store *temp, int64_t high, int64_t without)
     for (int64_t id = 1; id <= high; id++)
         if (id != without)
             ids[count++] = id;
-    OK_(bus_outbox_delete_whole(temp->store, ids, count, &gone, &temp->err), temp->err);
+    OK_(bui_outbox_delete_whole(temp->store, ids, count, &gone, &temp->err), temp->err);
     return gone;
 }
 
@@ -152,45 +160,45 @@ static void two_tables_take_turns(void **state)
     (void)state;
     temp_store temp;
     temp_store_init(&temp);
-    bus_store *store = temp_store_open(&temp);
-    bus_destination *to = bus_destination_of(store, "a", 0, &temp.err);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
+    bui_store *store = temp_store_open(&temp);
+    bui_destination *to = bui_destination_of(store, "a", 0, &temp.err);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
     add_many(&temp, to, 300);
-    assert_int_equal(bus_outbox_fresh_count(store), 300);
+    assert_int_equal(bui_outbox_pending_count(store), 300);
     commit(&temp);
-    assert_int_equal(bus_outbox_fresh_count(store), 300); /* for the relay */
-    for (int round = 0; round < 2; round++) {             /* the second time as loaded */
-        OK_(bus_store_begin(store, &temp.err), temp.err);
-        assert_int_equal(bus_outbox_fresh_count(store), 0);
+    assert_int_equal(bui_outbox_pending_count(store), 300); /* for the relay */
+    for (int round = 0; round < 2; round++) {               /* the second time as loaded */
+        OK_(bui_store_begin(store, &temp.err), temp.err);
+        assert_int_equal(bui_outbox_pending_count(store), 0);
         add_many(&temp, to, 10);
         assert_int_equal(delete_whole(&temp, 310, 100), 0); /* one is missing: nothing can be deleted whole */
         assert_int_equal(delete_whole(&temp, 299, 0), 0);
         assert_int_equal(delete_whole(&temp, round ? 300 : 309, 0), 300); /* the older table; of the younger one is missing */
-        assert_int_equal(bus_outbox_depth_of(store).rows, 10);
-        bus_store_rollback(store);
-        assert_int_equal(bus_outbox_depth_of(store).rows, 300);
+        assert_int_equal(bui_outbox_depth_of(store).rows, 10);
+        bui_store_rollback(store);
+        assert_int_equal(bui_outbox_depth_of(store).rows, 300);
         store = temp_store_reopen(&temp);
-        to = bus_destination_of(store, "a", 0, &temp.err);
+        to = bui_destination_of(store, "a", 0, &temp.err);
     }
-    OK_(bus_store_begin(store, &temp.err), temp.err);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
     add_many(&temp, to, 10);
     commit(&temp);
     assert_int_equal(rows_of(&temp, "bus_outbox_0"), 300);
     assert_int_equal(rows_of(&temp, "bus_outbox_1"), 10);
     seen s = { .most = 4 };
-    OK_(bus_outbox_scan(store, 299, NULL, 100, collect, &s, &temp.err), temp.err);
+    OK_(bui_outbox_scan(store, 299, NULL, 100, collect, &s, &temp.err), temp.err);
     assert_int_equal(s.ids[0], 299); /* on over the border */
     assert_true(s.ids[3] > s.ids[2] && s.ids[2] > 300);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
-    OK_(bus_outbox_reject(store, 5, BUS_OUTBOX_HOLDS, "too large", &temp.err), temp.err);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
+    OK_(bui_outbox_reject(store, 5, BUI_OUTBOX_HOLDS, "too large", &temp.err), temp.err);
     assert_int_equal(delete_whole(&temp, 300, 5), 0); /* what was rejected stays */
     const int64_t some[] = { 1, 2, 3, s.ids[2] };
-    OK_(bus_outbox_delete(store, some, 4, &temp.err), temp.err);
+    OK_(bui_outbox_delete(store, some, 4, &temp.err), temp.err);
     commit(&temp);
     assert_int_equal(rows_of(&temp, "bus_outbox_0"), 297);
     assert_int_equal(rows_of(&temp, "bus_outbox_1"), 9);
-    assert_int_equal(bus_outbox_depth_of(store).rows, 305);
-    assert_int_equal(bus_outbox_depth_of(store).bytes, 306 * 5);
+    assert_int_equal(bui_outbox_depth_of(store).rows, 305);
+    assert_int_equal(bui_outbox_depth_of(store).bytes, 306 * 5);
     temp_store_remove(&temp);
 }
 
@@ -201,23 +209,23 @@ static void savepoints_hold(void **state)
     temp_store temp;
     seen s = { 0 };
     temp_store_init(&temp);
-    bus_store *store = temp_store_open(&temp);
-    bus_destination *to = bus_destination_of(store, "a", 0, &temp.err);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
+    bui_store *store = temp_store_open(&temp);
+    bui_destination *to = bui_destination_of(store, "a", 0, &temp.err);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
     add(&temp, to);
-    OK_(bus_store_save(store, true, &temp.err), temp.err);
+    OK_(bui_store_save(store, true, &temp.err), temp.err);
     add(&temp, to);
-    OK_(bus_outbox_scan(store, 0, NULL, 100, collect, &s, &temp.err), temp.err); /* writes both */
+    OK_(bui_outbox_scan(store, 0, NULL, 100, collect, &s, &temp.err), temp.err); /* writes both */
     assert_int_equal(s.count, 2);
-    OK_(bus_store_back(store, &temp.err), temp.err);
-    assert_int_equal(bus_outbox_fresh_count(store), 1);
+    OK_(bui_store_back(store, &temp.err), temp.err);
+    assert_int_equal(bui_outbox_pending_count(store), 1);
     add(&temp, to);
     commit(&temp);
     assert_int_equal(rows_of(&temp, "bus_outbox"), 2);
-    assert_int_equal(bus_outbox_depth_of(store).rows, 2);
+    assert_int_equal(bui_outbox_depth_of(store).rows, 2);
     assert_int_equal(to->next_seq, 3);
-    bus_outbox_row row;
-    bus_outbox_fresh(store, 1, &row);
+    bui_outbox_row row;
+    bui_outbox_pending(store, 1, &row);
     assert_int_equal(row.seq, 2);
     assert_string_equal(row.event_id, "e");
     assert_null(row.key);
@@ -227,8 +235,8 @@ static void savepoints_hold(void **state)
 
 static void next_is(temp_store *temp, int64_t next)
 {
-    bus_store *store = temp_store_reopen(temp);
-    assert_int_equal(bus_destination_of(store, "a", 0, &temp->err)->next_seq, next);
+    bui_store *store = temp_store_reopen(temp);
+    assert_int_equal(bui_destination_of(store, "a", 0, &temp->err)->next_seq, next);
     assert_int_equal(temp_store_number(temp, "SELECT next_seq FROM bus_numbered WHERE topic = 'a'"), next);
 }
 
@@ -238,35 +246,36 @@ static void numbers_outlive_their_rows(void **state)
     (void)state;
     temp_store temp;
     temp_store_init(&temp);
-    bus_store *store = temp_store_open(&temp);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
-    int64_t last = add_many(&temp, bus_destination_of(store, "a", 0, &temp.err), 5);
+    bui_store *store = temp_store_open(&temp);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
+    int64_t last = add_many(&temp, bui_destination_of(store, "a", 0, &temp.err), 5);
     commit(&temp);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
-    last = add_many(&temp, bus_destination_of(store, "a", 0, &temp.err), 5);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
+    last = add_many(&temp, bui_destination_of(store, "a", 0, &temp.err), 5);
     commit(&temp);
-    assert_int_equal(temp_store_number(&temp, "SELECT next_seq FROM bus_destination"), 6); /* its first row, written with the first rows */
+    assert_int_equal(temp_store_number(&temp, "SELECT next_seq FROM bus_destination"),
+                     6); /* its first row, written with the first rows */
     next_is(&temp, 11);
     for (int64_t from = last - 9; from <= last; from += 5) { /* the older half, then all */
         int64_t ids[] = { from, from + 1, from + 2, from + 3, from + 4 };
-        OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-        OK_(bus_outbox_delete(temp.store, ids, 5, &temp.err), temp.err);
+        OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+        OK_(bui_outbox_delete(temp.store, ids, 5, &temp.err), temp.err);
         commit(&temp);
         next_is(&temp, 11);
     }
     assert_int_equal(rows_of(&temp, "bus_outbox"), 0);
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    add_many(&temp, bus_destination_of(temp.store, "a", 0, &temp.err), 2);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+    add_many(&temp, bui_destination_of(temp.store, "a", 0, &temp.err), 2);
     commit(&temp);
-    OK_(bus_store_raise(temp.store, NULL, 0, &temp.err), temp.err);
+    OK_(bui_store_raise(temp.store, NULL, 0, &temp.err), temp.err);
     assert_int_equal(temp_store_number(&temp, "SELECT next_seq FROM bus_former"), 13);
     next_is(&temp, 1);
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    add_many(&temp, bus_destination_of(temp.store, "a", 0, &temp.err), 3);
-    bus_store_rollback(temp.store);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+    add_many(&temp, bui_destination_of(temp.store, "a", 0, &temp.err), 3);
+    bui_store_rollback(temp.store);
     next_is(&temp, 1);
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    add_many(&temp, bus_destination_of(temp.store, "a", 0, &temp.err), 3);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+    add_many(&temp, bui_destination_of(temp.store, "a", 0, &temp.err), 3);
     commit(&temp);
     next_is(&temp, 4);
     temp_store_remove(&temp);
@@ -279,28 +288,32 @@ static void upgrades_a_store_of_version_2(void **state)
     temp_store temp;
     seen s = { 0 };
     temp_store_init(&temp);
-    bus_store *store = temp_store_open(&temp);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
-    int64_t last = add_many(&temp, bus_destination_of(store, "a", 0, &temp.err), 20);
+    bui_store *store = temp_store_open(&temp);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
+    int64_t last = add_many(&temp, bui_destination_of(store, "a", 0, &temp.err), 20);
     commit(&temp);
     temp_store_close(&temp);
-    temp_store_meddle(&temp, TEMP_STORE_BEFORE_7 TEMP_STORE_BACK_TO_4 "DROP VIEW bus_numbered; DROP VIEW bus_outbox; DROP TABLE bus_outbox_1; ALTER TABLE bus_outbox_0 RENAME TO bus_outbox;"
-                             "UPDATE bus_meta SET version = 2");
+    temp_store_meddle(
+        &temp, TEMP_STORE_BEFORE_7 TEMP_STORE_BACK_TO_4
+        "DROP VIEW bus_numbered; DROP VIEW bus_outbox; DROP TABLE bus_outbox_1; ALTER TABLE bus_outbox_0 RENAME TO bus_outbox;"
+        "UPDATE bus_meta SET version = 2");
     store = temp_store_open(&temp);
-    assert_int_equal(temp_store_number(&temp, "SELECT version FROM bus_meta"), BUS_STORE_VERSION);
-    assert_int_equal(bus_outbox_depth_of(store).rows, 20);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
-    assert_true(add(&temp, bus_destination_of(store, "a", 0, &temp.err)) > last);
+    assert_int_equal(temp_store_number(&temp, "SELECT version FROM bus_meta"), BUI_STORE_VERSION);
+    assert_int_equal(bui_outbox_depth_of(store).rows, 20);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
+    assert_true(add(&temp, bui_destination_of(store, "a", 0, &temp.err)) > last);
     commit(&temp);
-    OK_(bus_outbox_scan(store, 0, NULL, 100, collect, &s, &temp.err), temp.err);
+    OK_(bui_outbox_scan(store, 0, NULL, 100, collect, &s, &temp.err), temp.err);
     assert_int_equal(s.count, 21);
     temp_store_remove(&temp);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(rows), cmocka_unit_test(ids_are_never_reused),
-                                        cmocka_unit_test(two_tables_take_turns), cmocka_unit_test(savepoints_hold),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(rows),
+                                        cmocka_unit_test(ids_are_never_reused),
+                                        cmocka_unit_test(two_tables_take_turns),
+                                        cmocka_unit_test(savepoints_hold),
                                         cmocka_unit_test(numbers_outlive_their_rows),
                                         cmocka_unit_test(upgrades_a_store_of_version_2) };
     return cmocka_run_group_tests(tests, NULL, NULL);

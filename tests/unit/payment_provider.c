@@ -140,14 +140,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(one_key_has_one_answer),
-        TEST(cards_and_amounts_are_declined),
-        TEST(malformed_requests_are_refused),
-        TEST(trouble_passes),
-        TEST(a_refund_repeats_its_answer),
-        TEST(an_outage_answers_nothing),
-        TEST(threads_share_it),
-        TEST(a_bad_directory_is_told),
+        TEST(one_key_has_one_answer), TEST(cards_and_amounts_are_declined), TEST(malformed_requests_are_refused),
+        TEST(trouble_passes),         TEST(a_refund_repeats_its_answer),    TEST(an_outage_answers_nothing),
+        TEST(threads_share_it),       TEST(a_bad_directory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

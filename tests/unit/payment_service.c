@@ -39,25 +39,23 @@ static int tear_down(void **state)
 
 static void charge(bus_test *t, const char *id, const char *card, int64_t amount)
 {
-    OK(bus_test_send(t, "payment.commands", &payment_TakePayment_type, id, &(payment_TakePayment){
-        .order_id = bus_str(id), .customer = BUS_STR("ada"), .card = bus_str(card), .amount_cents = amount }, ERR));
+    OK(bus_test_send(t, "payment.commands", &payment_TakePayment_type, bus_str(id),
+                     &(payment_TakePayment){
+                         .order_id = bus_str(id), .customer = BUS_STR("ada"), .card = bus_str(card), .amount_cents = amount },
+                     ERR));
     OK(bus_test_run(t, ERR));
 }
 
 static void refund(bus_test *t, const char *id)
 {
-    OK(bus_test_send(t, "payment.commands", &payment_RefundPayment_type, id, &(payment_RefundPayment){
-        .order_id = bus_str(id), .reason = BUS_STR("late") }, ERR));
+    OK(bus_test_send(t, "payment.commands", &payment_RefundPayment_type, bus_str(id),
+                     &(payment_RefundPayment){ .order_id = bus_str(id), .reason = BUS_STR("late") }, ERR));
     OK(bus_test_run(t, ERR));
 }
 
 static size_t told(bus_test *t, const bus_type *type)
 {
-    size_t n = 0;
-    const bus_event *e;
-    for (size_t i = 0; (e = bus_test_event(t, "payment.events", i)) != NULL; i++)
-        n += strcmp(e->type_name, bus_type_name(type)) == 0;
-    return n;
+    return bus_test_count(t, "payment.events", type);
 }
 
 /* How many charges the provider has in its books, from its own file. */
@@ -141,11 +139,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(one_charge_however_often_it_is_asked),
-        TEST(trouble_is_retried),
-        TEST(an_outage_burns_no_attempt),
-        TEST(what_the_provider_refuses_is_a_dead_letter),
-        TEST(a_refund_pays_back_once),
+        TEST(one_charge_however_often_it_is_asked),       TEST(trouble_is_retried),      TEST(an_outage_burns_no_attempt),
+        TEST(what_the_provider_refuses_is_a_dead_letter), TEST(a_refund_pays_back_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,22 +11,25 @@
 
 #include <cmocka.h>
 
-typedef struct task { bus_job job; int runs, dones; } task;
+typedef struct task {
+    bui_job job;
+    int runs, dones;
+} task;
 
 static atomic_int inside, most_inside;
 static pthread_barrier_t meeting;
 
-static void run(bus_job *job)
+static void run(bui_job *job)
 {
     ((task *)job)->runs++;
 }
 
-static void done(bus_job *job)
+static void done(bui_job *job)
 {
     ((task *)job)->dones++;
 }
 
-static void meet(bus_job *job)
+static void meet(bui_job *job)
 {
     int now = atomic_fetch_add(&inside, 1) + 1;
     if (now > atomic_load(&most_inside))
@@ -39,13 +42,13 @@ static void every_job_runs_once(void **state)
 {
     (void)state;
     static task tasks[1000];
-    bus_pool *pool = NULL;
-    assert_int_equal(bus_threads_open(3, &pool, NULL), BUS_OK);
+    bui_pool *pool = NULL;
+    assert_int_equal(bui_threads_open(3, &pool, NULL), BUS_OK);
     for (int i = 0; i < 1000; i++) {
         tasks[i] = (task){ .job = { .run = run, .done = done } };
         pool->submit(pool, &tasks[i].job);
     }
-    bus_threads_close(pool);
+    bui_threads_close(pool);
     for (int i = 0; i < 1000; i++) {
         assert_int_equal(tasks[i].runs, 1);
         assert_int_equal(tasks[i].dones, 1);
@@ -56,14 +59,14 @@ static void jobs_run_side_by_side(void **state)
 {
     (void)state;
     task tasks[4];
-    bus_pool *pool = NULL;
+    bui_pool *pool = NULL;
     pthread_barrier_init(&meeting, NULL, 4);
-    assert_int_equal(bus_threads_open(4, &pool, NULL), BUS_OK);
+    assert_int_equal(bui_threads_open(4, &pool, NULL), BUS_OK);
     for (int i = 0; i < 4; i++) {
         tasks[i] = (task){ .job = { .run = meet, .done = done } };
         pool->submit(pool, &tasks[i].job);
     }
-    bus_threads_close(pool);
+    bui_threads_close(pool);
     pthread_barrier_destroy(&meeting);
     for (int i = 0; i < 4; i++)
         assert_int_equal(tasks[i].dones, 1);
@@ -72,10 +75,10 @@ static void jobs_run_side_by_side(void **state)
 static void nothing_is_nothing(void **state)
 {
     (void)state;
-    bus_pool *pool = NULL;
-    bus_threads_close(NULL);
-    assert_int_equal(bus_threads_open(2, &pool, NULL), BUS_OK);
-    bus_threads_close(pool);
+    bui_pool *pool = NULL;
+    bui_threads_close(NULL);
+    assert_int_equal(bui_threads_open(2, &pool, NULL), BUS_OK);
+    bui_threads_close(pool);
 }
 
 int main(void)

@@ -40,20 +40,21 @@ static void put(const char *name, const char *text)
 /* Loads the file; *whole gets the text of its root, or what was said. */
 static bus_status load(const char *name, bool beside, const char *offered, char whole[2000])
 {
-    bus_schema_set set;
-    bus_buf text;
+    bui_schema_set set;
+    bui_buf text;
     bus_error err = { .text = "" };
     const char *path = path_of(name);
-    bus_buf_init(&text, 0);
-    bus_schema_set_init(&set, beside);
-    bus_status status = offered ? bus_schema_set_offer(&set, path_of(offered), &err) : BUS_OK;
+    bui_buf_init(&text, 0);
+    bui_schema_set_init(&set, beside);
+    bus_status status = offered ? bui_schema_set_offer(&set, path_of(offered), &err) : BUS_OK;
     if (status == BUS_OK)
-        status = bus_schema_set_load(&set, &path, 1, &err);
+        status = bui_schema_set_load(&set, &path, 1, &err);
     if (status == BUS_OK)
-        assert_int_equal(bus_schema_whole(bus_schema_root(set.given.at[0]->schema), &text, &err), BUS_OK);
-    snprintf(whole, 2000, "%.*s", (int)(status == BUS_OK ? text.len : sizeof err.text), status == BUS_OK ? (const char *)text.data : err.text);
-    bus_buf_free(&text);
-    bus_schema_set_free(&set);
+        assert_int_equal(bui_schema_whole(bui_schema_root(set.given.at[0]->schema), &text, &err), BUS_OK);
+    snprintf(whole, 2000, "%.*s", (int)(status == BUS_OK ? text.len : sizeof err.text),
+             status == BUS_OK ? (const char *)text.data : err.text);
+    bui_buf_free(&text);
+    bui_schema_set_free(&set);
     return status;
 }
 
@@ -75,11 +76,15 @@ static void finds_what_lies_beside(void **state)
     put("broken.avsc", "{");
     put("other.avsc", RECORD("shop.Other", FIELD("x", "\"int\"")));
     assert_int_equal(load("shop.Paid.avsc", true, NULL, whole), BUS_OK);
-    assert_string_equal(whole, "{\"type\":\"record\",\"name\":\"Paid\",\"fields\":[{\"name\":\"sum\",\"type\":{\"type\":\"record\",\"name\":\"Money\",\"fields\":["
-                               "{\"name\":\"cents\",\"type\":\"long\"},{\"name\":\"in\",\"type\":{\"type\":\"enum\",\"name\":\"Currency\",\"symbols\":[\"EUR\"]}}]}},"
-                               "{\"name\":\"fee\",\"type\":\"shop.Money\"}],\"namespace\":\"shop\"}");
+    assert_string_equal(
+        whole,
+        "{\"type\":\"record\",\"name\":\"Paid\",\"fields\":[{\"name\":\"sum\",\"type\":{\"type\":\"record\",\"name\":\"Money\",\"fields\":["
+        "{\"name\":\"cents\",\"type\":\"long\"},{\"name\":\"in\",\"type\":{\"type\":\"enum\",\"name\":\"Currency\",\"symbols\":[\"EUR\"]}}]}},"
+        "{\"name\":\"fee\",\"type\":\"shop.Money\"}],\"namespace\":\"shop\"}");
     assert_int_equal(load("shop.Paid.avsc", false, NULL, whole), BUS_SCHEMA);
-    says(whole, "shop.Paid.avsc", ":1: shop.Paid.sum: the type \"shop.Money\" is not defined here, nor in another of the files given: give its file as well");
+    says(
+        whole, "shop.Paid.avsc",
+        ":1: shop.Paid.sum: the type \"shop.Money\" is not defined here, nor in another of the files given: give its file as well");
 }
 
 static void finds_what_is_offered(void **state)
@@ -92,7 +97,9 @@ static void finds_what_is_offered(void **state)
     assert_int_equal(load("box.avsc", true, "apart/size.avsc", whole), BUS_OK);
     assert_non_null(strstr(whole, "\"namespace\":\"far\""));
     assert_int_equal(load("box.avsc", true, "broken.avsc", whole), BUS_SCHEMA);
-    says(whole, "box.avsc", ":1: shop.Box.size: the type \"far.Size\" is not defined here, nor in another .avsc file of this folder: put its file there");
+    says(
+        whole, "box.avsc",
+        ":1: shop.Box.size: the type \"far.Size\" is not defined here, nor in another .avsc file of this folder: put its file there");
 }
 
 static void tells_what_is_wrong(void **state)
@@ -119,18 +126,18 @@ static void tells_what_is_wrong(void **state)
 static void says_what_the_compiler_says(void **state)
 {
     (void)state;
-    bus_schema_set set;
-    bus_buf text;
+    bui_schema_set set;
+    bui_buf text;
     bus_error err;
     const char *path = "schemas/inventory.StockReceived.avsc";
-    bus_buf_init(&text, 0);
-    bus_schema_set_init(&set, true);
-    assert_int_equal(bus_schema_set_load(&set, &path, 1, &err), BUS_OK);
-    assert_int_equal(bus_schema_whole(bus_schema_root(set.given.at[0]->schema), &text, &err), BUS_OK);
-    bus_buf_byte(&text, '\0');
+    bui_buf_init(&text, 0);
+    bui_schema_set_init(&set, true);
+    assert_int_equal(bui_schema_set_load(&set, &path, 1, &err), BUS_OK);
+    assert_int_equal(bui_schema_whole(bui_schema_root(set.given.at[0]->schema), &text, &err), BUS_OK);
+    bui_buf_byte(&text, '\0');
     assert_string_equal((const char *)text.data, bus_type_schema(&inventory_StockReceived_type));
-    bus_buf_free(&text);
-    bus_schema_set_free(&set);
+    bui_buf_free(&text);
+    bui_schema_set_free(&set);
 }
 
 static int make_folder(void **state)
@@ -150,7 +157,9 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_what_lies_beside), cmocka_unit_test(finds_what_is_offered), cmocka_unit_test(tells_what_is_wrong),
+        cmocka_unit_test(finds_what_lies_beside),
+        cmocka_unit_test(finds_what_is_offered),
+        cmocka_unit_test(tells_what_is_wrong),
         cmocka_unit_test(says_what_the_compiler_says),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

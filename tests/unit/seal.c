@@ -14,13 +14,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ROWS 60       /* each on a page of its own, changed in place: a page that is missing leaves no other trace */
+#define ROWS 60 /* each on a page of its own, changed in place: a page that is missing leaves no other trace */
 #define COMMITS 400
 #define MOMENTS 600
 #define PAGE 4096
 
-typedef struct bytes { char *at; size_t len; } bytes;
-typedef struct moment { bytes file, log; int commits, life; bool within, moved; } moment; /* within a commit or a checkpoint */
+typedef struct bytes {
+    char *at;
+    size_t len;
+} bytes;
+typedef struct moment {
+    bytes file, log;
+    int commits, life;
+    bool within, moved;
+} moment; /* within a commit or a checkpoint */
 typedef struct rig {
     temp_store temp;
     moment at[MOMENTS];
@@ -31,7 +38,9 @@ typedef struct rig {
     char what[200];
 } rig;
 
-static const bus_migration migrations[] = { { "t", "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER NOT NULL, body BLOB NOT NULL)" }, { 0 } };
+static const bus_migration migrations[] = {
+    { "t", "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER NOT NULL, body BLOB NOT NULL)" }, { 0 }
+};
 
 static int dice(rig *r, int sides)
 {
@@ -56,7 +65,8 @@ static bytes bytes_of(const char *path, const char *suffix)
 static void look(rig *r, bool within)
 {
     if (r->moments < MOMENTS)
-        r->at[r->moments++] = (moment){ bytes_of(r->temp.path, ""), bytes_of(r->temp.path, "-wal"), r->commits, r->life, within, false };
+        r->at[r->moments++] =
+            (moment){ bytes_of(r->temp.path, ""), bytes_of(r->temp.path, "-wal"), r->commits, r->life, within, false };
 }
 
 #ifdef BUS_FAILPOINTS
@@ -80,19 +90,22 @@ static void write_all(const char *path, const char *suffix, const bytes *what)
     (void)close(fd);
 }
 
-static int64_t sum_of(temp_store *temp) { return temp_store_number(temp, "SELECT sum(n * (id * id * 31 + 7)) FROM t"); }
+static int64_t sum_of(temp_store *temp)
+{
+    return temp_store_number(temp, "SELECT sum(n * (id * id * 31 + 7)) FROM t");
+}
 
 static void commit(rig *r)
 {
     char sql[200];
-    bus_store *store = r->temp.store;
-    OK_(bus_store_begin(store, &r->temp.err), r->temp.err);
+    bui_store *store = r->temp.store;
+    OK_(bui_store_begin(store, &r->temp.err), r->temp.err);
     snprintf(sql, sizeof sql, "UPDATE t SET n = %d WHERE id = 0 OR id %% %d = %d", r->commits + 1, 2 + dice(r, 20), dice(r, 2));
-    assert_int_equal(sqlite3_exec(bus_store_db(store), sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(bui_store_db(store), sql, NULL, NULL, NULL), SQLITE_OK);
     if (dice(r, 9) == 0)
-        OK_(bus_store_grow(store, &r->temp.err), r->temp.err);
+        OK_(bui_store_grow(store, &r->temp.err), r->temp.err);
     r->sum[++r->commits] = sum_of(&r->temp); /* it counts from the moment that it may be there */
-    OK_(bus_store_commit(store, &r->temp.err), r->temp.err);
+    OK_(bui_store_commit(store, &r->temp.err), r->temp.err);
 }
 
 static void begin(rig *r, uint64_t seed)
@@ -101,12 +114,15 @@ static void begin(rig *r, uint64_t seed)
     temp_store_init(&r->temp);
     r->temp.options.migrations = migrations;
     r->seed = seed;
-    bus_store *store = temp_store_open(&r->temp);
-    OK_(bus_store_raise(store, NULL, 0, &r->temp.err), r->temp.err);
-    OK_(bus_store_begin(store, &r->temp.err), r->temp.err);
-    assert_int_equal(sqlite3_exec(bus_store_db(store), "WITH n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 59)"
-                                  " INSERT INTO t SELECT n, 0, randomblob(3000) FROM n", NULL, NULL, NULL), SQLITE_OK);
-    OK_(bus_store_commit(store, &r->temp.err), r->temp.err);
+    bui_store *store = temp_store_open(&r->temp);
+    OK_(bui_store_raise(store, NULL, 0, &r->temp.err), r->temp.err);
+    OK_(bui_store_begin(store, &r->temp.err), r->temp.err);
+    assert_int_equal(sqlite3_exec(bui_store_db(store),
+                                  "WITH n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 59)"
+                                  " INSERT INTO t SELECT n, 0, randomblob(3000) FROM n",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    OK_(bui_store_commit(store, &r->temp.err), r->temp.err);
 }
 
 static void finish(rig *r)
@@ -126,22 +142,23 @@ static void live(rig *r, bool readers)
         commit(r);
         look(r, false);
         if (readers && !reader && dice(r, 12) == 0) {
-            OK_(bus_store_reader(r->temp.path, &reader, &r->temp.err), r->temp.err);
+            OK_(bui_store_reader(r->temp.path, &reader, &r->temp.err), r->temp.err);
             assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM t", NULL, NULL, NULL), SQLITE_OK);
         } else if (reader && dice(r, 3) == 0) {
             sqlite3_close(reader);
             reader = NULL;
         }
         if (dice(r, 6) == 0)
-            OK_(bus_store_checkpoint(r->temp.store, dice(r, 2) ? 1 : bus_store_wal_bytes(r->temp.store) / 2, &r->temp.err), r->temp.err);
+            OK_(bui_store_checkpoint(r->temp.store, dice(r, 2) ? 1 : bui_store_wal_bytes(r->temp.store) / 2, &r->temp.err),
+                r->temp.err);
         if (dice(r, 25) == 0) {
             sqlite3_close(reader);
             reader = NULL;
             if (dice(r, 2))
-                OK_(bus_store_rest(r->temp.store, &r->temp.err), r->temp.err);
+                OK_(bui_store_rest(r->temp.store, &r->temp.err), r->temp.err);
             r->life++;
             temp_store_reopen(&r->temp);
-            OK_(bus_store_raise(r->temp.store, NULL, 0, &r->temp.err), r->temp.err);
+            OK_(bui_store_raise(r->temp.store, NULL, 0, &r->temp.err), r->temp.err);
         }
         look(r, false);
     }
@@ -159,14 +176,14 @@ static int try(rig *r, const bytes *file, const bytes *log, bool same)
     (void)unlink(name);
     write_all(r->temp.path, "", file);
     write_all(r->temp.path, "-wal", log);
-    bus_status status = bus_store_open(&r->temp.options, &r->temp.store, &r->temp.err);
+    bus_status status = bui_store_open(&r->temp.options, &r->temp.store, &r->temp.err);
     if (status != BUS_OK) {
         r->refused++;
         if (status != BUS_REFUSED && status != BUS_CORRUPT)
             fail_msg("%s: %s", r->what, r->temp.err.text);
         return -1;
     }
-    if (bus_store_meta(r->temp.store)->fresh) { /* its tables were in a log that is gone: nobody takes it for the store */
+    if (bui_store_meta(r->temp.store)->fresh) { /* its tables were in a log that is gone: nobody takes it for the store */
         temp_store_close(&r->temp);
         return -1;
     }
@@ -194,11 +211,11 @@ static void run(rig *r, uint64_t seed, bool readers)
 {
     begin(r, seed);
 #ifdef BUS_FAILPOINTS
-    bus_failpoint_to(at_failpoint, r);
+    bui_failpoint_to(at_failpoint, r);
 #endif
     live(r, readers);
 #ifdef BUS_FAILPOINTS
-    bus_failpoint_to(NULL, NULL);
+    bui_failpoint_to(NULL, NULL);
 #endif
 }
 
@@ -232,8 +249,8 @@ static void two_moments_are_refused_or_agree(void **state)
             k = k < 0 ? 0 : k >= r->moments ? r->moments - 1 : k;
             if (k != i && (r->at[k].within || ((k < i || !r->at[k].log.len) && (readers || r->at[i].within))))
                 continue;
-            snprintf(r->what, sizeof r->what, "seed %d, the file of moment %d (%d), the log of %d (%d)", (int)seed, i, r->at[i].commits, k,
-                     r->at[k].commits);
+            snprintf(r->what, sizeof r->what, "seed %d, the file of moment %d (%d), the log of %d (%d)", (int)seed, i,
+                     r->at[i].commits, k, r->at[k].commits);
             (void)try(r, &r->at[i].file, &r->at[k].log, false);
         }
         print_message("%d refused, %d accepted\n", r->refused, r->accepted);
@@ -261,8 +278,9 @@ static void a_copy_takes_time(void **state)
             /* Cut off while it was read, or read at the end of a checkpoint, between its two commits: nothing tells. */
             if (!from->log.len || to->log.len < from->log.len || from->life != to->life || from->within || to->within)
                 continue;
-            snprintf(r->what, sizeof r->what, "seed %d, the file of moments %d (%d) and %d (%d), the log of %d (%d) and %d (%d)", (int)seed, when[0],
-                     r->at[when[0]].commits, when[1], r->at[when[1]].commits, when[2], r->at[when[2]].commits, when[3], r->at[when[3]].commits);
+            snprintf(r->what, sizeof r->what, "seed %d, the file of moments %d (%d) and %d (%d), the log of %d (%d) and %d (%d)",
+                     (int)seed, when[0], r->at[when[0]].commits, when[1], r->at[when[1]].commits, when[2], r->at[when[2]].commits,
+                     when[3], r->at[when[3]].commits);
             bytes file = joined(&r->at[when[0]].file, &r->at[when[1]].file, (size_t)PAGE * (size_t)(2 + dice(r, 60)));
             bytes log = joined(&r->at[when[2]].log, &r->at[when[3]].log, 32 + (size_t)(PAGE + 24) * (size_t)(40 + dice(r, 40)));
             (void)try(r, &file, &log, false);
@@ -315,13 +333,13 @@ static void a_copy_is_checked_whole(void **state)
     rig *r = calloc(1, sizeof *r);
     char other[300];
     begin(r, 1);
-    OK_(bus_store_checkpoint(r->temp.store, 1, &r->temp.err), r->temp.err);
-    OK_(bus_store_verify(r->temp.store, &r->temp.err), r->temp.err);
+    OK_(bui_store_checkpoint(r->temp.store, 1, &r->temp.err), r->temp.err);
+    OK_(bui_store_verify(r->temp.store, &r->temp.err), r->temp.err);
     int page = (int)temp_store_number(&r->temp, "PRAGMA page_count") - 3;
     temp_store_close(&r->temp);
     zero_a_page(r, page);
     temp_store_open(&r->temp); /* its own file: no start is late for that */
-    assert_int_equal(bus_store_verify(r->temp.store, &r->temp.err), BUS_CORRUPT);
+    assert_int_equal(bui_store_verify(r->temp.store, &r->temp.err), BUS_CORRUPT);
     assert_non_null(strstr(r->temp.err.text, "is damaged"));
     temp_store_close(&r->temp);
     bytes copy = bytes_of(r->temp.path, "");
@@ -329,7 +347,7 @@ static void a_copy_is_checked_whole(void **state)
     write_all(other, "", &copy);
     assert_int_equal(rename(other, r->temp.path), 0);
     free(copy.at);
-    assert_int_equal(bus_store_open(&r->temp.options, &r->temp.store, &r->temp.err), BUS_CORRUPT);
+    assert_int_equal(bui_store_open(&r->temp.options, &r->temp.store, &r->temp.err), BUS_CORRUPT);
     assert_non_null(strstr(r->temp.err.text, "bus rebuild"));
     finish(r);
     free(r);
@@ -340,16 +358,16 @@ static void gone(rig *r, const char *suffix)
     char name[300], aside[310];
     snprintf(name, sizeof name, "%s%s", r->temp.path, suffix);
     snprintf(aside, sizeof aside, "%s.aside", name);
-    OK_(bus_store_gone(r->temp.store, &r->temp.err), r->temp.err);
+    OK_(bui_store_gone(r->temp.store, &r->temp.err), r->temp.err);
     assert_int_equal(rename(name, aside), 0);
-    assert_int_equal(bus_store_gone(r->temp.store, &r->temp.err), BUS_REFUSED);
+    assert_int_equal(bui_store_gone(r->temp.store, &r->temp.err), BUS_REFUSED);
     assert_non_null(strstr(r->temp.err.text, name));
     bytes copy = bytes_of(aside, "");
     write_all(name, "", &copy);
     free(copy.at);
-    assert_int_equal(bus_store_gone(r->temp.store, &r->temp.err), BUS_REFUSED);
+    assert_int_equal(bui_store_gone(r->temp.store, &r->temp.err), BUS_REFUSED);
     assert_int_equal(rename(aside, name), 0);
-    OK_(bus_store_gone(r->temp.store, &r->temp.err), r->temp.err);
+    OK_(bui_store_gone(r->temp.store, &r->temp.err), r->temp.err);
 }
 
 static void a_file_that_is_removed_is_missed(void **state)
@@ -370,14 +388,16 @@ static void an_upgraded_store_is_numbered(void **state)
     rig *r = calloc(1, sizeof *r);
     begin(r, 1);
     temp_store_close(&r->temp);
-    temp_store_meddle(&r->temp, "ALTER TABLE bus_meta DROP COLUMN seal; ALTER TABLE bus_meta DROP COLUMN file; UPDATE bus_meta SET version = 10");
+    temp_store_meddle(
+        &r->temp,
+        "ALTER TABLE bus_meta DROP COLUMN seal; ALTER TABLE bus_meta DROP COLUMN file; UPDATE bus_meta SET version = 10");
     temp_store_open(&r->temp);
-    OK_(bus_store_raise(r->temp.store, NULL, 0, &r->temp.err), r->temp.err);
+    OK_(bui_store_raise(r->temp.store, NULL, 0, &r->temp.err), r->temp.err);
     assert_int_equal(temp_store_number(&r->temp, "SELECT seal FROM bus_meta"), 1);
     look(r, false);
     for (int i = 0; i < 3; i++) {
         commit(r);
-        OK_(bus_store_checkpoint(r->temp.store, 1, &r->temp.err), r->temp.err);
+        OK_(bui_store_checkpoint(r->temp.store, 1, &r->temp.err), r->temp.err);
     }
     commit(r);
     look(r, false);

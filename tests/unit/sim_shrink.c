@@ -70,8 +70,10 @@ static void read_back(const char *text, sim_plan *plan)
 static void a_plan_is_read_back_as_it_was(void **state)
 {
     (void)state;
-    static const char *const texts[] = { "--seed 7", "--seed 7 --steps none", "--seed 7 --steps 0,3-9,1499",
-                                         "--seed 18446744073709551615 --processes 1 --without held,handler-pause --steps 1-1499" };
+    static const char *const texts[] = {
+        "--seed 7", "--seed 7 --steps none", "--seed 7 --steps 0,3-9,1499",
+        "--seed 18446744073709551615 --processes 1 --without held,handler-pause --steps 1-1499"
+    };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         sim_plan plan;
         char *text = NULL;
@@ -88,8 +90,9 @@ static void a_plan_is_read_back_as_it_was(void **state)
 static void what_is_no_plan_is_refused(void **state)
 {
     (void)state;
-    static const char *const pairs[][2] = { { "--seed", "x" }, { "--seed", "" }, { "--steps", "1500" }, { "--steps", "4-" }, { "--steps", "a" },
-                                            { "--without", "rain" }, { "--processes", "0" }, { "--processes", "3" }, { "--other", "1" } };
+    static const char *const pairs[][2] = { { "--seed", "x" },      { "--seed", "" },       { "--steps", "1500" },
+                                            { "--steps", "4-" },    { "--steps", "a" },     { "--without", "rain" },
+                                            { "--processes", "0" }, { "--processes", "3" }, { "--other", "1" } };
     sim_plan plan;
     sim_plan_init(&plan, 1);
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
@@ -99,6 +102,7 @@ static void what_is_no_plan_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(finds_what_matters), cmocka_unit_test(stops_in_time),
-                                        cmocka_unit_test(a_plan_is_read_back_as_it_was), cmocka_unit_test(what_is_no_plan_is_refused) };
+                                        cmocka_unit_test(a_plan_is_read_back_as_it_was),
+                                        cmocka_unit_test(what_is_no_plan_is_refused) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,10 @@ static int tear_down(void **state)
 }
 
 /* Slots are between processes, so others are played by children. Each takes a slot, tells its number, and waits. */
-typedef struct child { pid_t pid; int number; } child;
+typedef struct child {
+    pid_t pid;
+    int number;
+} child;
 
 static child other_process(const char *directory)
 {
@@ -43,8 +46,8 @@ static child other_process(const char *directory)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        bus_slot *slot = NULL;
-        int number = bus_slot_take(directory, "cart", &slot, NULL) == BUS_OK ? bus_slot_number(slot) : -1;
+        bui_slot *slot = NULL;
+        int number = bui_slot_take(directory, "cart", &slot, NULL) == BUS_OK ? bui_slot_number(slot) : -1;
         if (write(tell[1], &number, sizeof number) != sizeof number)
             _exit(1);
         pause();
@@ -72,11 +75,11 @@ static void the_first_free_one_is_taken(void **state)
     assert_int_equal(first.number, 0);
     assert_int_equal(second.number, 1);
     end(&first); /* as by kill -9: nothing is tidied up */
-    bus_slot *slot = NULL;
+    bui_slot *slot = NULL;
     bus_error err = { 0 };
-    assert_int_equal(bus_slot_take(directory, "cart", &slot, &err), BUS_OK);
-    assert_int_equal(bus_slot_number(slot), 0);
-    bus_slot_free(slot);
+    assert_int_equal(bui_slot_take(directory, "cart", &slot, &err), BUS_OK);
+    assert_int_equal(bui_slot_number(slot), 0);
+    bui_slot_free(slot);
     end(&second);
 
     struct stat made;
@@ -87,23 +90,23 @@ static void the_first_free_one_is_taken(void **state)
 static void an_identity_is_of_service_directory_and_slot(void **state)
 {
     (void)state;
-    char one[200], two[200], again[200], kept[BUS_INSTANCE_TEXT];
+    char one[200], two[200], again[200], kept[BUI_INSTANCE_TEXT];
     snprintf(one, sizeof one, "%s/one", base);
     snprintf(two, sizeof two, "%s/two", base);
     snprintf(again, sizeof again, "%s/../%s/one", base, base + strlen("/tmp/")); /* the same by another path */
-    bus_slot *slot = NULL;
-    assert_int_equal(bus_slot_take(one, "cart", &slot, NULL), BUS_OK);
-    snprintf(kept, sizeof kept, "%s", bus_slot_instance(slot));
+    bui_slot *slot = NULL;
+    assert_int_equal(bui_slot_take(one, "cart", &slot, NULL), BUS_OK);
+    snprintf(kept, sizeof kept, "%s", bui_slot_instance(slot));
     assert_memory_equal(kept, "cart-", 5);
     assert_string_equal(kept + strlen(kept) - 2, "-0");
-    bus_slot_free(slot);
+    bui_slot_free(slot);
 
-    assert_int_equal(bus_slot_take(again, "cart", &slot, NULL), BUS_OK);
-    assert_string_equal(bus_slot_instance(slot), kept);
-    bus_slot_free(slot);
-    assert_int_equal(bus_slot_take(two, "cart", &slot, NULL), BUS_OK);
-    assert_string_not_equal(bus_slot_instance(slot), kept);
-    bus_slot_free(slot);
+    assert_int_equal(bui_slot_take(again, "cart", &slot, NULL), BUS_OK);
+    assert_string_equal(bui_slot_instance(slot), kept);
+    bui_slot_free(slot);
+    assert_int_equal(bui_slot_take(two, "cart", &slot, NULL), BUS_OK);
+    assert_string_not_equal(bui_slot_instance(slot), kept);
+    bui_slot_free(slot);
 }
 
 static void a_directory_that_cannot_be_made_says_which(void **state)
@@ -115,9 +118,9 @@ static void a_directory_that_cannot_be_made_says_which(void **state)
     assert_non_null(made);
     fclose(made);
     snprintf(directory, sizeof directory, "%s/cart", file);
-    bus_slot *slot = NULL;
+    bui_slot *slot = NULL;
     bus_error err = { 0 };
-    assert_int_equal(bus_slot_take(directory, "cart", &slot, &err), BUS_IO);
+    assert_int_equal(bui_slot_take(directory, "cart", &slot, &err), BUS_IO);
     assert_null(slot);
     assert_non_null(strstr(err.text, file));
     assert_non_null(strstr(err.text, "data.dir"));
@@ -127,25 +130,25 @@ static void a_directory_that_others_can_replace_or_sqlite_cannot_name_is_refused
 {
     (void)state;
     char directory[900], part[100];
-    bus_slot *slot = NULL;
+    bui_slot *slot = NULL;
     bus_error err = { 0 };
     snprintf(directory, sizeof directory, "%s/open/cart", base);
     snprintf(part, sizeof part, "%s/open", base);
     assert_int_equal(mkdir(part, 0700), 0);
     assert_int_equal(chmod(part, 0777), 0);
-    assert_int_equal(bus_slot_take(directory, "cart", &slot, &err), BUS_REFUSED);
+    assert_int_equal(bui_slot_take(directory, "cart", &slot, &err), BUS_REFUSED);
     assert_non_null(strstr(err.text, "chmod o-w"));
     assert_int_equal(chmod(part, 01777), 0); /* as /tmp: nobody can remove what is ours */
-    assert_int_equal(bus_slot_take(directory, "cart", &slot, &err), BUS_OK);
-    bus_slot_free(slot);
+    assert_int_equal(bui_slot_take(directory, "cart", &slot, &err), BUS_OK);
+    bui_slot_free(slot);
     assert_int_equal(chmod(directory, 0777), 0);
-    assert_int_equal(bus_slot_take(directory, "cart", &slot, &err), BUS_REFUSED);
+    assert_int_equal(bui_slot_take(directory, "cart", &slot, &err), BUS_REFUSED);
 
     int len = snprintf(directory, sizeof directory, "%s/", base);
     while (len < 440)
         len += snprintf(directory + len, sizeof directory - (size_t)len, "a-name-of-forty-characters-as-some-like-/");
     snprintf(directory + len, sizeof directory - (size_t)len, "cart");
-    assert_int_equal(bus_slot_take(directory, "cart", &slot, &err), BUS_CONFIG);
+    assert_int_equal(bui_slot_take(directory, "cart", &slot, &err), BUS_CONFIG);
     assert_non_null(strstr(err.text, "at most"));
     assert_true(strlen(err.text) < sizeof err.text - 1);
 }

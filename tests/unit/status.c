@@ -21,7 +21,7 @@
 
 static struct sockaddr_in at;
 static bus *self;
-static bus_status_port *port;
+static bui_status_port *port;
 
 static int set_up(void **state)
 {
@@ -44,13 +44,13 @@ static int set_up(void **state)
     assert_int_equal(bus_config_set(config, "status.port", number, &err), BUS_OK);
     assert_int_equal(bus_open(NULL, config, &self, &err), BUS_OK);
     bus_config_free(config);
-    return bus_status_open(self, &port, &err) != BUS_OK;
+    return bui_status_open(self, &port, &err) != BUS_OK;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    bus_status_close(port);
+    bui_status_close(port);
     bus_close(self);
     return 0;
 }
@@ -87,7 +87,7 @@ static void slow_connections_do_not_keep_others_from_an_answer(void **state)
         assert_memory_equal(hear(fd), "HTTP/1.1 200", 12);
         close(fd);
     }
-    assert_true(bus_counter_read(&self->metrics.status_cut) > SLOW / 2);
+    assert_true(bui_counter_read(&self->metrics.status_cut) > SLOW / 2);
     for (int i = 0; i < SLOW; i++)
         close(slow[i]);
 }
@@ -108,11 +108,26 @@ static void a_request_that_trickles_in_ends(void **state)
     close(fd);
 }
 
+/* A program that calls bus_open has the port, too, until bus_close. */
+static void a_program_of_its_own_has_the_port(void **state)
+{
+    (void)state;
+    bus_error err = { 0 };
+    bui_status_close(port);
+    port = NULL;
+    assert_int_equal(bus_serve_status(self, &err), BUS_OK);
+    assert_int_equal(bus_serve_status(self, &err), BUS_EXISTS);
+    int fd = dial("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_memory_equal(hear(fd), "HTTP/1.1 200", 12);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(slow_connections_do_not_keep_others_from_an_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_request_that_trickles_in_ends, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_program_of_its_own_has_the_port, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

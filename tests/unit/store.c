@@ -16,9 +16,9 @@
 
 static void refused(temp_store *temp, bus_status status, const char *words)
 {
-    bus_store *store = NULL;
+    bui_store *store = NULL;
     memset(&temp->err, 0, sizeof temp->err);
-    assert_int_equal(bus_store_open(&temp->options, &store, &temp->err), status);
+    assert_int_equal(bui_store_open(&temp->options, &store, &temp->err), status);
     assert_null(store);
     if (!strstr(temp->err.text, words) || !strstr(temp->err.text, temp->path))
         fail_msg("'%s' does not say '%s' and the path", temp->err.text, words);
@@ -30,10 +30,10 @@ static void makes_and_sets(void **state)
     temp_store temp;
     struct stat info;
     temp_store_init(&temp);
-    bus_store *store = temp_store_open(&temp);
+    bui_store *store = temp_store_open(&temp);
     char id[37];
-    strcpy(id, bus_store_meta(store)->store_id);
-    assert_true(bus_store_meta(store)->fresh);
+    strcpy(id, bui_store_meta(store)->store_id);
+    assert_true(bui_store_meta(store)->fresh);
     assert_int_equal(strlen(id), 36);
     assert_int_equal(temp_store_number(&temp, "PRAGMA synchronous"), 2);
     assert_int_equal(temp_store_number(&temp, "PRAGMA wal_autocheckpoint"), 0);
@@ -45,11 +45,14 @@ static void makes_and_sets(void **state)
     assert_int_equal(stat(temp.path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
     /* Every table of the library has a primary key. */
-    assert_int_equal(temp_store_number(&temp, "SELECT count(*) FROM pragma_table_list t WHERE t.schema = 'main' AND t.type = 'table' AND t.name LIKE 'bus%'"
-                     " AND NOT EXISTS (SELECT 1 FROM pragma_table_info(t.name) c WHERE c.pk > 0)"), 0);
+    assert_int_equal(
+        temp_store_number(
+            &temp, "SELECT count(*) FROM pragma_table_list t WHERE t.schema = 'main' AND t.type = 'table' AND t.name LIKE 'bus%'"
+                   " AND NOT EXISTS (SELECT 1 FROM pragma_table_info(t.name) c WHERE c.pk > 0)"),
+        0);
     store = temp_store_reopen(&temp);
-    assert_false(bus_store_meta(store)->fresh);
-    assert_string_equal(bus_store_meta(store)->store_id, id);
+    assert_false(bui_store_meta(store)->fresh);
+    assert_string_equal(bui_store_meta(store)->store_id, id);
     temp_store_remove(&temp);
 }
 
@@ -58,24 +61,24 @@ static void raises(void **state)
     (void)state;
     temp_store temp;
     temp_store_init(&temp);
-    bus_store *store = temp_store_open(&temp);
+    bui_store *store = temp_store_open(&temp);
     char before[17];
-    strcpy(before, bus_store_meta(store)->incarnation);
-    OK_(bus_store_raise(store, NULL, 0, &temp.err), temp.err);
-    assert_int_equal(bus_store_meta(store)->opens, 1);
-    assert_string_not_equal(bus_store_meta(store)->incarnation, before);
-    OK_(bus_store_raise(store, "11111111-2222-3333-4444-555555555555", 41, &temp.err), temp.err);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
-    OK_(bus_store_set_transacted(store, &temp.err), temp.err);
-    bus_store_rollback(store);
-    assert_false(bus_store_meta(store)->transacted);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
-    OK_(bus_store_set_transacted(store, &temp.err), temp.err);
-    OK_(bus_store_commit(store, &temp.err), temp.err);
+    strcpy(before, bui_store_meta(store)->incarnation);
+    OK_(bui_store_raise(store, NULL, 0, &temp.err), temp.err);
+    assert_int_equal(bui_store_meta(store)->opens, 1);
+    assert_string_not_equal(bui_store_meta(store)->incarnation, before);
+    OK_(bui_store_raise(store, "11111111-2222-3333-4444-555555555555", 41, &temp.err), temp.err);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
+    OK_(bui_store_set_transacted(store, &temp.err), temp.err);
+    bui_store_rollback(store);
+    assert_false(bui_store_meta(store)->transacted);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
+    OK_(bui_store_set_transacted(store, &temp.err), temp.err);
+    OK_(bui_store_commit(store, &temp.err), temp.err);
     store = temp_store_reopen(&temp);
-    assert_int_equal(bus_store_meta(store)->opens, 41);
-    assert_string_equal(bus_store_meta(store)->store_id, "11111111-2222-3333-4444-555555555555");
-    assert_true(bus_store_meta(store)->transacted);
+    assert_int_equal(bui_store_meta(store)->opens, 41);
+    assert_string_equal(bui_store_meta(store)->store_id, "11111111-2222-3333-4444-555555555555");
+    assert_true(bui_store_meta(store)->transacted);
     temp_store_remove(&temp);
 }
 
@@ -85,21 +88,21 @@ static void a_store_that_nobody_claimed_is_known(void **state)
     (void)state;
     temp_store temp;
     temp_store_init(&temp);
-    assert_false(bus_store_unclaimed(temp.path));
-    bus_store_close(temp_store_open(&temp));
+    assert_false(bui_store_unclaimed(temp.path));
+    bui_store_close(temp_store_open(&temp));
     temp.store = NULL;
-    assert_true(bus_store_unclaimed(temp.path));
-    bus_store *store = temp_store_open(&temp);
-    OK_(bus_store_raise(store, NULL, 0, &temp.err), temp.err);
-    assert_false(bus_store_unclaimed(temp.path));
-    bus_store_close(store);
+    assert_true(bui_store_unclaimed(temp.path));
+    bui_store *store = temp_store_open(&temp);
+    OK_(bui_store_raise(store, NULL, 0, &temp.err), temp.err);
+    assert_false(bui_store_unclaimed(temp.path));
+    bui_store_close(store);
     temp.store = NULL;
-    assert_false(bus_store_unclaimed(temp.path));
+    assert_false(bui_store_unclaimed(temp.path));
     assert_int_equal(truncate(temp.path, 0), 0);
     char wal[sizeof temp.path + 8];
     snprintf(wal, sizeof wal, "%s-wal", temp.path);
     unlink(wal);
-    assert_true(bus_store_unclaimed(temp.path));
+    assert_true(bui_store_unclaimed(temp.path));
     temp_store_remove(&temp);
 }
 
@@ -122,8 +125,8 @@ static void another_owner(void **state)
     temp_store_meddle(&temp, "UPDATE bus_meta SET version = 999");
     refused(&temp, BUS_REFUSED, "store version 999, made by a newer version");
     temp.options.shards = 0;
-    bus_store *store;
-    assert_int_equal(bus_store_open(&temp.options, &store, &temp.err), BUS_INVALID);
+    bui_store *store;
+    assert_int_equal(bui_store_open(&temp.options, &store, &temp.err), BUS_INVALID);
     temp_store_remove(&temp);
 }
 
@@ -166,8 +169,8 @@ static void refused_as_nobody(temp_store *temp, const char *words)
     if (child == 0) {
         if (getuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0))
             _exit(9);
-        bus_store *store = NULL;
-        bus_status status = bus_store_open(&temp->options, &store, &temp->err);
+        bui_store *store = NULL;
+        bus_status status = bui_store_open(&temp->options, &store, &temp->err);
         if (status != BUS_IO || !strstr(temp->err.text, words))
             fprintf(stderr, "%s: %s\n", bus_status_name(status), temp->err.text);
         _exit(status == BUS_IO && strstr(temp->err.text, words) ? 0 : 1);
@@ -209,7 +212,11 @@ static void migrates(void **state)
     assert_int_equal(temp_store_number(&temp, "SELECT count(*) FROM a"), 1);
     assert_int_equal(temp_store_number(&temp, "SELECT count(*) FROM bus_migration"), 2);
     temp_store_close(&temp);
-    static const struct { bus_migration third; const char *words; bus_status status; } bad[] = {
+    static const struct {
+        bus_migration third;
+        const char *words;
+        bus_status status;
+    } bad[] = {
         { { "three", "CREATE TABLE c(id TEXT PRIMARY KEY)" }, "leaves table c without a primary key", BUS_REFUSED },
         { { "three", "CREATE TABLE c(x)" }, "leaves table c without a primary key", BUS_REFUSED },
         { { "three", "COMMIT" }, "the bus begins, saves and commits", BUS_REFUSED },
@@ -217,7 +224,9 @@ static void migrates(void **state)
         { { "three", "DELETE FROM bus_mark" }, "bus_* belong to the library", BUS_REFUSED },
         { { "three", "DROP TABLE bus_mark" }, "bus_* belong to the library", BUS_REFUSED },
         { { "three", "PRAGMA foreign_keys = 0" }, "PRAGMA is not allowed", BUS_REFUSED },
-        { { "three", "CREATE TABLE c(id INTEGER PRIMARY KEY); CREATE TABLE a(id INTEGER PRIMARY KEY)" }, "already exists", BUS_STORE },
+        { { "three", "CREATE TABLE c(id INTEGER PRIMARY KEY); CREATE TABLE a(id INTEGER PRIMARY KEY)" },
+          "already exists",
+          BUS_STORE },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         list[2] = bad[i].third;
@@ -243,12 +252,13 @@ static void readers_only_read(void **state)
     sqlite3 *reader = NULL;
     temp_store_init(&temp);
     temp.options.migrations = (const bus_migration[]){ { "one", "CREATE TABLE a(id INTEGER PRIMARY KEY)" }, { 0 } };
-    assert_int_equal(bus_store_reader(temp.path, &reader, &temp.err), BUS_IO);
+    assert_int_equal(bui_store_reader(temp.path, &reader, &temp.err), BUS_IO);
     assert_non_null(strstr(temp.err.text, temp.path));
     temp_store_open(&temp);
-    OK_(bus_store_reader(temp.path, &reader, &temp.err), temp.err);
-    static const char *const denied[] = { "INSERT INTO a VALUES (1)", "DELETE FROM a", "CREATE TABLE x(y)", "PRAGMA query_only = 0",
-                                          "PRAGMA wal_checkpoint", "PRAGMA user_version = 3", "ATTACH ':memory:' AS m" };
+    OK_(bui_store_reader(temp.path, &reader, &temp.err), temp.err);
+    static const char *const denied[] = { "INSERT INTO a VALUES (1)", "DELETE FROM a",         "CREATE TABLE x(y)",
+                                          "PRAGMA query_only = 0",    "PRAGMA wal_checkpoint", "PRAGMA user_version = 3",
+                                          "ATTACH ':memory:' AS m" };
     for (size_t i = 0; i < sizeof denied / sizeof *denied; i++)
         assert_int_not_equal(sqlite3_exec(reader, denied[i], NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT * FROM a; PRAGMA table_info(a); COMMIT", NULL, NULL, NULL), SQLITE_OK);

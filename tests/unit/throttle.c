@@ -11,17 +11,17 @@
 static void a_few_a_minute_then_how_many(void **state)
 {
     (void)state;
-    bus_throttle throttle = { 0 };
+    bui_throttle throttle = { 0 };
     uint64_t hidden;
-    char text[BUS_THROTTLE_TEXT];
+    char text[BUI_THROTTLE_TEXT];
     for (int i = 0; i < 1000; i++)
-        assert_int_equal(bus_throttle_pass(&throttle, 5 + i, &hidden), i < BUS_THROTTLE_LINES);
-    assert_true(bus_throttle_pass(&throttle, 5 + BUS_THROTTLE_US, &hidden));
-    assert_int_equal(hidden, 1000 - BUS_THROTTLE_LINES);
-    assert_string_equal(bus_throttle_text(hidden, text), "; before it 990 more were not written");
-    assert_true(bus_throttle_pass(&throttle, 6 + BUS_THROTTLE_US, &hidden));
+        assert_int_equal(bui_throttle_pass(&throttle, 5 + i, &hidden), i < BUI_THROTTLE_LINES);
+    assert_true(bui_throttle_pass(&throttle, 5 + BUI_THROTTLE_US, &hidden));
+    assert_int_equal(hidden, 1000 - BUI_THROTTLE_LINES);
+    assert_string_equal(bui_throttle_text(hidden, text), "; before it 990 more were not written");
+    assert_true(bui_throttle_pass(&throttle, 6 + BUI_THROTTLE_US, &hidden));
     assert_int_equal(hidden, 0);
-    assert_string_equal(bus_throttle_text(hidden, text), "");
+    assert_string_equal(bui_throttle_text(hidden, text), "");
 }
 
 int main(void)

@@ -20,29 +20,27 @@ static bus_verdict handle(bus_tx *tx, const bus_event *event, void *shard)
     return BUS_DONE;
 }
 
-static const bus_route routes[] = {
-    { .topic = "order.events", .handler = handle },
-    { .topic = "stock.levels", .handler = handle, .compacted = true },
-    { .topic = "cart.events", .handler = handle }, /* its own */
-    { 0 }
-};
+static const bus_route routes[] = { { .topic = "order.events", .handler = handle },
+                                    { .topic = "stock.levels", .handler = handle, .compacted = true },
+                                    { .topic = "cart.events", .handler = handle }, /* its own */
+                                    { 0 } };
 static const bus_service service = { .name = "cart", .routes = routes };
 
-static bus_topic_need *needs_of(int shards, size_t *count)
+static bui_topic_need *needs_of(int shards, size_t *count)
 {
-    bus_router *router = NULL;
-    bus_topic_need *needs = NULL;
+    bui_router *router = NULL;
+    bui_topic_need *needs = NULL;
     bus_error err = { 0 };
-    if (bus_router_new(&service, "1s,30s", 5, &router, &err) != BUS_OK)
+    if (bui_router_new(&service, "1s,30s", 5, &router, &err) != BUS_OK)
         fail_msg("%s", err.text);
-    assert_int_equal(bus_topics_of("cart", router, shards, &needs, count, &err), BUS_OK);
-    bus_router_free(router);
+    assert_int_equal(bui_topics_of("cart", router, shards, &needs, count, &err), BUS_OK);
+    bui_router_free(router);
     return needs;
 }
 
-static const bus_topic_need *named(const bus_topic_need *needs, size_t count, const char *name)
+static const bui_topic_need *named(const bui_topic_need *needs, size_t count, const char *name)
 {
-    const bus_topic_need *found = NULL;
+    const bui_topic_need *found = NULL;
     for (size_t i = 0; i < count; i++) {
         if (strcmp(needs[i].name, name) == 0) {
             assert_null(found); /* each once */
@@ -57,17 +55,17 @@ static void everything_is_declared_once(void **state)
 {
     (void)state;
     size_t count;
-    bus_topic_need *needs = needs_of(3, &count);
+    bui_topic_need *needs = needs_of(3, &count);
     assert_string_equal(needs[0].name, "cart.redrive");
-    assert_int_equal(needs[0].role, BUS_TOPIC_LEAD);
+    assert_int_equal(needs[0].role, BUI_TOPIC_LEAD);
     assert_int_equal(needs[0].partitions, 3);
     assert_int_equal(needs[0].retention_ms, -1);
-    assert_int_equal(named(needs, count, "order.events")->role, BUS_TOPIC_INPUT);
+    assert_int_equal(named(needs, count, "order.events")->role, BUI_TOPIC_INPUT);
     assert_string_equal(named(needs, count, "stock.levels")->cleanup, "compact");
-    assert_int_equal(named(needs, count, "cart.retry.1s")->role, BUS_TOPIC_RETRY);
+    assert_int_equal(named(needs, count, "cart.retry.1s")->role, BUI_TOPIC_RETRY);
     assert_int_equal(named(needs, count, "cart.retry.30s")->partitions, 3);
     assert_int_equal(named(needs, count, "cart.dlq")->retention_ms, -1);
-    assert_int_equal(named(needs, count, "cart.replies")->role, BUS_TOPIC_REPLIES);
+    assert_int_equal(named(needs, count, "cart.replies")->role, BUI_TOPIC_REPLIES);
     assert_string_equal(named(needs, count, "bus.schemas")->cleanup, "compact");
     assert_int_equal(named(needs, count, "bus.services")->partitions, 1);
     named(needs, count, "cart.events");
@@ -82,8 +80,8 @@ static void declared_topics_are_wide_enough_for_others(void **state)
     assert_non_null(config);
     assert_int_equal(bus_config_set(config, "topics.partitions", "4", NULL), BUS_OK);
     assert_int_equal(bus_config_set(config, "topics.retention.ms", "2d", NULL), BUS_OK);
-    bus_topic_need *needs = needs_of(3, &count);
-    bus_topics_declare(needs, count, config, 3);
+    bui_topic_need *needs = needs_of(3, &count);
+    bui_topics_declare(needs, count, config, 3);
     assert_int_equal(named(needs, count, "order.events")->partitions, 6); /* at least 4, and a multiple of 3 */
     assert_int_equal(named(needs, count, "order.events")->retention_ms, 2 * 86400000);
     assert_int_equal(named(needs, count, "cart.redrive")->partitions, 3);
@@ -97,36 +95,36 @@ static void partitions_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
     bus_error err = { 0 };
-    bus_topic_need lead = { .name = "cart.redrive", .role = BUS_TOPIC_LEAD };
-    bus_topic_need input = { .name = "order.events", .role = BUS_TOPIC_INPUT };
-    bus_topic_need dlq = { .name = "cart.dlq", .role = BUS_TOPIC_DLQ };
-    bus_topic_need output = { .name = "cart.events", .role = BUS_TOPIC_OUTPUT };
-    assert_int_equal(bus_topic_fits(&lead, "cart", 4, 4, &err), BUS_OK);
-    assert_int_equal(bus_topic_fits(&lead, "cart", 8, 4, &err), BUS_REFUSED);
+    bui_topic_need lead = { .name = "cart.redrive", .role = BUI_TOPIC_LEAD };
+    bui_topic_need input = { .name = "order.events", .role = BUI_TOPIC_INPUT };
+    bui_topic_need dlq = { .name = "cart.dlq", .role = BUI_TOPIC_DLQ };
+    bui_topic_need output = { .name = "cart.events", .role = BUI_TOPIC_OUTPUT };
+    assert_int_equal(bui_topic_fits(&lead, "cart", 4, 4, &err), BUS_OK);
+    assert_int_equal(bui_topic_fits(&lead, "cart", 8, 4, &err), BUS_REFUSED);
     assert_non_null(strstr(err.text, "delete the topic and run `bus topics apply`"));
     assert_non_null(strstr(err.text, "shards=8"));
-    assert_int_equal(bus_topic_fits(&lead, "cart", 2, 4, &err), BUS_REFUSED);
+    assert_int_equal(bui_topic_fits(&lead, "cart", 2, 4, &err), BUS_REFUSED);
     assert_non_null(strstr(err.text, "--alter --partitions 4"));
-    assert_int_equal(bus_topic_fits(&input, "cart", 8, 4, &err), BUS_OK);
-    assert_int_equal(bus_topic_fits(&input, "cart", 6, 4, &err), BUS_REFUSED);
+    assert_int_equal(bui_topic_fits(&input, "cart", 8, 4, &err), BUS_OK);
+    assert_int_equal(bui_topic_fits(&input, "cart", 6, 4, &err), BUS_REFUSED);
     assert_non_null(strstr(err.text, "order.events has 6 partitions"));
     assert_non_null(strstr(err.text, "bus topics"));
-    assert_int_equal(bus_topic_fits(&dlq, "cart", 5, 4, &err), BUS_OK);
-    assert_int_equal(bus_topic_fits(&dlq, "cart", 3, 4, &err), BUS_REFUSED);
+    assert_int_equal(bui_topic_fits(&dlq, "cart", 5, 4, &err), BUS_OK);
+    assert_int_equal(bui_topic_fits(&dlq, "cart", 3, 4, &err), BUS_REFUSED);
     assert_non_null(strstr(err.text, "--alter --partitions 4"));
-    assert_int_equal(bus_topic_fits(&output, "cart", 1, 4, &err), BUS_OK);
+    assert_int_equal(bui_topic_fits(&output, "cart", 1, 4, &err), BUS_OK);
 }
 
 static void the_list_is_json(void **state)
 {
     (void)state;
-    bus_topic_need needs[] = {
-        { .name = "a.b", .role = BUS_TOPIC_OUTPUT, .partitions = 4, .cleanup = "delete", .retention_ms = 5 },
-        { .name = "bus.schemas", .role = BUS_TOPIC_SHARED, .partitions = 1, .cleanup = "compact", .retention_ms = -1 },
+    bui_topic_need needs[] = {
+        { .name = "a.b", .role = BUI_TOPIC_OUTPUT, .partitions = 4, .cleanup = "delete", .retention_ms = 5 },
+        { .name = "bus.schemas", .role = BUI_TOPIC_SHARED, .partitions = 1, .cleanup = "compact", .retention_ms = -1 },
     };
-    bus_buf text;
-    bus_buf_init(&text, 0);
-    bus_topics_json(needs, 2, &text);
+    bui_buf text;
+    bui_buf_init(&text, 0);
+    bui_topics_json(needs, 2, &text);
     json_t *list = json_loadb((const char *)text.data, text.len, 0, NULL);
     assert_int_equal(json_array_size(list), 2);
     json_t *first = json_array_get(list, 0), *second = json_array_get(list, 1);
@@ -136,21 +134,32 @@ static void the_list_is_json(void **state)
     assert_int_equal(json_integer_value(json_object_get(second, "retention_ms")), -1);
     assert_string_equal(json_string_value(json_object_get(second, "cleanup")), "compact");
     json_decref(list);
-    bus_buf_free(&text);
+    bui_buf_free(&text);
 }
 
 static void a_heartbeat_is_one_object(void **state)
 {
     (void)state;
-    bus_topic_need needs[] = { { .name = "a.b", .role = BUS_TOPIC_OUTPUT, .partitions = 4, .cleanup = "delete" } };
+    bui_topic_need needs[] = { { .name = "a.b", .role = BUI_TOPIC_OUTPUT, .partitions = 4, .cleanup = "delete" } };
     int shards[] = { 0, 3 };
-    bus_heartbeat beat = {
-        .service = "cart", .instance = "cart-1-0", .host = "h\"ost", .state = "waiting", .why = "no \"broker\"\n", .pid = 7,
-        .started_ms = 0, .at_ms = 1500, .shard_count = 4, .shards = shards, .held = 2, .topics = needs, .topic_count = 1,
+    bui_heartbeat beat = {
+        .service = "cart",
+        .instance = "cart-1-0",
+        .host = "h\"ost",
+        .state = "waiting",
+        .why = "no \"broker\"\n",
+        .pid = 7,
+        .started_ms = 0,
+        .at_ms = 1500,
+        .shard_count = 4,
+        .shards = shards,
+        .held = 2,
+        .topics = needs,
+        .topic_count = 1,
     };
-    bus_buf text;
-    bus_buf_init(&text, 0);
-    bus_heartbeat_json(&beat, &text);
+    bui_buf text;
+    bui_buf_init(&text, 0);
+    bui_heartbeat_json(&beat, &text);
     assert_null(memchr(text.data, '\n', text.len));
     json_t *object = json_loadb((const char *)text.data, text.len, 0, NULL);
     assert_non_null(object);
@@ -160,7 +169,7 @@ static void a_heartbeat_is_one_object(void **state)
     assert_int_equal(json_integer_value(json_array_get(json_object_get(object, "shards"), 1)), 3);
     assert_int_equal(json_array_size(json_object_get(object, "topics")), 1);
     json_decref(object);
-    bus_buf_free(&text);
+    bui_buf_free(&text);
 }
 
 int main(void)

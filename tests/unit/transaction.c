@@ -17,7 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const bus_migration migrations[] = { { "stock", "CREATE TABLE stock(id INTEGER PRIMARY KEY, n INTEGER NOT NULL)" }, { 0 } };
+static const bus_migration migrations[] = { { "stock", "CREATE TABLE stock(id INTEGER PRIMARY KEY, n INTEGER NOT NULL)" },
+                                            { 0 } };
 
 static void init(temp_store *temp)
 {
@@ -26,17 +27,17 @@ static void init(temp_store *temp)
 }
 
 /* One delivery of the loop: a row of the user's, an emitted event, mark, position, an id seen, a key that waits. */
-static bus_status delivery(bus_store *store, int64_t seq, bus_error *err)
+static bus_status delivery(bui_store *store, int64_t seq, bus_error *err)
 {
     char id[32];
     int len = snprintf(id, sizeof id, "event-%lld", (long long)seq);
-    bus_receipt receipt = bus_mark_settle(store, "order/0#aaaa", 12, "order.events", 1, seq, 5, NULL);
-    if (receipt != BUS_NEW && receipt != BUS_NEW_FIRST)
-        return receipt == BUS_RECEIPT_FAILED ? BUS_NOMEM : BUS_BUG;
-    if (bus_seen_settle(store, "shop", 4, id, (size_t)len, 5) != BUS_NEW)
+    bui_receipt receipt = bui_mark_settle(store, "order/0#aaaa", 12, "order.events", 1, seq, 5, NULL);
+    if (receipt != BUI_NEW && receipt != BUI_NEW_FIRST)
+        return receipt == BUI_RECEIPT_FAILED ? BUS_NOMEM : BUS_BUG;
+    if (bui_dedup_settle(store, "shop", 4, id, (size_t)len, 5) != BUI_NEW)
         return BUS_NOMEM;
-    bus_store_cage(store, true);
-    sqlite3_stmt *stmt = bus_store_sql(store, "INSERT INTO stock(id, n) VALUES (?1, 1)", err);
+    bui_store_sandbox(store, true);
+    sqlite3_stmt *stmt = bui_store_sql(store, "INSERT INTO stock(id, n) VALUES (?1, 1)", err);
     bus_status status = stmt ? BUS_OK : err->status;
     if (stmt) {
         sqlite3_bind_int64(stmt, 1, seq);
@@ -44,61 +45,69 @@ static bus_status delivery(bus_store *store, int64_t seq, bus_error *err)
         if (rc != SQLITE_DONE)
             status = (rc & 0xff) == SQLITE_NOMEM ? BUS_NOMEM : (rc & 0xff) == SQLITE_FULL ? BUS_FULL : BUS_IO;
     }
-    bus_store_cage(store, false);
-    bus_destination *to = status == BUS_OK ? bus_destination_of(store, "inventory.events", (int32_t)(seq % 3), err) : NULL;
+    bui_store_sandbox(store, false);
+    bui_destination *to = status == BUS_OK ? bui_destination_of(store, "inventory.events", (int32_t)(seq % 3), err) : NULL;
     if (!to)
         return status == BUS_OK ? err->status : status;
-    bus_outbox_row row = { .destination = to, .event_id = id, .key = id, .key_len = (size_t)len, .value = "payload", .value_len = 7 };
-    if ((status = bus_outbox_add(store, &row, err)) != BUS_OK)
+    bui_outbox_row row = {
+        .destination = to, .event_id = id, .key = id, .key_len = (size_t)len, .value = "payload", .value_len = 7
+    };
+    status = bui_outbox_add(store, &row, err);
+    if (status != BUS_OK)
         return status;
-    bus_key *key = bus_key_make(store, "order.events", id, (size_t)len, err);
+    bui_key *key = bui_key_make(store, "order.events", id, (size_t)len, err);
     if (!key)
         return err->status;
-    bus_parked parked = { .event_id = id, .topic = "order.events", .value = "x", .value_len = 1 };
-    if ((status = bus_key_park(store, key, &parked, err)) != BUS_OK)
+    bui_parked parked = { .event_id = id, .topic = "order.events", .value = "x", .value_len = 1 };
+    status = bui_key_park(store, key, &parked, err);
+    if (status != BUS_OK)
         return status;
-    bus_scheduled later = { .name = id, .due = seq, .event_id = id, .topic = "t", .partition = -1, .value = "v", .value_len = 1 };
-    if ((status = bus_schedule_put(store, &later, err)) != BUS_OK)
+    bui_scheduled later = { .name = id, .due = seq, .event_id = id, .topic = "t", .partition = -1, .value = "v", .value_len = 1 };
+    status = bui_schedule_put(store, &later, err);
+    if (status != BUS_OK)
         return status;
-    bus_letter letter = { .scope = "order.events", .round = 1, .state = 1 };
+    bui_deadletter letter = { .scope = "order.events", .round = 1, .state = 1 };
     snprintf(letter.id, sizeof letter.id, "letter-%lld", (long long)seq);
-    if ((status = bus_letter_put(store, &letter, err)) != BUS_OK)
+    status = bui_deadletter_put(store, &letter, err);
+    if (status != BUS_OK)
         return status;
-    bus_position *position = bus_position_of(store, "order.events", 1);
-    return position && bus_position_set(store, position, seq + 1, (bus_place){ seq, (uint64_t)seq, 1 }) ? BUS_OK : BUS_NOMEM;
+    bui_position *position = bui_position_of(store, "order.events", 1);
+    return position && bui_position_set(store, position, seq + 1, (bui_place){ seq, (uint64_t)seq, 1 }) ? BUS_OK : BUS_NOMEM;
 }
 
-static bus_status transaction(bus_store *store, int64_t from, int64_t to, bus_error *err)
+static bus_status transaction(bui_store *store, int64_t from, int64_t to, bus_error *err)
 {
-    bus_status status = bus_store_begin(store, err);
+    bus_status status = bui_store_begin(store, err);
     for (int64_t seq = from; seq <= to && status == BUS_OK; seq++)
         status = delivery(store, seq, err);
     if (status == BUS_OK)
-        return bus_store_commit(store, err);
-    bus_store_rollback(store);
+        return bui_store_commit(store, err);
+    bui_store_rollback(store);
     return status;
 }
 
 static void expect_cached(temp_store *temp, int64_t n)
 {
-    bus_store *store = temp->store;
-    assert_int_equal(bus_mark_high(store, "order/0#aaaa", 12, "order.events", 1), n);
-    assert_int_equal(bus_position_of(store, "order.events", 1)->next, n ? n + 1 : -1);
-    assert_int_equal(bus_outbox_depth_of(store).rows, n);
-    assert_int_equal(bus_key_totals_of(store).waiting, n);
-    assert_int_equal(bus_key_totals_of(store).parked, n);
-    assert_int_equal(bus_letter_open_count(store), n);
-    assert_int_equal(bus_schedule_next_due(store), n ? 1 : INT64_MAX);
+    bui_store *store = temp->store;
+    assert_int_equal(bui_mark_high(store, "order/0#aaaa", 12, "order.events", 1), n);
+    assert_int_equal(bui_position_of(store, "order.events", 1)->next, n ? n + 1 : -1);
+    assert_int_equal(bui_outbox_depth_of(store).rows, n);
+    assert_int_equal(bui_key_totals_of(store).waiting, n);
+    assert_int_equal(bui_key_totals_of(store).parked, n);
+    assert_int_equal(bui_deadletter_open_count(store), n);
+    assert_int_equal(bui_schedule_next_due(store), n ? 1 : INT64_MAX);
     int64_t next = 0;
     for (int32_t p = 0; p < 3; p++)
-        next += bus_destination_of(store, "inventory.events", p, &temp->err)->next_seq;
+        next += bui_destination_of(store, "inventory.events", p, &temp->err)->next_seq;
     assert_int_equal(next, n + 3);
 }
 
 /* Every word in memory and every table says: exactly 1 .. n were delivered. Outside of transactions. */
 static void expect(temp_store *temp, int64_t n)
 {
-    static const char *const tables[] = { "stock", "bus_outbox", "bus_seen", "bus_key", "bus_parked", "bus_schedule", "bus_letter" };
+    static const char *const tables[] = {
+        "stock", "bus_outbox", "bus_seen", "bus_key", "bus_parked", "bus_schedule", "bus_letter"
+    };
     char sql[80];
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", tables[i]);
@@ -110,13 +119,13 @@ static void expect(temp_store *temp, int64_t n)
 /* What was taken back is new again, and what was kept is a duplicate. */
 static void expect_seen(temp_store *temp, int64_t n)
 {
-    OK_(bus_store_begin(temp->store, &temp->err), temp->err);
+    OK_(bui_store_begin(temp->store, &temp->err), temp->err);
     for (int64_t seq = 1; seq <= n + 3; seq++) {
         char id[32];
         int len = snprintf(id, sizeof id, "event-%lld", (long long)seq);
-        assert_int_equal(bus_seen_settle(temp->store, "shop", 4, id, (size_t)len, 5), seq <= n ? BUS_DUPLICATE : BUS_NEW);
+        assert_int_equal(bui_dedup_settle(temp->store, "shop", 4, id, (size_t)len, 5), seq <= n ? BUI_DUPLICATE : BUI_NEW);
     }
-    bus_store_rollback(temp->store);
+    bui_store_rollback(temp->store);
 }
 
 static void commits_and_rolls_back(void **state)
@@ -128,10 +137,10 @@ static void commits_and_rolls_back(void **state)
     expect(&temp, 0);
     OK_(transaction(temp.store, 1, 10, &temp.err), temp.err);
     expect(&temp, 10);
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
     for (int64_t seq = 11; seq < 20; seq++)
         OK_(delivery(temp.store, seq, &temp.err), temp.err);
-    bus_store_rollback(temp.store);
+    bui_store_rollback(temp.store);
     expect(&temp, 10);
     expect_seen(&temp, 10);
     OK_(transaction(temp.store, 11, 20, &temp.err), temp.err);
@@ -146,36 +155,36 @@ static void levels_go_back(void **state)
     (void)state;
     temp_store temp;
     init(&temp);
-    bus_store *store = temp_store_open(&temp);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
+    bui_store *store = temp_store_open(&temp);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
     OK_(delivery(store, 1, &temp.err), temp.err);
-    OK_(bus_store_save(store, true, &temp.err), temp.err);
-    assert_int_equal(bus_store_save(store, true, &temp.err), BUS_BUG);
+    OK_(bui_store_save(store, true, &temp.err), temp.err);
+    assert_int_equal(bui_store_save(store, true, &temp.err), BUS_BUG);
     OK_(delivery(store, 2, &temp.err), temp.err);
-    assert_true(bus_store_changed(store));
-    OK_(bus_store_back(store, &temp.err), temp.err);
+    assert_true(bui_store_changed(store));
+    OK_(bui_store_back(store, &temp.err), temp.err);
     expect_cached(&temp, 1);
-    OK_(bus_store_save(store, true, &temp.err), temp.err);
+    OK_(bui_store_save(store, true, &temp.err), temp.err);
     OK_(delivery(store, 2, &temp.err), temp.err);
-    OK_(bus_store_release(store, &temp.err), temp.err);
+    OK_(bui_store_release(store, &temp.err), temp.err);
     /* Memory only: a settled mark goes back, a changed row cannot. */
-    OK_(bus_store_save(store, false, &temp.err), temp.err);
-    assert_int_equal(bus_mark_settle(store, "order/0#aaaa", 12, "order.events", 1, 3, 5, NULL), BUS_NEW);
-    assert_int_equal(bus_seen_settle(store, "shop", 4, "event-3", 7, 5), BUS_NEW);
-    assert_false(bus_store_changed(store));
-    OK_(bus_store_back(store, &temp.err), temp.err);
+    OK_(bui_store_save(store, false, &temp.err), temp.err);
+    assert_int_equal(bui_mark_settle(store, "order/0#aaaa", 12, "order.events", 1, 3, 5, NULL), BUI_NEW);
+    assert_int_equal(bui_dedup_settle(store, "shop", 4, "event-3", 7, 5), BUI_NEW);
+    assert_false(bui_store_changed(store));
+    OK_(bui_store_back(store, &temp.err), temp.err);
     expect_cached(&temp, 2);
-    OK_(bus_store_commit(store, &temp.err), temp.err);
+    OK_(bui_store_commit(store, &temp.err), temp.err);
     expect(&temp, 2);
-    OK_(bus_store_begin(store, &temp.err), temp.err);
-    OK_(bus_store_save(store, false, &temp.err), temp.err);
+    OK_(bui_store_begin(store, &temp.err), temp.err);
+    OK_(bui_store_save(store, false, &temp.err), temp.err);
     OK_(delivery(store, 3, &temp.err), temp.err);
-    assert_int_equal(bus_store_back(store, &temp.err), BUS_BUG);
-    bus_store_rollback(store);
+    assert_int_equal(bui_store_back(store, &temp.err), BUS_BUG);
+    bui_store_rollback(store);
     expect(&temp, 2);
     expect_seen(&temp, 2);
-    assert_false(bus_store_active(store));
-    assert_int_equal(bus_store_commit(store, &temp.err), BUS_BUG);
+    assert_false(bui_store_active(store));
+    assert_int_equal(bui_store_commit(store, &temp.err), BUS_BUG);
     temp_store_remove(&temp);
 }
 
@@ -212,9 +221,9 @@ static void full_disk(void **state)
     temp_store_reopen(&temp);
     expect(&temp, n + 1);
     /* As SQLite itself tells it. */
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    bus_store_rollback(temp.store);
-    sqlite3_exec(bus_store_db(temp.store), "PRAGMA max_page_count = 1", NULL, NULL, NULL);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+    bui_store_rollback(temp.store);
+    sqlite3_exec(bui_store_db(temp.store), "PRAGMA max_page_count = 1", NULL, NULL, NULL);
     assert_int_equal(transaction(temp.store, n + 2, n + 5000, &temp.err), BUS_FULL);
     expect(&temp, n + 1);
     temp_store_remove(&temp);
@@ -268,7 +277,7 @@ static void opens_without_memory(void **state)
                 sqlite_fail_at(at);
             else
                 alloc_fail_at(at, false);
-            bus_status status = bus_store_open(&temp.options, &temp.store, &temp.err);
+            bus_status status = bui_store_open(&temp.options, &temp.store, &temp.err);
             bool failed = whose ? sqlite_fail_off() : alloc_fail_off();
             if (status == BUS_OK) {
                 expect(&temp, 20);
@@ -311,16 +320,16 @@ static void killed(void **state)
         if (child == 0) {
             deadly = points[i];
             left = i < 2 ? 3 : 1;
-            bus_failpoint_to(at_failpoint, NULL);
-            bus_store *store = NULL;
-            if (bus_store_open(&temp.options, &store, NULL) != BUS_OK)
+            bui_failpoint_to(at_failpoint, NULL);
+            bui_store *store = NULL;
+            if (bui_store_open(&temp.options, &store, NULL) != BUS_OK)
                 _exit(1);
             for (int64_t seq = 1; seq < 100; seq += 10) {
                 armed = i < 2;
                 if (transaction(store, seq, seq + 9, &temp.err) != BUS_OK)
                     _exit(2);
                 armed = i == 2 && seq == 21;
-                if (bus_store_checkpoint(store, 1, &temp.err) != BUS_OK)
+                if (bui_store_checkpoint(store, 1, &temp.err) != BUS_OK)
                     _exit(2);
             }
             _exit(3);
@@ -358,23 +367,23 @@ static void checkpoints(void **state)
     for (int64_t seq = 1; seq <= 200; seq += 10)
         OK_(transaction(temp.store, seq, seq + 9, &temp.err), temp.err);
     int64_t size = wal_size(&temp);
-    OK_(bus_store_checkpoint(temp.store, size * 2, &temp.err), temp.err); /* below the bound: nothing happens */
+    OK_(bui_store_checkpoint(temp.store, size * 2, &temp.err), temp.err); /* below the bound: nothing happens */
     assert_int_equal(wal_size(&temp), size);
     /* A reader keeps its snapshot; nothing waits for it. */
     sqlite3 *reader;
-    OK_(bus_store_reader(temp.path, &reader, &temp.err), temp.err);
+    OK_(bui_store_reader(temp.path, &reader, &temp.err), temp.err);
     assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM stock", NULL, NULL, NULL), SQLITE_OK);
     OK_(transaction(temp.store, 201, 201, &temp.err), temp.err);
-    OK_(bus_store_checkpoint(temp.store, 4096, &temp.err), temp.err);
+    OK_(bui_store_checkpoint(temp.store, 4096, &temp.err), temp.err);
     assert_true(wal_size(&temp) >= size);
     sqlite3_close(reader);
     for (int64_t seq = 202; seq <= 400; seq++)
         OK_(transaction(temp.store, seq, seq, &temp.err), temp.err);
-    OK_(bus_store_checkpoint(temp.store, 4096, &temp.err), temp.err);
+    OK_(bui_store_checkpoint(temp.store, 4096, &temp.err), temp.err);
     assert_int_equal(wal_size(&temp), 32 + 24 + 4096); /* one page, which says that it is written to */
-    OK_(bus_store_begin(temp.store, &temp.err), temp.err);
-    assert_int_equal(bus_store_checkpoint(temp.store, 1, &temp.err), BUS_BUG);
-    bus_store_rollback(temp.store);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+    assert_int_equal(bui_store_checkpoint(temp.store, 1, &temp.err), BUS_BUG);
+    bui_store_rollback(temp.store);
     OK_(transaction(temp.store, 401, 401, &temp.err), temp.err);
     temp_store_close(&temp);
     assert_true(wal_size(&temp) > 0); /* closing does not checkpoint */

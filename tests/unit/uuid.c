@@ -22,11 +22,11 @@ static void names_as_libuuid_does(void **state)
     memcpy(space, name + 100, 16);
     for (size_t len = 0; len <= sizeof name; len++) {
         uuid_generate_sha1(theirs, space, (const char *)name, len);
-        bus_uuid_named(mine, space, name, len);
+        bui_uuid_named(mine, space, name, len);
         assert_memory_equal(mine, theirs, 16);
     }
     uuid_generate_sha1(theirs, space, (const char *)name, 10);
-    bus_uuid_named(space, space, name, 10);
+    bui_uuid_named(space, space, name, 10);
     assert_memory_equal(space, theirs, 16);
 }
 
@@ -36,10 +36,10 @@ static void prints_as_libuuid_does(void **state)
     unsigned char id[16];
     char mine[37], theirs[37];
     for (int i = 0; i < 100; i++) {
-        bus_uuid_random(id);
+        bui_uuid_random(id);
         assert_int_equal(id[6] >> 4, 4);
         assert_int_equal(id[8] >> 6, 2);
-        bus_uuid_print(id, mine);
+        bui_uuid_print(id, mine);
         uuid_unparse_lower(id, theirs);
         assert_string_equal(mine, theirs);
     }
@@ -50,7 +50,7 @@ static void draws_none_twice(void **state)
     (void)state;
     static unsigned char ids[1000][16];
     for (size_t i = 0; i < 1000; i++) {
-        bus_uuid_random(ids[i]);
+        bui_uuid_random(ids[i]);
         for (size_t k = 0; k < i; k++)
             assert_memory_not_equal(ids[i], ids[k], 16);
     }
@@ -61,15 +61,15 @@ static void a_child_draws_others(void **state)
     (void)state;
     unsigned char childs[16], mine[16];
     int ends[2];
-    bus_uuid_random(mine); /* there is a pool to inherit */
+    bui_uuid_random(mine); /* there is a pool to inherit */
     assert_int_equal(pipe(ends), 0);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        bus_uuid_random(childs);
+        bui_uuid_random(childs);
         _exit(write(ends[1], childs, sizeof childs) == sizeof childs ? 0 : 1);
     }
-    bus_uuid_random(mine);
+    bui_uuid_random(mine);
     assert_int_equal(read(ends[0], childs, sizeof childs), sizeof childs);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     assert_memory_not_equal(mine, childs, 16);
@@ -80,7 +80,9 @@ static void a_child_draws_others(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_as_libuuid_does), cmocka_unit_test(prints_as_libuuid_does), cmocka_unit_test(draws_none_twice),
+        cmocka_unit_test(names_as_libuuid_does),
+        cmocka_unit_test(prints_as_libuuid_does),
+        cmocka_unit_test(draws_none_twice),
         cmocka_unit_test(a_child_draws_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

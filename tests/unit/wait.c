@@ -20,7 +20,7 @@ static void gate_init(gate *g)
 {
     g->open = false;
     pthread_mutex_init(&g->lock, NULL);
-    bus_cond_init(&g->changed);
+    bui_cond_init(&g->changed);
 }
 
 static void gate_free(gate *g)
@@ -42,7 +42,7 @@ static void *open_gate(void *arg)
 static void sums_of_time(void **state)
 {
     (void)state;
-    struct timespec t = bus_timespec_us(INT64_C(12345678999));
+    struct timespec t = bui_timespec_us(INT64_C(12345678999));
     assert_int_equal(t.tv_sec, 12345);
     assert_int_equal(t.tv_nsec, 678999000);
 }
@@ -53,11 +53,11 @@ static void time_is_up(void **state)
     gate g;
     gate_init(&g);
     pthread_mutex_lock(&g.lock);
-    int64_t until = bus_clock_now_us() + 20000;
-    while (bus_cond_wait(&g.changed, &g.lock, until))
+    int64_t until = bui_clock_now_us() + 20000;
+    while (bui_cond_wait(&g.changed, &g.lock, until))
         ;
-    assert_true(bus_clock_now_us() >= until);
-    assert_false(bus_cond_wait(&g.changed, &g.lock, until)); /* over already: at once */
+    assert_true(bui_clock_now_us() >= until);
+    assert_false(bui_cond_wait(&g.changed, &g.lock, until)); /* over already: at once */
     pthread_mutex_unlock(&g.lock);
     gate_free(&g);
 }
@@ -72,10 +72,10 @@ static void a_signal_ends_it(void **state)
     pthread_mutex_lock(&g.lock);
     assert_int_equal(pthread_create(&thread, NULL, open_gate, &g), 0);
     while (!g.open && waits)
-        waits = bus_cond_wait(&g.changed, &g.lock, bus_clock_now_us() + INT64_C(60000000));
+        waits = bui_cond_wait(&g.changed, &g.lock, bui_clock_now_us() + INT64_C(60000000));
     assert_true(g.open);
     pthread_mutex_unlock(&g.lock);
-    bus_thread_join_within(thread, 60000);
+    bui_thread_join_within(thread, 60000);
     gate_free(&g);
 }
 
@@ -99,7 +99,7 @@ static void a_stuck_thread_is_left(void **state)
     pthread_t thread;
     gate_init(&stuck);
     assert_int_equal(pthread_create(&thread, NULL, wait_at_gate, NULL), 0);
-    bus_thread_join_within(thread, 10);
+    bui_thread_join_within(thread, 10);
     assert_false(atomic_load(&passed));
     open_gate(&stuck);
     while (!atomic_load(&passed))

@@ -18,31 +18,36 @@
 static void remembers_one_wake(void **state)
 {
     (void)state;
-    bus_waker *waker = bus_waker_new();
+    bui_waker *waker = bui_waker_new();
     assert_non_null(waker);
-    assert_false(bus_waker_sleep(waker, 0));
-    bus_waker_wake(waker);
-    bus_waker_wake(waker);
-    assert_true(bus_waker_sleep(waker, -1));
-    assert_false(bus_waker_sleep(waker, 0));
-    bus_waker_wake(waker);
-    assert_true(bus_waker_sleep(waker, 0));
-    bus_waker_free(waker);
-    bus_waker_free(NULL);
+    assert_false(bui_waker_sleep(waker, 0));
+    bui_waker_wake(waker);
+    bui_waker_wake(waker);
+    assert_true(bui_waker_sleep(waker, -1));
+    assert_false(bui_waker_sleep(waker, 0));
+    bui_waker_wake(waker);
+    assert_true(bui_waker_sleep(waker, 0));
+    bui_waker_free(waker);
+    bui_waker_free(NULL);
 }
 
 static void times_out(void **state)
 {
     (void)state;
-    bus_waker *waker = bus_waker_new();
-    int64_t start = bus_clock_now_us();
-    assert_false(bus_waker_sleep(waker, 20000));
-    assert_true(bus_clock_now_us() - start >= 20000);
-    bus_waker_free(waker);
+    bui_waker *waker = bui_waker_new();
+    int64_t start = bui_clock_now_us();
+    assert_false(bui_waker_sleep(waker, 20000));
+    assert_true(bui_clock_now_us() - start >= 20000);
+    bui_waker_free(waker);
 }
 
-/* Two threads hand a ball to each other: one lost wake and both sleep for ever (the time-out of 10 s tells). */
-typedef struct table { bus_waker *mine, *theirs; atomic_long *ball; int parity; bool lost; } table;
+/* Two threads hand a ball to each other: one lost wake and both sleep without end (the time-out of 10 s shows it). */
+typedef struct table {
+    bui_waker *mine, *theirs;
+    atomic_long *ball;
+    int parity;
+    bool lost;
+} table;
 #define EXCHANGES 20000
 
 static void *play(void *opaque)
@@ -54,13 +59,13 @@ static void *play(void *opaque)
             break;
         if (at % 2 == t->parity) {
             atomic_store(t->ball, at + 1);
-            bus_waker_wake(t->theirs);
-        } else if (!bus_waker_sleep(t->mine, (at & 7) == 0 ? 10 : 10000000) && (at & 7) != 0) {
+            bui_waker_wake(t->theirs);
+        } else if (!bui_waker_sleep(t->mine, (at & 7) == 0 ? 10 : 10000000) && (at & 7) != 0) {
             t->lost = true;
             break;
         }
     }
-    bus_waker_wake(t->theirs);
+    bui_waker_wake(t->theirs);
     return NULL;
 }
 
@@ -68,7 +73,7 @@ static void loses_no_wake(void **state)
 {
     (void)state;
     atomic_long ball = 0;
-    bus_waker *a = bus_waker_new(), *b = bus_waker_new();
+    bui_waker *a = bui_waker_new(), *b = bui_waker_new();
     table one = { a, b, &ball, 0, false }, two = { b, a, &ball, 1, false };
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, play, &one), 0);
@@ -76,8 +81,8 @@ static void loses_no_wake(void **state)
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_false(one.lost || two.lost);
     assert_int_equal(atomic_load(&ball), EXCHANGES);
-    bus_waker_free(a);
-    bus_waker_free(b);
+    bui_waker_free(a);
+    bui_waker_free(b);
 }
 
 /* TSan holds signals back while a thread is in a call that it does not know as blocking (sem_clockwait). */
@@ -87,12 +92,12 @@ static void loses_no_wake(void **state)
 #endif
 #endif
 
-static bus_waker *of_signal;
+static bui_waker *of_signal;
 
 static void on_signal(int number)
 {
     (void)number;
-    bus_waker_wake(of_signal);
+    bui_waker_wake(of_signal);
 }
 
 static void *interrupt(void *opaque)
@@ -106,7 +111,7 @@ static void *interrupt(void *opaque)
 static void is_woken_by_a_signal_handler(void **state)
 {
     (void)state;
-    of_signal = bus_waker_new();
+    of_signal = bui_waker_new();
     struct sigaction action, former;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
@@ -116,28 +121,28 @@ static void is_woken_by_a_signal_handler(void **state)
 #ifdef SIGNALS_ARE_LATE
     bool woken = false;
     for (int i = 0; i < 100 && !woken; i++)
-        woken = bus_waker_sleep(of_signal, 300000);
+        woken = bui_waker_sleep(of_signal, 300000);
     assert_true(woken);
 #else
-    assert_true(bus_waker_sleep(of_signal, -1));
+    assert_true(bui_waker_sleep(of_signal, -1));
 #endif
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(sigaction(SIGUSR1, &former, NULL), 0);
-    bus_waker_free(of_signal);
+    bui_waker_free(of_signal);
 }
 
 static void survives_no_memory(void **state)
 {
     (void)state;
     alloc_fail_at(1, false);
-    assert_null(bus_waker_new());
+    assert_null(bui_waker_new());
     assert_true(alloc_fail_off());
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(remembers_one_wake), cmocka_unit_test(times_out), cmocka_unit_test(loses_no_wake),
+        cmocka_unit_test(remembers_one_wake),           cmocka_unit_test(times_out),          cmocka_unit_test(loses_no_wake),
         cmocka_unit_test(is_woken_by_a_signal_handler), cmocka_unit_test(survives_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,7 @@
 typedef struct writer {
     compiler *c;
     unit *u;
-    bus_buf *out;
+    bui_buf *out;
 } writer;
 
 static void define(writer *w, use *t);
@@ -15,26 +15,26 @@ static void define(writer *w, use *t);
 /* Two descriptors may share a C type, which is written once. */
 static bool written(writer *w, const char *type)
 {
-    if (bus_map_get(&w->u->written, type, strlen(type)))
+    if (bui_map_get(&w->u->written, type, strlen(type)))
         return true;
-    if (!bus_map_put(&w->u->written, type, strlen(type), w->u))
-        bus_fail_nomem(w->c->err);
+    if (!bui_map_put(&w->u->written, type, strlen(type), w->u))
+        bui_fail_nomem(w->c->err);
     return false;
 }
 
-static void member(bus_buf *out, const char *indent, const char *type, const char *name)
+static void member(bui_buf *out, const char *indent, const char *type, const char *name)
 {
     bool pointer = type[strlen(type) - 1] == '*';
-    bus_buf_printf(out, "%s%s%s%s;\n", indent, type, pointer ? "" : " ", name);
+    bui_buf_printf(out, "%s%s%s%s;\n", indent, type, pointer ? "" : " ", name);
 }
 
 static void define_enum(writer *w, const use *t)
 {
     compiler_comment(w->out, "", t->node->doc);
-    bus_buf_printf(w->out, "typedef enum %s {\n", t->type);
+    bui_buf_printf(w->out, "typedef enum %s {\n", t->type);
     for (size_t i = 0; i < t->node->count; i++)
-        bus_buf_printf(w->out, "    %s_%s%s\n", t->type, t->node->symbols[i], i + 1 < t->node->count ? "," : "");
-    bus_buf_printf(w->out, "} %s;\n\n", t->type);
+        bui_buf_printf(w->out, "    %s_%s%s\n", t->type, t->node->symbols[i], i + 1 < t->node->count ? "," : "");
+    bui_buf_printf(w->out, "} %s;\n\n", t->type);
 }
 
 static void define_record(writer *w, const use *t)
@@ -42,27 +42,27 @@ static void define_record(writer *w, const use *t)
     for (size_t i = 0; i < t->node->count; i++)
         define(w, t->parts[i]);
     compiler_comment(w->out, "", t->node->doc);
-    bus_buf_printf(w->out, "struct %s {\n", t->type);
+    bui_buf_printf(w->out, "struct %s {\n", t->type);
     for (size_t i = 0; i < t->node->count; i++) {
         compiler_comment(w->out, "    ", t->node->fields[i].doc);
         member(w->out, "    ", t->parts[i]->type, t->members[i]);
     }
     if (t->node->count == 0)
-        bus_buf_text(w->out, "    char none; /* the record has no fields */\n");
-    bus_buf_text(w->out, "};\n\n");
+        bui_buf_text(w->out, "    char none; /* the record has no fields */\n");
+    bui_buf_text(w->out, "};\n\n");
 }
 
 static void define_union(writer *w, const use *t)
 {
     for (size_t i = 0; i < t->node->count; i++)
         define(w, t->parts[i]);
-    bus_buf_printf(w->out, "typedef enum %s_tag {\n", t->type);
+    bui_buf_printf(w->out, "typedef enum %s_tag {\n", t->type);
     for (size_t i = 0; i < t->node->count; i++)
-        bus_buf_printf(w->out, "    %s%s\n", t->tags[i], i + 1 < t->node->count ? "," : "");
-    bus_buf_printf(w->out, "} %s_tag;\n\nstruct %s {\n    %s_tag tag;\n    union {\n", t->type, t->type, t->type);
+        bui_buf_printf(w->out, "    %s%s\n", t->tags[i], i + 1 < t->node->count ? "," : "");
+    bui_buf_printf(w->out, "} %s_tag;\n\nstruct %s {\n    %s_tag tag;\n    union {\n", t->type, t->type, t->type);
     for (size_t i = 0; i < t->node->count; i++)
         member(w->out, "        ", t->parts[i]->type, t->members[i]);
-    bus_buf_text(w->out, "    } as;\n};\n\n");
+    bui_buf_text(w->out, "    } as;\n};\n\n");
 }
 
 /* An array or a map points to what it holds: a record or a union need only be declared, which all are at the top. */
@@ -71,13 +71,14 @@ static void define_container(writer *w, const use *t)
     const use *item = t->item;
     const bool pointer = item->kind == BUS_KIND_POINTER;
     if (pointer && !written(w, item->stem))
-        bus_buf_printf(w->out, "typedef const %s *%s;\n\n", item->item->type, item->stem);
+        bui_buf_printf(w->out, "typedef const %s *%s;\n\n", item->item->type, item->stem);
     if (item->kind != BUS_KIND_RECORD && item->kind != BUS_KIND_UNION)
         define(w, t->item);
     if (t->kind == BUS_KIND_ARRAY)
-        bus_buf_printf(w->out, "typedef struct %s { const %s *at; size_t len; } %s;\n\n", t->type, pointer ? item->stem : item->type, t->type);
+        bui_buf_printf(w->out, "typedef struct %s { const %s *at; size_t len; } %s;\n\n", t->type,
+                       pointer ? item->stem : item->type, t->type);
     else
-        bus_buf_printf(w->out, "typedef struct %s { const %s *at; size_t len; } %s;\n\n", t->type, t->entry, t->type);
+        bui_buf_printf(w->out, "typedef struct %s { const %s *at; size_t len; } %s;\n\n", t->type, t->entry, t->type);
 }
 
 /* The entry of a map, once the value's type is whole. */
@@ -87,7 +88,7 @@ static void define_entry(writer *w, const use *t)
     if (written(w, t->entry))
         return;
     define(w, t->item);
-    bus_buf_printf(w->out, "struct %s {\n    bus_string key;\n    %s value;\n};\n\n", t->entry, item);
+    bui_buf_printf(w->out, "struct %s {\n    bus_string key;\n    %s value;\n};\n\n", t->entry, item);
 }
 
 static void define(writer *w, use *t)
@@ -102,13 +103,13 @@ static void define(writer *w, use *t)
     case BUS_KIND_ENUM: define_enum(w, t); break;
     case BUS_KIND_FIXED:
         compiler_comment(w->out, "", t->node->doc);
-        bus_buf_printf(w->out, "typedef struct %s { uint8_t at[%zu]; } %s;\n\n", t->type, t->node->count, t->type);
+        bui_buf_printf(w->out, "typedef struct %s { uint8_t at[%zu]; } %s;\n\n", t->type, t->node->count, t->type);
         break;
     case BUS_KIND_ARRAY:
     case BUS_KIND_MAP: define_container(w, t); break;
     case BUS_KIND_OPTIONAL:
         define(w, t->item);
-        bus_buf_printf(w->out, "typedef struct %s { bool present; %s value; } %s;\n\n", t->type, t->item->type, t->type);
+        bui_buf_printf(w->out, "typedef struct %s { bool present; %s value; } %s;\n\n", t->type, t->item->type, t->type);
         break;
     case BUS_KIND_UNION: define_union(w, t); break;
     default: break;
@@ -126,10 +127,10 @@ static void declare(writer *w)
         char *key = compiler_text(w->c, "struct %s", type);
         if (!key || written(w, key))
             continue;
-        bus_buf_printf(w->out, "typedef struct %s %s;\n", type, type);
+        bui_buf_printf(w->out, "typedef struct %s %s;\n", type, type);
         any = true;
     }
-    bus_buf_text(w->out, any ? "\n" : "");
+    bui_buf_text(w->out, any ? "\n" : "");
 }
 
 static void define_all(writer *w)
@@ -145,29 +146,32 @@ static void define_all(writer *w)
 
 static void write_constants(writer *w)
 {
-    bus_buf *out = w->out;
+    bui_buf *out = w->out;
     for (size_t i = 0; i < w->u->count; i++) {
         const use *t = w->u->types[i].use;
         if (t->home != w->u)
             continue;
-        bus_buf_printf(out, "extern const bus_shape %s;\n", t->shape);
+        bui_buf_printf(out, "extern const bus_shape %s;\n", t->shape);
         if (t->kind == BUS_KIND_RECORD)
-            bus_buf_printf(out, "extern const bus_type %s_type;\n", t->type);
-        if (compiler_has_presets(t))
-            bus_buf_printf(out, "extern const %s %s_defaults; /* zero where the schema has no default */\n", t->type, t->type);
-    }
-    for (size_t i = 0; i < w->u->count; i++) {
-        const use *t = w->u->types[i].use;
-        if (t->kind != BUS_KIND_RECORD)
-            continue;
-        bus_buf_printf(out, "\nstatic inline const %s *%s_of(const bus_event *event)\n{\n"
-                            "    return (const %s *)bus_event_body(event, &%s_type);\n}\n", t->type, t->type, t->type, t->type);
+            bui_buf_printf(out, "extern const bus_type %s_type;\n", t->type);
+        if (compiler_has_defaults(t))
+            bui_buf_printf(out, "extern const %s %s_defaults; /* zero where the schema has no default */\n", t->type, t->type);
+        if (compiler_has_state(t->node))
+            bui_buf_printf(out, "extern const bus_state %s_state;\n", t->type);
     }
 }
 
 static int by_prefix(const unit *a, const unit *b)
 {
     return strcmp(a->prefix, b->prefix);
+}
+
+static bool has_state(const unit *u)
+{
+    for (size_t i = 0; i < u->count; i++)
+        if (compiler_has_state(u->types[i].node))
+            return true;
+    return false;
 }
 
 static void write_includes(writer *w)
@@ -179,23 +183,27 @@ static void write_includes(writer *w)
             needs[j] = needs[j - 1];
             needs[j - 1] = swap;
         }
-    bus_buf_text(w->out, "#include <bus/type.h>\n");
+    bui_buf_text(w->out, w->u->events ? "#include <bus/publish.h>\n#include <bus/tx.h>\n" : "");
+    bui_buf_text(w->out, has_state(w->u) ? "#include <bus/state.h>\n" : "");
+    bui_buf_text(w->out, "#include <bus/type.h>\n");
     for (size_t i = 0; i < w->u->need_count; i++)
-        bus_buf_printf(w->out, "#include \"%s.events.h\"\n", needs[i]->prefix);
+        bui_buf_printf(w->out, "#include \"%s.events.h\"\n", needs[i]->prefix);
 }
 
-bus_status compiler_header(compiler *c, unit *u, bus_buf *out)
+bus_status compiler_header(compiler *c, unit *u, bui_buf *out)
 {
     writer w = { .c = c, .u = u, .out = out };
-    bus_buf_printf(out, "/* Generated by bus-schemac from the schemas of %s: change those, not this. */\n", u->space);
-    bus_buf_printf(out, "#ifndef BUS_GENERATED_%s_H\n#define BUS_GENERATED_%s_H\n\n", u->prefix, u->prefix);
+    bui_buf_printf(out, "/* Generated by bus-schemac from the schemas of %s%s%s: change those, not this. */\n", u->space,
+                   *c->suffix ? ", suffix " : "", *c->suffix ? c->suffix + 1 : "");
+    bui_buf_printf(out, "#ifndef BUS_GENERATED_%s_H\n#define BUS_GENERATED_%s_H\n\n", u->prefix, u->prefix);
     write_includes(&w);
-    bus_buf_text(out, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
+    bui_buf_text(out, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     declare(&w);
     define_all(&w);
     write_constants(&w);
-    bus_buf_text(out, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
+    compiler_functions(u, out);
+    bui_buf_text(out, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
     if (c->err->status != BUS_OK)
         return c->err->status;
-    return bus_buf_ok(out) ? BUS_OK : bus_fail_nomem(c->err);
+    return bui_buf_ok(out) ? BUS_OK : bui_fail_nomem(c->err);
 }

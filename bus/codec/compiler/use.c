@@ -13,30 +13,30 @@ typedef struct place {
     compiler *c;
     unit *u;
     const named *of;
-    const char *hint;  /* "order_OrderPlaced_payment": names a union found here */
-    const char *path;  /* "order.OrderPlaced.payment": for people */
+    const char *hint;          /* "order_OrderPlaced_payment": names a union found here */
+    const char *path;          /* "order.OrderPlaced.payment": for people */
     const struct json_t *json; /* the type or field as written: has a line */
 } place;
 
-static use *use_of(const place *at, const bus_node *node);
+static use *use_of(const place *at, const bui_node *node);
 
 static use *refuse(const place *at, const char *what)
 {
     char where[COMPILER_WHERE];
-    bus_fail(at->c->err, BUS_SCHEMA, "%s: %s: %s", compiler_where(at->of->from, at->json, where), at->path, what);
+    bui_fail(at->c->err, BUS_SCHEMA, "%s: %s: %s", compiler_where(at->of->from, at->json, where), at->path, what);
     return NULL;
 }
 
 /* The use of this descriptor in the unit; a new one is not complete yet. */
-static use *intern(const place *at, const bus_node *node, bus_kind kind, const char *shape, bool *fresh)
+static use *intern(const place *at, const bui_node *node, bus_kind kind, const char *shape, bool *fresh)
 {
-    use *found = shape ? bus_map_get(&at->u->uses, shape, strlen(shape)) : NULL;
+    use *found = shape ? bui_map_get(&at->u->uses, shape, strlen(shape)) : NULL;
     *fresh = false;
     if (found || !shape)
         return found;
-    found = bus_arena_zero(&at->c->arena, sizeof *found);
-    if (!found || !bus_map_put(&at->u->uses, shape, strlen(shape), found)) {
-        bus_fail_nomem(at->c->err);
+    found = bui_arena_zero(&at->c->arena, sizeof *found);
+    if (!found || !bui_map_put(&at->u->uses, shape, strlen(shape), found)) {
+        bui_fail_nomem(at->c->err);
         return NULL;
     }
     found->node = node;
@@ -53,7 +53,9 @@ static use *intern(const place *at, const bus_node *node, bus_kind kind, const c
 
 /* ---- the library's own types */
 
-typedef struct plain { const char *type, *stem, *shape; } plain;
+typedef struct plain {
+    const char *type, *stem, *shape;
+} plain;
 
 static const plain primitives[] = {
     [BUS_KIND_NULL] = { "bus_null", "bus_null", "bus_shape_null" },
@@ -78,7 +80,7 @@ static const plain logicals[] = {
                                              "bus_shape_local_timestamp_micros" },
 };
 
-static use *library_use(const place *at, const bus_node *node, bus_kind kind, const char *type, const char *stem,
+static use *library_use(const place *at, const bui_node *node, bus_kind kind, const char *type, const char *stem,
                         const char *shape)
 {
     bool fresh;
@@ -90,12 +92,12 @@ static use *library_use(const place *at, const bus_node *node, bus_kind kind, co
     return made;
 }
 
-static bool narrow_decimal(const bus_node *node)
+static bool narrow_decimal(const bui_node *node)
 {
     return node->logical == BUS_LOGICAL_DECIMAL && node->precision <= DECIMAL_DIGITS;
 }
 
-static use *plain_use(const place *at, const bus_node *node)
+static use *plain_use(const place *at, const bui_node *node)
 {
     const plain *found = &primitives[node->kind];
     if (node->logical == BUS_LOGICAL_UUID)
@@ -115,9 +117,9 @@ static bool needs(compiler *c, unit *u, unit *other)
     for (size_t i = 0; i < u->need_count; i++)
         if (u->needs[i] == other)
             return true;
-    unit **needed = bus_arena_alloc(&c->arena, (u->need_count + 1) * sizeof(unit *));
+    unit **needed = bui_arena_alloc(&c->arena, (u->need_count + 1) * sizeof(unit *));
     if (!needed) {
-        bus_fail_nomem(c->err);
+        bui_fail_nomem(c->err);
         return false;
     }
     if (u->need_count > 0)
@@ -129,11 +131,11 @@ static bool needs(compiler *c, unit *u, unit *other)
 
 static bool fill_record(const place *at, use *made)
 {
-    const bus_node *node = made->node;
-    const char **names = bus_arena_zero(&at->c->arena, (node->count + 1) * sizeof(char *));
-    made->parts = bus_arena_zero(&at->c->arena, (node->count + 1) * sizeof(use *));
+    const bui_node *node = made->node;
+    const char **names = bui_arena_zero(&at->c->arena, (node->count + 1) * sizeof(char *));
+    made->parts = bui_arena_zero(&at->c->arena, (node->count + 1) * sizeof(use *));
     if (!made->parts || !names) {
-        bus_fail_nomem(at->c->err);
+        bui_fail_nomem(at->c->err);
         return false;
     }
     for (size_t i = 0; i < node->count; i++) {
@@ -149,7 +151,7 @@ static bool fill_record(const place *at, use *made)
     return compiler_members(at->c, made, names);
 }
 
-static use *fixed_use(const place *at, const bus_node *node)
+static use *fixed_use(const place *at, const bui_node *node)
 {
     if (node->logical == BUS_LOGICAL_UUID)
         return library_use(at, node, BUS_KIND_UUID, "bus_uuid", "bus_uuid", "bus_shape_uuid_fixed");
@@ -161,7 +163,21 @@ static use *fixed_use(const place *at, const bus_node *node)
     return NULL;
 }
 
-static use *named_use(const place *at, const bus_node *node)
+/* The functions of an enum are made up: they give way to a symbol or a type of their name. */
+static bool name_enum(const place *at, use *made)
+{
+    const char *more = "";
+    do {
+        made->to_text = more ? compiler_text(at->c, "%s_name%s", made->type, more) : NULL;
+        made->from_text = more ? compiler_text(at->c, "%s_from_name%s", made->type, more) : NULL;
+        if (!made->to_text || !made->from_text)
+            return false;
+        more = compiler_text(at->c, "%s_", more);
+    } while (!compiler_is_free(at->c, made->to_text) || !compiler_is_free(at->c, made->from_text));
+    return compiler_take(at->c, made->to_text, made->node->name) && compiler_take(at->c, made->from_text, made->node->name);
+}
+
+static use *named_use(const place *at, const bui_node *node)
 {
     bool fresh;
     if (node->kind == BUS_KIND_FIXED && (node->count == 0 || node->count > FIXED_MAX))
@@ -171,18 +187,20 @@ static use *named_use(const place *at, const bus_node *node)
     use *special = node->kind == BUS_KIND_FIXED ? fixed_use(at, node) : NULL;
     if (special || at->c->err->status != BUS_OK)
         return special;
-    const char *name = compiler_c_name(at->c, node->name);
+    const char *name = compiler_type_name(at->c, node->name);
     use *made = intern(at, node, node->kind, name ? compiler_text(at->c, "bus_shape_of_%s", name) : NULL, &fresh);
     if (!made || !fresh)
         return made;
     made->type = made->stem = name;
     const char *dot = strrchr(node->name, '.');
-    unit *home = bus_map_get(&at->c->units, node->name, dot ? (size_t)(dot - node->name) : 0);
+    unit *home = bui_map_get(&at->c->units, node->name, dot ? (size_t)(dot - node->name) : 0);
     if (!home)
         return refuse(at, "refers to a type without a namespace");
     made->home = home;
     if (home != at->u)
         return needs(at->c, at->u, home) ? made : NULL;
+    if (node->kind == BUS_KIND_ENUM && !name_enum(at, made))
+        return NULL;
     return node->kind != BUS_KIND_RECORD || fill_record(at, made) ? made : NULL;
 }
 
@@ -218,7 +236,7 @@ static bool name_container(const place *at, use *made, const char *ending)
     }
     made->home = at->u;
     const char *key = compiler_text(at->c, "%s of %s", ending, item->stem), *stem = container_stem(at, item), *more = "";
-    const use *same = key ? bus_map_get(&at->u->made, key, strlen(key)) : NULL;
+    const use *same = key ? bui_map_get(&at->u->made, key, strlen(key)) : NULL;
     if (same) {
         made->stem = same->stem;
         made->entry = same->entry;
@@ -231,8 +249,8 @@ static bool name_container(const place *at, use *made, const char *ending)
             return false;
         if (!compiler_is_free(at->c, made->stem) || (map && !compiler_is_free(at->c, made->entry)))
             continue;
-        if (!bus_map_put(&at->u->made, key, strlen(key), made)) {
-            bus_fail_nomem(at->c->err);
+        if (!bui_map_put(&at->u->made, key, strlen(key), made)) {
+            bui_fail_nomem(at->c->err);
             return false;
         }
         return compiler_take(at->c, made->stem, at->path) && (!map || compiler_take(at->c, made->entry, at->path));
@@ -240,7 +258,7 @@ static bool name_container(const place *at, use *made, const char *ending)
     return false;
 }
 
-static use *container_use(const place *at, const bus_node *node)
+static use *container_use(const place *at, const bui_node *node)
 {
     bool map = node->kind == BUS_KIND_MAP, fresh;
     place inner = *at;
@@ -260,7 +278,7 @@ static use *container_use(const place *at, const bus_node *node)
 }
 
 /* ["null", T] or [T, "null"]. */
-static use *optional_use(const place *at, const bus_node *node, size_t null_branch)
+static use *optional_use(const place *at, const bui_node *node, size_t null_branch)
 {
     bool fresh;
     use *item = use_of(at, node->fields[1 - null_branch].type);
@@ -279,7 +297,7 @@ static use *optional_use(const place *at, const bus_node *node, size_t null_bran
 }
 
 /* Records are pointed to, so that a union is as small as its other branches and may hold itself. */
-static use *branch_use(const place *at, const bus_node *node)
+static use *branch_use(const place *at, const bui_node *node)
 {
     bool fresh;
     use *item = use_of(at, node);
@@ -317,15 +335,15 @@ static const char *name_union(const place *at, const char *const *labels, size_t
     return at->c->err->status == BUS_OK ? type : NULL;
 }
 
-static use *union_use(const place *at, const bus_node *node)
+static use *union_use(const place *at, const bui_node *node)
 {
     bool fresh;
     if (node->count == 0)
         return refuse(at, "a union without branches has no values");
-    const char **labels = compiler_labels(at->c, node), **tags = bus_arena_zero(&at->c->arena, node->count * sizeof(char *));
-    use **parts = bus_arena_zero(&at->c->arena, node->count * sizeof(use *));
+    const char **labels = compiler_labels(at->c, node), **tags = bui_arena_zero(&at->c->arena, node->count * sizeof(char *));
+    use **parts = bui_arena_zero(&at->c->arena, node->count * sizeof(use *));
     if (!labels || !tags || !parts) {
-        bus_fail_nomem(at->c->err);
+        bui_fail_nomem(at->c->err);
         return NULL;
     }
     const char *type = name_union(at, labels, node->count, tags);
@@ -346,7 +364,7 @@ static use *union_use(const place *at, const bus_node *node)
     return compiler_members(at->c, made, labels) ? made : NULL;
 }
 
-static use *use_of(const place *at, const bus_node *node)
+static use *use_of(const place *at, const bui_node *node)
 {
     switch (node->kind) {
     case BUS_KIND_RECORD:
@@ -371,8 +389,10 @@ static bool no_circle(compiler *c, unit *u)
     u->mark = 1;
     for (size_t i = 0; i < u->need_count; i++) {
         if (u->needs[i]->mark == 1) {
-            bus_fail(c->err, BUS_SCHEMA, "%s: the namespaces %s and %s use types of each other, so neither header can come first: move the types "
-                                         "that both use into a namespace of their own", u->types[0].from->path, u->space, u->needs[i]->space);
+            bui_fail(c->err, BUS_SCHEMA,
+                     "%s: the namespaces %s and %s use types of each other, so neither header can come first: move the types "
+                     "that both use into a namespace of their own",
+                     u->types[0].from->path, u->space, u->needs[i]->space);
             return false;
         }
         if (!no_circle(c, u->needs[i]))
@@ -399,5 +419,5 @@ bus_status compiler_uses(compiler *c)
     for (size_t i = 0; i < c->unit_count; i++)
         if (!no_circle(c, c->order[i]))
             return c->err->status;
-    return BUS_OK;
+    return compiler_name_events(c);
 }

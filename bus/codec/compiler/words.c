@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Words: names that C or C++ have taken already. A member of one of these names would not compile, or not beside the header that
+ * Words: names that C or C++ already use. A member of one of these names would not compile, or not beside the header that
  * makes it a macro; a type of one would clash with the system's. */
 #include "codec/compiler/compiler.h"
 
 #include <string.h>
 
 /* Each word has a blank on both sides. Keywords of C11, C23, C++20 and GNU C. */
-static const char keywords[] = " "
+static const char keywords[] =
+    " "
     "alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class co_await "
     "co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype default delete do "
     "double dynamic_cast else enum EOF errno explicit export extern false float for friend goto i386 if inline int linux "
@@ -16,7 +17,8 @@ static const char keywords[] = " "
     "unsigned using virtual void volatile wchar_t while xor xor_eq ";
 
 /* Macros of the headers of C11; those of POSIX that have small letters. */
-static const char macros[] = " "
+static const char macros[] =
+    " "
     "AF_DECnet BUFSIZ CHAR_BIT CHAR_MAX CHAR_MIN CLOCKS_PER_SEC complex d_fileno E2BIG EACCES EADDRINUSE EADDRNOTAVAIL EADV "
     "EAFNOSUPPORT EAGAIN EALREADY EBADE EBADF EBADFD EBADMSG EBADR EBADRQC EBADSLT EBFONT EBUSY ECANCELED ECHILD ECHRNG "
     "ECOMM ECONNABORTED ECONNREFUSED ECONNRESET EDEADLK EDEADLOCK EDESTADDRREQ EDOM EDOTDOT EDQUOT EEXIST EFAULT EFBIG "
@@ -46,7 +48,8 @@ static const char macros[] = " "
     "WCONTINUED WEOF WEXITED WINT_MAX WINT_MIN WNOHANG WNOWAIT WSTOPPED WUNTRACED ";
 
 /* Types and functions of C11 and POSIX that a name space and a name can make: "int32.t". */
-static const char functions[] = " "
+static const char functions[] =
+    " "
     "aio_cancel aio_error aio_read aio_return aio_suspend aio_write aligned_alloc at_quick_exit atomic_bool atomic_char "
     "atomic_char16_t atomic_char32_t atomic_compare_exchange_strong atomic_compare_exchange_weak atomic_exchange "
     "atomic_fetch_add atomic_fetch_and atomic_fetch_or atomic_fetch_sub atomic_fetch_xor atomic_flag atomic_flag_clear "

@@ -2,6 +2,8 @@
 #ifndef BUS_GENERATED_staff_H
 #define BUS_GENERATED_staff_H
 
+#include <bus/publish.h>
+#include <bus/tx.h>
 #include <bus/type.h>
 
 #ifdef __cplusplus
@@ -24,9 +26,57 @@ extern const bus_shape bus_shape_of_staff_Role;
 extern const bus_shape bus_shape_of_staff_Keeper;
 extern const bus_type staff_Keeper_type;
 
-static inline const staff_Keeper *staff_Keeper_of(const bus_event *event)
+static inline const char *staff_Role_name(staff_Role value_)
 {
-    return (const staff_Keeper *)bus_event_body(event, &staff_Keeper_type);
+    return bus_symbol_name(&bus_shape_of_staff_Role, (size_t)value_);
+}
+
+static inline bool staff_Role_from_name(bus_string name_, staff_Role *out_)
+{
+    size_t at_;
+    if (!bus_symbol_of(&bus_shape_of_staff_Role, name_, &at_))
+        return false;
+    *out_ = (staff_Role)at_;
+    return true;
+}
+
+static inline const staff_Keeper *staff_Keeper_of(const bus_event *event_)
+{
+    return (const staff_Keeper *)bus_event_body(event_, &staff_Keeper_type);
+}
+
+/* The calls of <bus/tx.h> and <bus/publish.h> for this type. */
+static inline bus_status staff_Keeper_emit(bus_tx *tx_, bus_string key_, const staff_Keeper *body_)
+{
+    return bus_emit(tx_, &staff_Keeper_type, key_, body_);
+}
+
+static inline bus_status staff_Keeper_emit_with(bus_tx *tx_, bus_string key_, const staff_Keeper *body_,
+    const bus_emit_options *options_)
+{
+    return bus_emit_with(tx_, &staff_Keeper_type, key_, body_, options_);
+}
+
+static inline bus_status staff_Keeper_schedule(bus_tx *tx_, bus_string name_, int64_t due_ms_, bus_string key_,
+    const staff_Keeper *body_)
+{
+    return bus_schedule(tx_, name_, due_ms_, &staff_Keeper_type, key_, body_);
+}
+
+static inline bus_status staff_Keeper_schedule_with(bus_tx *tx_, bus_string name_, int64_t due_ms_, bus_string key_,
+    const staff_Keeper *body_, const bus_emit_options *options_)
+{
+    return bus_schedule_with(tx_, name_, due_ms_, &staff_Keeper_type, key_, body_, options_);
+}
+
+static inline bus_status staff_Keeper_reply(bus_tx *tx_, const staff_Keeper *body_)
+{
+    return bus_reply(tx_, &staff_Keeper_type, body_);
+}
+
+static inline bus_publication staff_Keeper_publication(const char *topic_, bus_string key_, const staff_Keeper *body_)
+{
+    return bus_publication_of(topic_, &staff_Keeper_type, key_, body_);
 }
 
 #ifdef __cplusplus

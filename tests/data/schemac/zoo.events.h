@@ -2,6 +2,8 @@
 #ifndef BUS_GENERATED_zoo_H
 #define BUS_GENERATED_zoo_H
 
+#include <bus/publish.h>
+#include <bus/tx.h>
 #include <bus/type.h>
 #include "staff.events.h"
 
@@ -243,29 +245,111 @@ extern const bus_shape bus_shape_of_zoo_Preset;
 extern const bus_type zoo_Preset_type;
 extern const zoo_Preset zoo_Preset_defaults; /* zero where the schema has no default */
 
-static inline const zoo_Spot *zoo_Spot_of(const bus_event *event)
+static inline const char *zoo_Mood_name(zoo_Mood value_)
 {
-    return (const zoo_Spot *)bus_event_body(event, &zoo_Spot_type);
+    return bus_symbol_name(&bus_shape_of_zoo_Mood, (size_t)value_);
 }
 
-static inline const zoo_Tree *zoo_Tree_of(const bus_event *event)
+static inline bool zoo_Mood_from_name(bus_string name_, zoo_Mood *out_)
 {
-    return (const zoo_Tree *)bus_event_body(event, &zoo_Tree_type);
+    size_t at_;
+    if (!bus_symbol_of(&bus_shape_of_zoo_Mood, name_, &at_))
+        return false;
+    *out_ = (zoo_Mood)at_;
+    return true;
 }
 
-static inline const zoo_Empty *zoo_Empty_of(const bus_event *event)
+static inline const zoo_Spot *zoo_Spot_of(const bus_event *event_)
 {
-    return (const zoo_Empty *)bus_event_body(event, &zoo_Empty_type);
+    return (const zoo_Spot *)bus_event_body(event_, &zoo_Spot_type);
 }
 
-static inline const zoo_Everything *zoo_Everything_of(const bus_event *event)
+static inline const zoo_Tree *zoo_Tree_of(const bus_event *event_)
 {
-    return (const zoo_Everything *)bus_event_body(event, &zoo_Everything_type);
+    return (const zoo_Tree *)bus_event_body(event_, &zoo_Tree_type);
 }
 
-static inline const zoo_Preset *zoo_Preset_of(const bus_event *event)
+static inline const zoo_Empty *zoo_Empty_of(const bus_event *event_)
 {
-    return (const zoo_Preset *)bus_event_body(event, &zoo_Preset_type);
+    return (const zoo_Empty *)bus_event_body(event_, &zoo_Empty_type);
+}
+
+static inline const zoo_Everything *zoo_Everything_of(const bus_event *event_)
+{
+    return (const zoo_Everything *)bus_event_body(event_, &zoo_Everything_type);
+}
+
+/* The calls of <bus/tx.h> and <bus/publish.h> for this type. */
+static inline bus_status zoo_Everything_emit(bus_tx *tx_, bus_string key_, const zoo_Everything *body_)
+{
+    return bus_emit(tx_, &zoo_Everything_type, key_, body_);
+}
+
+static inline bus_status zoo_Everything_emit_with(bus_tx *tx_, bus_string key_, const zoo_Everything *body_,
+    const bus_emit_options *options_)
+{
+    return bus_emit_with(tx_, &zoo_Everything_type, key_, body_, options_);
+}
+
+static inline bus_status zoo_Everything_schedule(bus_tx *tx_, bus_string name_, int64_t due_ms_, bus_string key_,
+    const zoo_Everything *body_)
+{
+    return bus_schedule(tx_, name_, due_ms_, &zoo_Everything_type, key_, body_);
+}
+
+static inline bus_status zoo_Everything_schedule_with(bus_tx *tx_, bus_string name_, int64_t due_ms_, bus_string key_,
+    const zoo_Everything *body_, const bus_emit_options *options_)
+{
+    return bus_schedule_with(tx_, name_, due_ms_, &zoo_Everything_type, key_, body_, options_);
+}
+
+static inline bus_status zoo_Everything_reply(bus_tx *tx_, const zoo_Everything *body_)
+{
+    return bus_reply(tx_, &zoo_Everything_type, body_);
+}
+
+static inline bus_publication zoo_Everything_publication(const char *topic_, bus_string key_, const zoo_Everything *body_)
+{
+    return bus_publication_of(topic_, &zoo_Everything_type, key_, body_);
+}
+
+static inline const zoo_Preset *zoo_Preset_of(const bus_event *event_)
+{
+    return (const zoo_Preset *)bus_event_body(event_, &zoo_Preset_type);
+}
+
+/* The calls of <bus/tx.h> and <bus/publish.h> for this type. */
+static inline bus_status zoo_Preset_emit(bus_tx *tx_, bus_string key_, const zoo_Preset *body_)
+{
+    return bus_emit(tx_, &zoo_Preset_type, key_, body_);
+}
+
+static inline bus_status zoo_Preset_emit_with(bus_tx *tx_, bus_string key_, const zoo_Preset *body_,
+    const bus_emit_options *options_)
+{
+    return bus_emit_with(tx_, &zoo_Preset_type, key_, body_, options_);
+}
+
+static inline bus_status zoo_Preset_schedule(bus_tx *tx_, bus_string name_, int64_t due_ms_, bus_string key_,
+    const zoo_Preset *body_)
+{
+    return bus_schedule(tx_, name_, due_ms_, &zoo_Preset_type, key_, body_);
+}
+
+static inline bus_status zoo_Preset_schedule_with(bus_tx *tx_, bus_string name_, int64_t due_ms_, bus_string key_,
+    const zoo_Preset *body_, const bus_emit_options *options_)
+{
+    return bus_schedule_with(tx_, name_, due_ms_, &zoo_Preset_type, key_, body_, options_);
+}
+
+static inline bus_status zoo_Preset_reply(bus_tx *tx_, const zoo_Preset *body_)
+{
+    return bus_reply(tx_, &zoo_Preset_type, body_);
+}
+
+static inline bus_publication zoo_Preset_publication(const char *topic_, bus_string key_, const zoo_Preset *body_)
+{
+    return bus_publication_of(topic_, &zoo_Preset_type, key_, body_);
 }
 
 #ifdef __cplusplus

@@ -21,7 +21,8 @@ static bus_verdict on_any(bus_tx *tx, const bus_event *event, void *shard)
         return bus_pause(tx, err.text);
     if (status != BUS_OK)
         return bus_reject(tx, "%s", err.text);
-    status = bus_publish_value(publisher, events, schema, event->key, event->key_len, &value, NULL, NULL, &err);
+    status =
+        bus_publish_value(publisher, &(bus_publication){ .topic = events, .key = event->key }, schema, &value, NULL, NULL, &err);
     avro_value_decref(&value);
     return status == BUS_OK ? BUS_DONE : bus_retry(tx, "%s", err.text);
 }

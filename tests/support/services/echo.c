@@ -2,7 +2,7 @@
  * Echo: the service that integration tests run. Reads plain text from its topics, writes what it saw into tables that show
  * lost, doubled and reordered events, and emits one event for each.
  *
- * A value is "<number>[ <directive>]". Directives: retry:<k> (fails the first k times), always (fails for ever), broken (rejected
+ * A value is "<number>[ <directive>]". Directives: retry:<k> (fails the first k times), always (always fails), broken (rejected
  * until ECHO_FIXED=1), needs:<n> (rejected until the store has seen number n), reject, pause:<k> (the first k times), crash
  * (kills the process in the handler), sleep:<ms>, gate (until the file ECHO_GATE is there), sql (breaks a constraint), schedule:<ms> (emits later as well),
  * plan:<ms> (the same under a name that its key has one of), cancel (what the key has planned), big:<bytes> (emits that many),
@@ -41,19 +41,19 @@ static void note(bus_tx *tx, const bus_event *event, long long number)
 {
     sqlite3_stmt *effect = bus_sql(tx, "INSERT INTO effect VALUES(?1, 1, ?2, ?3, ?4, ?5, ?6) "
                                        "ON CONFLICT(event_id) DO UPDATE SET times = times + 1");
-    sqlite3_stmt *last = bus_sql(tx, "INSERT INTO last VALUES(?1, ?2, 1, 0) ON CONFLICT(key) DO UPDATE SET number = max(number, ?2), "
-                                     "count = count + 1, disorder = disorder + (number >= ?2)");
+    sqlite3_stmt *last =
+        bus_sql(tx, "INSERT INTO last VALUES(?1, ?2, 1, 0) ON CONFLICT(key) DO UPDATE SET number = max(number, ?2), "
+                    "count = count + 1, disorder = disorder + (number >= ?2)");
     if (!effect || !last)
         return;
-    const char *key = event->key ? event->key : "";
-    sqlite3_bind_text(effect, 1, event->id, -1, SQLITE_STATIC);
-    sqlite3_bind_text(effect, 2, key, (int)event->key_len, SQLITE_STATIC);
+    bus_bind_text(effect, 1, bus_str(event->id));
+    bus_bind_text(effect, 2, event->key);
     sqlite3_bind_int64(effect, 3, number);
-    sqlite3_bind_text(effect, 4, event->topic, -1, SQLITE_STATIC);
+    bus_bind_text(effect, 4, bus_str(event->topic));
     sqlite3_bind_int(effect, 5, event->partition);
     sqlite3_bind_int64(effect, 6, event->offset);
     run(tx, effect);
-    sqlite3_bind_text(last, 1, key, (int)event->key_len, SQLITE_STATIC);
+    bus_bind_text(last, 1, event->key);
     sqlite3_bind_int64(last, 2, number);
     run(tx, last);
 }
@@ -98,7 +98,7 @@ static bus_verdict obey(bus_tx *tx, const bus_event *event, const char *word, lo
 static void say(bus_tx *tx, const bus_event *event, const echo_Said *said, size_t big, bool pass)
 {
     echo_Said more = *said;
-    bus_emit_options options = { .key = event->key, .key_len = event->key_len };
+    bus_emit_options options = { 0 };
     if (pass) {
         options.headers = event->headers;
         options.header_count = event->header_count;
@@ -108,7 +108,7 @@ static void say(bus_tx *tx, const bus_event *event, const echo_Said *said, size_
         memset(filler, 'x', big);
         more.text = (bus_string){ filler, big };
     }
-    bus_send(tx, &echo_Said_type, &more, &options);
+    bus_emit_with(tx, &echo_Said_type, event->key, &more, &options);
     free(filler);
 }
 
@@ -117,8 +117,8 @@ static bus_verdict on_text(bus_tx *tx, const bus_event *event, void *shard)
     (void)shard;
     char text[200] = "", word[32] = "";
     long long number = 0, amount = 0;
-    size_t len = event->value_len < sizeof text - 1 ? event->value_len : sizeof text - 1;
-    memcpy(text, event->value, len);
+    size_t len = event->value.len < sizeof text - 1 ? event->value.len : sizeof text - 1;
+    memcpy(text, event->value.at, len);
     if (sscanf(text, "%lld %31[a-z]:%lld", &number, word, &amount) < 1)
         return bus_reject(tx, "the value does not begin with a number");
     note(tx, event, number);
@@ -129,13 +129,13 @@ static bus_verdict on_text(bus_tx *tx, const bus_event *event, void *shard)
     say(tx, event, &said, strcmp(word, "big") == 0 ? (size_t)amount : 0, getenv("ECHO_PASS") != NULL);
     said.number = -number;
     if (strcmp(word, "schedule") == 0)
-        bus_schedule(tx, event->id, bus_now(tx) + amount, &echo_Said_type, event->id, &said);
+        bus_schedule(tx, bus_str(event->id), bus_now(tx) + amount, &echo_Said_type, bus_str(event->id), &said);
     char plan[100];
-    snprintf(plan, sizeof plan, "plan of %.*s", (int)event->key_len, event->key ? (const char *)event->key : "");
+    snprintf(plan, sizeof plan, "plan of %.*s", BUS_TEXT(event->key));
     if (strcmp(word, "plan") == 0)
-        bus_schedule(tx, plan, bus_now(tx) + amount, &echo_Said_type, plan, &said);
+        bus_schedule(tx, bus_str(plan), bus_now(tx) + amount, &echo_Said_type, bus_str(plan), &said);
     if (strcmp(word, "cancel") == 0)
-        bus_cancel(tx, plan);
+        bus_cancel(tx, bus_str(plan));
     return BUS_DONE;
 }
 
@@ -153,10 +153,12 @@ int main(int argc, char **argv)
 {
     static bus_route routes[18];
     static char inputs[2000], events[200];
-    const char *name = getenv("ECHO_NAME"), *list = getenv("ECHO_INPUTS"), *hold = getenv("ECHO_HOLD"), *typed = getenv("ECHO_TYPED");
+    const char *name = getenv("ECHO_NAME"), *list = getenv("ECHO_INPUTS"), *hold = getenv("ECHO_HOLD"),
+               *typed = getenv("ECHO_TYPED");
     const char *replay = getenv("ECHO_REPLAY");
     bus_replay_policy policy = !replay || strcmp(replay, "run") == 0 ? BUS_REPLAY_RUN
-                               : strcmp(replay, "skip") == 0 ? BUS_REPLAY_SKIP : BUS_REPLAY_REFUSE;
+                               : strcmp(replay, "skip") == 0         ? BUS_REPLAY_SKIP
+                                                                     : BUS_REPLAY_REFUSE;
     name = name && *name ? name : "echo";
     if (list && *list)
         snprintf(inputs, sizeof inputs, "%s", list);
@@ -165,8 +167,9 @@ int main(int argc, char **argv)
     snprintf(events, sizeof events, "%s.events", name);
     size_t count = 0;
     for (char *rest = inputs, *topic; count < 16 && (topic = strtok_r(rest, ",", &rest));)
-        routes[count++] = (bus_route){ .topic = topic, .handler = on_text, .replay = policy,
-                                       .on_dead = hold && *hold == '1' ? BUS_HOLD_KEY : BUS_RELEASE_KEY };
+        routes[count++] = (bus_route){
+            .topic = topic, .handler = on_text, .replay = policy, .on_dead = hold && *hold == '1' ? BUS_HOLD_KEY : BUS_RELEASE_KEY
+        };
     if (typed && *typed)
         routes[count++] = (bus_route){ .topic = typed, .type = &echo_Said_type, .handler = on_said };
     const bus_emits emits[] = { { &echo_Said_type, events }, { 0 } };

@@ -12,8 +12,7 @@
 static bus_verdict on_everything(bus_tx *tx, const bus_event *event, void *shard)
 {
     (void)shard;
-    bus_emit_options options = { .key = event->key, .key_len = event->key_len };
-    bus_send(tx, &zoo_Everything_type, zoo_Everything_of(event), &options);
+    bus_emit(tx, &zoo_Everything_type, event->key, zoo_Everything_of(event));
     return BUS_DONE;
 }
 

@@ -5,7 +5,6 @@
 #include <bus/bus.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 int main(int argc, char **argv)
 {
@@ -14,18 +13,19 @@ int main(int argc, char **argv)
     bus *self = NULL;
     if (argc != 5 || !config)
         return 2;
-    bus_raw record = { .topic = argv[2], .key = argv[4], .key_len = strlen(argv[4]), .value = "x", .value_len = 1, .partition = -1,
-                       .timestamp = strtoll(argv[3], NULL, 10) };
+    bus_publication record = {
+        .topic = argv[2], .key = bus_str(argv[4]), .value = { "x", 1 }, .time_ms = strtoll(argv[3], NULL, 10)
+    };
     bus_status status = bus_config_set(config, "bootstrap.servers", argv[1], &err);
-    if (!status)
+    if (status == BUS_OK)
         status = bus_open(NULL, config, &self, &err);
-    if (!status)
-        status = bus_publish_raw(self, &record, NULL, NULL, &err);
-    if (!status)
+    if (status == BUS_OK)
+        status = bus_publish(self, &record, NULL, NULL, &err);
+    if (status == BUS_OK)
         status = bus_flush(self, 60000, &err);
     bus_close(self);
     bus_config_free(config);
-    if (status)
+    if (status != BUS_OK)
         fprintf(stderr, "stamp: %s\n", err.text);
     return status != BUS_OK;
 }

@@ -37,7 +37,9 @@ static const bus_migration migrations[] = {
     { 0 }
 };
 
-typedef struct entry { char text[100], key[60]; } entry;
+typedef struct entry {
+    char text[100], key[60];
+} entry;
 
 static bus_verdict enter(bus_tx *tx, void *opaque)
 {
@@ -45,12 +47,12 @@ static bus_verdict enter(bus_tx *tx, void *opaque)
     sqlite3_stmt *add = bus_sql(tx, "INSERT INTO entry VALUES(?1, 1, ?2) ON CONFLICT(text) DO UPDATE SET times = times + 1");
     if (!add)
         return BUS_RETRY;
-    sqlite3_bind_text(add, 1, mine->text, -1, SQLITE_STATIC);
-    sqlite3_bind_text(add, 2, mine->key, -1, SQLITE_STATIC);
+    bus_bind_text(add, 1, bus_str(mine->text));
+    bus_bind_text(add, 2, bus_str(mine->key));
     if (sqlite3_step(add) != SQLITE_DONE)
         return bus_retry(tx, "the entry cannot be written");
-    echo_Said said = { .number = 1, .text = { mine->text, strlen(mine->text) } };
-    bus_emit(tx, &echo_Said_type, mine->key, &said);
+    echo_Said said = { .number = 1, .text = bus_str(mine->text) };
+    bus_emit(tx, &echo_Said_type, bus_str(mine->key), &said);
     return BUS_DONE;
 }
 
@@ -61,9 +63,9 @@ static bus_verdict on_said(bus_tx *tx, const bus_event *event, void *shard)
     echo_Said answer = { .number = said->number, .text = said->text };
     entry mine;
     snprintf(mine.text, sizeof mine.text, "%.*s", (int)said->text.len, said->text.at);
-    snprintf(mine.key, sizeof mine.key, "%.*s", (int)event->key_len, event->key ? (const char *)event->key : "");
+    snprintf(mine.key, sizeof mine.key, "%.*s", BUS_TEXT(event->key));
     if (said->number == 2)
-        answer.number = bus_transact(the_bus, mine.key, strlen(mine.key), enter, &mine, NULL);
+        answer.number = bus_transact(the_bus, bus_str(mine.key), enter, &mine, NULL);
     else if (enter(tx, &mine) != BUS_DONE)
         return bus_retry(tx, "the entry cannot be written");
     if (said->number != 0)
@@ -73,14 +75,19 @@ static bus_verdict on_said(bus_tx *tx, const bus_event *event, void *shard)
 
 /* ---- callers */
 
-typedef struct caller { pthread_t thread; int number, each; bool outside; } caller;
+typedef struct caller {
+    pthread_t thread;
+    int number, each;
+    bool outside;
+} caller;
 static atomic_int failures;
 
 static void told(const bus_event *reply, void *opaque)
 {
     const echo_Said *said = bus_event_body(reply, &echo_Said_type);
     const entry *mine = opaque;
-    if (!said || said->number != 1 || said->text.len != strlen(mine->text) || memcmp(said->text.at, mine->text, said->text.len) != 0) {
+    if (!said || said->number != 1 || said->text.len != strlen(mine->text) ||
+        memcmp(said->text.at, mine->text, said->text.len) != 0) {
         printf("failed another's answer\n");
         atomic_fetch_add(&failures, 1);
     }
@@ -89,20 +96,21 @@ static void told(const bus_event *reply, void *opaque)
 static bus_status ask(entry *mine, int64_t number, int timeout_ms, bus_error *err)
 {
     echo_Said said = { .number = number, .text = { mine->text, strlen(mine->text) } };
-    return bus_request(the_bus, commands, &echo_Said_type, mine->key, strlen(mine->key), &said, &echo_Said_type, timeout_ms, told, mine,
-                       err);
+    return bus_request(the_bus,
+                       &(bus_publication){ .topic = commands, .type = &echo_Said_type, .key = bus_str(mine->key), .body = &said },
+                       &(bus_request_options){ .reply_type = &echo_Said_type, .timeout_ms = timeout_ms }, told, mine, err);
 }
 
 static void *call(void *opaque)
 {
-    caller *self = opaque;
-    for (int i = 0; i < self->each; i++) {
+    caller *one = opaque;
+    for (int i = 0; i < one->each; i++) {
         entry mine;
         bus_error err = { 0 };
         const char *how = "ok";
-        snprintf(mine.text, sizeof mine.text, "%s-%d-%d", run_name, self->number, i);
-        snprintf(mine.key, sizeof mine.key, "key-%d", (self->number * 7 + i) % 32);
-        bus_status status = self->outside ? BUS_ELSEWHERE : bus_transact(the_bus, mine.key, strlen(mine.key), enter, &mine, &err);
+        snprintf(mine.text, sizeof mine.text, "%s-%d-%d", run_name, one->number, i);
+        snprintf(mine.key, sizeof mine.key, "key-%d", (one->number * 7 + i) % 32);
+        bus_status status = one->outside ? BUS_ELSEWHERE : bus_transact(the_bus, bus_str(mine.key), enter, &mine, &err);
         if (status == BUS_ELSEWHERE) {
             how = "asked";
             status = ask(&mine, 1, 20000, &err);
@@ -142,18 +150,16 @@ static void note(atomic_int *which, bus_status status)
     atomic_fetch_add(status == BUS_OK ? which : &failed, 1);
 }
 
-static void on_transacted(void *opaque, bus_status status, const bus_error *err)
+static void on_transacted(const bus_result *result, void *opaque)
 {
-    (void)err;
     free(opaque);
-    note(&transacted, status);
+    note(&transacted, result->status);
 }
 
-static void on_published(void *opaque, bus_status status, const bus_error *err)
+static void on_published(const bus_result *result, void *opaque)
 {
     (void)opaque;
-    (void)err;
-    note(&published, status);
+    note(&published, result->status);
 }
 
 static bus_verdict do_nothing(bus_tx *tx, void *opaque)
@@ -167,7 +173,7 @@ static int loop(int each)
 {
     bus_error err = { 0 };
     loop_thread = pthread_self();
-    if (bus_transact(the_bus, "key", 3, do_nothing, NULL, &err) != BUS_OK) /* waits for the first assignment */
+    if (bus_transact(the_bus, BUS_STR("key"), do_nothing, NULL, &err) != BUS_OK) /* waits for the first assignment */
         return fprintf(stderr, "%s\n", err.text), 1;
     struct pollfd ready = { .fd = bus_fd(the_bus), .events = POLLIN };
     for (int i = 0; i < each; i++) {
@@ -177,8 +183,10 @@ static int loop(int each)
         snprintf(mine->key, sizeof mine->key, "key");
         snprintf(text, sizeof text, "%s-published-%d", run_name, i);
         echo_Said said = { .number = 0, .text = { text, strlen(text) } };
-        if (bus_transact_async(the_bus, "key", 3, enter, mine, on_transacted, &err) != BUS_OK ||
-            bus_publish(the_bus, commands, &echo_Said_type, "key", 3, &said, on_published, NULL, &err) != BUS_OK)
+        if (bus_transact_async(the_bus, BUS_STR("key"), enter, on_transacted, mine, &err) != BUS_OK ||
+            bus_publish(the_bus,
+                        &(bus_publication){ .topic = commands, .type = &echo_Said_type, .key = BUS_STR("key"), .body = &said },
+                        on_published, NULL, &err) != BUS_OK)
             return fprintf(stderr, "%s\n", err.text), 1;
     }
     usleep(500 * 1000);
@@ -190,8 +198,9 @@ static int loop(int each)
         bus_dispatch(the_bus);
     }
     int quiet = poll(&ready, 1, 100);
-    printf("{\"transacted\":%d,\"published\":%d,\"failed\":%d,\"strangers\":%d,\"early\":%d,\"woken\":%d,\"readable_after\":%d}\n",
-           transacted, published, failed, strangers, early, woken, quiet);
+    printf(
+        "{\"transacted\":%d,\"published\":%d,\"failed\":%d,\"strangers\":%d,\"early\":%d,\"woken\":%d,\"readable_after\":%d}\n",
+        transacted, published, failed, strangers, early, woken, quiet);
     return 0;
 }
 
@@ -216,7 +225,7 @@ static bus_verdict emit_much(bus_tx *tx, void *opaque)
     enter(tx, opaque);
     echo_Said said = { .number = 1, .text = { much, sizeof much } };
     memset(much, 'x', sizeof much);
-    bus_emit(tx, &echo_Said_type, "key", &said);
+    bus_emit(tx, &echo_Said_type, BUS_STR("key"), &said);
     return BUS_DONE;
 }
 
@@ -266,7 +275,13 @@ static void inside(const bus_event *reply, void *opaque)
     *(int64_t *)opaque = said ? said->number : -1;
 }
 
-#define TELL(what, call) do { bus_error err = { 0 }; int64_t since = clock_ms(); bus_status status = (call); tell(what, since, status, &err); } while (0)
+#define TELL(what, call) \
+    do { \
+        bus_error err = { 0 }; \
+        int64_t since = clock_ms(); \
+        bus_status status = (call); \
+        tell(what, since, status, &err); \
+    } while (0)
 
 static int limits(void)
 {
@@ -274,16 +289,19 @@ static int limits(void)
     echo_Said said = { .number = 2, .text = { "inside", 6 } };
     int64_t answer = -1;
     int entries = -1;
-    TELL("good", bus_transact(the_bus, "key", 3, enter, &mine, &err));
+    TELL("good", bus_transact(the_bus, BUS_STR("key"), enter, &mine, &err));
     snprintf(mine.text, sizeof mine.text, "never");
-    TELL("rejected", bus_transact(the_bus, "key", 3, reject, &mine, &err));
-    TELL("ddl", bus_transact(the_bus, "key", 3, alter, NULL, &err));
-    TELL("too big", bus_transact(the_bus, "key", 3, emit_much, &mine, &err));
-    TELL("no key", bus_transact(the_bus, NULL, 0, enter, &mine, &err));
-    TELL("read", bus_read(the_bus, "key", 3, count_entries, &entries, &err));
-    TELL("write by reader", bus_read(the_bus, "key", 3, write_by_reader, NULL, &err));
-    TELL("slow reader", bus_read(the_bus, "key", 3, read_for_ever, NULL, &err));
-    TELL("inside", bus_request(the_bus, commands, &echo_Said_type, "key", 3, &said, &echo_Said_type, 20000, inside, &answer, &err));
+    TELL("rejected", bus_transact(the_bus, BUS_STR("key"), reject, &mine, &err));
+    TELL("ddl", bus_transact(the_bus, BUS_STR("key"), alter, NULL, &err));
+    TELL("too big", bus_transact(the_bus, BUS_STR("key"), emit_much, &mine, &err));
+    TELL("no key", bus_transact(the_bus, bus_str(NULL), enter, &mine, &err));
+    TELL("read", bus_read(the_bus, BUS_STR("key"), count_entries, &entries, &err));
+    TELL("write by reader", bus_read(the_bus, BUS_STR("key"), write_by_reader, NULL, &err));
+    TELL("slow reader", bus_read(the_bus, BUS_STR("key"), read_for_ever, NULL, &err));
+    TELL("inside",
+         bus_request(the_bus,
+                     &(bus_publication){ .topic = commands, .type = &echo_Said_type, .key = BUS_STR("key"), .body = &said },
+                     &(bus_request_options){ .reply_type = &echo_Said_type, .timeout_ms = 20000 }, inside, &answer, &err));
     snprintf(mine.text, sizeof mine.text, "unanswered");
     TELL("deadline", ask(&mine, 0, 700, &err));
     printf("{\"what\":\"counts\",\"entries\":%d,\"inside\":\"%s\"}\n", entries, bus_status_name((bus_status)answer));

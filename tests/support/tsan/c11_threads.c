@@ -7,7 +7,8 @@
 #include <threads.h>
 
 _Static_assert(sizeof(mtx_t) >= sizeof(pthread_mutex_t) && sizeof(cnd_t) >= sizeof(pthread_cond_t) &&
-                   sizeof(once_flag) == sizeof(pthread_once_t), "a C11 object holds a POSIX one");
+                   sizeof(once_flag) == sizeof(pthread_once_t),
+               "a C11 object holds a POSIX one");
 
 static int result_of(int failed)
 {
@@ -20,7 +21,10 @@ static int result_of(int failed)
     }
 }
 
-typedef struct start { thrd_start_t run; void *arg; } start;
+typedef struct start {
+    thrd_start_t run;
+    void *arg;
+} start;
 
 static void *run(void *opaque)
 {
@@ -60,19 +64,46 @@ int mtx_init(mtx_t *mutex, int type)
     return result_of(failed);
 }
 
-int mtx_lock(mtx_t *mutex) { return result_of(pthread_mutex_lock((pthread_mutex_t *)mutex)); }
-int mtx_unlock(mtx_t *mutex) { return result_of(pthread_mutex_unlock((pthread_mutex_t *)mutex)); }
-void mtx_destroy(mtx_t *mutex) { pthread_mutex_destroy((pthread_mutex_t *)mutex); }
+int mtx_lock(mtx_t *mutex)
+{
+    return result_of(pthread_mutex_lock((pthread_mutex_t *)mutex));
+}
+int mtx_unlock(mtx_t *mutex)
+{
+    return result_of(pthread_mutex_unlock((pthread_mutex_t *)mutex));
+}
+void mtx_destroy(mtx_t *mutex)
+{
+    pthread_mutex_destroy((pthread_mutex_t *)mutex);
+}
 
-int cnd_init(cnd_t *cond) { return result_of(pthread_cond_init((pthread_cond_t *)cond, NULL)); }
-int cnd_signal(cnd_t *cond) { return result_of(pthread_cond_signal((pthread_cond_t *)cond)); }
-int cnd_broadcast(cnd_t *cond) { return result_of(pthread_cond_broadcast((pthread_cond_t *)cond)); }
-int cnd_wait(cnd_t *cond, mtx_t *mutex) { return result_of(pthread_cond_wait((pthread_cond_t *)cond, (pthread_mutex_t *)mutex)); }
-void cnd_destroy(cnd_t *cond) { pthread_cond_destroy((pthread_cond_t *)cond); }
+int cnd_init(cnd_t *cond)
+{
+    return result_of(pthread_cond_init((pthread_cond_t *)cond, NULL));
+}
+int cnd_signal(cnd_t *cond)
+{
+    return result_of(pthread_cond_signal((pthread_cond_t *)cond));
+}
+int cnd_broadcast(cnd_t *cond)
+{
+    return result_of(pthread_cond_broadcast((pthread_cond_t *)cond));
+}
+int cnd_wait(cnd_t *cond, mtx_t *mutex)
+{
+    return result_of(pthread_cond_wait((pthread_cond_t *)cond, (pthread_mutex_t *)mutex));
+}
+void cnd_destroy(cnd_t *cond)
+{
+    pthread_cond_destroy((pthread_cond_t *)cond);
+}
 
 int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex, const struct timespec *restrict until)
 {
     return result_of(pthread_cond_timedwait((pthread_cond_t *)cond, (pthread_mutex_t *)mutex, until));
 }
 
-void call_once(once_flag *flag, void (*function)(void)) { pthread_once((pthread_once_t *)flag, function); }
+void call_once(once_flag *flag, void (*function)(void))
+{
+    pthread_once((pthread_once_t *)flag, function);
+}

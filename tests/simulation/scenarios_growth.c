@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ * What grows must not make one event dearer: counted, not timed. See support/scene.h for what the service does. */
+#include "support/scene.h"
+#include "shard/internal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SENT 100
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
+
+static void send_each(scene *s, int count, bool together)
+{
+    static int sent;
+    for (int i = 0; i < count; i++) {
+        char key[16], text[32];
+        snprintf(key, sizeof key, "k%d", i);
+        snprintf(text, sizeof text, "a%d emit", ++sent);
+        scene_send(s, "in", key, text);
+        if (!together)
+            scene_pass(s, 30);
+    }
+    scene_pass(s, 5000);
+}
+
+/* How many destinations were looked at for SENT rows, when each of so many has been sent to before. */
+static uint64_t looks_with(scene *s, int partitions, bool together)
+{
+    bui_memory_topic_delete(s->cluster, "svc.events");
+    bui_memory_topic(s->cluster, "svc.events", partitions);
+    scene_stop(s);
+    scene_lose_store(s);
+    s->options.init = true;
+    scene_start(s);
+    scene_run(s);
+    send_each(s, partitions * 8, true);
+    assert_in_range(scene_ask(s, "SELECT count(*) FROM bus_destination WHERE topic = 'svc.events'"), partitions * 9 / 10,
+                    partitions);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox"), 0);
+    const bui_relay *relay = &bui_host_shard(s->host, 0)->relay;
+    uint64_t before = relay->looks;
+    send_each(s, SENT, together);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_outbox"), 0);
+    assert_int_equal(relay->odd_count, 0);
+    return relay->looks - before;
+}
+
+/* Offsets are committed a few times meanwhile, and each time all destinations are looked at once. */
+static void many_destinations_cost_no_more_than_few(void **state)
+{
+    scene *s = *state;
+    for (int together = 0; together < 2; together++) {
+        uint64_t few = looks_with(s, 10, together), many = looks_with(s, 1000, together);
+        printf("destinations looked at: %d with 10, %d with 1,000\n", (int)few, (int)many);
+        assert_true(many < few + SENT * 100);
+    }
+}
+
+#define COUNTER(scene, name) ((int)bui_counter_read(&scene_metrics(scene)->name))
+
+static void ids_beyond_the_bound_are_told(void **state)
+{
+    scene *s = *state;
+    scene_stop(s);
+    s->options.limits.dedup_most = 80;
+    scene_start(s);
+    send_each(s, 80, true);
+    assert_int_equal(COUNTER(s, ids_forgotten), 0);
+    send_each(s, 1, true);
+    assert_int_equal(COUNTER(s, ids_forgotten), 11);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_seen"), 70);
+}
+
+/* A row of bus_seen is "<topic>/<partition> <source>" and the id: here of what scene_send sends. */
+static void events_wait_until_the_ids_seen_are_there(void **state)
+{
+    scene *s = *state;
+    scene_send(s, "in", "k", "a");
+    scene_run(s);
+    assert_int_equal(scene_ask(s, "SELECT count(*) FROM bus_seen WHERE id = CAST('a' AS BLOB)"), 1);
+    scene_stop(s);
+    scene_meddle(s, "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 120000)"
+                    " INSERT INTO bus_seen SELECT n + i, source, CAST(i AS BLOB), at FROM bus_seen, c WHERE n = 1");
+    scene_send(s, "in", "k", "a");
+    scene_send(s, "in", "k", "b");
+    scene_send(s, "in", "k", "120000");
+    scene_send_hop(s, "in", "far/0#1", 1, "k2", "c");
+    scene_start(s);
+    for (int i = 0; i < 1000 && strcmp(scene_effects(s), "a b c") != 0; i++) {
+        scene_pass(s, 50);
+        usleep(10000);
+    }
+    assert_string_equal(scene_effects(s), "a b c");
+    assert_int_equal(COUNTER(s, duplicates), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(many_destinations_cost_no_more_than_few),
+        TEST(ids_beyond_the_bound_are_told),
+        TEST(events_wait_until_the_ids_seen_are_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
