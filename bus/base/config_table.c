@@ -30,6 +30,9 @@ static const bui_property table[] = {
          "The brokers to connect to first, as host:port, separated by commas. The process waits for a broker that is down."),
     TEXT("data.dir", "data",
          "The directory of the stores: <data.dir>/<service>/<shard>.db. Processes of one service on one host share it."),
+    TEXT("cache.dir", "",
+         "Where `bus dlq` notes which records of a long topic are about which dead letter, so that it finds one without reading "
+         "all again. Empty: .cache/bus in the home directory, or bus in $XDG_CACHE_HOME; none: nowhere."),
     INT("shards", "1", 1, 1024,
         "The number of shards of the service, which is the number of partitions of its lead topic. Each store keeps it, and "
         "it cannot change. If not set, the lead topic says how many."),

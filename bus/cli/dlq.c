@@ -367,7 +367,7 @@ static int run_show(cli *c)
     bus_error err = { 0 };
     bui_dlq *dlq = NULL;
     size_t matches;
-    if (cli_select_open(c, NULL, &dlq, &err) != BUS_OK)
+    if (cli_select_find(c, &dlq, &err) != BUS_OK)
         return cli_fail(c, &err);
     bui_dead *dead = bui_dead_find(bui_dlq_fold(dlq), c->operand[0], &matches);
     int code = dead      ? show(c, dlq, dead)

@@ -170,7 +170,7 @@ static int run(cli *c, bui_command_kind kind)
         return cli_failf(c, CLI_USAGE, "a reason has at most 500 bytes");
     if (!cli_duration(c, "wait", &j.wait_ms))
         return CLI_USAGE;
-    if (cli_select_open(c, NULL, &j.dlq, &err) != BUS_OK)
+    if ((all ? cli_select_open(c, NULL, &j.dlq, &err) : cli_select_find(c, &j.dlq, &err)) != BUS_OK)
         return cli_fail(c, &err);
     j.outcomes = calloc(bui_dead_count(bui_dlq_fold(j.dlq)) + (size_t)c->operands + 1, sizeof *j.outcomes);
     if (!j.outcomes) {

@@ -18,17 +18,36 @@ bool cli_select_filter(const cli *c, bui_dead_filter *out)
     return true;
 }
 
+static size_t services_of(const cli *c, const char *service, const char *out[CLI_GIVEN_MAX + 1])
+{
+    const char *name;
+    size_t count = 0;
+    if (service)
+        out[count++] = service;
+    for (int i = 0; (name = cli_nth(c, "service", i)); i++)
+        out[count++] = name;
+    return count;
+}
+
 bus_status cli_select_open(const cli *c, const char *service, bui_dlq **out, bus_error *err)
 {
-    const char *services[CLI_GIVEN_MAX + 1], *name;
-    size_t count = 0;
+    const char *services[CLI_GIVEN_MAX + 1];
+    size_t count = services_of(c, service, services);
     cli_watch watch;
-    if (service)
-        services[count++] = service;
-    for (int i = 0; (name = cli_nth(c, "service", i)); i++)
-        services[count++] = name;
     cli_watch_begin(c, &watch, "reading dead letters");
     bus_status status = bui_dlq_open(c->config, services, count, c->timeout_ms, &watch.watch, out, err);
+    cli_watch_end(&watch);
+    return status;
+}
+
+bus_status cli_select_find(const cli *c, bui_dlq **out, bus_error *err)
+{
+    const char *services[CLI_GIVEN_MAX + 1];
+    size_t count = services_of(c, NULL, services);
+    cli_watch watch;
+    cli_watch_begin(c, &watch, "looking for dead letters");
+    bus_status status = bui_dlq_find(c->config, services, count, (const char *const *)c->operand, (size_t)c->operands,
+                                     c->timeout_ms, &watch.watch, out, err);
     cli_watch_end(&watch);
     return status;
 }

@@ -22,6 +22,8 @@
 bool cli_select_filter(const cli *c, bui_dead_filter *out);
 /* Opens the dead letters of --service and of the operand `service` (NULL: none), or of all. */
 bus_status cli_select_open(const cli *c, const char *service, bui_dlq **out, bus_error *err);
+/* Opens those alone that the operands name. */
+bus_status cli_select_find(const cli *c, bui_dlq **out, bus_error *err);
 cli_colour cli_letter_colour(bui_deadletter_state state);
 
 /* What to know of a range that was read: how much of it is deleted, and what its times took. Notes on stderr. */

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "base/map.h"
+#include "ops/places.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -74,11 +75,11 @@ bui_dead *bui_dead_at(const bui_dead_fold *fold, size_t at)
 bui_dead *bui_dead_find(const bui_dead_fold *fold, const char *id, size_t *matches)
 {
     bui_dead *found = NULL;
-    size_t len = strlen(id), count = 0;
+    size_t count = 0;
     for (size_t i = 0; i < fold->count; i++) {
         const char *known = fold->list[i]->id;
         bool exact = !strcmp(known, id);
-        if (!exact && (len < 4 || strncmp(known, id, len) != 0))
+        if (!exact && !bui_letter_is(known, id))
             continue;
         found = fold->list[i];
         count++;
@@ -200,23 +201,11 @@ static bool take_change(bui_dead_fold *fold, bui_dead *dead, const bui_envelope 
     return !fold->failed;
 }
 
-/* A dead letter's id is a UUID that the service made: whatever else stands there is somebody's text, and would be shown as it
- * is. */
-static bool is_id(bui_slice id)
-{
-    if (id.len != BUI_ID_TEXT - 1)
-        return false;
-    for (size_t i = 0; i < id.len; i++)
-        if (!isxdigit((unsigned char)id.at[i]) && id.at[i] != '-')
-            return false;
-    return true;
-}
-
 bus_status bui_dead_fold_add(bui_dead_fold *fold, const char *service, const bui_record *record, bus_error *err)
 {
     bui_envelope envelope;
     if (bui_envelope_read(record->headers, record->header_count, &envelope, NULL) != BUS_OK ||
-        envelope.letter == BUI_DEADLETTER_NONE || !is_id(envelope.letter_id)) {
+        envelope.letter == BUI_DEADLETTER_NONE || !bui_is_letter_id(envelope.letter_id.at, envelope.letter_id.len)) {
         fold->foreign++;
         return BUS_OK;
     }

@@ -14,6 +14,10 @@ typedef struct bui_dlq bui_dlq;
  * service has no such topic; BUS_CANCELLED: the watch said stop; BUS_BROKER, BUS_TIMEOUT, BUS_DENIED. */
 bus_status bui_dlq_open(const bus_config *config, const char *const *services, size_t count, int timeout_ms,
                         const bui_watch *watch, bui_dlq **out, bus_error *err);
+/* Of them only the dead letters that these texts mean (their ids, or at least four characters of the beginning), each as bui_dlq_open has
+ * it. Reads where their records are and what came since; the first time, all (`cache.dir`). */
+bus_status bui_dlq_find(const bus_config *config, const char *const *services, size_t count, const char *const *texts,
+                        size_t text_count, int timeout_ms, const bui_watch *watch, bui_dlq **out, bus_error *err);
 void bui_dlq_close(bui_dlq *dlq); /* NULL is a no-op */
 
 bui_dead_fold *bui_dlq_fold(bui_dlq *dlq); /* the handle's */
