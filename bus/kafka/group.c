@@ -249,7 +249,7 @@ static bus_status open_lanes(kafka_transport *t, bui_lane_spec *specs, size_t co
     bui_lane **tail = &t->lanes;
     bus_status status;
     for (size_t i = 0; i < count; i++) {
-        status = kafka_lane_open(t, kafka_port_of(specs[i].port), specs[i].topic, specs[i].partition, specs[i].offset, tail, err);
+        status = kafka_lane_open(t, &specs[i], tail, err);
         if (status != BUS_OK) {
             drop_lanes(t);
             return status;

@@ -31,9 +31,12 @@ struct bui_lane {
     const char *topic; /* interned: outlives the lane, for its unreleased records */
     int32_t partition;
     rd_kafka_queue_t *queue;
-    int64_t eof;         /* offset at the last end of partition */
-    int64_t next_offset; /* offset after the last record taken; until then where the lane began */
-    bus_error failure;   /* status BUS_OK: none */
+    size_t number;            /* the shard's */
+    struct bui_lane *waiting; /* the next in the port's list */
+    _Atomic bool listed;      /* it is in the list */
+    int64_t eof;              /* offset at the last end of partition */
+    int64_t next_offset;      /* offset after the last record taken; until then where the lane began */
+    bus_error failure;        /* status BUS_OK: none */
 };
 
 typedef struct kafka_sender kafka_sender;
@@ -69,8 +72,9 @@ struct kafka_port {
     char name[64];
     void (*wake)(void *opaque);
     void *opaque;
-    unsigned turn;     /* which of the senders is its own */
-    _Atomic bool deaf; /* a report wakes nobody */
+    _Atomic(bui_lane *) ready; /* lanes whose queues were empty and are not any more, the last first */
+    unsigned turn;             /* which of the senders is its own */
+    _Atomic bool deaf;         /* a report wakes nobody */
     kafka_fetched *spare;
     rd_kafka_message_t *batch[256];
     kafka_producer producer[BUI_CHANNELS];
@@ -159,14 +163,15 @@ void kafka_port_commit(bui_port *p, const bui_offset *list, size_t count);
 int kafka_port_committed(bui_port *p, bus_error *err);
 
 /* lane.c */
-bus_status kafka_lane_open(kafka_transport *t, kafka_port *port, const char *topic, int32_t partition, int64_t offset,
-                           bui_lane **out, bus_error *err);
+bus_status kafka_lane_open(kafka_transport *t, const bui_lane_spec *spec, bui_lane **out, bus_error *err);
+size_t kafka_ready(bui_port *p, size_t *out, size_t max);
 
 void kafka_lane_close(bui_lane *lane);
 size_t kafka_fetch(bui_port *p, bui_lane *lane, bui_record *out, size_t max, bus_error *err);
 void kafka_release(bui_port *p, bui_record *records, size_t count);
 void kafka_rewind(bui_port *p, bui_lane *lane, int64_t offset);
-int64_t kafka_end(bui_port *p, bui_lane *lane, int64_t *eof_offset);
+int64_t kafka_end(bui_port *p, bui_lane *lane);
+int64_t kafka_eof(bui_port *p, bui_lane *lane);
 
 /* recheck.c */
 void kafka_watch_signs(rd_kafka_conf_t *conf);

@@ -23,41 +23,80 @@ static const char *intern(kafka_transport *t, const char *topic)
     return copy;
 }
 
+/* Into the list that the shard's thread takes as a whole. Any thread. */
+static void list(bui_lane *lane)
+{
+    kafka_port *port = lane->port;
+    if (atomic_exchange(&lane->listed, true))
+        return;
+    bui_lane *first = atomic_load(&port->ready);
+    do
+        lane->waiting = first;
+    while (!atomic_compare_exchange_weak(&port->ready, &first, lane));
+}
+
 /* On a librdkafka thread, under the queue's lock. */
 static void on_queue(rd_kafka_t *rk, void *opaque)
 {
-    kafka_port *port = opaque;
+    bui_lane *lane = opaque;
     (void)rk;
-    port->wake(port->opaque);
+    list(lane);
+    lane->port->wake(lane->port->opaque);
 }
 
-bus_status kafka_lane_open(kafka_transport *t, kafka_port *port, const char *topic, int32_t partition, int64_t offset,
-                           bui_lane **out, bus_error *err)
+/* Puts those back that do not fit. What comes in a lane after it was unlisted lists it again. */
+size_t kafka_ready(bui_port *p, size_t *out, size_t max)
 {
-    const char *name = intern(t, topic);
+    kafka_port *port = kafka_port_of(p);
+    size_t count = 0;
+    if (!atomic_load_explicit(&port->ready, memory_order_relaxed))
+        return 0;
+    for (bui_lane *lane = atomic_exchange(&port->ready, NULL), *next; lane; lane = next) {
+        next = lane->waiting;
+        atomic_store(&lane->listed, false);
+        if (count < max)
+            out[count++] = lane->number;
+        else
+            list(lane);
+    }
+    return count;
+}
+
+bus_status kafka_lane_open(kafka_transport *t, const bui_lane_spec *spec, bui_lane **out, bus_error *err)
+{
+    const char *name = intern(t, spec->topic);
     bui_lane *lane = name ? calloc(1, sizeof *lane) : NULL;
     if (!lane)
         return bui_fail_nomem(err);
-    lane->port = port;
+    lane->port = kafka_port_of(spec->port);
     lane->topic = name;
-    lane->partition = partition;
+    lane->partition = spec->partition;
+    lane->number = spec->number;
     lane->eof = BUI_OFFSET_NONE;
-    lane->next_offset = offset;
-    lane->queue = rd_kafka_queue_get_partition(t->rk, topic, partition);
+    lane->next_offset = spec->offset;
+    lane->queue = rd_kafka_queue_get_partition(t->rk, name, spec->partition);
     if (!lane->queue) {
         free(lane);
-        return bui_fail(err, BUS_INVALID, "%s/%d is not a partition that can be read", topic, (int)partition);
+        return bui_fail(err, BUS_INVALID, "%s/%d is not a partition that can be read", name, (int)spec->partition);
     }
     /* Before the assignment: it would forward the queue to the consumer's otherwise. */
     rd_kafka_queue_forward(lane->queue, NULL);
-    rd_kafka_queue_cb_event_enable(lane->queue, on_queue, port);
+    rd_kafka_queue_cb_event_enable(lane->queue, on_queue, lane);
     *out = lane;
     return BUS_OK;
+}
+
+/* The port is idle: nobody takes from its list meanwhile. */
+static void unlist_all(kafka_port *port)
+{
+    for (bui_lane *lane = atomic_exchange(&port->ready, NULL); lane; lane = lane->waiting)
+        atomic_store(&lane->listed, false);
 }
 
 void kafka_lane_close(bui_lane *lane)
 {
     rd_kafka_queue_cb_event_enable(lane->queue, NULL, NULL);
+    unlist_all(lane->port);
     rd_kafka_queue_destroy(lane->queue);
     free(lane);
 }
@@ -215,6 +254,9 @@ size_t kafka_fetch(bui_port *p, bui_lane *lane, bui_record *out, size_t max, bus
         *err = lane->failure;
         ask_again(lane);
     }
+    /* It stopped at something else than a record, or one has come just now: nobody is told of what is behind it. */
+    if (taken == 0 && rd_kafka_queue_length(lane->queue) > 0)
+        on_queue(NULL, lane);
     return taken;
 }
 
@@ -248,12 +290,16 @@ void kafka_rewind(bui_port *p, bui_lane *lane, int64_t offset)
         rd_kafka_topic_destroy(topic);
 }
 
-int64_t kafka_end(bui_port *p, bui_lane *lane, int64_t *eof_offset)
+int64_t kafka_eof(bui_port *p, bui_lane *lane)
+{
+    (void)p;
+    return lane->eof;
+}
+
+int64_t kafka_end(bui_port *p, bui_lane *lane)
 {
     kafka_port *port = kafka_port_of(p);
     int64_t low = 0, high = BUI_OFFSET_NONE;
-    if (eof_offset)
-        *eof_offset = lane->eof;
     /* What the last fetch response said; no request is made. */
     if (!port->transport->rk ||
         rd_kafka_get_watermark_offsets(port->transport->rk, lane->topic, lane->partition, &low, &high) !=

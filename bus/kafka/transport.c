@@ -16,6 +16,7 @@ static const struct bui_port_ops port_ops = {
     .fetch = kafka_fetch,
     .release = kafka_release,
     .end = kafka_end,
+    .eof = kafka_eof,
     .produce = kafka_produce,
     .reports = kafka_reports,
     .hear = kafka_hear,
@@ -28,6 +29,7 @@ static const struct bui_port_ops port_ops = {
     .rechecked = kafka_rechecked,
     .rewind = kafka_rewind,
     .doubts = kafka_doubts,
+    .ready = kafka_ready,
 };
 
 static bus_status port_open(bui_transport *t, const char *name, void (*wake)(void *opaque), void *opaque, bui_port **out,

@@ -124,11 +124,16 @@ static void release(bui_port *port, bui_record *records, size_t count)
         free(records[i].handle);
 }
 
-static int64_t end(bui_port *port, bui_lane *lane, int64_t *eof_offset)
+static int64_t end(bui_port *port, bui_lane *lane)
 {
-    /* At the very end the positions pass what carries no record: transaction markers, compacted tails. */
-    *eof_offset = bui_rerun_ended(of_port(port)) ? lane->mark->high : BUI_OFFSET_NONE;
+    (void)port;
     return lane->mark->high;
+}
+
+/* At the very end the positions pass what carries no record: transaction markers, compacted tails. */
+static int64_t eof(bui_port *port, bui_lane *lane)
+{
+    return bui_rerun_ended(of_port(port)) ? lane->mark->high : BUI_OFFSET_NONE;
 }
 
 /* ---- sends */
@@ -193,6 +198,7 @@ static const struct bui_port_ops port_ops = {
     .fetch = fetch,
     .release = release,
     .end = end,
+    .eof = eof,
     .produce = produce,
     .reports = reports,
     .hear = hear,

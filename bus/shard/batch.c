@@ -169,11 +169,11 @@ static bui_outcome run_lane(bui_shard *shard, bui_shard_lane *lane, int most)
     return BUI_OUT_DONE;
 }
 
-static bui_outcome run_lanes(bui_shard *shard)
+/* The lanes from one number up to another, not with it. */
+static bui_outcome run_some(bui_shard *shard, size_t from, size_t to)
 {
-    size_t n = shard->lane_count;
-    for (size_t k = 0; k < n && shard->attached; k++) {
-        bui_shard_lane *lane = &shard->lane[(shard->next_lane + k) % n];
+    for (size_t i = from; bui_lane_listed(shard, &i) && i < to && shard->attached && !full(shard); i++) {
+        bui_shard_lane *lane = &shard->lane[i];
         if (bui_lane_resting(shard, lane) || lane->unsure || !bui_lane_allowed(shard, lane))
             continue;
         bui_outcome outcome = run_lane(shard, lane, shard->options.limits.batch_records);
@@ -181,12 +181,18 @@ static bui_outcome run_lanes(bui_shard *shard)
             return outcome;
         if (lane->handle)
             bui_lane_at_end(shard, lane);
-        if (full(shard)) {
-            shard->next_lane = (shard->next_lane + k + 1) % n;
-            break;
-        }
+        if (full(shard))
+            shard->next_lane = (i + 1) % shard->lane_count;
     }
     return BUI_OUT_DONE;
+}
+
+/* After a full batch the next begins with the lane behind the last. */
+static bui_outcome run_lanes(bui_shard *shard)
+{
+    size_t first = shard->next_lane;
+    bui_outcome outcome = run_some(shard, first, shard->lane_count);
+    return outcome == BUI_OUT_DONE ? run_some(shard, 0, first) : outcome;
 }
 
 /* What no lane's position shows. */
@@ -265,7 +271,7 @@ static void begin_pass(bui_shard *shard, bool savepoints)
     shard->batch.error = (bus_error){ 0 };
     shard->prepares.gather_until_us = 0;
     shard->relay.decided_count = 0;
-    for (size_t i = 0; i < shard->lane_count; i++)
+    for (size_t i = 0; bui_lane_listed(shard, &i); i++)
         shard->lane[i].batch_at = shard->lane[i].at;
 }
 
@@ -276,14 +282,14 @@ static void undo_pass(bui_shard *shard)
     bui_counter pauses = shard->metrics.pauses; /* a pause stands although the batch that met it is undone */
     shard->metrics = shard->batch.metrics_before;
     shard->metrics.pauses = pauses;
-    for (size_t i = 0; i < shard->lane_count; i++)
+    for (size_t i = 0; bui_lane_listed(shard, &i); i++)
         shard->lane[i].at = shard->lane[i].batch_at;
 }
 
 /* The anchor of each lane that moved: the last record delivered. */
 static void note_anchors(bui_shard *shard)
 {
-    for (size_t i = 0; i < shard->lane_count; i++) {
+    for (size_t i = 0; bui_lane_listed(shard, &i); i++) {
         bui_shard_lane *lane = &shard->lane[i];
         if (lane->at == lane->batch_at)
             continue;
@@ -334,7 +340,7 @@ static void after_commit(bui_shard *shard)
     if (!shard->calls.runs_inline)
         shard->batch.held_left = shard->batch.held_at;
     bui_lost_over(shard);
-    for (size_t i = 0; i < shard->lane_count; i++) {
+    for (size_t i = 0; bui_lane_listed(shard, &i); i++) {
         bui_shard_lane *lane = &shard->lane[i];
         for (size_t k = lane->batch_at; lane->job && k < lane->at; k++) {
             if (lane->job[k])
@@ -393,11 +399,10 @@ static bool work_waits(bui_shard *shard)
         return true;
     if (bui_key_totals_of(shard->store).catching_up && shard->batch.catch_up_at_us <= shard->now_us)
         return true;
-    for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
+    for (size_t i = 0; bui_lane_listed(shard, &i); i++) {
         const bui_shard_lane *lane = &shard->lane[i];
-        int64_t eof = BUI_OFFSET_NONE;
         if (lane->handle && lane->at == lane->count && !lane->check_anchor &&
-            (shard->port->ops->end(shard->port, lane->handle, &eof), eof > lane->position->next))
+            shard->port->ops->eof(shard->port, lane->handle) > lane->position->next)
             return true;
     }
     return false;
@@ -480,12 +485,13 @@ int64_t bui_batch_wait_us(bui_shard *shard)
     if (bui_key_totals_of(shard->store).catching_up)
         sooner(&wait, shard->batch.catch_up_at_us - shard->now_us);
     sooner(&wait, bui_rechecks_wait_us(shard));
-    for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
+    for (size_t i = 0; i < shard->input_count && shard->attached; i++)
+        if (shard->input[i].paused_until_us > shard->now_us)
+            sooner(&wait, shard->input[i].paused_until_us - shard->now_us);
+    for (size_t i = 0; bui_lane_listed(shard, &i); i++) {
         const bui_shard_lane *lane = &shard->lane[i];
-        int64_t until =
-            lane->blocked_until_us > lane->input->paused_until_us ? lane->blocked_until_us : lane->input->paused_until_us;
-        if (until > shard->now_us)
-            sooner(&wait, until - shard->now_us);
+        if (lane->blocked_until_us > shard->now_us && lane->input->paused_until_us <= shard->now_us)
+            sooner(&wait, lane->blocked_until_us - shard->now_us);
     }
     return wait;
 }
@@ -497,5 +503,6 @@ void bui_batch_free(bui_shard *shard)
         free(shard->lane[i].job);
     }
     free(shard->lane);
+    free(shard->lanes.listed);
     free(shard->calls.results);
 }

@@ -85,8 +85,9 @@ static void lane_fetch(bui_shard *shard, bui_shard_lane *lane)
         return;
     }
     lane->count += n;
+    lane->came = n > 0;
     if (n)
-        lane->fetched = ++shard->rechecks.fetch_serial;
+        bui_lane_fetched(shard, lane);
     if (lane->failed) {
         lane->failed = false;
         bui_log(BUS_INFO, shard->where, "lane_well", "%s/%d is read again", lane->input->declared->topic, lane->partition);
@@ -114,8 +115,7 @@ static bool lane_ready(bui_shard *shard, bui_shard_lane *lane)
 /* A transactional producer leaves offsets without records: at the end of the log the position goes past them. */
 void bui_lane_at_end(bui_shard *shard, bui_shard_lane *lane)
 {
-    int64_t eof;
-    shard->port->ops->end(shard->port, lane->handle, &eof);
+    int64_t eof = shard->port->ops->eof(shard->port, lane->handle);
     if (lane->at == lane->count && eof > lane->position->next && !lane->check_anchor && bui_lane_sure(shard, lane) &&
         bui_position_set(shard->store, lane->position, eof, lane->position->anchor)) {
         shard->batch.did = true;
@@ -152,19 +152,28 @@ bool bui_lane_allowed(bui_shard *shard, const bui_shard_lane *lane)
     return room;
 }
 
+/* A pause for an unknown schema is over when others are known. */
+static void look_at_pauses(bui_shard *shard)
+{
+    for (size_t i = 0; i < shard->input_count; i++) {
+        bui_shard_input *input = &shard->input[i];
+        if (input->catalog_version && input->catalog_version != bui_catalog_version(shard->options.catalog)) {
+            input->paused_until_us = 0;
+            input->catalog_version = 0;
+        }
+    }
+}
+
 bool bui_fetch_all(bui_shard *shard)
 {
     bool any = false;
     bui_rechecks_step(shard);
     if (atomic_load_explicit(&shard->failed, memory_order_relaxed))
         return false;
-    for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
+    bui_lanes_ready(shard);
+    look_at_pauses(shard);
+    for (size_t i = 0; bui_lane_listed(shard, &i); i++) {
         bui_shard_lane *lane = &shard->lane[i];
-        bui_shard_input *input = lane->input;
-        if (input->catalog_version && input->catalog_version != bui_catalog_version(shard->options.catalog)) {
-            input->paused_until_us = 0;
-            input->catalog_version = 0;
-        }
         if (bui_lane_resting(shard, lane) || !bui_lane_allowed(shard, lane))
             continue;
         lane_fetch(shard, lane);
@@ -174,7 +183,7 @@ bool bui_fetch_all(bui_shard *shard)
     }
     if (!bui_rechecks_step(shard)) /* without a network they get their answer at once */
         return any;
-    for (size_t i = 0; i < shard->lane_count && shard->attached; i++)
+    for (size_t i = 0; bui_lane_listed(shard, &i); i++)
         any |= !bui_lane_resting(shard, &shard->lane[i]) && bui_lane_allowed(shard, &shard->lane[i]) &&
                lane_ready(shard, &shard->lane[i]);
     return any && !atomic_load_explicit(&shard->failed, memory_order_relaxed);

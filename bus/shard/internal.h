@@ -37,6 +37,13 @@ void bui_input_pause(bui_shard *shard, bui_shard_input *input, const char *why, 
 
 /* lane.c: what a lane holds */
 bool bui_lane_resting(const bui_shard *shard, const bui_shard_lane *lane);
+bus_status bui_lanes_room(bui_shard *shard, bus_error *err); /* once the lanes are listed in shard->lane */
+bool bui_lane_listed(bui_shard *shard, size_t *i);          /* the first at or after *i that an iteration looks at; false: none */
+void bui_lane_came(bui_shard *shard, bui_shard_lane *lane); /* something came in it: it is listed */
+void bui_lanes_came(bui_shard *shard);                      /* in any of them, maybe */
+void bui_lanes_none(bui_shard *shard);                      /* they were taken away */
+void bui_lanes_ready(bui_shard *shard);                     /* lists those in which something came */
+void bui_lanes_sweep(bui_shard *shard);                     /* lets those go with which nothing is to be done */
 void bui_lane_compact(bui_shard *shard, bui_shard_lane *lane);       /* gives settled records back */
 void bui_shard_drop_fetched(bui_shard *shard, bui_shard_lane *lane); /* gives unsettled records back */
 
@@ -46,13 +53,14 @@ bool bui_lane_allowed(bui_shard *shard, const bui_shard_lane *lane); /* there is
 void bui_lane_at_end(bui_shard *shard, bui_shard_lane *lane);
 
 /* recheck.c: do lanes still read the logs that they read before? */
+void bui_lane_fetched(bui_shard *shard, bui_shard_lane *lane); /* it has records that it did not have */
 bool bui_rechecks_step(bui_shard *shard); /* takes an answer, asks for what is wanted; true: lanes may be sure now */
 bool bui_lane_sure(bui_shard *shard, bui_shard_lane *lane); /* false: its records wait, and a look is wanted */
 int64_t bui_rechecks_wait_us(const bui_shard *shard);
 bus_status bui_rechecks_room(bui_shard *shard, bus_error *err); /* once the lanes are listed */
 void bui_rechecks_attached(bui_shard *shard);
-void bui_lane_began_at_anchor(bui_shard *shard, bui_shard_lane *lane); /* its first record was the anchor: as good as a look */
-void bui_lane_ends(bui_shard_lane *lane, int64_t end);                 /* where its log ends, as last heard */
+void bui_lane_began_at_anchor(bui_shard *shard, bui_shard_lane *lane);   /* its first record was the anchor: as good as a look */
+void bui_lane_ends(bui_shard *shard, bui_shard_lane *lane, int64_t end); /* where its log ends, as last heard */
 void bui_rechecks_free(bui_shard *shard);
 /* The log is not the one that was read before: logs that with what to do, and halts; one of retry records, which only trigger,
  * is taken as it is: false. */

@@ -48,7 +48,7 @@ static bus_status list_lanes(bui_shard *shard, const int32_t *partitions, bus_er
                                 "topic %s grew from %d to %d partitions: its keys moved to other shards. Drain it, then "
                                 "start the service with new stores",
                                 declared[i].topic, shard->input[i].partitions, partitions[i]);
-        return BUS_OK;
+        return bui_lanes_room(shard, err);
     }
     shard->lane = calloc(total, sizeof *shard->lane);
     shard->commits.list = calloc(total, sizeof *shard->commits.list);
@@ -67,6 +67,8 @@ static bus_status list_lanes(bui_shard *shard, const int32_t *partitions, bus_er
         shard->commits.list = shard->commits.told = NULL;
         shard->lane_count = 0;
     }
+    if (status == BUS_OK)
+        status = bui_lanes_room(shard, err);
     return status != BUS_OK ? status : bui_rechecks_room(shard, err);
 }
 
@@ -418,9 +420,11 @@ void bui_shard_lane_specs(bui_shard *shard, bui_lane_spec *out)
         if (next != lane->claimed_next)
             lane->start = next;
         lane->check_anchor = lane->start < next;
-        out[i] = (bui_lane_spec){
-            .port = shard->port, .topic = lane->input->declared->topic, .partition = lane->partition, .offset = lane->start
-        };
+        out[i] = (bui_lane_spec){ .port = shard->port,
+                                  .topic = lane->input->declared->topic,
+                                  .partition = lane->partition,
+                                  .offset = lane->start,
+                                  .number = i };
     }
 }
 

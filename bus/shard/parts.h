@@ -49,6 +49,8 @@ typedef struct bui_shard_lane {
     bui_record *record; /* fetched: count of them, [at, count) unsettled */
     size_t cap, count, at, batch_at;
     int64_t blocked_until_us; /* a retry record's not-before */
+    bool came;                /* the transport has something of it that was not fetched yet, or not all of it */
+    int64_t lag;              /* its part of bui_lanes.lag */
     bool check_anchor;
     bool failed;        /* said so already; looked at again and again */
     bui_job_slot **job; /* prepare steps by record, parallel to `record`; NULL if the topic has none */
@@ -64,6 +66,14 @@ typedef struct bui_shard_lane {
     bus_status unchecked; /* how the last failed */
     bool unchecked_said;
 } bui_shard_lane;
+
+/* Which lanes an iteration looks at: those in which something came, that hold records, or that wait for a time. See lane.c. */
+typedef struct bui_lanes {
+    uint64_t *listed;  /* a bit for each */
+    int64_t lag;       /* records that were not settled, of all */
+    int64_t lag_at_us; /* when all were counted again */
+    uint64_t looks;    /* lanes looked at one after the other, for tests */
+} bui_lanes;
 
 /* What the metadata of our commits says, see commits.c. */
 typedef struct bui_commit_text {
@@ -298,6 +308,8 @@ typedef struct bui_rechecks { /* recheck.c: a look at logs that is out */
     bui_place *anchor;        /* the anchor it asked for */
     size_t count;             /* 0: none is out */
     int64_t began_us, again_us;
+    bool wanted;        /* a lane may want a look */
+    int64_t look_at_us; /* none that does not want one will before this */
     uint64_t serial, doubts;
     uint64_t fetch_serial; /* counts fetches that brought records */
     uint64_t doubts_seen;
@@ -369,6 +381,7 @@ struct bui_shard {
     bui_shard_lane *lane;
     size_t lane_count;
     size_t next_lane; /* round robin */
+    bui_lanes lanes;
     bool raised, looked, claimed, attached;
     _Atomic bool draining;
     bui_map announced;         /* addresses of types that are not declared and whose schemas others can learn */

@@ -55,19 +55,48 @@ static bool has_evidence(const bui_position *position)
     return position->anchor.offset >= 0 || position->proof.offset >= 0;
 }
 
-static void found_same(bui_shard_lane *lane, int64_t at_us, uint64_t serial, uint64_t seen)
+static void want_look(bui_shard *shard, bui_shard_lane *lane)
+{
+    lane->wants_recheck = shard->rechecks.wanted = true;
+}
+
+/* What was delivered since the last look is looked for again, too; when, on this clock. */
+static int64_t looks_again_us(const bui_shard *shard, const bui_shard_lane *lane)
+{
+    if (lane->sure_serial >= lane->fetched || !lane->sure_us)
+        return INT64_MAX;
+    return lane->sure_us + shard->options.limits.log_check_ms * 1000;
+}
+
+static void look_by(bui_shard *shard, int64_t at_us)
+{
+    if (at_us < shard->rechecks.look_at_us)
+        shard->rechecks.look_at_us = at_us;
+}
+
+static void found_same(bui_shard *shard, bui_shard_lane *lane, int64_t at_us, uint64_t serial, uint64_t seen)
 {
     lane->sure_us = at_us;
     lane->sure_serial = serial;
     lane->doubts = seen;
     lane->wants_recheck = lane->unsure = lane->unchecked_said = false;
     lane->unchecked_us = 0;
+    look_by(shard, looks_again_us(shard, lane));
+}
+
+void bui_lane_fetched(bui_shard *shard, bui_shard_lane *lane)
+{
+    lane->fetched = ++shard->rechecks.fetch_serial;
+    look_by(shard, looks_again_us(shard, lane));
+    bui_lane_ends(shard, lane, shard->port->ops->end(shard->port, lane->handle)); /* before these are delivered */
 }
 
 void bui_rechecks_attached(bui_shard *shard)
 {
     shard->rechecks.count = 0;
     shard->rechecks.again_us = 0;
+    shard->rechecks.wanted = true;
+    shard->rechecks.look_at_us = 0;
     for (size_t i = 0; i < shard->lane_count; i++) {
         bui_shard_lane *lane = &shard->lane[i];
         const bui_position *position = lane->position;
@@ -87,17 +116,17 @@ void bui_lane_began_at_anchor(bui_shard *shard, bui_shard_lane *lane)
     bui_position *position = lane->position;
     if (lane->sure_us || (position->proof.offset >= 0 && position->proof.offset != position->anchor.offset))
         return;
-    found_same(lane, shard->now_us, lane->fetched, lane->doubts);
+    found_same(shard, lane, shard->now_us, lane->fetched, lane->doubts);
     bui_position_prove(position, position->anchor);
 }
 
-void bui_lane_ends(bui_shard_lane *lane, int64_t end)
+void bui_lane_ends(bui_shard *shard, bui_shard_lane *lane, int64_t end)
 {
     if (end < 0)
         return;
     if (end < lane->high && has_evidence(lane->position)) {
         lane->sure_us = 0;
-        lane->wants_recheck = true;
+        want_look(shard, lane);
     }
     lane->high = end;
 }
@@ -109,13 +138,14 @@ bool bui_lane_sure(bui_shard *shard, bui_shard_lane *lane)
         return true;
     if (!has_evidence(lane->position)) { /* nothing was read yet: there is nothing to compare with */
         if (!lane->sure_us || seen != lane->doubts || lane->sure_serial != lane->fetched)
-            found_same(lane, shard->now_us, lane->fetched, seen);
+            found_same(shard, lane, shard->now_us, lane->fetched, seen);
         return true;
     }
     int64_t limit = shard->options.limits.log_check_ms * 1000, age = shard->now_us - lane->sure_us;
     bool current = lane->sure_us && seen == lane->doubts && !lane->position->judging;
     lane->unsure = !current || (age >= limit && lane->sure_serial < lane->fetched);
-    lane->wants_recheck |= lane->unsure || age >= limit / 2;
+    if (lane->unsure || age >= limit / 2)
+        want_look(shard, lane);
     return !lane->unsure;
 }
 
@@ -124,8 +154,9 @@ bool bui_lane_sure(bui_shard *shard, bui_shard_lane *lane)
 static bool ask(bui_shard *shard)
 {
     size_t n = 0;
-    if (shard->rechecks.count || shard->rechecks.again_us > shard->now_us)
+    if (!shard->rechecks.wanted || shard->rechecks.count || shard->rechecks.again_us > shard->now_us)
         return false;
+    shard->lanes.looks += shard->lane_count;
     for (size_t i = 0; i < shard->lane_count; i++) {
         const bui_shard_lane *lane = &shard->lane[i];
         const bui_position *position = lane->position;
@@ -139,6 +170,7 @@ static bool ask(bui_shard *shard)
                            .place = { { .offset = position->anchor.offset, .kind = position->anchor.kind },
                                       { .offset = position->proof.offset, .kind = position->proof.kind } } };
     }
+    shard->rechecks.wanted = n > 0;
     if (!n)
         return false;
     bus_error err = { 0 };
@@ -231,13 +263,14 @@ static bool accept(bui_shard *shard, bui_shard_lane *lane, bool other)
 
 static void begin_again(bui_shard *shard, bui_shard_lane *lane, bool at_anchor)
 {
-    int64_t eof, end = shard->port->ops->end(shard->port, lane->handle, &eof);
+    int64_t end = shard->port->ops->end(shard->port, lane->handle);
     if (!shard->port->ops->rewind || (lane->at == lane->count && end <= lane->position->next))
         return; /* nothing was fetched that waits */
     bui_shard_drop_fetched(shard, lane);
     lane->start = at_anchor ? lane->position->anchor.offset : lane->position->next;
     lane->check_anchor = at_anchor;
     shard->port->ops->rewind(shard->port, lane->handle, lane->start);
+    bui_lane_came(shard, lane); /* what was fetched before may be in the way of a call for what is new */
 }
 
 bool bui_lane_unchecked(const bui_shard *shard, const bui_shard_lane *lane, char *why, size_t cap)
@@ -292,7 +325,7 @@ static void take(bui_shard *shard, bui_shard_lane *lane, const bui_recheck *look
     }
     if (lane->doubts != shard->rechecks.doubts)
         begin_again(shard, lane, last == SAME && anchor->offset == position->anchor.offset);
-    found_same(lane, shard->rechecks.began_us, shard->rechecks.serial, shard->rechecks.doubts);
+    found_same(shard, lane, shard->rechecks.began_us, shard->rechecks.serial, shard->rechecks.doubts);
 }
 
 static bool answered(bui_shard *shard)
@@ -307,12 +340,22 @@ static bool answered(bui_shard *shard)
     return true;
 }
 
-/* What was delivered since the last look is looked for again, too; when. */
-static int64_t looks_later_us(const bui_shard *shard, const bui_shard_lane *lane)
+/* Which lanes want a look after a sign, or as their last is long ago. All are gone through when the first of them is due. */
+static void look_at_all(bui_shard *shard, bool sign)
 {
-    if (lane->sure_serial >= lane->fetched || !lane->sure_us || !has_evidence(lane->position))
-        return INT64_MAX;
-    return lane->sure_us + shard->options.limits.log_check_ms * 1000 - shard->now_us;
+    int64_t due, check_us = shard->options.limits.log_check_ms * 1000;
+    shard->rechecks.look_at_us = INT64_MAX;
+    shard->lanes.looks += shard->lane_count;
+    for (size_t i = 0; i < shard->lane_count; i++) {
+        bui_shard_lane *lane = &shard->lane[i];
+        if (!lane->handle || lane->wants_recheck)
+            continue;
+        due = looks_again_us(shard, lane);
+        if (has_evidence(lane->position) && (sign || due <= shard->now_us))
+            want_look(shard, lane);
+        else if (due != INT64_MAX)
+            look_by(shard, due > shard->now_us ? due : shard->now_us + check_us);
+    }
 }
 
 bool bui_rechecks_step(bui_shard *shard)
@@ -323,22 +366,19 @@ bool bui_rechecks_step(bui_shard *shard)
     if (atomic_load_explicit(&shard->failed, memory_order_relaxed))
         return false;
     uint64_t seen = doubts(shard);
-    for (size_t i = 0; i < shard->lane_count; i++) {
-        bui_shard_lane *lane = &shard->lane[i];
-        if (lane->handle && has_evidence(lane->position))
-            lane->wants_recheck |= seen != shard->rechecks.doubts_seen || looks_later_us(shard, lane) <= 0;
-    }
+    bool sign = seen != shard->rechecks.doubts_seen;
+    if (sign || shard->rechecks.look_at_us <= shard->now_us)
+        look_at_all(shard, sign);
     shard->rechecks.doubts_seen = seen;
     return (ask(shard) && answered(shard)) || any;
 }
 
 int64_t bui_rechecks_wait_us(const bui_shard *shard)
 {
-    int64_t wait = INT64_MAX, least = shard->rechecks.again_us - shard->now_us;
-    for (size_t i = 0; i < shard->lane_count && shard->attached && shard->port->ops->recheck && !shard->rechecks.count; i++) {
-        const bui_shard_lane *lane = &shard->lane[i];
-        int64_t later = lane->wants_recheck ? 0 : looks_later_us(shard, lane);
-        wait = lane->handle && later < wait ? later : wait;
-    }
-    return wait == INT64_MAX || wait > least ? wait : least > 0 ? least : 0;
+    int64_t at_us = shard->rechecks.wanted ? 0 : shard->rechecks.look_at_us;
+    if (!shard->attached || !shard->port->ops->recheck || shard->rechecks.count || at_us == INT64_MAX)
+        return INT64_MAX;
+    int64_t wait = at_us - shard->now_us, least = shard->rechecks.again_us - shard->now_us;
+    wait = wait > least ? wait : least;
+    return wait > 0 ? wait : 0;
 }

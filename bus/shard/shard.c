@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define ARENA_MOST (256u << 20)
+#define LAG_EVERY_US (INT64_C(1000) * 1000)
 #define ONE_BY_ONE \
     1000 /* deliveries committed one by one after a death in a handler; steps run one at a time after a death in one */
 
@@ -208,6 +209,8 @@ void bui_shard_attach(bui_shard *shard, const bui_lane_spec *lanes)
         shard->lane[i].blocked_until_us = 0;
     }
     shard->attached = true;
+    bui_lanes_came(shard);
+    shard->lanes.lag_at_us = 0;
     bui_rechecks_attached(shard);
     bui_lost_attached(shard);
     BUI_FAILPOINT("attached");
@@ -221,6 +224,7 @@ void bui_shard_detach(bui_shard *shard)
         bui_shard_drop_fetched(shard, &shard->lane[i]);
         shard->lane[i].handle = NULL;
     }
+    bui_lanes_none(shard);
     shard->commits.waiting = false;
     bui_gauge_set(&shard->published.assigned, 0);
 }
@@ -232,18 +236,40 @@ bool bui_shard_attached(const bui_shard *shard)
 
 /* ---- the loop */
 
+/* What the lane has not settled, as far as its log's end is known. */
+static void count_lag(bui_shard *shard, bui_shard_lane *lane)
+{
+    int64_t next = lane->position->next, end = lane->handle ? shard->port->ops->end(shard->port, lane->handle) : 0;
+    bui_lane_ends(shard, lane, end);
+    int64_t lag = !lane->input->declared->retry_tier && next >= 0 && end > next ? end - next : 0;
+    shard->lanes.lag += lag - lane->lag;
+    lane->lag = lag;
+}
+
+/* Lanes that are not listed have brought nothing, but their logs may end elsewhere meanwhile. */
+static void count_lags(bui_shard *shard)
+{
+    if (shard->now_us < shard->lanes.lag_at_us) {
+        for (size_t i = 0; bui_lane_listed(shard, &i); i++)
+            count_lag(shard, &shard->lane[i]);
+        return;
+    }
+    shard->lanes.lag_at_us = shard->now_us + LAG_EVERY_US;
+    shard->lanes.looks += shard->lane_count;
+    for (size_t i = 0; i < shard->lane_count; i++)
+        count_lag(shard, &shard->lane[i]);
+}
+
 static void publish_lag(bui_shard *shard)
 {
     int64_t messages = 0, oldest = 0, paused = 0;
-    for (size_t i = 0; i < shard->lane_count && shard->attached; i++) {
-        bui_shard_lane *lane = &shard->lane[i];
-        int64_t eof, end = lane->handle ? shard->port->ops->end(shard->port, lane->handle, &eof) : 0;
-        bui_lane_ends(lane, end);
-        if (lane->input->declared->retry_tier)
-            continue;
-        if (end > lane->position->next && lane->position->next >= 0)
-            messages += end - lane->position->next;
-        if (lane->at < lane->count && lane->record[lane->at].timestamp > 0 &&
+    if (shard->attached) {
+        count_lags(shard);
+        messages = shard->lanes.lag;
+    }
+    for (size_t i = 0; bui_lane_listed(shard, &i); i++) {
+        const bui_shard_lane *lane = &shard->lane[i];
+        if (!lane->input->declared->retry_tier && lane->at < lane->count && lane->record[lane->at].timestamp > 0 &&
             (!oldest || lane->record[lane->at].timestamp < oldest))
             oldest = lane->record[lane->at].timestamp;
     }
@@ -328,6 +354,7 @@ static bool iteration(bui_shard *shard, bool *worked)
     if (*worked)
         checkpoint(shard);
     publish(shard);
+    bui_lanes_sweep(shard);
     bui_trouble_look(shard);
     return true;
 }

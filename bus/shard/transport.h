@@ -97,6 +97,7 @@ typedef struct bui_lane_spec {
     const char *topic;
     int32_t partition;
     int64_t offset; /* a real offset, BUI_OFFSET_START or BUI_OFFSET_END */
+    size_t number;  /* the shard's own of the lane, for `ready` */
     bui_lane *lane; /* filled by `assign`; valid until the next `assign` */
 } bui_lane_spec;
 
@@ -201,9 +202,11 @@ struct bui_port_ops {
     size_t (*fetch)(bui_port *port, bui_lane *lane, bui_record *out, size_t max, bus_error *err);
     /* Gives records back. */
     void (*release)(bui_port *port, bui_record *records, size_t count);
-    /* The lane's current end of log as far as known (for lag and for transactional gaps), and whether the fetcher has
-     * reached it: *eof_offset is the offset at the last end of partition, or BUI_OFFSET_NONE. */
-    int64_t (*end)(bui_port *port, bui_lane *lane, int64_t *eof_offset);
+    /* The lane's current end of log as far as known, for lag. */
+    int64_t (*end)(bui_port *port, bui_lane *lane);
+    /* The offset at the last end of partition that the fetcher has reached (transactions leave offsets without records before it), or
+     * BUI_OFFSET_NONE. Costs nothing. */
+    int64_t (*eof)(bui_port *port, bui_lane *lane);
     /* Queues a row on a channel; BUS_OK, BUS_FULL (local queue: stop and go on after reports), or
      * BUS_CLOSED: the producer has become fatal, call `reset`. */
     bus_status (*produce)(bui_port *port, bui_channel channel, const bui_row *row, bus_error *err);
@@ -230,6 +233,9 @@ struct bui_port_ops {
     /* Grows with each sign that a log read by this port may not be the one it was: a leader that changed or was away, a connection made
      * again, metadata asked for. Before any record that came after the sign. */
     uint64_t (*doubts)(bui_port *port);
+    /* Takes the numbers of up to `max` lanes in which something came (records, an end, a failure) since they were last taken. A lane
+     * that still holds what came then is not named again: go on with `fetch` until it gives nothing. NULL: any lane may have something. */
+    size_t (*ready)(bui_port *port, size_t *out, size_t max);
 };
 
 struct bui_transport {

@@ -112,7 +112,7 @@ static void lanes_hear(bui_memory_cluster *cluster, const memory_topic *topic, i
     for (memory_client *client = cluster->clients; client; client = client->next)
         for (bui_lane *lane = away(client) ? NULL : client->lanes; lane; lane = lane->next)
             if (reads(lane, topic) && lane->partition == partition && lane->at >= from)
-                port_wake(lane->port);
+                lane_wake(lane);
 }
 
 /* ---- topics */

@@ -106,6 +106,9 @@ struct bui_lane {
     int32_t partition;
     int64_t at;       /* the offset to give next */
     int64_t end, eof; /* as last known */
+    size_t number;    /* the shard's */
+    bui_lane *next_ready;
+    bool ready; /* in its port's list */
 };
 
 struct memory_port {
@@ -116,6 +119,7 @@ struct memory_port {
     void (*wake)(void *opaque);
     void *wake_opaque;
     memory_target *targets;
+    bui_lane *ready; /* lanes in which something came since they were asked for last */
     memory_send *held, **held_last;
     memory_told *told; /* reports, oldest first */
     size_t told_first, told_count, told_cap;
@@ -168,6 +172,20 @@ static inline void port_wake(memory_port *port)
 {
     if (port->wake)
         port->wake(port->wake_opaque);
+}
+
+static inline void lane_list(bui_lane *lane)
+{
+    if (lane->ready)
+        return;
+    lane->ready = true;
+    lane->next_ready = lane->port->ready;
+    lane->port->ready = lane;
+}
+static inline void lane_wake(bui_lane *lane)
+{
+    lane_list(lane);
+    port_wake(lane->port);
 }
 
 /* What the producers hold is dropped, or goes on as zombies; the producers start again. */

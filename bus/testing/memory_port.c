@@ -41,7 +41,7 @@ static size_t fetch(bui_port *p, bui_lane *lane, bui_record *out, size_t max, bu
         const memory_record *stored = log->at[lane->at - log->low];
         memory_record *copy = stored->control ? NULL : memory_record_copy(&stored->record);
         if (!stored->control && !copy) {
-            port_wake(port_of(p)); /* no memory now: it is there at the next fetch */
+            lane_wake(lane); /* no memory now: it is there at the next fetch */
             break;
         }
         lane->at++;
@@ -51,6 +51,21 @@ static size_t fetch(bui_port *p, bui_lane *lane, bui_record *out, size_t max, bu
         }
     }
     lane->eof = lane->at == lane->end ? lane->end : lane->eof;
+    if (lane->at < lane->end && count < max) /* as if the rest came later */
+        lane_list(lane);
+    return count;
+}
+
+static size_t ready(bui_port *p, size_t *out, size_t max)
+{
+    memory_port *port = port_of(p);
+    size_t count = 0;
+    while (count < max && port->ready) {
+        bui_lane *lane = port->ready;
+        port->ready = lane->next_ready;
+        lane->ready = false;
+        out[count++] = lane->number;
+    }
     return count;
 }
 
@@ -61,12 +76,17 @@ static void release(bui_port *p, bui_record *records, size_t count)
         free(records[i].handle);
 }
 
-static int64_t lane_end(bui_port *p, bui_lane *lane, int64_t *eof_offset)
+static int64_t lane_eof(bui_port *p, bui_lane *lane)
+{
+    (void)p;
+    return lane->eof;
+}
+
+static int64_t lane_end(bui_port *p, bui_lane *lane)
 {
     const memory_log *log = log_now(lane);
     if (log && !away(port_of(p)->client))
         lane->end = memory_log_end(log);
-    *eof_offset = lane->eof;
     return lane->end;
 }
 
@@ -500,8 +520,9 @@ void memory_port_close(bui_port *p)
 bus_status memory_port_open(bui_transport *t, const char *name, void (*wake)(void *opaque), void *opaque, bui_port **out,
                             bus_error *err)
 {
-    static const struct bui_port_ops ops = { fetch, release,     lane_end,       produce, reports,   hear,        NULL,  fatal,
-                                             reset, port_commit, port_committed, recheck, rechecked, rewind_lane, doubts };
+    static const struct bui_port_ops ops = { fetch,   release,   lane_end,    lane_eof, produce,     reports,
+                                             hear,    NULL,      fatal,       reset,    port_commit, port_committed,
+                                             recheck, rechecked, rewind_lane, doubts,   ready };
     memory_port *port = calloc(1, sizeof *port);
     if (!port)
         return bui_fail_nomem(err);

@@ -201,6 +201,8 @@ static void lanes_free(memory_client *client)
         free(lane);
     }
     client->lanes = NULL;
+    for (memory_port *port = client->ports; port; port = port->next)
+        port->ready = NULL;
 }
 
 static bus_status assign(bui_transport *t, bui_lane_spec *specs, size_t count, bus_error *err)
@@ -221,14 +223,21 @@ static bus_status assign(bui_transport *t, bui_lane_spec *specs, size_t count, b
         }
         int64_t end = memory_log_end(log);
         int64_t at = specs[i].offset == BUI_OFFSET_START ? log->low : specs[i].offset == BUI_OFFSET_END ? end : specs[i].offset;
-        *lane =
-            (bui_lane){ client->lanes, port_of(specs[i].port), topic, topic->name, specs[i].partition, at, end, BUI_OFFSET_NONE };
+        *lane = (bui_lane){ .next = client->lanes,
+                            .port = port_of(specs[i].port),
+                            .topic = topic,
+                            .name = topic->name,
+                            .partition = specs[i].partition,
+                            .at = at,
+                            .end = end,
+                            .eof = BUI_OFFSET_NONE,
+                            .number = specs[i].number };
         client->lanes = lane;
         specs[i].lane = lane;
     }
     for (bui_lane *lane = client->lanes; lane; lane = lane->next)
         if (lane->at != lane->end)
-            port_wake(lane->port);
+            lane_wake(lane);
     return BUS_OK;
 }
 
@@ -240,7 +249,7 @@ static void clients_resume(bui_memory_cluster *cluster)
         for (memory_port *port = client->ports; port; port = port->next)
             memory_port_resume(port);
         for (bui_lane *lane = client->lanes; lane; lane = lane->next)
-            port_wake(lane->port);
+            lane_wake(lane);
     }
 }
 

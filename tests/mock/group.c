@@ -49,7 +49,6 @@ static void lanes_deliver_from_their_offset(void **state)
     bui_lane_spec lane[3] = { { .port = f->port, .topic = "t", .partition = 0, .offset = BUI_OFFSET_START },
                               { .port = f->port, .topic = "t", .partition = 1, .offset = 40 },
                               { .port = f->port, .topic = "u", .partition = 0, .offset = BUI_OFFSET_END } };
-    int64_t eof = 0;
     bui_record record;
     bus_error err = { 0 };
     publish(f, "t", 0, 0, 100);
@@ -62,10 +61,10 @@ static void lanes_deliver_from_their_offset(void **state)
     expect(f, lane[1].lane, 40, 60);
     /* The end is known once it was reached. */
     EVENTUALLY(5000, (f->port->ops->fetch(f->port, lane[0].lane, &record, 1, &err),
-                      f->port->ops->end(f->port, lane[0].lane, &eof) == 100 && eof == 100));
+                      f->port->ops->end(f->port, lane[0].lane) == 100 && f->port->ops->eof(f->port, lane[0].lane) == 100));
     /* From the end on: only what comes later. The fetcher must have found the end first. */
-    EVENTUALLY(5000, (f->port->ops->fetch(f->port, lane[2].lane, &record, 1, &err),
-                      f->port->ops->end(f->port, lane[2].lane, &eof), eof == 10));
+    EVENTUALLY(5000,
+               (f->port->ops->fetch(f->port, lane[2].lane, &record, 1, &err), f->port->ops->eof(f->port, lane[2].lane) == 10));
     publish(f, "u", 0, 10, 5);
     expect(f, lane[2].lane, 10, 5);
     assert_true(atomic_load(&f->wakes) > 0);

@@ -62,6 +62,51 @@ static void many_destinations_cost_no_more_than_few(void **state)
     }
 }
 
+/* How many lanes were looked at for SENT events that came one by one, when the topic has so many partitions. */
+static uint64_t lanes_with(scene *s, int partitions)
+{
+    bui_memory_topic_delete(s->cluster, "in");
+    bui_memory_topic(s->cluster, "in", partitions);
+    scene_stop(s);
+    scene_lose_store(s);
+    s->options.init = true;
+    scene_start(s);
+    scene_run(s);
+    send_each(s, partitions, true);
+    uint64_t before = bui_host_shard(s->host, 0)->lanes.looks;
+    send_each(s, SENT, false);
+    return bui_host_shard(s->host, 0)->lanes.looks - before;
+}
+
+/* Eight seconds pass meanwhile: once a second all are counted, and their logs looked after. */
+static void many_lanes_cost_no_more_than_few(void **state)
+{
+    scene *s = *state;
+    uint64_t few = lanes_with(s, 10), many = lanes_with(s, 1000);
+    printf("lanes looked at: %d with 10, %d with 1,000\n", (int)few, (int)many);
+    assert_true(many < few + SENT * 200);
+}
+
+/* What is there at once is told once. */
+static void a_lane_is_read_until_nothing_is_left(void **state)
+{
+    scene *s = *state;
+    scene_stop(s);
+    s->options.limits.batch_records = 1;
+    scene_start(s);
+    scene_run(s);
+    bui_memory_down(s->cluster, true);
+    char expected[400] = "", text[8];
+    for (int i = 0; i < 50; i++) {
+        snprintf(text, sizeof text, "e%d", i);
+        scene_send(s, "in", "k", text);
+        snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "%s%s", i ? " " : "", text);
+    }
+    bui_memory_down(s->cluster, false);
+    scene_pass(s, 1);
+    assert_string_equal(scene_effects(s), expected);
+}
+
 #define COUNTER(scene, name) ((int)bui_counter_read(&scene_metrics(scene)->name))
 
 static void ids_beyond_the_bound_are_told(void **state)
@@ -103,8 +148,8 @@ static void events_wait_until_the_ids_seen_are_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(many_destinations_cost_no_more_than_few),
-        TEST(ids_beyond_the_bound_are_told),
+        TEST(many_destinations_cost_no_more_than_few),  TEST(many_lanes_cost_no_more_than_few),
+        TEST(a_lane_is_read_until_nothing_is_left),     TEST(ids_beyond_the_bound_are_told),
         TEST(events_wait_until_the_ids_seen_are_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

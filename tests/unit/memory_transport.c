@@ -71,7 +71,7 @@ static void append(world *w, int32_t partition, const char *key, const char *val
 
 static bui_lane *lane_at(world *w, int64_t offset)
 {
-    bui_lane_spec spec = { w->port, "in", 0, offset, NULL };
+    bui_lane_spec spec = { w->port, "in", 0, offset, 0, NULL };
     assert_int_equal(w->client->ops->assign(w->client, &spec, 1, NULL), BUS_OK);
     return spec.lane;
 }
@@ -137,9 +137,8 @@ static void a_lane_reads_what_was_appended(void **state)
     assert_int_equal(got[1].timestamp, 1700000000000);
     assert_null(got[1].key);
     assert_null(got[1].value);
-    int64_t eof;
-    assert_int_equal(w->port->ops->end(w->port, lane, &eof), 2);
-    assert_int_equal(eof, 2);
+    assert_int_equal(w->port->ops->end(w->port, lane), 2);
+    assert_int_equal(w->port->ops->eof(w->port, lane), 2);
     w->client->ops->assign(w->client, NULL, 0, NULL); /* records outlive their lane */
     assert_memory_equal(got[0].value, "abc", 3);
     w->port->ops->release(w->port, got, 2);
@@ -210,9 +209,8 @@ static void control_records_take_offsets_and_are_never_delivered(void **state)
     assert_int_equal(w->port->ops->fetch(w->port, lane, got, 4, NULL), 2);
     assert_int_equal(got[1].offset, 3);
     w->port->ops->release(w->port, got, 2);
-    int64_t eof;
-    assert_int_equal(w->port->ops->end(w->port, lane, &eof), 5);
-    assert_int_equal(eof, 5);
+    assert_int_equal(w->port->ops->end(w->port, lane), 5);
+    assert_int_equal(w->port->ops->eof(w->port, lane), 5);
 }
 
 static void polls_give_group_events_in_order(void **state)
