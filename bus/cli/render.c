@@ -87,22 +87,30 @@ static void value_text(const bui_record *record, bui_translator *translator, boo
     bui_buf_byte(out, '\n');
 }
 
-/* What people and their programs see: each attribute under its name, whichever form it came in. NULL: no memory. */
-static bus_header *in_full(const bui_record *record, bui_record *out)
+/* What people and their programs see: each attribute under its name, whichever form it came in. */
+typedef struct in_full {
+    bui_record record;
+    bus_header headers[64];
+    bus_header *more; /* if they are more than fit */
+} in_full;
+
+static void unpack(const bui_record *record, in_full *out, bui_buf *failing)
 {
-    bus_header *headers = calloc(record->header_count + BUI_COMPACT_MORE, sizeof *headers);
-    *out = *record;
-    out->headers = headers;
-    out->header_count = headers ? bui_compact_unpack(record->headers, record->header_count, headers) : 0;
-    return headers;
+    size_t most = record->header_count + BUI_COMPACT_MORE, room = sizeof out->headers / sizeof *out->headers;
+    out->more = most > room ? calloc(most, sizeof *out->more) : NULL;
+    bus_header *headers = most > room ? out->more : out->headers;
+    out->record = *record;
+    out->record.headers = headers;
+    out->record.header_count = headers ? bui_compact_unpack(record->headers, record->header_count, headers) : 0;
+    failing->failed |= !headers;
 }
 
 void cli_record_text(const bui_record *received, bui_translator *translator, bool colour, bui_buf *out)
 {
     char time[32];
-    bui_record full, *record = &full;
-    bus_header *headers = in_full(received, &full);
-    out->failed |= !headers;
+    in_full full;
+    const bui_record *record = &full.record;
+    unpack(received, &full, out);
     bui_slice type = bui_record_header(record, "ce_type");
     bui_buf_text(out, cli_colour_start(CLI_BOLD, colour));
     bui_buf_text(out, record->topic);
@@ -126,7 +134,7 @@ void cli_record_text(const bui_record *received, bui_translator *translator, boo
     for (size_t i = 0; i < record->header_count; i++)
         line(out, colour, record->headers[i].name, record->headers[i].value, record->headers[i].len);
     value_text(record, translator, colour, out);
-    free(headers);
+    free(full.more);
 }
 
 static void member(bui_buf *out, const char *name, const void *bytes, size_t len)
@@ -235,9 +243,9 @@ static void headers_json(const bui_record *record, bui_buf *out)
 void cli_record_json(const bui_record *received, bui_translator *translator, bui_buf *out)
 {
     char time[32];
-    bui_record full, *record = &full;
-    bus_header *headers = in_full(received, &full);
-    out->failed |= !headers;
+    in_full full;
+    const bui_record *record = &full.record;
+    unpack(received, &full, out);
     bui_slice type = bui_record_header(record, "ce_type"), id = bui_record_header(record, "ce_id");
     bui_buf_text(out, "{\"topic\":");
     bui_buf_json(out, record->topic, strlen(record->topic));
@@ -258,5 +266,5 @@ void cli_record_json(const bui_record *received, bui_translator *translator, bui
     headers_json(record, out);
     value_json(record, translator, out);
     bui_buf_text(out, "}\n");
-    free(headers);
+    free(full.more);
 }

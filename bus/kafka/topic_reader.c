@@ -27,6 +27,8 @@ typedef struct part {
     rd_kafka_queue_t *queue; /* NULL: not started */
     rd_kafka_message_t *batch[BATCH];
     size_t at, count;
+    rd_kafka_message_t *head; /* of the batch, found to be the next; NULL: not looked for yet */
+    int64_t head_time;
 } part;
 
 struct bui_kafka_reader {
@@ -315,7 +317,7 @@ static verdict judge(part *p, const rd_kafka_message_t *message)
 /* The part's next record, left in its batch; NULL: none here now. */
 static rd_kafka_message_t *head_of(bui_kafka_reader *r, part *p)
 {
-    while (!p->done && r->failure.status == BUS_OK) {
+    while (!p->head && !p->done && r->failure.status == BUS_OK) {
         if (p->at == p->count) {
             ssize_t got = 0;
 
@@ -335,7 +337,9 @@ static rd_kafka_message_t *head_of(bui_kafka_reader *r, part *p)
 
         if (what == TAKE) {
             p->caught_up = false;
-            return message;
+            p->head = message;
+            p->head_time = time_of(message);
+            break;
         }
         if (message->err) {
             on_part_error(r, p, message);
@@ -349,7 +353,7 @@ static rd_kafka_message_t *head_of(bui_kafka_reader *r, part *p)
         rd_kafka_message_destroy(message);
         p->at++;
     }
-    return NULL;
+    return p->head;
 }
 
 static part *choose_any(bui_kafka_reader *r)
@@ -372,20 +376,15 @@ static part *choose_any(bui_kafka_reader *r)
 static part *choose_oldest(bui_kafka_reader *r)
 {
     part *best = NULL;
-    int64_t least = 0;
     for (size_t i = 0; i < r->part_count; i++) {
         part *p = &r->parts[i];
-        rd_kafka_message_t *head = head_of(r, p);
-
-        if (!head) {
+        if (!head_of(r, p)) {
             if (!p->done && !(p->follow && p->caught_up))
                 return NULL;
             continue;
         }
-        if (!best || time_of(head) < least) {
+        if (!best || p->head_time < best->head_time)
             best = p;
-            least = time_of(head);
-        }
     }
     return best;
 }
@@ -427,11 +426,12 @@ static bus_status take(bui_kafka_reader *r, part *p, bus_error *err)
 {
     rd_kafka_message_t *message = p->batch[p->at++];
     r->message = message;
+    p->head = NULL;
     p->span.next = message->offset + 1;
     r->record.topic = p->span.topic;
     r->record.partition = message->partition;
     r->record.offset = message->offset;
-    r->record.timestamp = time_of(message);
+    r->record.timestamp = p->head_time;
     r->record.key = message->key;
     r->record.key_len = message->key_len;
     r->record.value = message->payload;
@@ -446,7 +446,7 @@ static bus_status take(bui_kafka_reader *r, part *p, bus_error *err)
 
 bus_status bui_kafka_reader_next(bui_kafka_reader *r, int timeout_ms, const bui_record **out, bus_error *err)
 {
-    int64_t deadline = bui_kafka_now() + timeout_ms;
+    int64_t deadline = INT64_MAX; /* the clock is not asked while there are records */
     bus_status status;
     if (r->message) {
         rd_kafka_message_destroy(r->message);
@@ -468,6 +468,8 @@ bus_status bui_kafka_reader_next(bui_kafka_reader *r, int timeout_ms, const bui_
         }
         if (all_done(r))
             return bui_fail(err, BUS_CLOSED, "every range is read to its end");
+        if (deadline == INT64_MAX)
+            deadline = bui_kafka_now() + timeout_ms;
         if (bui_kafka_left(deadline) == 0)
             return bui_fail(err, BUS_TIMEOUT, "no record came within %d ms", timeout_ms);
         bui_waker_sleep(r->waker, (int64_t)bui_kafka_left(deadline) * 1000);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define ARENA_MOST (256u << 20)
+#define WAL_HELD 8 /* times wal.max.bytes: over 4 the log is cut at its next chance, see bui_store_checkpoint */
 #define LAG_EVERY_US (INT64_C(1000) * 1000)
 #define ONE_BY_ONE \
     1000 /* deliveries committed one by one after a death in a handler; steps run one at a time after a death in one */
@@ -303,6 +304,22 @@ static void publish(bui_shard *shard)
     bui_metrics_copy(&shard->published, &shard->metrics, sizeof shard->published);
 }
 
+/* A reader keeps all that was written since it began: the log grows until the reader ends, or the disk is full. */
+static void tell_held(bui_shard *shard)
+{
+    int64_t bytes = bui_store_wal_bytes(shard->store), most = shard->options.limits.wal_bytes;
+    bool held = most > 0 && bytes > WAL_HELD * most;
+    if (held && !shard->said.wal_held_warned)
+        bui_log(
+            BUS_WARN, shard->where, "wal_held",
+            "the write-ahead log has %lld bytes and cannot be moved into the store: somebody has been reading %s since then (a "
+            "long bus_read, a backup, sqlite3), and it grows until that ends",
+            (long long)bytes, bui_store_path(shard->store));
+    else if (!held && shard->said.wal_held_warned && bytes <= most)
+        bui_log(BUS_INFO, shard->where, "wal_moved", "the write-ahead log could be moved into the store again");
+    shard->said.wal_held_warned = held || (shard->said.wal_held_warned && bytes > most);
+}
+
 static void checkpoint(bui_shard *shard)
 {
     bus_error err = { 0 };
@@ -310,6 +327,7 @@ static void checkpoint(bui_shard *shard)
     bus_status status = bui_store_checkpoint(shard->store, shard->options.limits.wal_bytes, &err);
     if (bui_store_wal_bytes(shard->store) < before)
         bui_count(&shard->metrics.checkpoints, 1);
+    tell_held(shard);
     if (status != BUS_OK && !shard->said.store_warned) {
         shard->said.store_warned = true;
         bui_log(BUS_WARN, shard->where, "checkpoint", "%s; the log grows until it succeeds", err.text);

@@ -2,6 +2,7 @@
  * What grows must not make one event dearer: counted, not timed. See support/scene.h for what the service does. */
 #include "support/scene.h"
 #include "shard/internal.h"
+#include "store/store.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -145,12 +146,56 @@ static void events_wait_until_the_ids_seen_are_there(void **state)
     assert_int_equal(COUNTER(s, duplicates), 2);
 }
 
+static void count_held(bus_level level, const char *line, size_t len, void *opaque)
+{
+    int *said = opaque;
+    said[0] += level == BUS_WARN && memmem(line, len, "wal_held", 8) != NULL;
+    said[1] += level == BUS_INFO && memmem(line, len, "wal_moved", 9) != NULL;
+}
+
+static void write_much(scene *s, int count)
+{
+    static int sent;
+    for (int i = 0; i < count; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "w%d big=9000", ++sent);
+        scene_send(s, "in", "k", text);
+        scene_pass(s, 30);
+    }
+}
+
+static void a_log_that_a_reader_holds_is_told_once(void **state)
+{
+    scene *s = *state;
+    char path[sizeof s->data + 16];
+    sqlite3 *reader = NULL;
+    int said[2] = { 0 };
+    scene_stop(s);
+    s->options.limits.wal_bytes = 65536;
+    scene_start(s);
+    snprintf(path, sizeof path, "%s/svc/0.db", s->data);
+    bus_log_to(BUS_DEBUG, count_held, said);
+    write_much(s, 60);
+    assert_int_equal(said[0], 0);
+    assert_int_equal(sqlite3_open(path, &reader), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM bus_meta", NULL, NULL, NULL), SQLITE_OK);
+    write_much(s, 120);
+    assert_int_equal(said[0], 1);
+    assert_true(bui_store_wal_bytes(bui_host_shard(s->host, 0)->store) > 8 * 65536);
+    assert_int_equal(said[1], 0);
+    assert_int_equal(sqlite3_close_v2(reader), SQLITE_OK);
+    write_much(s, 60);
+    assert_int_equal(said[1], 1);
+    assert_int_equal(said[0], 1);
+    bus_log_to(BUS_ERROR, NULL, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(many_destinations_cost_no_more_than_few),  TEST(many_lanes_cost_no_more_than_few),
         TEST(a_lane_is_read_until_nothing_is_left),     TEST(ids_beyond_the_bound_are_told),
-        TEST(events_wait_until_the_ids_seen_are_there),
+        TEST(events_wait_until_the_ids_seen_are_there), TEST(a_log_that_a_reader_holds_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
