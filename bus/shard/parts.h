@@ -346,7 +346,8 @@ typedef struct bui_lost {       /* lost.c */
 } bui_lost;
 
 typedef struct bui_said { /* what is logged once, or now and then */
-    bool store_warned, wal_held_warned, outbox_full_warned, parked_full_warned, misplaced_warned, uncounted_warned, reserved_warned;
+    bool store_warned, wal_held_warned, outbox_full_warned, parked_full_warned, misplaced_warned, uncounted_warned,
+        reserved_warned;
     int forged_letters;    /* since the shard was opened */
     int64_t ids_forgotten; /* as bui_dedup_forgotten said last */
     bui_throttle seen_lines, forged_lines, gap_lines, ignored_lines, stale_lines, letter_lines,
