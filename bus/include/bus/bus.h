@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The service bus: events over Kafka, state in SQLite, each event applied effectively once. */
+ * The service bus: events over Kafka, state in SQLite, each event applied effectively once. Apart: <bus/test.h>, <bus/value.h>. */
 #ifndef BUS_BUS_H
 #define BUS_BUS_H
 

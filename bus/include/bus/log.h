@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Log: the library never prints. It hands each line, a JSON object, to one hook per process. */
+ * Log: the library does not print (only bus_service_main does). It hands each line, a JSON object, to one hook per process. */
 #ifndef BUS_LOG_H
 #define BUS_LOG_H
 
@@ -62,7 +62,7 @@ static inline bus_log_field bus_log_int(const char *name, int64_t number)
     return field;
 }
 
-/* Makes a field of a number; what is none or infinite becomes null.
+/* Makes a field of a number; NaN and infinity become null.
  * Thread: any.
  * Errors: none.
  * Owner: borrows the name until the line is written. */

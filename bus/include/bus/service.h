@@ -234,7 +234,7 @@ bus_status bus_run(bus *bus, bus_error *err);
 void bus_stop(bus *bus);
 
 /* For a program with its own event loop: returns a descriptor that is readable while reports for bus_transact_async and
- * bus_publish wait for bus_dispatch. Before the first call of bus_fd the library's threads call `done`.
+ * bus_publish wait. bus_dispatch calls their `done` and returns how many; before the first bus_fd the library's threads call it.
  * Thread: any.
  * Errors: none; -1: the process has no descriptor left (ulimit -n).
  * Owner: the descriptor is the bus's: poll it, do not read or close it. */
