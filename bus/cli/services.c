@@ -88,6 +88,8 @@ static bool is_named(const cli *c, const char *service)
     return named;
 }
 
+#define MANY 50000
+
 static int run(cli *c)
 {
     static const cli_column columns[] = { { "SERVICE", "service", CLI_TEXT },
@@ -130,6 +132,11 @@ static int run(cli *c)
     int code = cli_print(c, table, shown ? CLI_OK : CLI_NOTHING);
     if (code == CLI_NOTHING)
         cli_note(c, wanted ? "all are stale (--stale)" : "no process has written a heartbeat: does one run on this cluster?");
+    if (instances.records > MANY && instances.records > MANY / 100 * instances.count)
+        cli_note(
+            c,
+            "%zu heartbeats were read for %zu processes: the topic keeps what is replaced; `bus topics plan` names its settings",
+            instances.records, instances.count);
     bui_instances_free(&instances);
     return code;
 }

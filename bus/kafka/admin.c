@@ -151,6 +151,8 @@ static void fill_entry(const rd_kafka_ConfigEntry_t *entry, bui_kafka_topic *out
         snprintf(out->cleanup, sizeof out->cleanup, "%s", value);
     else if (strcmp(name, "max.message.bytes") == 0)
         out->message_bytes = strtoll(value, NULL, 10);
+    else if (strcmp(name, "segment.ms") == 0)
+        out->segment_ms = strtoll(value, NULL, 10);
 }
 
 static void fill_configuration(const rd_kafka_ConfigResource_t *resource, bui_kafka_topic *list, size_t count)
@@ -274,6 +276,16 @@ static void set_number(rd_kafka_NewTopic_t *topic, const char *name, int64_t val
     rd_kafka_NewTopic_set_config(topic, name, text);
 }
 
+static void set_tidy(rd_kafka_NewTopic_t *topic)
+{
+    char settings[] = BUI_TIDY_SETTINGS, *rest = settings, *setting;
+    while ((setting = strsep(&rest, ","))) {
+        char *value = strchr(setting, '=');
+        *value++ = 0;
+        rd_kafka_NewTopic_set_config(topic, setting, value);
+    }
+}
+
 static rd_kafka_NewTopic_t *new_topic(const bui_kafka_topic_spec *spec, char *text, size_t cap)
 {
     /* The broker's default replication is -1 in the protocol. */
@@ -292,6 +304,8 @@ static rd_kafka_NewTopic_t *new_topic(const bui_kafka_topic_spec *spec, char *te
         set_number(topic, "max.message.bytes", spec->message_bytes);
     if (spec->cleanup)
         rd_kafka_NewTopic_set_config(topic, "cleanup.policy", spec->cleanup);
+    if (spec->tidy)
+        set_tidy(topic);
     return topic;
 }
 

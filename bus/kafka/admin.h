@@ -28,7 +28,13 @@ typedef struct bui_kafka_topic {
     int min_insync;
     char cleanup[32];      /* "delete", "compact", "compact,delete" */
     int64_t message_bytes; /* max.message.bytes: the largest batch */
+    int64_t segment_ms;    /* segment.ms; 0: not told */
 } bui_kafka_topic;
+
+/* Of a compacted topic that everybody reads from its start: what later records replace goes within minutes. A broker cleans closed
+ * segments only, and by itself it closes one after a week. */
+#define BUI_TIDY_SEGMENT_MS 600000
+#define BUI_TIDY_SETTINGS "segment.ms=600000,segment.bytes=1048576,min.cleanable.dirty.ratio=0.1,delete.retention.ms=3600000"
 
 /* Lists the named topics, or all (names NULL; Kafka's own, "__...", left out), sorted by name. A named topic that is
  * absent is left out of the answer. `configuration` asks for it too (one more request). *out is one malloc'd array: free() it.
@@ -45,6 +51,7 @@ typedef struct bui_kafka_topic_spec {
     int min_insync;
     const char *cleanup;   /* "delete", "compact" */
     int64_t message_bytes; /* max.message.bytes */
+    bool tidy;             /* with BUI_TIDY_SETTINGS */
     bus_status status;     /* filled: BUS_OK, BUS_EXISTS, BUS_DENIED, BUS_INVALID, ... */
     char text[200];        /* filled: why not, "" if made */
 } bui_kafka_topic_spec;

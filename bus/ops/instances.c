@@ -84,6 +84,7 @@ static bool read_key(const bui_record *record, bui_process *out)
 bus_status bui_instances_add(bui_instances *instances, const bui_record *record, bus_error *err)
 {
     bui_process process = { 0 };
+    instances->records++;
     if (!(record->value ? read_beat(record, &process) : read_key(record, &process))) {
         instances->unreadable++;
         return BUS_OK;

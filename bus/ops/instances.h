@@ -20,6 +20,7 @@ typedef struct bui_process {
 typedef struct bui_instances {
     bui_process *list;
     size_t count, cap, unreadable;
+    size_t records; /* that were read for it */
 } bui_instances;
 
 /* Takes one record of the topic: the last one of a key counts, one without a value removes the process. BUS_NOMEM. Pure. */

@@ -226,6 +226,12 @@ static void judge_partitions(bui_step *step, int32_t has)
         step->kind = BUI_STEP_REFUSE;
 }
 
+/* What all services share is read from its start, by each process and tool. */
+static bool is_tidy(const bui_wish *wish)
+{
+    return !strcmp(wish->role, "shared") && !strcmp(wish->cleanup, "compact");
+}
+
 static void judge_settings(bui_step *step, const bui_kafka_topic *topic)
 {
     const bui_wish *wish = step->wish;
@@ -238,6 +244,12 @@ static void judge_settings(bui_step *step, const bui_kafka_topic *topic)
                  wanted < 0 ? " (no limit): what is older cannot be replayed" : "");
     else if (!compact && wanted < 0 && topic->retention_bytes >= 0)
         snprintf(step->text, sizeof step->text, "retention.bytes is %" PRId64 ", wanted -1 (no limit)", topic->retention_bytes);
+    else if (is_tidy(wish) && topic->segment_ms > BUI_TIDY_SEGMENT_MS)
+        snprintf(step->text, sizeof step->text,
+                 "segment.ms is %" PRId64
+                 ", so what is replaced stays, and readers take long: kafka-configs.sh --alter --entity-type "
+                 "topics --entity-name %.30s --add-config " BUI_TIDY_SETTINGS,
+                 topic->segment_ms, wish->name);
     if (step->text[0])
         step->kind = BUI_STEP_DIFFERS;
 }
@@ -266,6 +278,7 @@ bus_status bui_topology_plan(const bui_topology *topology, const bui_topic_defau
                                              .partitions = partitions_for(wish, defaults),
                                              .replication = replication,
                                              .cleanup = wish->cleanup,
+                                             .tidy = is_tidy(wish),
                                              .retention_ms = wish->retention_ms ? wish->retention_ms : defaults->retention_ms,
                                              .min_insync = defaults->min_insync ? defaults->min_insync
                                                            : replication > 1    ? replication - 1

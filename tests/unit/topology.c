@@ -168,6 +168,15 @@ static void what_is_there_is_judged(void **state)
     assert_int_equal(judged("[" TOPIC("a.events", 4, "output") "]", have("a.events", 1, NULL, 0), text), BUI_STEP_KEEP);
     assert_int_equal(judged("[" COMPACT("s", 1, "shared") "]", have("s", 1, "delete", -1), text), BUI_STEP_DIFFERS);
     assert_non_null(strstr(text, "cleanup.policy"));
+    bui_kafka_topic old = have("bus.services", 1, "compact", -1);
+    old.segment_ms = 604800000;
+    assert_int_equal(judged("[" COMPACT("bus.services", 1, "shared") "]", old, text), BUI_STEP_DIFFERS);
+    assert_non_null(strstr(text, "segment.ms is 604800000"));
+    assert_non_null(strstr(text, "--entity-name bus.services --add-config " BUI_TIDY_SETTINGS)); /* whole */
+    old.segment_ms = BUI_TIDY_SEGMENT_MS;
+    assert_int_equal(judged("[" COMPACT("bus.services", 1, "shared") "]", old, text), BUI_STEP_KEEP);
+    old.segment_ms = 604800000; /* a service's own */
+    assert_int_equal(judged("[" COMPACT("bus.services", 1, "input") "]", old, text), BUI_STEP_KEEP);
     assert_int_equal(judged("[" TOPIC("a.events", 2, "input") "]", have("a.events", 2, "delete", 1000), text), BUI_STEP_DIFFERS);
     assert_non_null(strstr(text, "retention.ms is 1000"));
     assert_int_equal(judged("[" TOPIC("a.events", 2, "input") "]", have("a.events", 2, "delete", -1), text), BUI_STEP_KEEP);
