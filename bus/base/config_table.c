@@ -184,6 +184,9 @@ static const bui_property table[] = {
     CHOICE("store.secure.delete", "fast", "fast|on|off",
            "What SQLite does with deleted bytes in a store's file (PRAGMA secure_delete). on: it overwrites them with zeros, which is 3 to "
            "13 percent more pages in a small commit and more in a large one; fast: where that costs no page; off: not. See docs/security.md."),
+    SIZE("store.shrink.bytes", "64m", 0, 1024 * G,
+         "A store that is opened gives back what its file does not use, if that is so much, and half of the file; 0: never. Never "
+         "with store.secure.delete=on either."),
     TIME("store.read.max.ms", "5s", 1, HOUR,
          "The longest that a bus_read may hold its snapshot. Then it is interrupted, so that the WAL can be reset."),
     SIZE("wal.max.bytes", "64m", 64 * K, 64 * G, "When a store's WAL is longer, it is moved into the database."),

@@ -271,6 +271,7 @@ static bus_status order_open(bui_worker *worker, bus_error *err)
         .config = self->config,
         .cache_bytes = bui_config_int(self->config, "store.cache.bytes"),
         .secure_delete = bui_config_text(self->config, "store.secure.delete"),
+        .shrink_bytes = bui_config_int(self->config, "store.shrink.bytes"),
         .init = self->init,
         .accept = self->accept,
         .announce = announce_type,

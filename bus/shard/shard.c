@@ -66,6 +66,7 @@ static bus_status open_files(bui_shard *shard, bui_lock **want, bus_error *err)
                                 .dedup_most = o->limits.dedup_most,
                                 .dedup_beside = !o->vfs,
                                 .secure_delete = o->secure_delete,
+                                .shrink_bytes = o->shrink_bytes,
                                 .marks_most = o->limits.marks_most,
                                 .clock = o->clock,
                                 .vfs = o->vfs,

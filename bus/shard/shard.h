@@ -85,6 +85,7 @@ typedef struct bui_shard_options {
     const bus_config *config; /* what bus_config_here gives; NULL: nothing */
     int64_t cache_bytes;
     const char *secure_delete;     /* see store.h */
+    int64_t shrink_bytes;          /* see store.h */
     const char *vfs, *synchronous; /* see store.h */
     bui_fates *fates;              /* of a rebuild; NULL otherwise */
     bool init;                     /* --init: a new store may be made although the group's commits name another */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Store: opens one shard's SQLite file, configures SQLite, and loads the caches. */
 #include "base/error.h"
+#include "base/log.h"
 #include "store/file.h"
 #include "store/internal.h"
 #include "store/seal.h"
+#include "store/shrink.h"
 #include "store/swap.h"
 
 #include <stdio.h>
@@ -134,7 +136,7 @@ static bus_status open_file(bui_store *store, const bui_store_options *options, 
     return rc == SQLITE_OK ? BUS_OK : bui_store_fail(store, rc, "opening the store", err);
 }
 
-bus_status bui_store_open(const bui_store_options *options, bui_store **out, bus_error *err)
+static bus_status open_once(const bui_store_options *options, bui_store **out, bus_error *err)
 {
     if (!options->path || !options->service || options->shards < 1 || options->shard < 0 || options->shard >= options->shards)
         return bui_fail(err, BUS_INVALID, "a store needs a path, a service, and a shard below the number of shards");
@@ -181,6 +183,57 @@ bus_status bui_store_open(const bui_store_options *options, bui_store **out, bus
     }
     *out = store;
     return BUS_OK;
+}
+
+/* Copying takes as long as what is in use is large, and the shard waits for it. */
+#define SHRINK_LIVE_MOST (INT64_C(2) << 30)
+
+static bool is_worth_shrinking(const bui_store_options *options, bui_store *store)
+{
+    int64_t live, unused;
+    bool wiped =
+        options->secure_delete && !strcmp(options->secure_delete, "on"); /* the old file's bytes would stay on the disk */
+    if (!options->shrink_bytes || options->vfs || wiped)
+        return false;
+    unused = bui_store_unused(store, &live);
+    if (unused < options->shrink_bytes || unused < live)
+        return false;
+    if (live > SHRINK_LIVE_MOST)
+        bui_log(BUS_INFO, "store", "store_unused",
+                "%lld MB of %s are unused, and %lld MB are more than is copied at a start: stop the service and run `sqlite3 %s "
+                "VACUUM` to give them back",
+                (long long)(unused >> 20), store->path, (long long)(live >> 20), store->path);
+    return live <= SHRINK_LIVE_MOST;
+}
+
+/* The store is closed and opened again. What fails leaves it as it was: it only stays large. */
+static bus_status shrink(const bui_store_options *options, bui_store **store, bus_error *err)
+{
+    bus_error why = { 0 };
+    int64_t given = 0;
+    bus_status status = bui_store_rest(*store, &why);
+    bui_store_close(*store);
+    *store = NULL;
+    if (status == BUS_OK)
+        status = bui_store_shrink(options->path, &given, &why);
+    if (status == BUS_OK)
+        bui_log(BUS_INFO, "store", "store_shrunk", "%s has given back %lld MB that it did not use", options->path,
+                (long long)(given >> 20));
+    else
+        bui_log(BUS_WARN, "store", "store_not_shrunk", "%s keeps what it does not use until the next start: %s", options->path,
+                why.text);
+    return open_once(options, store, err);
+}
+
+bus_status bui_store_open(const bui_store_options *options, bui_store **out, bus_error *err)
+{
+    bui_store *store;
+    bus_status status = open_once(options, &store, err);
+    if (status == BUS_OK && is_worth_shrinking(options, store))
+        status = shrink(options, &store, err);
+    if (status == BUS_OK)
+        *out = store;
+    return status;
 }
 
 void bui_store_close(bui_store *store)

@@ -32,6 +32,7 @@ typedef struct bui_store_options {
     int64_t state_bytes;                   /* bound of what is kept of their rows; 0: 4 MiB */
     const char *vfs;                       /* NULL: the default */
     const char *secure_delete;             /* PRAGMA secure_delete; NULL: "fast" */
+    int64_t shrink_bytes;                  /* when so much, and half of the file, is unused, it is given back at open; 0: never */
     const char *synchronous;               /* NULL: "FULL"; for negative controls in simulation only */
     const bui_clock *clock;                /* NULL: the real one; must outlive the store */
 } bui_store_options;
