@@ -44,7 +44,7 @@ bool bui_buf_reserve(bui_buf *buf, size_t n, size_t spare)
     return true;
 }
 
-uint8_t *bui_buf_grow(bui_buf *buf, size_t n)
+uint8_t *bui_buf_grow_more(bui_buf *buf, size_t n)
 {
     /* One byte at least, so that room for nothing is not NULL. */
     if (!bui_buf_reserve(buf, n, 1))

@@ -22,7 +22,16 @@ void bui_buf_free(bui_buf *buf); /* back to the state after init */
 /* Room for n bytes after len, and for `spare` more that do not count against the limit: a terminator, or what a writer may
  * write before it looks at the limit. False: failed. */
 bool bui_buf_reserve(bui_buf *buf, size_t n, size_t spare);
-uint8_t *bui_buf_grow(bui_buf *buf, size_t n); /* room for n more bytes, len advanced; NULL on failure */
+uint8_t *bui_buf_grow_more(bui_buf *buf, size_t n); /* bui_buf_grow, where there is no room yet */
+/* Room for n more bytes, len advanced; NULL on failure. In line while there is room. */
+static inline uint8_t *bui_buf_grow(bui_buf *buf, size_t n)
+{
+    if (buf->failed || n >= buf->cap - buf->len || buf->len > buf->limit || n > buf->limit - buf->len)
+        return bui_buf_grow_more(buf, n);
+    uint8_t *at = buf->data + buf->len;
+    buf->len += n;
+    return at;
+}
 void bui_buf_add(bui_buf *buf, const void *bytes, size_t n);
 void bui_buf_byte(bui_buf *buf, uint8_t byte);
 void bui_buf_int(bui_buf *buf, int64_t value); /* as %lld, without the way through printf */

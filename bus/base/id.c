@@ -37,9 +37,15 @@ static void name_piece(naming *n)
     n->len = 0;
 }
 
-static void name_add(naming *n, const void *bytes, size_t len)
+static inline void name_add(naming *n, const void *bytes, size_t len)
 {
     const char *at = bytes;
+    if (len <= sizeof n->piece - n->len) { /* nearly always */
+        if (len)
+            memcpy(n->piece + n->len, at, len);
+        n->len += len;
+        return;
+    }
     while (len) {
         if (n->len == sizeof n->piece)
             name_piece(n);

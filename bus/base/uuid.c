@@ -5,6 +5,7 @@
 
 #include "base/sha1.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -79,14 +80,31 @@ void bui_uuid_random(unsigned char out[16])
     out[8] = (unsigned char)((out[8] & 0x3F) | 0x80); /* variant of RFC 9562 */
 }
 
+/* Four bytes as eight digits, all at once: first each half byte gets a byte of its own. */
+static void print_four(const unsigned char bytes[4], char out[8])
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint32_t word;
+    memcpy(&word, bytes, 4);
+    uint64_t half = be32toh(word);
+    half = (half & 0xFFFF0000) << 16 | (half & 0xFFFF);
+    half = (half & UINT64_C(0x0000FF000000FF00)) << 8 | (half & UINT64_C(0x000000FF000000FF));
+    half = (half & UINT64_C(0x00F000F000F000F0)) << 4 | (half & UINT64_C(0x000F000F000F000F));
+    uint64_t letter = (half + ones * 6) >> 4 & ones; /* 10 and above */
+    half = htobe64(half + ones * '0' + letter * ('a' - '0' - 10));
+    memcpy(out, &half, 8);
+}
+
 void bui_uuid_print(const unsigned char id[16], char out[37])
 {
-    static const char hex[] = "0123456789abcdef";
-    for (int i = 0; i < 16; i++) {
-        *out++ = hex[id[i] >> 4];
-        *out++ = hex[id[i] & 15];
-        if (i == 3 || i == 5 || i == 7 || i == 9)
-            *out++ = '-';
-    }
-    *out = 0;
+    char digits[32];
+    for (int i = 0; i < 4; i++)
+        print_four(id + 4 * i, digits + 8 * i);
+    memcpy(out, digits, 8);
+    memcpy(out + 9, digits + 8, 4);
+    memcpy(out + 14, digits + 12, 4);
+    memcpy(out + 19, digits + 16, 4);
+    memcpy(out + 24, digits + 20, 12);
+    out[8] = out[13] = out[18] = out[23] = '-';
+    out[36] = 0;
 }

@@ -2,12 +2,14 @@
  * Compact: attributes found among headers, and made letters or headers. */
 #include "codec/compact.h"
 
-#include "codec/cloud.h"
-
 #define HEADERS_MOST 64
 
 /* In the order in which they are written. */
 typedef enum attribute { ID, TYPE, VERSION, SOURCE, CONTENT_TYPE, CORRELATION, CAUSATION, TRACEPARENT, NONE } attribute;
+
+static const char *const names[] = { BUI_HEADER_ID,        BUI_HEADER_TYPE,         BUI_HEADER_SPECVERSION,
+                                     BUI_HEADER_SOURCE,    BUI_HEADER_CONTENT_TYPE, BUI_HEADER_CORRELATION,
+                                     BUI_HEADER_CAUSATION, BUI_HEADER_TRACEPARENT };
 
 static attribute attribute_of(const char *name)
 {
@@ -86,6 +88,30 @@ size_t bui_compact_pack(const bus_header *headers, size_t count, bui_hop *hop, b
     return kept;
 }
 
+static bui_slice text_of(const char *text)
+{
+    return text && *text ? (bui_slice){ text, strlen(text) } : (bui_slice){ NULL, 0 };
+}
+
+size_t bui_compact_say(const bui_cloud *event, bui_hop *hop, bus_header out[BUI_CLOUD_HEADERS])
+{
+    const bui_slice said[NONE] = { [ID] = text_of(event->id),
+                                   [TYPE] = text_of(event->type),
+                                   [VERSION] = { BUI_CLOUD_VERSION, sizeof BUI_CLOUD_VERSION - 1 },
+                                   [SOURCE] = text_of(event->source),
+                                   [CONTENT_TYPE] = { BUI_CLOUD_CONTENT_TYPE, sizeof BUI_CLOUD_CONTENT_TYPE - 1 },
+                                   [CORRELATION] = text_of(event->correlation),
+                                   [CAUSATION] = text_of(event->causation),
+                                   [TRACEPARENT] = text_of(event->traceparent) };
+    bool gone[NONE + 1] = { false };
+    size_t n = 0;
+    choose(said, hop, gone);
+    for (attribute which = ID; which < NONE; which++)
+        if (said[which].at && !gone[which])
+            out[n++] = (bus_header){ names[which], said[which].at, said[which].len };
+    return n;
+}
+
 /* ---- headers */
 
 /* What is said under an attribute's name. */
@@ -122,9 +148,6 @@ static bool read_letters(const bus_header *headers, size_t count, bui_envelope *
 
 size_t bui_compact_unpack(const bus_header *headers, size_t count, bus_header *out)
 {
-    static const char *const names[] = { BUI_HEADER_ID,        BUI_HEADER_TYPE,         BUI_HEADER_SPECVERSION,
-                                         BUI_HEADER_SOURCE,    BUI_HEADER_CONTENT_TYPE, BUI_HEADER_CORRELATION,
-                                         BUI_HEADER_CAUSATION, BUI_HEADER_TRACEPARENT };
     bui_envelope envelope;
     bool packed = read_letters(headers, count, &envelope);
     size_t n = 0;

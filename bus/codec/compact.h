@@ -10,6 +10,7 @@
 #ifndef BUI_CODEC_COMPACT_H
 #define BUI_CODEC_COMPACT_H
 
+#include "codec/cloud.h"
 #include "codec/envelope.h"
 #include <string.h>
 
@@ -38,6 +39,9 @@ static inline bool bui_is_word(const void *bytes, size_t len)
 
 /* Headers of the full form: what can becomes letters of the hop, whose source is set; the others go to out[count]. Returns how many. */
 size_t bui_compact_pack(const bus_header *headers, size_t count, bui_hop *hop, bus_header *out);
+
+/* The same of an event that has no headers yet: what bui_cloud_write would make one of becomes a letter, or goes to out. */
+size_t bui_compact_say(const bui_cloud *event, bui_hop *hop, bus_header out[BUI_CLOUD_HEADERS]);
 
 /* The full form of a record's headers, whichever it has: out has room for BUI_COMPACT_MORE more. Borrowed; bus-hop stays as it is. */
 #define BUI_COMPACT_MORE 8

@@ -400,7 +400,7 @@ typedef struct pen {
     char *at, *end;
 } pen; /* at NULL: it did not fit */
 
-static void put(pen *p, const char *bytes, size_t len)
+static inline void put(pen *p, const char *bytes, size_t len)
 {
     if (!p->at || (size_t)(p->end - p->at) < len) {
         p->at = NULL;
@@ -410,10 +410,12 @@ static void put(pen *p, const char *bytes, size_t len)
     p->at += len;
 }
 
-static void put_number(pen *p, const char *before, int64_t value)
+/* `before` is a literal of one byte, or of three. */
+static inline void put_number(pen *p, const char *before, int64_t value)
 {
-    char digits[BUI_INT_DIGITS], *end = digits + sizeof digits, *at = bui_int_digits(value, end);
-    put(p, before, strlen(before));
+    char text[3 + BUI_INT_DIGITS], *end = text + sizeof text, *at = bui_int_digits(value, end);
+    size_t len = strlen(before);
+    at = memcpy(at - len, before, len);
     put(p, at, (size_t)(end - at));
 }
 

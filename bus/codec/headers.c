@@ -43,47 +43,62 @@ static const struct {
     NAME("tracestate"),
     NAME("bus-mac"),
 };
+#define CODE_HOP 9 /* its place */
 #define KNOWN (sizeof known / sizeof *known)
 _Static_assert(KNOWN < 128, "a code takes one byte");
 
 static uint8_t code_of(const char *name, size_t len)
 {
+    if (len == sizeof BUI_HEADER_HOP - 1 && memcmp(name, BUI_HEADER_HOP, sizeof BUI_HEADER_HOP - 1) == 0)
+        return CODE_HOP; /* each event that is sent has one, and most nothing else */
     for (size_t i = 1; i < KNOWN; i++)
         if (known[i].len == len && memcmp(known[i].name, name, len) == 0)
             return (uint8_t)i;
     return 0;
 }
 
-static void put_size(bui_buf *out, size_t value)
+#define SIZE_BYTES 10
+
+static uint8_t *put_size(uint8_t *at, size_t value)
 {
-    uint8_t bytes[10];
-    size_t n = 0;
     for (; value > 0x7F; value >>= 7)
-        bytes[n++] = (uint8_t)(value | 0x80);
-    bytes[n++] = (uint8_t)value;
-    bui_buf_add(out, bytes, n);
+        *at++ = (uint8_t)(value | 0x80);
+    *at++ = (uint8_t)value;
+    return at;
 }
 
+static uint8_t *put_bytes(uint8_t *at, const void *bytes, size_t len)
+{
+    memcpy(at, bytes, len);
+    return at + len;
+}
+
+/* A header at a time: room for all that it can take, of which the rest is given back. */
 static void put_all(const bus_header *headers, size_t count, bui_buf *out)
 {
     for (size_t i = 0; i < count; i++) {
         const bus_header *header = &headers[i];
-        size_t len = strlen(header->name);
+        size_t len = strlen(header->name), value_len = header->value ? header->len : 0;
         uint8_t code = code_of(header->name, len);
-        bui_buf_byte(out, code);
-        if (code == 0) {
-            put_size(out, len);
-            bui_buf_add(out, header->name, len + 1);
-        }
-        put_size(out, header->value ? header->len + 1 : 0);
-        if (header->value && header->len > 0)
-            bui_buf_add(out, header->value, header->len);
+        uint8_t *at = bui_buf_grow(out, 1 + (code ? 0 : SIZE_BYTES + len + 1) + SIZE_BYTES + value_len);
+        if (!at)
+            return;
+        *at++ = code;
+        if (code == 0)
+            at = put_bytes(put_size(at, len), header->name, len + 1);
+        at = put_size(at, header->value ? value_len + 1 : 0);
+        if (value_len > 0)
+            at = put_bytes(at, header->value, value_len);
+        out->len = (size_t)(at - out->data);
     }
 }
 
 void bui_headers_pack_both(const bus_header *a, size_t a_count, const bus_header *b, size_t b_count, bui_buf *out)
 {
-    put_size(out, a_count + b_count);
+    uint8_t *at = bui_buf_grow(out, SIZE_BYTES);
+    if (!at)
+        return;
+    out->len = (size_t)(put_size(at, a_count + b_count) - out->data);
     put_all(a, a_count, out);
     put_all(b, b_count, out);
 }

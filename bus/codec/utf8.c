@@ -30,6 +30,8 @@ bool bui_utf8_ok(const void *bytes, size_t len)
             len -= 16;
             continue;
         }
+        if (len < 16 && bui_ascii(at, len)) /* and at its end */
+            return true;
         size_t n = sequence(at, len);
         if (n == 0)
             return false;

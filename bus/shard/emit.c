@@ -19,6 +19,18 @@ int32_t bui_partitions_of(bui_shard *shard, const char *topic)
     return (int32_t)(intptr_t)bui_map_get(&shard->output_partitions, topic, strlen(topic));
 }
 
+/* What an event has beside its hop, which takes the letters. Returns how many; `out` has room for BUI_MOST_HEADERS. */
+static size_t envelop(bui_shard *shard, const bui_emission *emission, bui_hop *hop, bus_header *out)
+{
+    bool compact = shard->options.limits.compact_envelope;
+    if (!emission->cloud)
+        return bui_compact_pack(emission->headers, emission->header_count, hop, out);
+    size_t n = compact ? bui_compact_say(emission->cloud, hop, out) : bui_cloud_write(emission->cloud, out);
+    for (size_t i = 0; i < emission->header_count; i++)
+        out[n++] = emission->headers[i];
+    return n;
+}
+
 bus_status bui_emit_row(bui_shard *shard, const bui_emission *emission, bus_error *err)
 {
     bui_destination *destination = emission->destination;
@@ -37,8 +49,8 @@ bus_status bui_emit_row(bui_shard *shard, const bui_emission *emission, bus_erro
                     .scheduled = emission->scheduled };
     if (emission->token)
         hop.token = (bui_slice){ emission->token, strlen(emission->token) };
-    if (emission->event && shard->options.limits.compact_envelope) {
-        header_count = bui_compact_pack(headers, header_count, &hop, left);
+    if (emission->cloud || (emission->event && shard->options.limits.compact_envelope)) {
+        header_count = envelop(shard, emission, &hop, left);
         headers = left;
     }
     size_t hop_len = bui_hop_write(&hop, hop_text, sizeof hop_text);
@@ -95,14 +107,13 @@ bus_status bui_tx_stick(bus_tx *tx, bus_status status)
 /* UUIDv5 of (cause id, service, route, index), so that a rerun makes the same id; of a random cause for a first cause. */
 static void event_id_of(bus_tx *tx, char out[BUI_ID_TEXT])
 {
-    char index[16];
-    int n = snprintf(index, sizeof index, "%d", tx->emitted);
+    char digits[BUI_INT_DIGITS], *end = digits + sizeof digits, *index = bui_int_digits(tx->emitted, end);
     const char *cause = tx->delivery ? tx->delivery->event.id : tx->cause;
     const char *route = tx->delivery ? tx->delivery->scope : "";
     bui_part parts[] = { { cause, strlen(cause) },
                          { tx->shard->name, strlen(tx->shard->name) },
                          { route, strlen(route) },
-                         { index, (size_t)n },
+                         { index, (size_t)(end - index) },
                          { tx->delivery ? tx->delivery->event.source : "", 0 } };
     size_t count = 4;
     if (tx->delivery && tx->delivery->foreign && *tx->delivery->event.source)
@@ -118,9 +129,20 @@ typedef struct outgoing {
     size_t key_len;
     const void *value;
     size_t value_len;
-    bus_header headers[BUI_MOST_HEADERS];
+    bui_cloud cloud;
+    bool traced;                          /* the handler's own headers say the traceparent */
+    bus_header headers[BUI_MOST_HEADERS]; /* of the handler's own */
     size_t header_count;
 } outgoing;
+
+/* The full form, as headers: what is planned is sent by a later hop. */
+static size_t headers_of(const outgoing *out, bus_header headers[BUI_MOST_HEADERS])
+{
+    size_t n = bui_cloud_write(&out->cloud, headers);
+    for (size_t i = 0; i < out->header_count; i++)
+        headers[n++] = out->headers[i];
+    return n;
+}
 
 /* In the framing that is configured. What the registry said of the id goes into the store with the first event that has it. */
 static bus_status encode(bus_tx *tx, const char *topic, const bus_type *type, const void *body, bus_error *err)
@@ -186,16 +208,16 @@ static bus_status build(bus_tx *tx, const bus_type *type, bus_string key, const 
     const char *correlation = options->correlation;
     if (!correlation && cause)
         correlation = *cause->correlation ? cause->correlation : cause->id;
-    bool traced = false;
+    out->traced = false;
     for (size_t i = 0; i < options->header_count; i++)
-        traced |= options->headers[i].value && strcmp(options->headers[i].name, BUI_HEADER_TRACEPARENT) == 0;
-    const bui_cloud cloud = { .id = out->id,
+        out->traced |= options->headers[i].value && strcmp(options->headers[i].name, BUI_HEADER_TRACEPARENT) == 0;
+    out->cloud = (bui_cloud){ .id = out->id,
                               .type = bus_type_name(type),
                               .source = shard->name,
                               .correlation = correlation,
                               .causation = cause ? cause->id : NULL,
-                              .traceparent = cause && !traced ? cause->traceparent : NULL };
-    out->header_count = bui_cloud_write(&cloud, out->headers);
+                              .traceparent = cause && !out->traced ? cause->traceparent : NULL };
+    out->header_count = 0;
     size_t own = 0;
     for (size_t i = 0; i < options->header_count; i++)
         own += !bui_header_reserved(options->headers[i].name);
@@ -258,9 +280,16 @@ bus_status bus_emit_with(bus_tx *tx, const bus_type *type, bus_string key, const
                               .key_len = out.key_len,
                               .value = out.value,
                               .value_len = out.value_len,
+                              .cloud = &out.cloud,
                               .headers = out.headers,
                               .header_count = out.header_count,
                               .event = true };
+    bus_header all[BUI_MOST_HEADERS];
+    if (out.traced) { /* a letter of the hop, too: it must be found among the headers */
+        emission.header_count = headers_of(&out, all);
+        emission.headers = all;
+        emission.cloud = NULL;
+    }
     return bui_tx_stick(tx, bui_emit_row(tx->shard, &emission, &tx->error));
 }
 
@@ -375,15 +404,17 @@ bus_status bus_schedule_with(bus_tx *tx, bus_string name, int64_t due_ms, const 
     if (status != BUS_OK || tx->discard)
         return bui_tx_stick(tx, status);
     bui_buf *packed = &tx->shard->headers_scratch;
+    bus_header headers[BUI_MOST_HEADERS];
+    size_t header_count = headers_of(&out, headers);
     bui_buf_clear(packed);
-    bui_headers_pack(out.headers, out.header_count, packed);
+    bui_headers_pack(headers, header_count, packed);
     if (!bui_buf_ok(packed))
         return bui_tx_stick(tx, bui_fail_nomem(&tx->error));
     /* The hop header is counted at its longest, so that nothing is planned that could not be sent. */
     const bus_header hop[] = { { "bus-hop", "", strlen(out.topic) + strlen(tx->shard->name) + HOP_REST },
                                { BUI_HEADER_MAC, "", BUI_MAC_TEXT } };
-    bui_sized sized = { out.key,     out.key_len,      out.value, out.value_len,
-                        out.headers, out.header_count, hop,       tx->shard->options.limits.keys ? 2 : 1,
+    bui_sized sized = { out.key,    out.key_len,  out.value, out.value_len,
+                        headers,    header_count, hop,       tx->shard->options.limits.keys ? 2 : 1,
                         packed->len };
     char what[120];
     snprintf(what, sizeof what, "scheduled event '%.80s'", text);

@@ -127,6 +127,7 @@ typedef struct bui_emission {
     size_t key_len;
     const void *value;
     size_t value_len;
+    const struct bui_cloud *cloud; /* of a new event: what is said of it; NULL: it is among the headers */
     const bus_header *headers;
     size_t header_count; /* without bus-hop; the full form */
     int64_t at;

@@ -119,9 +119,14 @@ bool bui_relay_expect(bui_shard *shard, bui_destination *destination)
 static bool send_row(bui_shard *shard, route *r, const bui_outbox_row *stored)
 {
     bus_header few[BUI_MOST_HEADERS + 1], *headers = few;
-    size_t count = bui_headers_count(stored->headers, stored->headers_len);
-    if (count == SIZE_MAX || (count > BUI_MOST_HEADERS + 1 && !(headers = malloc(count * sizeof *headers))))
-        return false; /* damaged, or no memory: it stays in the outbox */
+    size_t most = sizeof few / sizeof *few, count = bui_headers_unpack(stored->headers, stored->headers_len, few, most);
+    if (count == SIZE_MAX) { /* more than a handler may send, or damaged */
+        count = bui_headers_count(stored->headers, stored->headers_len);
+        headers = count != SIZE_MAX ? malloc(count * sizeof *headers) : NULL;
+        if (!headers)
+            return false; /* damaged, or no memory: it stays in the outbox */
+        count = bui_headers_unpack(stored->headers, stored->headers_len, headers, count);
+    }
     bui_row row = { .topic = r->destination->topic,
                     .partition = r->destination->partition,
                     .key = stored->key,
@@ -129,9 +134,9 @@ static bool send_row(bui_shard *shard, route *r, const bui_outbox_row *stored)
                     .value = stored->value,
                     .value_len = stored->value_len,
                     .headers = headers,
+                    .header_count = count,
                     .timestamp = stored->at };
-    row.header_count = bui_headers_unpack(stored->headers, stored->headers_len, headers, count);
-    bool sent = row.header_count != SIZE_MAX && produce(shard, r, stored->id, &row);
+    bool sent = count != SIZE_MAX && produce(shard, r, stored->id, &row);
     if (headers != few)
         free(headers);
     return sent;

@@ -62,13 +62,19 @@ static bus_status load(bui_store *store, bus_error *err)
 bui_destination *bui_destination_of(bui_store *store, const char *topic, int32_t partition, bus_error *err)
 {
     bui_tables_destination *table = &store->destinations;
-    bui_destination *known = NULL;
+    bui_destination **recent = &table->recent[(uint32_t)partition % BUI_RECENT_DESTINATIONS];
+    if (*recent && (*recent)->partition == partition && strcmp((*recent)->topic, topic) == 0)
+        return *recent;
     if (!bui_store_compose(store, "", 0, topic, partition)) {
         bui_fail_nomem(err);
         return NULL;
     }
-    known = bui_map_get(&table->by_name, store->scratch.data, store->scratch.len);
-    return known ? known : make(store, (int64_t)table->all.count + 1, topic, partition, 1, err);
+    bui_destination *known = bui_map_get(&table->by_name, store->scratch.data, store->scratch.len);
+    if (!known)
+        known = make(store, (int64_t)table->all.count + 1, topic, partition, 1, err);
+    if (known)
+        *recent = known;
+    return known;
 }
 
 bool bui_destination_known(bui_store *store, const char *topic, int32_t partition)

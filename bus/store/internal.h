@@ -44,10 +44,12 @@ typedef struct bui_wal {
     int64_t size, checkpoint_above;
 } bui_wal;
 
+#define BUI_RECENT_DESTINATIONS 16
 typedef struct bui_tables_destination {
     bui_map by_name;
-    bui_list all;  /* [id - 1] */
-    size_t stored; /* of them in the table: the first so many */
+    bui_destination *recent[BUI_RECENT_DESTINATIONS]; /* by partition: the last that was asked for, so that few are looked up */
+    bui_list all;                                     /* [id - 1] */
+    size_t stored;                                    /* of them in the table: the first so many */
     bui_list dirty;
     bool due; /* this commit writes them */
 } bui_tables_destination;
@@ -128,6 +130,7 @@ typedef struct bui_tables_sandbox {
     const char *denied; /* what the authorizer last refused */
     bus_error disabled; /* the first step that failed because disk or memory was full */
     bui_map by_text;
+    struct bui_sql_entry *recent; /* asked for last; NULL: none */
     bui_list all, used;
     uint64_t clock;
 } bui_tables_sandbox;

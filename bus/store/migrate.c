@@ -22,7 +22,7 @@ static bus_status check(bui_store *store, const bus_migration *list, size_t coun
     size_t n = 0;
     int rc = bui_prepare_own(store, "SELECT n, name, checksum FROM bus_migration ORDER BY n", false, &stmt, NULL);
     while (rc == SQLITE_OK || rc == SQLITE_ROW) {
-        rc = sqlite3_step(stmt);
+        rc = bui_step(store, stmt);
         if (rc != SQLITE_ROW)
             break;
         const char *name = bui_column_text(stmt, 1);
@@ -73,7 +73,7 @@ static bus_status check_keys(bui_store *store, const char *name, bus_error *err)
     bus_status status = BUS_OK;
     int rc = bui_prepare_own(store, without_key, false, &stmt, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_step(stmt);
+        rc = bui_step(store, stmt);
     if (rc == SQLITE_ROW)
         status = bui_fail(err, BUS_REFUSED,
                           "%s: migration '%s' leaves table %.100s without a primary key that is NOT NULL; declare one",

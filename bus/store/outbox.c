@@ -81,14 +81,14 @@ static bus_status load(bui_store *store, bus_error *err)
 
 /* ---- adding */
 
-/* Copies a part of the row; false: no memory. */
-static bool keep_part(bui_buf *bytes, const void *part, size_t len, bool *there, size_t *at)
+/* Copies a part of the row to `end`; where the next begins. */
+static uint8_t *keep_part(const bui_buf *bytes, uint8_t *end, const void *part, size_t len, bool *there, size_t *at)
 {
     *there = part != NULL;
-    *at = bytes->len;
-    if (part)
-        bui_buf_add(bytes, part, len);
-    return bui_buf_ok(bytes);
+    *at = (size_t)(end - bytes->data);
+    if (part && len)
+        memcpy(end, part, len);
+    return end + len;
 }
 
 static bui_pending_row *keep_row(bui_pending_outbox *pending, const bui_outbox_row *row)
@@ -102,15 +102,18 @@ static bui_pending_row *keep_row(bui_pending_outbox *pending, const bui_outbox_r
                                .value_len = row->value ? row->value_len : 0,
                                .headers_len = row->headers ? row->headers_len : 0,
                                .event_id_len = row->event_id ? strlen(row->event_id) : 0 };
-    size_t before = pending->bytes.len;
-    if (keep_part(&pending->bytes, row->event_id, kept->event_id_len + 1, &kept->has_event_id, &kept->event_id) &&
-        keep_part(&pending->bytes, row->key, kept->key_len, &kept->has_key, &kept->key) &&
-        keep_part(&pending->bytes, row->value, kept->value_len, &kept->has_value, &kept->value) &&
-        keep_part(&pending->bytes, row->headers, kept->headers_len, &kept->has_headers, &kept->headers))
-        return kept;
-    pending->bytes.len = before;
-    pending->bytes.failed = pending->bytes.over = false;
-    return NULL;
+    bui_buf *bytes = &pending->bytes;
+    size_t id_len = row->event_id ? kept->event_id_len + 1 : 0; /* terminated */
+    uint8_t *end = bui_buf_grow(bytes, id_len + kept->key_len + kept->value_len + kept->headers_len);
+    if (!end) {
+        bytes->failed = bytes->over = false;
+        return NULL;
+    }
+    end = keep_part(bytes, end, row->event_id, id_len, &kept->has_event_id, &kept->event_id);
+    end = keep_part(bytes, end, row->key, kept->key_len, &kept->has_key, &kept->key);
+    end = keep_part(bytes, end, row->value, kept->value_len, &kept->has_value, &kept->value);
+    keep_part(bytes, end, row->headers, kept->headers_len, &kept->has_headers, &kept->headers);
+    return kept;
 }
 
 /* Between two writings, so that all that a statement writes goes to one table. */

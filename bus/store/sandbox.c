@@ -244,6 +244,7 @@ static bui_sql_entry *entry_new(bui_store *store, const char *sql, size_t len, b
         }
         bui_sql_entry *old = sandbox->all.at[out];
         bui_map_remove(&sandbox->by_text, old->text, old->len);
+        sandbox->recent = NULL;
         sandbox->all.at[out] = sandbox->all.at[--sandbox->all.count];
         entry_free(old);
     }
@@ -272,10 +273,14 @@ static bui_sql_entry *entry_new(bui_store *store, const char *sql, size_t len, b
 sqlite3_stmt *bui_store_sql(bui_store *store, const char *sql, bus_error *err)
 {
     bui_tables_sandbox *sandbox = &store->sandbox;
-    size_t len = strlen(sql);
-    bui_sql_entry *entry = bui_map_get(&sandbox->by_text, sql, len);
-    if (!entry && !(entry = entry_new(store, sql, len, err)))
-        return NULL;
+    bui_sql_entry *entry = sandbox->recent;
+    if (!entry || strcmp(entry->text, sql) != 0) { /* most handlers have one, so it is cheaper to compare than to look up */
+        size_t len = strlen(sql);
+        entry = bui_map_get(&sandbox->by_text, sql, len);
+        if (!entry && !(entry = entry_new(store, sql, len, err)))
+            return NULL;
+        sandbox->recent = entry;
+    }
     if (entry->on_state && bui_states_bypass(store, err) != BUS_OK)
         return NULL;
     entry->last = ++sandbox->clock;

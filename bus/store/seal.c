@@ -189,7 +189,7 @@ static bus_status read_meta(bui_store *store, pair *p, bus_error *err)
         store, "SELECT seal, file, (SELECT rootpage FROM sqlite_schema WHERE name = 'bus_meta') FROM bus_meta WHERE id = 1",
         false, &stmt, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_step(stmt);
+        rc = bui_step(store, stmt);
     if (rc == SQLITE_ROW) {
         p->now = sqlite3_column_int64(stmt, 0);
         p->file = sqlite3_column_int64(stmt, 1);

@@ -25,7 +25,7 @@ static bus_status pragma_of(bui_store *store, const char *sql, const char *want,
     sqlite3_stmt *stmt = NULL;
     int rc = bui_prepare_own(store, sql, false, &stmt, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_step(stmt);
+        rc = bui_step(store, stmt);
     bus_status status = BUS_OK;
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
         status = bui_store_fail(store, rc, "opening the store", err);

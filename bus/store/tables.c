@@ -122,7 +122,7 @@ static bus_status number(bui_store *store, const char *sql, int64_t absent, int6
     sqlite3_stmt *stmt = NULL;
     int rc = bui_prepare_own(store, sql, false, &stmt, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_step(stmt);
+        rc = bui_step(store, stmt);
     bus_status status = BUS_OK;
     if (rc == SQLITE_ROW || rc == SQLITE_DONE)
         *out = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : absent;

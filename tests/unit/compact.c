@@ -24,21 +24,40 @@ typedef struct packed {
     char hop[2048];
 } packed;
 
-static void pack(const bus_header *headers, size_t count, packed *out)
+static const bui_hop place = {
+    .source = { SOURCE, sizeof SOURCE - 1 }, .topic = { "order.events", 12 }, .partition = 2, .seq = 7, .attempt = 0
+};
+
+static void add_hop(const bui_hop *hop, packed *out)
 {
-    bui_hop hop = {
-        .source = { SOURCE, sizeof SOURCE - 1 }, .topic = { "order.events", 12 }, .partition = 2, .seq = 7, .attempt = 0
-    };
-    out->count = bui_compact_pack(headers, count, &hop, out->headers);
-    size_t len = bui_hop_write(&hop, out->hop, sizeof out->hop);
+    size_t len = bui_hop_write(hop, out->hop, sizeof out->hop);
     assert_true(len > 0);
     out->headers[out->count++] = (bus_header){ BUI_HEADER_HOP, out->hop, len };
 }
 
+static void pack(const bus_header *headers, size_t count, packed *out)
+{
+    bui_hop hop = place;
+    out->count = bui_compact_pack(headers, count, &hop, out->headers);
+    add_hop(&hop, out);
+}
+
+/* Of its headers, and without any: both must come to the same. */
 static void pack_event(const bui_cloud *cloud, packed *out)
 {
     bus_header headers[BUI_CLOUD_HEADERS];
+    packed said;
+    bui_hop hop = place;
     pack(headers, bui_cloud_write(cloud, headers), out);
+    said.count = bui_compact_say(cloud, &hop, said.headers);
+    add_hop(&hop, &said);
+    assert_string_equal(said.hop, out->hop);
+    assert_int_equal(said.count, out->count);
+    for (size_t i = 0; i + 1 < said.count; i++) {
+        assert_string_equal(said.headers[i].name, out->headers[i].name);
+        assert_int_equal(said.headers[i].len, out->headers[i].len);
+        assert_memory_equal(said.headers[i].value, out->headers[i].value, out->headers[i].len);
+    }
 }
 
 static bool is(bui_slice slice, const char *text)

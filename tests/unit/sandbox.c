@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "store/internal.h"
 #include "support/temp_store.h"
 #include <stdio.h>
 #include <string.h>
@@ -186,6 +187,17 @@ static void a_write_that_found_no_room_is_noticed_though_nobody_looked(void **st
     assert_int_equal(bui_store_disabled(temp->store, &temp->err), BUS_OK);
 }
 
+/* Where others' statements may be in the middle of their rows, each handler pays for a look at all there are. */
+static void its_own_statements_are_no_strangers(void **state)
+{
+    temp_store *temp = *state;
+    sqlite3_stmt *other = NULL;
+    assert_false(temp->store->sandbox.strangers); /* though a migration has just run, after which SQLite prepares anew */
+    assert_int_equal(sqlite3_prepare_v2(bui_store_db(temp->store), "SELECT 1 FROM a", -1, &other, NULL), SQLITE_OK);
+    assert_true(temp->store->sandbox.strangers);
+    sqlite3_finalize(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +205,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_lost_transaction_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(unfinished_statements_count, setup, teardown),
         cmocka_unit_test_setup_teardown(statements_are_cached, setup, teardown),
+        cmocka_unit_test_setup_teardown(its_own_statements_are_no_strangers, setup, teardown),
         cmocka_unit_test_setup_teardown(a_write_that_found_no_room_is_noticed_though_nobody_looked, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
