@@ -36,6 +36,10 @@ static const bui_property table[] = {
     INT("shards", "1", 1, 1024,
         "The number of shards of the service, which is the number of partitions of its lead topic. Each store keeps it, and "
         "it cannot change. If not set, the lead topic says how many."),
+    INT("workers.max", "32", 1, 1024,
+        "The most threads of a process that run shards. A service with no more shards than this has a thread for each; the shards of a larger "
+        "one share so many, and any free thread takes the next shard that has something to do. While handlers hang "
+        "(handler.stuck.timeout.ms) there is one more for each."),
     TEXT("status.listen", "127.0.0.1", "The address on which /metrics, /healthz and /readyz are served."),
     INT("status.port", "0", 0, 65535, "The port of /metrics, /healthz and /readyz; 0: none."),
     CHOICE("log.level", "info", "debug|info|warn|error", "The lowest level of log lines that are written. A service reads it again on SIGHUP."),
@@ -178,7 +182,10 @@ static const bui_property table[] = {
          "event that is not signed becomes a dead letter of class `forged`; commands, dead letters, schemas and answers are "
          "skipped. Empty: none."),
     /* ---- the store */
-    SIZE("store.cache.bytes", "64m", 256 * K, 64 * G, "SQLite's page cache, for each shard."),
+    SIZE("store.cache.bytes", "64m", 256 * K, 64 * G, "SQLite's page cache, for each shard, as far as store.memory.bytes goes."),
+    SIZE("store.memory.bytes", "1g", 1 * M, 1024 * G,
+         "The page caches of all shards of a process together: each shard that the group has assigned to it has an equal share of this, at most "
+         "store.cache.bytes and at least 256k."),
     SIZE("state.cache.bytes", "4m", 64 * K, 64 * G,
          "The rows of typed state that are kept in memory, for each shard. Above it those that changed are written before the commit."),
     CHOICE("store.secure.delete", "fast", "fast|on|off",

@@ -50,6 +50,9 @@ static const setting consumer[] = { { "enable.auto.commit", "false" },
  * librdkafka's thread spins. */
 static const setting newer_consumer[] = { { "fetch.queue.backoff.ms", "5" }, { NULL, NULL } };
 
+/* Nobody asked for a client's statistics to be sent to brokers; each client keeps a timer for it, and closes up to a second later. */
+static const setting newer_client[] = { { "enable.metrics.push", "false" }, { NULL, NULL } };
+
 static const setting member[] = {
     { "partition.assignment.strategy", "range" },
     /* Handlers are watched by the shard's own watchdog; the control thread polls whatever they do. */
@@ -145,6 +148,7 @@ static bus_status set_role(rd_kafka_conf_t *conf, const bus_config *config, bui_
     bool consumes = role == BUI_KAFKA_MEMBER || role == BUI_KAFKA_READER || role == BUI_KAFKA_RECHECKER;
     bool produces = role == BUI_KAFKA_OUTBOX || role == BUI_KAFKA_PUBLISHER;
     bus_status status = set_all(conf, common, err);
+    set_known(conf, newer_client);
     if (status == BUS_OK && consumes)
         status = set_all(conf, consumer, err);
     if (status == BUS_OK && consumes)

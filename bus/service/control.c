@@ -423,7 +423,7 @@ static void end_membership(bus *self, bool joined)
 {
     if (bui_stopping(self))
         drain(self);
-    bool quiesced = joined && hold_all(self);
+    bool quiesced = hold_all(self) && joined;
     if (quiesced) {
         detach_all(self);
         self->transport->ops->assign(self->transport, NULL, 0, NULL);
@@ -431,10 +431,13 @@ static void end_membership(bus *self, bool joined)
     go_all(self);
     if (quiesced && !self->leaked)
         self->transport->ops->leave(self->transport, LEAVE_MS);
-    for (int i = 0; i < self->shards; i++) {
+    for (int i = 0; i < self->shards; i++)
         self->workers[i].assigned = false;
-        bui_worker_close(&self->workers[i]);
-    }
+    /* Those whose handler hangs last: waiting for them takes the time that there is. */
+    for (int last = 0; last < 2; last++)
+        for (int i = 0; i < self->shards; i++)
+            if (last || self->workers[i].stands)
+                bui_worker_close(&self->workers[i]);
     /* Leaving frees the lanes, at which a shard that did not stand still goes on looking until it is closed. */
     if (joined && !quiesced && !self->leaked)
         self->transport->ops->leave(self->transport, LEAVE_MS);

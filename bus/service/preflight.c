@@ -98,10 +98,15 @@ static bus_status make_workers(bus *self, int shards, bus_error *err)
             "%s had %d partitions and has %d now: the number of shards of a service is fixed. Delete the topic and create it again with %d partitions",
             bui_router_lead(self->router), self->shards, shards, self->shards);
     bui_worker *workers = bui_workers_new(self, shards);
-    if (!workers)
+    bui_crew *crew = bui_crew_new((int)bui_config_int(self->config, "workers.max"), shards);
+    if (!workers || !crew) {
+        bui_crew_free(crew);
+        bui_workers_free(workers, shards);
         return bui_fail_nomem(err);
+    }
     pthread_rwlock_wrlock(&self->workers_lock);
     self->workers = workers;
+    self->crew = crew;
     self->shards = shards;
     pthread_rwlock_unlock(&self->workers_lock);
     check_descriptors(self);

@@ -223,6 +223,7 @@ void bus_close(bus *self)
     bui_registry_cache_close(self->registry_cache);
     bui_threads_close(self->pool);
     bui_completions_free(&self->completions);
+    bui_crew_free(self->crew);
     bui_workers_free(self->workers, self->shards);
     bui_slot_free(self->slot);
     bui_router_free(self->router);

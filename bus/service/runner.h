@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Runner: what a bus handle is made of. Threads of one handle:
  *   control   owns the transport: waits for the broker and topics, joins the group, opens, assigns and closes shards (control.c)
- *   worker      one per open shard: steps it (worker.c)
+ *   the crew    step the shards (worker.c): one each, or workers.max for all (crew.c)
  *   watchdog    looks for stuck handlers, heartbeats, announcements (watchdog.c)
  *   publisher    runs the publisher's callbacks (publisher.c), started by the first publish
  *   schemas   follows bus.schemas into the catalog (announce.c)
@@ -21,6 +21,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+typedef struct bui_crew bui_crew;
 typedef struct bui_worker bui_worker;
 typedef struct bui_publisher bui_publisher;
 typedef struct bui_replies bui_replies;
@@ -90,7 +91,8 @@ struct bus {
 
     pthread_rwlock_t workers_lock; /* `workers`, `shards` and each worker's `shard` */
     bui_worker *workers;
-    int shards; /* N; 0: not known yet */
+    bui_crew *crew; /* the threads that run them */
+    int shards;     /* N; 0: not known yet */
 
     bui_completions completions;
     pthread_mutex_t publisher_lock;

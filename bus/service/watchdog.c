@@ -54,6 +54,7 @@ int bui_watchdog_look(bus *self)
     int64_t limit_us = bui_config_int(self->config, "handler.stuck.timeout.ms") * 1000;
     int64_t now = self->clock->mono_us(self->clock);
     int stuck = 0;
+    bool told = false;
     if (limit_us == 0)
         return 0;
     pthread_rwlock_rdlock(&self->workers_lock);
@@ -72,12 +73,19 @@ int bui_watchdog_look(bus *self)
         if (worker->stuck_told_us && now - worker->stuck_told_us < SAY_AGAIN_US)
             continue;
         worker->stuck_told_us = now;
+        told = true;
         bui_log(BUS_ERROR, self->name, "handler_stuck",
                 "the handler of shard %d has run for %" PRId64
                 " s on %s: the shard stands still. If it does not return, kill the process; after three such deaths the event "
                 "becomes a dead letter",
                 i, (now - since) / 1000000, where);
     }
+    /* What hangs must not hold up the shards that share its thread. */
+    int failed = self->crew ? bui_crew_spare(self->crew, stuck) : 0;
+    if (failed && told)
+        bui_log(BUS_WARN, self->name, "few_threads",
+                "cannot start a thread in place of one whose handler is stuck: %s; other shards wait longer. Raise ulimit -u",
+                strerror(failed));
     pthread_rwlock_unlock(&self->workers_lock);
     return stuck;
 }

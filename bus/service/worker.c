@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Shard worker: the thread that steps a shard.
+ * Shard worker: the task that steps a shard, on whatever thread of the crew.
  *
- * The thread holds worker->lock except inside a step, an order, or sleep. So a thread that wants it to stand still sets `quiesce`
- * and waits for `quiesced`; what must happen on the shard's own thread (open, claim, drain, close) goes there as an order.
- * While it sleeps a caller may run inline: `runs_inline`; the thread goes on when that is over. */
+ * A run holds worker->lock except inside a step or an order, while `inside` is set. So a thread that wants the shard to stand still sets
+ * `quiesce` and waits until nobody is inside; what must happen between its steps and may take time (open, claim, drain, close) goes there as
+ * an order. While it rests a caller may run inline: `runs_inline`; what is due meanwhile is done when that is over. */
 #include "service/worker.h"
 #include "service/announce.h"
 #include "base/error.h"
@@ -14,20 +14,21 @@
 #include <string.h>
 
 #define HOLD_GRACE_US 1000000
-#define CHANGE_US 50000    /* between looks at whether time is up */
-#define INLINE_RUN_US 2000 /* an inline run says at its end when the next is due, and wakes the thread if that is sooner */
+#define CHANCE_US 200000
+#define CACHE_LEAST (256 << 10)
+#define CHANGE_US 50000 /* between looks at whether time is up */
 
 struct bui_worker_order {
     bus_status (*run)(bui_worker *worker, bus_error *err);
     bus_status status;
     bus_error err;
-    bool done, abandoned; /* abandoned: its giver went away, the thread frees it */
+    bool done, abandoned; /* abandoned: its giver went away, who ran it frees it */
 };
 
 void bui_worker_wake(bui_worker *worker)
 {
     atomic_store(&worker->called, true);
-    bui_waker_wake(worker->waker);
+    bui_task_call(&worker->task);
 }
 
 static void wake(void *opaque)
@@ -40,13 +41,40 @@ static void signal_change(bui_worker *worker)
     pthread_cond_broadcast(&worker->changed);
 }
 
+static int64_t now_us(const bui_worker *worker)
+{
+    return worker->bus->clock->mono_us(worker->bus->clock);
+}
+
+static int64_t after(const bui_worker *worker, int64_t wait_us)
+{
+    return wait_us == INT64_MAX ? INT64_MAX : now_us(worker) + wait_us;
+}
+
+/* Both with the lock. */
+static void go_inside(bui_worker *worker)
+{
+    worker->inside = true;
+    atomic_store_explicit(&worker->asleep, false, memory_order_relaxed);
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static void come_out(bui_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    worker->inside = false;
+    if (worker->quiesce)
+        signal_change(worker);
+}
+
 static void run_order(bui_worker *worker)
 {
     bui_worker_order *order = worker->order;
     worker->order = NULL;
-    pthread_mutex_unlock(&worker->lock);
+    go_inside(worker);
     bus_status status = order->run(worker, &order->err);
-    pthread_mutex_lock(&worker->lock);
+    atomic_store(&worker->called, true); /* a step follows, whatever was ordered */
+    come_out(worker);
     order->status = status;
     order->done = true;
     if (order->abandoned)
@@ -54,94 +82,87 @@ static void run_order(bui_worker *worker)
     signal_change(worker);
 }
 
-static int64_t after(const bui_worker *worker, int64_t wait_us)
+/* What a step leaves behind, with the lock; how long it may rest. */
+static int64_t note_step(bui_worker *worker, int64_t wait_us, bool drained, bus_status failure, const bus_error *err)
 {
-    const bui_clock *clock = worker->bus->clock;
-    return wait_us == INT64_MAX ? INT64_MAX : clock->mono_us(clock) + wait_us;
-}
-
-/* Sleeps until an iteration is due or somebody calls; callers who run inline meanwhile put off what is due. Ends the single call, if there is
- * one, when its caller can run the next one inline. With the lock, returns with it. */
-static void rest(bui_worker *worker, int64_t wait_us, bui_call *single)
-{
-    const bui_clock *clock = worker->bus->clock;
-    worker->due_us = after(worker, wait_us);
-    atomic_store_explicit(&worker->asleep, true, memory_order_relaxed);
-    while (worker->asleep && wait_us > 0) {
-        worker->timer_us = after(worker, wait_us);
-        pthread_mutex_unlock(&worker->lock);
-        if (single)
-            single->done(single, BUS_OK, NULL);
-        single = NULL;
-        (void)bui_waker_sleep(worker->waker, wait_us == INT64_MAX ? -1 : wait_us);
-        pthread_mutex_lock(&worker->lock);
-        if (atomic_load(&worker->called) || worker->quiesce || worker->order || worker->quit)
-            break;
-        wait_us = worker->runs_inline           ? INLINE_RUN_US
-                  : worker->due_us == INT64_MAX ? INT64_MAX
-                                                : worker->due_us - clock->mono_us(clock);
+    if (drained != worker->drained) {
+        worker->drained = drained;
+        signal_change(worker);
     }
-    atomic_store_explicit(&worker->asleep, false, memory_order_relaxed);
-    for (worker->awaited = true; worker->runs_inline;)
-        pthread_cond_wait(&worker->changed, &worker->lock);
-    worker->awaited = false;
+    if (failure != BUS_OK) {
+        worker->failure = failure;
+        worker->failure_err = *err;
+        return INT64_MAX;
+    }
+    if (wait_us > 0 && !worker->quiesce && !worker->order) {
+        worker->due_us = worker->timer_us = after(worker, wait_us);
+        atomic_store_explicit(&worker->asleep, true, memory_order_relaxed);
+    } else {
+        worker->due_us = 0;
+    }
+    return wait_us;
 }
 
-/* Called with the lock, returns with it. */
-static void run_step(bui_worker *worker)
+/* Called with the lock, returns with it. Ends the single call, if there is one, when its caller can run the next one inline. */
+static int64_t run_step(bui_worker *worker)
 {
     bui_shard *shard = worker->shard;
     bui_call *single;
     bool draining = worker->draining;
-    pthread_mutex_unlock(&worker->lock);
+    go_inside(worker);
     atomic_store(&worker->called, false);
     int64_t wait_us = bui_shard_step(shard, &single);
     bool drained = draining && bui_shard_drained(shard);
     bus_error err = { 0 };
     bus_status failure = wait_us == INT64_MAX ? bui_shard_failure(shard, &err) : BUS_OK;
-    pthread_mutex_lock(&worker->lock);
-    if (drained != worker->drained) {
-        worker->drained = drained;
-        signal_change(worker);
-    }
-    if (failure == BUS_OK && wait_us > 0 && !worker->quiesce && !worker->order && !worker->quit) {
-        rest(worker, wait_us, single);
-        return;
-    }
-    if (failure != BUS_OK) {
-        worker->failure = failure;
-        worker->failure_err = err;
-    } else if (!single) {
-        return;
-    }
+    come_out(worker);
+    wait_us = note_step(worker, wait_us, drained, failure, &err);
+    if (!single && failure == BUS_OK)
+        return wait_us;
     pthread_mutex_unlock(&worker->lock);
     if (single)
         single->done(single, BUS_OK, NULL);
     if (failure != BUS_OK)
         worker->bus->transport->ops->wake(worker->bus->transport);
     pthread_mutex_lock(&worker->lock);
+    return wait_us;
 }
 
-static void *worker_main(void *arg)
+/* Callers who run inline put off what is due: they say at their end when that is now. */
+static int64_t put_off(bui_worker *worker)
 {
-    bui_worker *worker = arg;
-    pthread_mutex_lock(&worker->lock);
-    while (!worker->quit) {
-        if (worker->order) {
-            run_order(worker);
-        } else if (worker->quiesce) {
-            worker->quiesced = true;
-            signal_change(worker);
-            pthread_cond_wait(&worker->changed, &worker->lock);
-            worker->quiesced = worker->quiesce && worker->quiesced;
-        } else if (!worker->shard || worker->failure != BUS_OK) {
-            pthread_cond_wait(&worker->changed, &worker->lock);
-        } else {
-            run_step(worker);
-        }
+    if (atomic_load(&worker->called) || worker->order)
+        worker->awaited = true;
+    worker->timer_us = INT64_MAX;
+    return INT64_MAX;
+}
+
+static int64_t run_once(bui_worker *worker)
+{
+    if (worker->runs_inline)
+        return put_off(worker);
+    if (worker->order) {
+        run_order(worker);
+        return 0;
     }
+    if (worker->quiesce || !worker->shard || worker->failure != BUS_OK)
+        return INT64_MAX;
+    if (!atomic_load(&worker->called) && worker->asleep) {
+        int64_t left_us = worker->due_us == INT64_MAX ? INT64_MAX : worker->due_us - now_us(worker);
+        worker->timer_us = worker->due_us;
+        if (left_us > 0)
+            return left_us;
+    }
+    return run_step(worker);
+}
+
+static int64_t turn(bui_task *task)
+{
+    bui_worker *worker = (bui_worker *)task;
+    pthread_mutex_lock(&worker->lock);
+    int64_t wait_us = run_once(worker);
     pthread_mutex_unlock(&worker->lock);
-    return NULL;
+    return wait_us;
 }
 
 /* ---- a caller's inline run */
@@ -151,7 +172,7 @@ bool bui_worker_enter(bui_worker *worker)
     if (!atomic_load_explicit(&worker->asleep, memory_order_relaxed))
         return false;
     pthread_mutex_lock(&worker->lock);
-    bool enters = worker->asleep && !worker->runs_inline && !worker->quiesce && !worker->order && !worker->quit;
+    bool enters = worker->asleep && !worker->runs_inline && !worker->awaited && !worker->quiesce && !worker->order;
     worker->runs_inline |= enters;
     pthread_mutex_unlock(&worker->lock);
     return enters;
@@ -164,15 +185,17 @@ bus_status bui_worker_run_inline(bui_worker *worker, bui_call *call, bus_error *
     if (!bui_shard_run_inline(worker->shard, call, &wait_us))
         status = bui_shard_call(worker->shard, call, err);
     pthread_mutex_lock(&worker->lock);
-    worker->runs_inline = false;
-    worker->due_us = after(worker, wait_us);
-    if (wait_us <= 0) /* the thread is next: nobody enters before it */
+    bool calls = worker->awaited || wait_us <= 0;
+    if (calls) /* its own run is next: nobody enters before it */
         atomic_store_explicit(&worker->asleep, false, memory_order_relaxed);
-    if (worker->awaited)
+    worker->runs_inline = worker->awaited = false;
+    worker->due_us = after(worker, wait_us);
+    calls = calls || worker->due_us < worker->timer_us;
+    if (worker->quiesce)
         signal_change(worker);
-    else if (worker->due_us < worker->timer_us)
-        bui_waker_wake(worker->waker);
     pthread_mutex_unlock(&worker->lock);
+    if (calls)
+        bui_task_call(&worker->task);
     return status;
 }
 
@@ -182,7 +205,7 @@ static void wait_change(bui_worker *worker)
     (void)bui_cond_wait(&worker->changed, &worker->lock, bui_clock_now_us() + CHANGE_US);
 }
 
-/* Has `run` done on the worker's thread. `extra_us`: how long beyond the drain time it may take while stopping. */
+/* Has `run` done by the worker's task. `extra_us`: how long beyond the drain time it may take while stopping. */
 static bus_status give_order(bui_worker *worker, bus_status (*run)(bui_worker *, bus_error *), int64_t extra_us, bus_error *err)
 {
     bui_worker_order *order = calloc(1, sizeof *order);
@@ -191,12 +214,13 @@ static bus_status give_order(bui_worker *worker, bus_status (*run)(bui_worker *,
     order->run = run;
     pthread_mutex_lock(&worker->lock);
     worker->order = order;
-    signal_change(worker);
     pthread_mutex_unlock(&worker->lock);
-    bui_waker_wake(worker->waker);
+    bui_task_call(&worker->task);
 
     pthread_mutex_lock(&worker->lock);
-    while (!order->done && !bui_out_of_time(worker->bus, extra_us))
+    /* The time may be over already, because of another shard: then it still gets the chance. */
+    int64_t chance_us = now_us(worker) + CHANCE_US;
+    while (!order->done && (now_us(worker) < chance_us || !bui_out_of_time(worker->bus, extra_us)))
         wait_change(worker);
     bool done = order->done;
     if (!done && worker->order == order) {
@@ -225,6 +249,7 @@ static void worker_set_shard(bui_worker *worker, bui_shard *shard)
     pthread_mutex_lock(&worker->lock);
     worker->shard = shard;
     worker->failure = BUS_OK;
+    atomic_store_explicit(&worker->asleep, false, memory_order_relaxed);
     worker->draining = worker->drained = false;
     pthread_mutex_unlock(&worker->lock);
     pthread_rwlock_unlock(&self->workers_lock);
@@ -252,6 +277,19 @@ static bool announce_type(void *opaque, const bus_type *type)
     return schema && self->follower && bui_follower_add(self->follower, schema);
 }
 
+/* A shard's part of what page caches may take in this process. */
+static int64_t cache_bytes(bus *self)
+{
+    int64_t most = bui_config_int(self->config, "store.cache.bytes"), all = bui_config_int(self->config, "store.memory.bytes");
+    int64_t assigned = 0;
+    for (int i = 0; i < self->shards; i++)
+        assigned += atomic_load(&self->workers[i].assigned);
+    int64_t share = all / (assigned > 0 ? assigned : 1);
+    if (share < CACHE_LEAST)
+        share = CACHE_LEAST;
+    return share < most ? share : most;
+}
+
 static bus_status order_open(bui_worker *worker, bus_error *err)
 {
     bus *self = worker->bus;
@@ -269,7 +307,7 @@ static bus_status order_open(bui_worker *worker, bus_error *err)
         .pool = self->pool,
         .limits = self->limits,
         .config = self->config,
-        .cache_bytes = bui_config_int(self->config, "store.cache.bytes"),
+        .cache_bytes = cache_bytes(self),
         .secure_delete = bui_config_text(self->config, "store.secure.delete"),
         .shrink_bytes = bui_config_int(self->config, "store.shrink.bytes"),
         .init = self->init,
@@ -288,14 +326,16 @@ static bus_status order_open(bui_worker *worker, bus_error *err)
 
 static bus_status order_claim(bui_worker *worker, bus_error *err)
 {
-    return bui_shard_claim(worker->shard, worker->bus->partitions, err);
+    /* The group may have given more shards since it was opened, or fewer. */
+    bus_status status = bui_shard_cache(worker->shard, cache_bytes(worker->bus), err);
+    return status == BUS_OK ? bui_shard_claim(worker->shard, worker->bus->partitions, err) : status;
 }
 
 static bus_status order_drain(bui_worker *worker, bus_error *err)
 {
     (void)err;
     bui_shard_drain(worker->shard);
-    worker->draining = true; /* read by this thread only, written only here */
+    worker->draining = true; /* read by the task only, written only here */
     return BUS_OK;
 }
 
@@ -314,8 +354,9 @@ static bus_status order_close(bui_worker *worker, bus_error *err)
 bus_status bui_worker_open(bui_worker *worker, bus_error *err)
 {
     if (!worker->started) {
-        worker->quit = worker->quiesce = worker->quiesced = false;
-        int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
+        worker->task.run = turn;
+        worker->quiesce = false;
+        int failed = bui_task_begin(worker->bus->crew, &worker->task);
         if (failed)
             return bui_fail(err, BUS_IO, "cannot start the thread of shard %d: %s; raise ulimit -u", worker->index,
                             strerror(failed));
@@ -367,38 +408,30 @@ bool bui_worker_close(bui_worker *worker)
                     "%s; its store closes when the process ends, and recovers "
                     "when it is opened",
                     err.text);
-            pthread_detach(worker->thread);
+            bui_task_leave(&worker->task);
             worker->started = false;
             worker->bus->leaked = true;
             return false;
         }
     }
-    pthread_mutex_lock(&worker->lock);
-    worker->quit = true;
-    signal_change(worker);
-    pthread_mutex_unlock(&worker->lock);
-    bui_waker_wake(worker->waker);
-    pthread_join(worker->thread, NULL);
+    bui_task_end(&worker->task);
     worker->started = false;
     return true;
 }
 
 bool bui_worker_quiesce(bui_worker *worker)
 {
+    worker->stands = true;
     if (!worker->started)
         return true;
     pthread_mutex_lock(&worker->lock);
     worker->quiesce = true;
-    signal_change(worker);
-    pthread_mutex_unlock(&worker->lock);
-    bui_waker_wake(worker->waker);
-    pthread_mutex_lock(&worker->lock);
     /* The time may be over already when this begins: a shard that is not stuck stands still at once, so give it the chance. */
-    while (!worker->quiesced && !bui_out_of_time(worker->bus, HOLD_GRACE_US))
+    while ((worker->inside || worker->runs_inline) && !bui_out_of_time(worker->bus, HOLD_GRACE_US))
         wait_change(worker);
-    bool quiesced = worker->quiesced;
+    worker->stands = !worker->inside && !worker->runs_inline;
     pthread_mutex_unlock(&worker->lock);
-    return quiesced;
+    return worker->stands;
 }
 
 void bui_worker_resume(bui_worker *worker)
@@ -406,9 +439,9 @@ void bui_worker_resume(bui_worker *worker)
     if (!worker->started)
         return;
     pthread_mutex_lock(&worker->lock);
-    worker->quiesce = worker->quiesced = false;
-    signal_change(worker);
+    worker->quiesce = false;
     pthread_mutex_unlock(&worker->lock);
+    bui_worker_wake(worker);
 }
 
 bus_status bui_worker_failure(bui_worker *worker, bus_error *err)
@@ -426,19 +459,12 @@ bui_worker *bui_workers_new(bus *self, int count)
     bui_worker *workers = calloc((size_t)count, sizeof *workers);
     if (!workers)
         return NULL;
-    bool ok = true;
     for (int i = 0; i < count; i++) {
         workers[i].bus = self;
         workers[i].index = i;
         pthread_mutex_init(&workers[i].lock, NULL);
         pthread_mutex_init(&workers[i].readers_lock, NULL);
         bui_cond_init(&workers[i].changed);
-        workers[i].waker = bui_waker_new();
-        ok = ok && workers[i].waker;
-    }
-    if (!ok) {
-        bui_workers_free(workers, count);
-        return NULL;
     }
     return workers;
 }
@@ -448,7 +474,7 @@ void bui_workers_free(bui_worker *workers, int count)
     if (!workers)
         return;
     for (int i = 0; i < count; i++) {
-        bui_waker_free(workers[i].waker);
+        bui_task_free(&workers[i].task);
         pthread_cond_destroy(&workers[i].changed);
         pthread_mutex_destroy(&workers[i].readers_lock);
         pthread_mutex_destroy(&workers[i].lock);

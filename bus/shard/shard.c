@@ -449,6 +449,10 @@ const bui_shard_metrics *bui_shard_metrics_of(const bui_shard *shard)
 {
     return &shard->published;
 }
+bus_status bui_shard_cache(bui_shard *shard, int64_t bytes, bus_error *err)
+{
+    return bui_store_cache(shard->store, bytes, err);
+}
 bus_status bui_shard_gone(const bui_shard *shard, bus_error *err)
 {
     return bui_store_gone(shard->store, err);

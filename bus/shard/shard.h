@@ -162,7 +162,8 @@ void bui_shard_close(bui_shard *shard);
 /* Is someone else waiting for this shard (store/lock.h)? */
 bool bui_shard_wanted(const bui_shard *shard);
 const bui_shard_metrics *bui_shard_metrics_of(const bui_shard *shard);
-bus_status bui_shard_gone(const bui_shard *shard, bus_error *err); /* bui_store_gone; any thread */
+bus_status bui_shard_cache(bui_shard *shard, int64_t bytes, bus_error *err); /* bui_store_cache; between steps */
+bus_status bui_shard_gone(const bui_shard *shard, bus_error *err);           /* bui_store_gone; any thread */
 const char *bui_shard_store_path(const bui_shard *shard);
 int bui_shard_index(const bui_shard *shard);
 /* mono_us of when the running handler started, 0 if none runs: for the watchdog. Any thread. */

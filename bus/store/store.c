@@ -55,6 +55,13 @@ static bus_status harden_empty(bui_store *store, bus_error *err)
     return rc == SQLITE_OK ? BUS_OK : bui_store_fail(store, rc, "making the store", err);
 }
 
+bus_status bui_store_cache(bui_store *store, int64_t bytes, bus_error *err)
+{
+    char pragma[64];
+    snprintf(pragma, sizeof pragma, "PRAGMA cache_size = -%lld", (long long)((bytes + 1023) / 1024));
+    return bui_exec(store, pragma, "sizing the cache", err);
+}
+
 static bus_status configure(bui_store *store, const bui_store_options *options, bus_error *err)
 {
     sqlite3 *db = store->db;
@@ -94,8 +101,7 @@ static bus_status configure(bui_store *store, const bui_store_options *options, 
     status = pragma_of(store, pragma, NULL, NULL, err);
     if (status != BUS_OK)
         return status;
-    snprintf(pragma, sizeof pragma, "PRAGMA cache_size = -%lld", (long long)((cache + 1023) / 1024));
-    status = bui_exec(store, pragma, "opening the store", err);
+    status = bui_store_cache(store, cache, err);
     if (status == BUS_OK)
         status = bui_exec(store, "PRAGMA temp_store = MEMORY", "opening the store", err);
     if (status == BUS_OK)

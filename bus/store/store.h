@@ -60,6 +60,9 @@ bus_status bui_store_release(bui_store *store, bus_error *err);
 bus_status bui_store_back(bui_store *store, bus_error *err);
 bool bui_store_changed(const bui_store *store); /* any row changed since save, by sqlite3_total_changes64 */
 
+/* How large the page cache may be, from now on. */
+bus_status bui_store_cache(bui_store *store, int64_t bytes, bus_error *err);
+
 /* Moves the WAL into the database when it is over `bytes`, between transactions, this connection, PASSIVE; a WAL that stays
  * over 4 x bytes is reset with TRUNCATE when no reader holds it. Once all is moved, a commit says so, and is moved as well (seal.c). */
 bus_status bui_store_checkpoint(bui_store *store, int64_t bytes, bus_error *err);

@@ -13,8 +13,9 @@
 extern "C" {
 #endif
 
-/* A handler runs inside the shard's transaction, on the shard's thread, for one event; no I/O here. `state` is what
- * bus_service.open left there. */
+/* A handler runs inside the shard's transaction, for one event; no I/O here. One thread at a time runs a shard, its open, its
+ * handlers and its close, and each sees what the one before has written; it need not be the same thread (workers.max), so what
+ * belongs to a thread (thread-local variables, a lock that is held) does not last. `state` is what bus_service.open left there. */
 typedef bus_verdict (*bus_handler)(bus_tx *tx, const bus_event *event, void *state);
 
 /* One run of a prepare step, for bus_prepare_keep and bus_prepare_fail. */
@@ -119,7 +120,7 @@ typedef struct bus_service {
     const bus_route *routes; /* NULL: it reads nothing, and the lead topic tells how many shards there are */
     const bus_emits *emits;
     const bus_migration *migrations;
-    /* Called once per opened shard, on its thread, after migrations; what it leaves in *state is
+    /* Called once per opened shard, on a thread that runs nothing else of it meanwhile, after migrations; what it leaves in *state is
      * passed to handlers. NULL: handlers get NULL. */
     bus_status (*open)(struct sqlite3 *db, int shard, void *opaque, void **state, bus_error *err);
     void (*close)(void *state);
@@ -245,8 +246,8 @@ int bus_dispatch(bus *bus);
 typedef bus_verdict (*bus_transaction)(bus_tx *tx, void *opaque);
 
 /* Runs `fn` in a transaction of the shard that owns `key` and returns when it is durable. Callers at the same time share a
- * commit. `fn` runs on the shard's thread or, while that sleeps, on the caller's, which should have 128 KiB of stack: always
- * alone in its shard. Right after bus_open it waits for the first assignment (open.wait.ms at most). The caller cannot be
+ * commit. `fn` runs where the shard's handlers run or, while the shard rests, on the caller's thread, which should have 128 KiB of
+ * stack: always alone in its shard. Right after bus_open it waits for the first assignment (open.wait.ms at most). The caller cannot be
  * cancelled meanwhile.
  * Thread: any but a handler's (BUS_INVALID there) and one on which the library calls `done`, which would wait for itself.
  * Errors: BUS_REFUSED: `fn` returned a verdict other than BUS_DONE, whose reason is in err; it was rolled back, as with any of
