@@ -12,6 +12,7 @@
 #include "service/replies.h"
 #include "service/worker.h"
 #include "service/status.h"
+#include "store/statistics.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -138,6 +139,8 @@ static void init_locks(bus *self)
 bus_status bui_open_with(const bus_service *service, const bus_config *config, bool init, bui_accept accept, bus **out,
                          bus_error *err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, bui_statistics_off);
     bus *self = calloc(1, sizeof *self);
     if (!self)
         return bui_fail_nomem(err);

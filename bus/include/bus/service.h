@@ -200,7 +200,9 @@ bus_status bus_open_for(int headers, const bus_service *service, const bus_confi
 
 /* Joins the service's group and starts its threads. Returns when configuration and routes are checked, not when shards are
  * assigned: a broker that is away is waited for. `service` NULL opens a publisher: bus_publish, bus_flush and bus_request
- * only.
+ * only. It turns SQLite's statistics of memory off for the process (sqlite3_memory_used, soft heap limits), because all shards meet at
+ * their mutex; a program that wants them, or whose other threads may begin to use SQLite at the same time, calls
+ * sqlite3_initialize first.
  * Thread: any.
  * Errors: BUS_INVALID: a route or a name is wrong; BUS_SCHEMA: a type's schema is; BUS_CONFIG; BUS_IO; BUS_NOMEM; BUS_FULL: too
  * many processes of this service on this host; BUS_REFUSED: others can write to the data directory or read a key file, or the
