@@ -312,15 +312,14 @@ int bui_task_begin(bui_crew *crew, bui_task *task)
     return crew->shares ? begin_shared(crew, task) : begin_alone(crew, task);
 }
 
-/* What the caller has written before is seen by the run that follows, so each way through writes the state. */
+/* What the caller has written before is seen by the run that follows: the state is written whatever it is. */
 void bui_task_call(bui_task *task)
 {
-    for (;;) {
-        if (turn(task, AGAIN, AGAIN) || turn(task, RUNNING, AGAIN) || turn(task, QUEUED, QUEUED) || turn(task, OFF, OFF))
-            return;
-        if (turn(task, RESTING, QUEUED))
-            break;
-    }
+    int seen = atomic_load(&task->state);
+    while (!atomic_compare_exchange_weak(&task->state, &seen, seen == RESTING ? QUEUED : seen == RUNNING ? AGAIN : seen))
+        continue;
+    if (seen != RESTING)
+        return;
     bui_crew *crew = task->crew;
     if (!crew->shares) {
         bui_waker_wake(task->waker);

@@ -41,7 +41,7 @@ const char *bui_phase_name(bui_phase phase);
 
 typedef struct bui_process_metrics {
     bui_counter assignments, lost, rejoins, heartbeats, announced, schemas_refused, handlers_stuck, status_cut;
-    bui_gauge dlq_compacted, ready, shards_open, handlers_stuck_now, started_ms;
+    bui_gauge dlq_compacted, ready, shards_open, shards_waiting, workers, handlers_stuck_now, started_ms;
 } bui_process_metrics;
 extern const bui_metric bui_process_metric_table[];
 

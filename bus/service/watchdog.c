@@ -21,6 +21,10 @@ const bui_metric bui_process_metric_table[] = {
       offsetof(bui_process_metrics, ready), 0 },
     { "bus_process_shards_open", "Shards whose store is open in this process.", BUI_METRIC_GAUGE,
       offsetof(bui_process_metrics, shards_open), 0 },
+    { "bus_process_workers", "Threads that run shards (workers.max).", BUI_METRIC_GAUGE, offsetof(bui_process_metrics, workers),
+      0 },
+    { "bus_process_shards_waiting", "Shards that have something to do and wait for one of these threads.", BUI_METRIC_GAUGE,
+      offsetof(bui_process_metrics, shards_waiting), 0 },
     { "bus_process_handlers_stuck", "Handlers that have now run longer than handler.stuck.timeout.ms.", BUI_METRIC_GAUGE,
       offsetof(bui_process_metrics, handlers_stuck_now), 0 },
     { "bus_process_handlers_stuck_total", "Handlers that ran longer than handler.stuck.timeout.ms.", BUI_METRIC_COUNTER,
@@ -88,6 +92,17 @@ int bui_watchdog_look(bus *self)
                 strerror(failed));
     pthread_rwlock_unlock(&self->workers_lock);
     return stuck;
+}
+
+static void look_at_crew(bus *self)
+{
+    pthread_rwlock_rdlock(&self->workers_lock);
+    bui_crew *crew = self->crew; /* once made it is there until the end */
+    pthread_rwlock_unlock(&self->workers_lock);
+    if (!crew)
+        return;
+    bui_gauge_set(&self->metrics.workers, bui_crew_threads(crew));
+    bui_gauge_set(&self->metrics.shards_waiting, bui_crew_queued(crew));
 }
 
 /* ---- heartbeat */
@@ -211,6 +226,7 @@ void *bui_watchdog_main(void *arg)
     do {
         char why[500] = "";
         bui_gauge_set(&self->metrics.handlers_stuck_now, bui_watchdog_look(self));
+        look_at_crew(self);
         bool now_ready = bui_ready(self, why, sizeof why);
         bui_gauge_set(&self->metrics.ready, now_ready);
         if (now_ready != ready) /* written at once: tools that wait for a service watch this */

@@ -7,7 +7,8 @@
  *   flow publish --topic T --count N [--bytes B] name=value ...   bus_publish, until the last is acknowledged
  *   flow shard   --service S --input T --output T --count N name=value ...
  *                                            consume, drop duplicates, upsert, emit, relay; until the last is acknowledged
- *   flow idle    --service S --input T --output T --seconds S name=value ...   the same service with nothing to do
+ *   flow idle    --service S --input T --output T --seconds S [--count N] name=value ...
+ *                                            the same service with nothing to do, after its first N events; what the process has and takes
  *   flow serve   --service S --input T --output T name=value ...   the same service, until its input ends */
 #include "bench/parts.h"
 #include "base/config.h"
@@ -15,8 +16,10 @@
 #include "codec/wire.h"
 #include "kafka/admin.h"
 #include "service/publisher.h"
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 
 #define MOST_TOPICS 200
 #define MOST_PARTITIONS 1024
@@ -254,21 +257,85 @@ static void io_counts(int64_t out[2])
     fclose(file);
 }
 
-static int idle(bus_config *config, long seconds)
+/* What is in a directory of /proc: threads or descriptors. */
+static int listed(const char *path)
+{
+    DIR *directory = opendir(path);
+    int count = 0;
+    if (!directory)
+        bench_die(path, "unreadable");
+    for (struct dirent *entry; (entry = readdir(directory));)
+        count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
+}
+
+static int connections(void)
+{
+    char path[300], target[20];
+    DIR *directory = opendir("/proc/self/fd");
+    int count = 0;
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+        struct sockaddr_storage peer;
+        socklen_t size = sizeof peer;
+        int fd = (int)strtol(entry->d_name, NULL, 10);
+        snprintf(path, sizeof path, "/proc/self/fd/%s", entry->d_name);
+        if (entry->d_name[0] != '.' && readlink(path, target, sizeof target) > 7 && memcmp(target, "socket:", 7) == 0)
+            count += getpeername(fd, (struct sockaddr *)&peer, &size) == 0;
+    }
+    if (directory)
+        closedir(directory);
+    return count;
+}
+
+/* Of all threads: how often one has gone to sleep. */
+static int64_t sleeps(void)
+{
+    DIR *directory = opendir("/proc/self/task");
+    int64_t sum = 0;
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+        char path[300], line[200];
+        int64_t each = 0;
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
+        FILE *file = entry->d_name[0] == '.' ? NULL : fopen(path, "r");
+        while (file && fgets(line, sizeof line, file))
+            sscanf(line, "voluntary_ctxt_switches: %" SCNd64, &each);
+        if (file)
+            fclose(file);
+        sum += each;
+    }
+    if (directory)
+        closedir(directory);
+    return sum;
+}
+
+static int idle(bus_config *config, long seconds, long count)
 {
     bus_error err = { 0 };
     bus *handle;
     int64_t io[2][2];
     bench_must(bus_open(&service, config, &handle, &err), &err, "idle");
+    double last = bench_now();
+    for (long before = 0; before < count; before = atomic_load(&handled)) {
+        last = atomic_load(&handled) == before ? last : bench_now();
+        if (bench_now() - last > 120)
+            bench_die("idle", "nothing moved for 120 s");
+        bench_sleep(0.1);
+    }
     bench_sleep(8); /* joined, claimed, committed, deleted */
     io_counts(io[0]);
     double cpu = bench_cpu(), start = bench_now();
+    int64_t wakes = sleeps();
     bench_sleep((double)seconds);
     double took = bench_now() - start;
     cpu = bench_cpu() - cpu;
+    wakes = sleeps() - wakes;
     io_counts(io[1]);
-    printf("{\"what\":\"idle\",\"seconds\":%.1f,\"cpu_percent\":%.3f,\"writes\":%" PRId64 ",\"written_bytes\":%" PRId64 "}\n",
-           took, cpu / took * 100, io[1][0] - io[0][0], io[1][1] - io[0][1]);
+    printf("{\"what\":\"idle\",\"shards\":%d,\"seconds\":%.1f,\"cpu_percent\":%.3f,\"writes\":%" PRId64
+           ",\"written_bytes\":%" PRId64 ",\"threads\":%d,\"connections\":%d,\"descriptors\":%d,\"rss_mb\":%.1f,"
+           "\"wakes_per_second\":%.1f}\n",
+           (int)bui_config_int(config, "shards"), took, cpu / took * 100, io[1][0] - io[0][0], io[1][1] - io[0][1],
+           listed("/proc/self/task"), connections(), listed("/proc/self/fd"), rss_mb(), (double)wakes / took);
     bus_close(handle);
     return 0;
 }
@@ -307,7 +374,7 @@ int main(int argc, char **argv)
     else if (strcmp(argv[1], "shard") == 0)
         result = shard(config, f.count);
     else if (strcmp(argv[1], "idle") == 0)
-        result = idle(config, bench_option(argc, argv, "--seconds", 10));
+        result = idle(config, bench_option(argc, argv, "--seconds", 10), bench_option(argc, argv, "--count", 0));
     else if (strcmp(argv[1], "serve") == 0)
         result = serve(config);
     bus_config_free(config);
