@@ -15,6 +15,7 @@
 #define ID_MAX 255
 #define TOKEN_MAX 64
 #define TEXT_MAX 4096 /* of texts that are only passed on */
+#define HOP_BARE 512  /* the longest hop without letters but that of a schedule */
 
 /* ---- reading values */
 
@@ -459,18 +460,32 @@ size_t bui_hop_write(const bui_hop *hop, char *out, size_t cap)
     return finish(&p, out);
 }
 
-size_t bui_orig_write(const bui_orig *orig, char *out, size_t cap)
+static size_t write_orig(const bui_orig *orig, bui_slice hop, char *out, size_t cap)
 {
     pen p = { out, out + cap };
     put(&p, orig->topic.at, orig->topic.len);
     put_number(&p, "/", orig->partition);
     put_number(&p, "/", orig->offset);
     put_number(&p, "/", orig->timestamp);
-    if (orig->hop.at) {
+    if (hop.at) {
         put(&p, " ", 1);
-        put(&p, orig->hop.at, orig->hop.len);
+        put(&p, hop.at, hop.len);
     }
     return finish(&p, out);
+}
+
+/* Everybody may write a hop with many letters that nobody knows. Whether its event is one of the bus must be said all the same. */
+size_t bui_orig_write(const bui_orig *orig, char *out, size_t cap)
+{
+    size_t len = write_orig(orig, orig->hop, out, cap);
+    bui_hop hop;
+    if (len || !bui_hop_read(orig->hop, &hop))
+        return len;
+    char text[HOP_BARE];
+    bui_hop bare = {
+        .source = hop.source, .topic = hop.topic, .partition = hop.partition, .seq = hop.seq, .scheduled = hop.scheduled
+    };
+    return write_orig(orig, (bui_slice){ text, bui_hop_write(&bare, text, sizeof text) }, out, cap);
 }
 
 size_t bui_body_write(const bui_body_place *body, char *out, size_t cap)

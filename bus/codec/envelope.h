@@ -124,7 +124,9 @@ void bui_letters_say(bui_envelope *envelope);
 /* Does the hop lead to this partition? One that names another was copied with its record, and says nothing about this one. */
 bool bui_hop_names(const bui_hop *hop, bui_slice topic, int32_t partition);
 
-/* Write one header's value; return the length written, 0 if it does not fit. Terminated. */
+/* Write one header's value; return the length written, 0 if it does not fit. Terminated. A hop that does not fit into bus-orig leaves its
+ * letters there: BUI_ORIG_TEXT is enough for any. */
+#define BUI_ORIG_TEXT 1024
 size_t bui_hop_write(const bui_hop *hop, char *out, size_t cap);
 size_t bui_orig_write(const bui_orig *orig, char *out, size_t cap);
 size_t bui_body_write(const bui_body_place *body, char *out, size_t cap); /* of NONE or AT */

@@ -252,8 +252,16 @@ bus_status kafka_sender_join(kafka_port *port, bui_channel channel, bus_error *e
     return status;
 }
 
-/* Rows of others that wait there fail as well, and are sent again: that is rare, and better than rows that leave after their shard
+/* Takes out what waits there. Of others' rows some go and some do not, and what one of them hands over after that would overtake its own
+ * that are gone: so first librdkafka must send and take nothing more. It ends by itself only if a request was out. What follows
+ * goes by another producer, and what was taken out is sent again: that is rare, and better than rows that leave after their shard
  * has gone to another process. */
+static void stop(kafka_sender *sender)
+{
+    (void)rd_kafka_test_fatal_error(sender->rk, RD_KAFKA_RESP_ERR__PURGE_QUEUE, "a shard has left it with rows that wait");
+    rd_kafka_purge(sender->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+}
+
 static void leave_place(kafka_sender *sender, kafka_producer *producer)
 {
     kafka_place *place = producer->place;
@@ -266,7 +274,7 @@ static void leave_place(kafka_sender *sender, kafka_producer *producer)
     (void)pthread_mutex_unlock(&place->lock);
     /* A fatal one sends nothing more, and what it has still to say of others' rows must not be lost. */
     if (owed && sender->users > 0 && !atomic_load(&sender->fatal))
-        rd_kafka_purge(sender->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+        stop(sender);
 }
 
 static void retire(const kafka_sender *sender)

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define ADDED_MOST 6 /* orig, and either hop, command, reason, operator, body or ce_id */
-#define TEXT_MOST 600
+#define TEXT_MOST BUI_ORIG_TEXT
 
 typedef struct list {
     bus_header *at;
@@ -73,7 +73,7 @@ static void add_orig(list *headers, const bui_record *record, bool keep)
                       .timestamp = record->timestamp,
                       .hop = bui_hop_read(sent, &hop) ? hop.own : sent };
     size_t len = bui_orig_write(&orig, text, sizeof text);
-    if (!len) { /* a foreign hop too long to keep: the place alone */
+    if (!len) { /* what is no hop, and too long to keep: the place alone */
         orig.hop = (bui_slice){ NULL, 0 };
         len = bui_orig_write(&orig, text, sizeof text);
     }

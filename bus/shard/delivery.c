@@ -308,9 +308,7 @@ bus_header *bui_copy_headers(const bui_delivery *delivery, size_t more, bui_aren
                       .hop = delivery->envelope.orig.hop };
     if (!delivery->envelope.orig.topic.at && !delivery->foreign)
         orig.hop = delivery->envelope.hop.own;
-    size_t n = bui_orig_write(&orig, orig_text, BUI_ORIG_TEXT);
-    if (n)
-        out[count++] = (bus_header){ "bus-orig", orig_text, n };
+    out[count++] = (bus_header){ "bus-orig", orig_text, bui_orig_write(&orig, orig_text, BUI_ORIG_TEXT) };
     *out_count = count;
     return out;
 }

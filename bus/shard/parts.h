@@ -17,7 +17,6 @@
 #include <pthread.h>
 
 #define BUI_MOST_HEADERS 64 /* of an event that a handler sends; of records of others all are kept */
-#define BUI_ORIG_TEXT 1024
 #define BUI_REASON 256      /* of retry and dead-letter texts */
 #define BUI_COMMIT_TEXT 160 /* the metadata of a committed offset, see commits.c */
 

@@ -85,7 +85,7 @@ static bui_receipt settle(bui_shard *shard, const bui_shard_lane *lane, const bu
         return receipt;
     /* It may have come before while it could not be counted. */
     bui_receipt known = settle_by_id(shard, delivery, receipt == BUI_UNCOUNTED);
-    if (known == BUI_RECEIPT_LATER)
+    if (known == BUI_RECEIPT_LATER || known == BUI_RECEIPT_FAILED)
         return known;
     if (receipt == BUI_UNCOUNTED)
         tell_uncounted(shard, envelope, record);

@@ -305,11 +305,15 @@ bui_receipt bui_dedup_settle(bui_store *store, const char *source, size_t source
     return BUI_NEW;
 }
 
-bui_receipt bui_dedup_has(const bui_store *store, const char *source, size_t source_len, const char *id, size_t id_len)
+bui_receipt bui_dedup_has(bui_store *store, const char *source, size_t source_len, const char *id, size_t id_len)
 {
     const bui_tables_dedup *seen = &store->dedup;
+    if (seen->broken)
+        read_again(store);
     if (seen->load)
         return BUI_RECEIPT_LATER;
+    if (seen->broken)
+        return BUI_RECEIPT_FAILED;
     bool has = seen->slots && seen->slot[probe(seen, print_of(seen, source, source_len, id, id_len))];
     return has ? BUI_DUPLICATE : BUI_NEW;
 }

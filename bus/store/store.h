@@ -235,8 +235,8 @@ bus_status bui_mark_expire(bui_store *store, int64_t before_ms, bus_error *err);
 /* ---- seen(ce_source, ce_id, at): events of foreign producers; append-only table, a set in memory, bounded */
 bui_receipt bui_dedup_settle(bui_store *store, const char *source, size_t source_len, const char *id, size_t id_len,
                              int64_t now_ms); /* NEW, DUPLICATE, FAILED, or LATER: the ids are still being loaded */
-bui_receipt bui_dedup_has(const bui_store *store, const char *source, size_t source_len, const char *id,
-                          size_t id_len); /* NEW, DUPLICATE or LATER */
+bui_receipt bui_dedup_has(bui_store *store, const char *source, size_t source_len, const char *id,
+                          size_t id_len); /* the same, without remembering it */
 bool bui_dedup_loading(
     const bui_store *store); /* a thread reads them; the next transaction that begins after its end takes them */
 /* How many were forgotten since the open because of the bound, and when the oldest that is left came (0: none is, or not known). */

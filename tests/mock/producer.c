@@ -364,6 +364,30 @@ static void what_a_closed_port_had_out_is_not_sent(void **state)
     close_all(f, port);
 }
 
+/* What a port hands over after rows of its own were taken out, and before it knows, must not overtake them. */
+static void what_follows_rows_that_were_taken_out_is_refused(void **state)
+{
+    fixture *f = *state;
+    bui_row row = { .id = 12, .topic = "u", .key = "k", .key_len = 1, .value = "v", .value_len = 1 };
+    bus_error err = { 0 };
+    bui_port *port[PORTS];
+    share(f, "1", port);
+    each_sends(f, port, 0);
+    rd_kafka_mock_broker_set_down(f->mock, 1);
+    send_by(f, port[0], 10);
+    send_by(f, port[1], 11);
+    f->transport->ops->port_close(port[0]);
+    port[0] = NULL;
+    assert_int_equal(port[1]->ops->produce(port[1], BUI_MAIN, &row, &err), BUS_CLOSED);
+    rd_kafka_mock_broker_set_up(f->mock, 1);
+    reported(f, port[1], 11, BUI_REPORT_FAILED);
+    assert_true(port[1]->ops->fatal(port[1], BUI_MAIN));
+    delivered(f, port[1], 11);
+    delivered(f, port[1], 12);
+    assert_int_equal(records(f, "u"), PORTS + 2);
+    close_all(f, port);
+}
+
 /* The next port may get the place of one that has left, and must not hear of its rows. */
 static void a_port_hears_nothing_of_one_that_has_left(void **state)
 {
@@ -410,6 +434,7 @@ int main(void)
         TEST(ports_share_producers),
         TEST(a_fatal_producer_fails_all_its_ports_and_no_other),
         TEST(what_a_closed_port_had_out_is_not_sent),
+        TEST(what_follows_rows_that_were_taken_out_is_refused),
         TEST(a_port_hears_nothing_of_one_that_has_left),
         TEST(an_id_that_does_not_fit_is_refused),
     };

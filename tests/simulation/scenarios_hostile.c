@@ -178,6 +178,28 @@ static void every_header_is_kept(void **state)
     assert_int_equal(scene_ask(s, "SELECT round FROM bus_letter WHERE event_id = 'many'"), 2);
 }
 
+/* A hop may have letters that nobody knows, as many as a header holds: its dead letter still says where the event is from. */
+static void letters_without_end_leave_a_letter_its_place(void **state)
+{
+    scene *s = *state;
+    char hop[4000];
+    int len = snprintf(hop, sizeof hop, "far/0#1 in/0/1 s=1");
+    for (int i = 0; i < 12; i++)
+        len += snprintf(hop + len, sizeof hop - (size_t)len, " z=%0250d", i);
+    const bus_header headers[] = { { "ce_id", "e", 1 }, { "ce_source", "far", 3 }, { "bus-hop", hop, (size_t)len } };
+    scene_send_headers(s, "in", "k", headers, 3, "e retry=9");
+    scene_pass(s, 60000);
+    assert_int_equal(scene_headers_of(s, "svc.retry.1s", 0, "bus-orig"), 1);
+    assert_int_equal(scene_headers_of(s, "svc.dlq", 0, "bus-orig"), 1);
+    s->mended = true;
+    scene_command(s, 0, "redrive", 0);
+    scene_pass(s, 1000);
+    assert_int_equal(scene_ask(s, "SELECT state FROM bus_letter WHERE event_id = 'e'"), BUI_DEADLETTER_RESOLVED);
+    assert_string_equal(scene_effects(s), "e");
+    assert_string_equal(s->last.topic, "in");
+    assert_true(s->last.scheduled);
+}
+
 /* ---- with keys */
 
 #define KEY "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -350,6 +372,7 @@ int main(void)
         TEST(ignored_records_cost_few_lines),
         TEST(rejected_records_cost_few_lines),
         TEST(every_header_is_kept),
+        TEST(letters_without_end_leave_a_letter_its_place),
         TEST(what_is_not_signed_becomes_a_letter_and_counts_nothing),
         TEST(a_copy_in_another_topic_is_forged),
         TEST(commands_and_letters_are_signed),

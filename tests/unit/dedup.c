@@ -138,10 +138,42 @@ static void what_is_forgotten_meanwhile_is_forgotten(void **state)
     temp_store_remove(&temp);
 }
 
+/* What could not be loaded is no answer: of an id that is not in memory then nothing is known. */
+static void a_load_that_fails_answers_nothing(void **state)
+{
+    (void)state;
+    temp_store temp;
+    char away[sizeof temp.path + 8];
+    temp_store_init(&temp);
+    temp_store_open(&temp);
+    fill(&temp);
+    snprintf(away, sizeof away, "%s.away", temp.path);
+    temp.options.dedup_beside = true;
+    temp_store_reopen(&temp);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+    assert_int_equal(settle_at_last(&temp, 1), BUI_DUPLICATE);
+    OK_(bui_dedup_forget(temp.store, "another", &temp.err), temp.err); /* to load them again */
+    assert_int_equal(rename(temp.path, away), 0);
+    OK_(bui_store_commit(temp.store, &temp.err), temp.err);
+    for (int i = 0; i < 20; i++) {
+        OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+        assert_int_equal(bui_dedup_has(temp.store, "shop", 4, "id-2", 4), BUI_RECEIPT_LATER);
+        bui_store_rollback(temp.store);
+        usleep(5000);
+    }
+    assert_int_equal(rename(away, temp.path), 0);
+    OK_(bui_store_begin(temp.store, &temp.err), temp.err);
+    assert_int_equal(settle_at_last(&temp, 2), BUI_DUPLICATE);
+    assert_int_equal(bui_dedup_has(temp.store, "shop", 4, "id-3", 4), BUI_DUPLICATE);
+    bui_store_rollback(temp.store);
+    temp_store_remove(&temp);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(source_and_id_both_count), cmocka_unit_test(stays_bounded),
                                         cmocka_unit_test(many_are_loaded_beside),
-                                        cmocka_unit_test(what_is_forgotten_meanwhile_is_forgotten) };
+                                        cmocka_unit_test(what_is_forgotten_meanwhile_is_forgotten),
+                                        cmocka_unit_test(a_load_that_fails_answers_nothing) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
