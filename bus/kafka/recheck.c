@@ -3,6 +3,7 @@
  * look on. It also counts the signs that a log may have been replaced. librdkafka silently goes on in a topic that was made
  * again. But a refused fetch, a changed leader and a broken connection make it ask for metadata or for the broker's versions. */
 #include "base/error.h"
+#include "base/map.h"
 #include "base/wait.h"
 #include "kafka/internal.h"
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 #define ANSWER_MS 2000 /* for each of the three questions of a look */
 #define JOIN_MS 1000
+#define PLACE_NAME 264
 #define REFRESH_MS 5000 /* between two questions of the member for metadata, while a look finds no topic */
 
 /* ---- signs */
@@ -125,14 +127,41 @@ static bool answer(const rd_kafka_message_t *message, bui_recheck *look, int whi
     return true;
 }
 
+/* Topic and partition as one text: at most 249 bytes are a topic's name. */
+static size_t place_name(const char *topic, int32_t partition, char out[PLACE_NAME])
+{
+    return (size_t)snprintf(out, PLACE_NAME, "%.249s/%d", topic, (int)partition);
+}
+
+/* Begins to read at the place. */
+static bool ask_place(bui_recheck *look, int which, rd_kafka_queue_t *queue, rd_kafka_topic_t **topic, bui_map *asked)
+{
+    char name[PLACE_NAME];
+    size_t len = place_name(look->topic, look->partition, name);
+    if (!bui_map_put(asked, name, len, topic))
+        return false;
+    return rd_kafka_consume_start_queue(*topic, look->partition, look->place[which].offset, queue) == 0;
+}
+
+/* Which of the logs the message is of; NULL: none that still waits. */
+static rd_kafka_topic_t **asked_for(const rd_kafka_message_t *message, const bui_map *asked)
+{
+    char name[PLACE_NAME];
+    rd_kafka_topic_t **topic =
+        message->rkt ? bui_map_get(asked, name, place_name(rd_kafka_topic_name(message->rkt), message->partition, name)) : NULL;
+    return topic && *topic ? topic : NULL;
+}
+
 /* Reads one place of each log. */
 static void ask_places(rd_kafka_t *rk, job *j, int which)
 {
-    rd_kafka_topic_t **topic = calloc(j->count + 1, sizeof *topic);
+    rd_kafka_topic_t **topic = calloc(j->count + 1, sizeof *topic), **at;
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    bui_map asked;
     int64_t deadline = bui_kafka_now() + ANSWER_MS;
     rd_kafka_message_t *message;
     size_t out = 0;
+    bui_map_init(&asked);
     for (size_t i = 0; i < j->count; i++) {
         bui_recheck *look = &j->look[i];
 
@@ -140,7 +169,7 @@ static void ask_places(rd_kafka_t *rk, job *j, int which)
             continue;
         if (topic)
             topic[i] = rd_kafka_topic_new(rk, look->topic, NULL);
-        if (topic && topic[i] && rd_kafka_consume_start_queue(topic[i], look->partition, look->place[which].offset, queue) == 0) {
+        if (topic && topic[i] && ask_place(look, which, queue, &topic[i], &asked)) {
             out++;
             continue;
         }
@@ -153,15 +182,13 @@ static void ask_places(rd_kafka_t *rk, job *j, int which)
     while (out && bui_kafka_left(deadline) > 0) {
         if (rd_kafka_consume_batch_queue(queue, bui_kafka_left(deadline), &message, 1) != 1)
             continue;
-        for (size_t i = 0; i < j->count; i++)
-            if (topic[i] && message->rkt && strcmp(rd_kafka_topic_name(message->rkt), j->look[i].topic) == 0 &&
-                message->partition == j->look[i].partition && answer(message, &j->look[i], which)) {
-                rd_kafka_consume_stop(topic[i], j->look[i].partition);
-                rd_kafka_topic_destroy(topic[i]);
-                topic[i] = NULL;
-                out--;
-                break;
-            }
+        at = asked_for(message, &asked);
+        if (at && answer(message, &j->look[at - topic], which)) {
+            rd_kafka_consume_stop(*at, message->partition);
+            rd_kafka_topic_destroy(*at);
+            *at = NULL;
+            out--;
+        }
         rd_kafka_message_destroy(message);
     }
     for (size_t i = 0; topic && i < j->count; i++)
@@ -171,6 +198,7 @@ static void ask_places(rd_kafka_t *rk, job *j, int which)
             rd_kafka_topic_destroy(topic[i]);
         }
     rd_kafka_queue_destroy(queue);
+    bui_map_free(&asked, NULL);
     free(topic);
 }
 
