@@ -206,9 +206,8 @@ static bool is_worth_shrinking(const bui_store_options *options, bui_store *stor
         return false;
     if (live > SHRINK_LIVE_MOST)
         bui_log(BUS_INFO, "store", "store_unused",
-                "%lld MB of %s are unused, and %lld MB are more than is copied at a start: stop the service and run `sqlite3 %s "
-                "VACUUM` to give them back",
-                (long long)(unused >> 20), store->path, (long long)(live >> 20), store->path);
+                "%lld MB of %s are unused, and stay for rows to come: the %lld MB in use are more than is copied at a start",
+                (long long)(unused >> 20), store->path, (long long)(live >> 20));
     return live <= SHRINK_LIVE_MOST;
 }
 
