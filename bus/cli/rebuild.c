@@ -160,7 +160,7 @@ static cli_table *tables_of(const job *j)
             cli_cell_int(table, j->shards[i].shard);
             cli_cell(table, at->name);
             cli_cell(table, bui_table_verdict_name(at->verdict));
-            cli_paint(table, at->verdict == BUI_TABLE_SAME ? CLI_GREEN : CLI_RED);
+            cli_paint(table, bui_table_differs(at) ? CLI_RED : CLI_GREEN);
             cli_cell_int(table, at->old_rows);
             cli_cell_int(table, at->new_rows);
             cli_cellf(table, "%016" PRIx64, at->old_hash);
@@ -303,8 +303,9 @@ const cli_command cli_rebuild = {
     .text = "Stop the service first. The service's own program, run with --rebuild, reads its inputs from their start,\n"
             "through its handlers, into new stores. Then every table of the service, and what waits in the library's\n"
             "tables (keys, parked events, dead letters, schedules), is compared with the old store: number of rows, a\n"
-            "hash of the content, and the rows that differ. Exit code 3 if any differs, or if a dead letter is not what\n"
-            "the dead-letter topic last said of it (then an event ran with another result than before).\n\n"
+            "hash of the content, and the rows that differ. Columns that only the new store has are left out. Exit code 3\n"
+            "if any differs, or if a dead letter is not what the dead-letter topic last said of it (then an event ran with\n"
+            "another result than before).\n\n"
             "Without --replace old and new stores stay where they are. With --replace the new stores take the place of\n"
             "the old ones if nothing differs, or with --force. It refuses, and says why, where the topics do not hold\n"
             "everything (a log has lost its start, bus_transact was used); --incomplete accepts that.\n\n"

@@ -22,12 +22,18 @@ const char *bui_table_verdict_name(bui_table_verdict verdict)
 {
     switch (verdict) {
     case BUI_TABLE_SAME: return "same";
+    case BUI_TABLE_WIDER: return "new columns";
     case BUI_TABLE_DIFFERS: return "differs";
     case BUI_TABLE_COLUMNS: return "other columns";
     case BUI_TABLE_ONLY_OLD: return "only in old";
     case BUI_TABLE_ONLY_NEW: return "only in new";
     }
     return "?";
+}
+
+bool bui_table_differs(const bui_table_comparison *table)
+{
+    return table->verdict != BUI_TABLE_SAME && table->verdict != BUI_TABLE_WIDER;
 }
 
 static bus_status sql_failed(const comparer *c, const char *what)
@@ -178,21 +184,45 @@ static bus_status list_tables(const comparer *c, bui_comparison *out)
     return status;
 }
 
-/* The table's columns as one expression that makes a row a text of SQL literals: quote() distinguishes 1, '1' and 1.0 and takes
- * every collation out of the comparison. */
-static bus_status row_expression(const comparer *c, const char *schema, const char *table, bui_buf *out)
+/* Of which sides' columns? */
+typedef struct columns {
+    bool old, new;             /* look at these */
+    size_t only_old, only_new; /* how many are on one side alone: they are left out, if both are looked at */
+} columns;
+
+/* Each column's name, and on how many of the sides it is. */
+static bus_status find_columns(const comparer *c, const char *table, const columns *of, sqlite3_stmt **out)
+{
+    bool ours = is_own(table);
+    char *old = ours ? sqlite3_mprintf("old %s", table) : sqlite3_mprintf("%s", table);
+    char *new = ours ? sqlite3_mprintf("new %s", table) : sqlite3_mprintf("%s", table);
+    bus_status status = old && new
+                            ? prepare(c,
+                                      sqlite3_mprintf("SELECT name, total(o), total(n) FROM ("
+                                                      "  SELECT name, 1 AS o, 0 AS n FROM pragma_table_info(%Q, %Q) WHERE %d"
+                                                      "  UNION ALL SELECT name, 0, 1 FROM pragma_table_info(%Q, %Q) WHERE %d)"
+                                                      " GROUP BY name COLLATE NOCASE ORDER BY name",
+                                                      old, ours ? "temp" : "old", of->old, new, ours ? "temp" : "new", of->new),
+                                      out)
+                            : bui_fail_nomem(c->err);
+    sqlite3_free(old);
+    sqlite3_free(new);
+    return status;
+}
+
+/* The columns that the sides have in common, as one expression that makes a row a text of SQL literals: quote() distinguishes 1, '1'
+ * and 1.0 and takes every collation out of the comparison. */
+static bus_status row_expression(const comparer *c, const char *table, columns *of, bui_buf *out)
 {
     sqlite3_stmt *stmt = NULL;
-    char view[40];
-    bool ours = is_own(table);
-    snprintf(view, sizeof view, "%s %.30s", schema, table);
-    bus_status status = prepare(
-        c,
-        sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q, %Q) ORDER BY name", ours ? view : table, ours ? "temp" : schema),
-        &stmt);
+    bus_status status = find_columns(c, table, of, &stmt);
     int rc = SQLITE_DONE;
     while (status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(stmt, 0);
+        of->only_old += of->new && !sqlite3_column_int(stmt, 2);
+        of->only_new += of->old && !sqlite3_column_int(stmt, 1);
+        if (sqlite3_column_int(stmt, 1) < of->old || sqlite3_column_int(stmt, 2) < of->new)
+            continue;
         char *part = sqlite3_mprintf("%s'%q='||quote(\"%w\")", out->len ? "||', '||" : "", name, name);
         if (part)
             bui_buf_text(out, part);
@@ -268,36 +298,27 @@ static bus_status list_rows(const comparer *c, const char *table, const char *ro
 
 static bus_status compare_table(const comparer *c, bui_table_comparison *table)
 {
-    bus_status status = BUS_OK;
-    bui_buf old_row, new_row;
-    bui_buf_init(&old_row, 0);
-    bui_buf_init(&new_row, 0);
-    if (table->verdict != BUI_TABLE_ONLY_NEW) {
-        status = row_expression(c, "old", table->name, &old_row);
-        if (status == BUS_OK)
-            status = digest(c, "old", table->name, (const char *)old_row.data, &table->old_rows, &table->old_hash);
-    }
-    if (status == BUS_OK && table->verdict != BUI_TABLE_ONLY_OLD) {
-        status = row_expression(c, "new", table->name, &new_row);
-        if (status == BUS_OK)
-            status = digest(c, "new", table->name, (const char *)new_row.data, &table->new_rows, &table->new_hash);
-    }
+    columns of = { .old = table->verdict != BUI_TABLE_ONLY_NEW, .new = table->verdict != BUI_TABLE_ONLY_OLD };
+    bui_buf expression;
+    bui_buf_init(&expression, 0);
+    bus_status status = row_expression(c, table->name, &of, &expression);
+    const char *row = expression.len > 1 ? (const char *)expression.data : "''"; /* no column in common */
+    if (status == BUS_OK && of.old)
+        status = digest(c, "old", table->name, row, &table->old_rows, &table->old_hash);
+    if (status == BUS_OK && of.new)
+        status = digest(c, "new", table->name, row, &table->new_rows, &table->new_hash);
     if (status != BUS_OK || table->verdict != BUI_TABLE_SAME)
         goto out;
-    if (strcmp((const char *)old_row.data, (const char *)new_row.data) != 0) {
-        table->verdict = BUI_TABLE_COLUMNS;
+    if (table->old_rows == table->new_rows && table->old_hash == table->new_hash) {
+        table->verdict = of.only_old ? BUI_TABLE_COLUMNS : of.only_new ? BUI_TABLE_WIDER : BUI_TABLE_SAME;
         goto out;
     }
-    if (table->old_rows == table->new_rows && table->old_hash == table->new_hash)
-        goto out;
     table->verdict = BUI_TABLE_DIFFERS;
-    const char *row = (const char *)old_row.data;
     status = list_rows(c, table->name, row, "old", "new", table->only_old, &table->only_old_count);
     if (status == BUS_OK)
         status = list_rows(c, table->name, row, "new", "old", table->only_new, &table->only_new_count);
 out:
-    bui_buf_free(&old_row);
-    bui_buf_free(&new_row);
+    bui_buf_free(&expression);
     return status;
 }
 
@@ -318,7 +339,7 @@ bus_status bui_compare(const char *old_path, const char *new_path, bui_arena *ar
         status = list_tables(&c, &result);
     for (size_t i = 0; status == BUS_OK && i < result.count; i++) {
         status = compare_table(&c, &result.table[i]);
-        result.differing += result.table[i].verdict != BUI_TABLE_SAME;
+        result.differing += bui_table_differs(&result.table[i]);
     }
     if (status == BUS_OK)
         *out = result;

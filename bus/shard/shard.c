@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log_line.h"
+#include "store/state.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -282,6 +283,22 @@ static void publish_lag(bui_shard *shard)
     bui_gauge_set(&shard->metrics.paused, paused);
 }
 
+/* The store has the total. */
+static void set_total(bui_counter *counter, uint64_t total)
+{
+    bui_count(counter, total - bui_counter_read(counter));
+}
+
+static void publish_state(bui_shard *shard)
+{
+    bui_state_figures figures;
+    bui_state_figures_of(shard->store, &figures);
+    set_total(&shard->metrics.state_read, figures.read);
+    set_total(&shard->metrics.state_found, figures.found);
+    set_total(&shard->metrics.state_written, figures.written);
+    bui_gauge_set(&shard->metrics.state_bytes, figures.bytes);
+}
+
 static void publish(bui_shard *shard)
 {
     bui_outbox_depth depth = bui_outbox_depth_of(shard->store);
@@ -301,6 +318,7 @@ static void publish(bui_shard *shard)
     bui_gauge_set(&m->assigned, shard->attached);
     bui_gauge_set(&m->schema_waiting, bui_schema_waiting(shard));
     bui_gauge_set(&m->wal_bytes, bui_store_wal_bytes(shard->store));
+    publish_state(shard);
     publish_lag(shard);
     bui_metrics_copy(&shard->published, &shard->metrics, sizeof shard->published);
 }

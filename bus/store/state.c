@@ -48,24 +48,28 @@ static bool kept(const bui_states *states, const bui_state_table *table)
     return !states->bypassed && !states->strangers && !table->triggers;
 }
 
-static bui_state_row *row_of(bui_store *store, bui_state_table *table, const void *key, bus_error *err)
+/* NULL: no room, or no memory. */
+static bui_state_row *row_of(bui_store *store, bui_state_table *table, const void *key)
 {
     bui_states *states = &store->states;
     bui_state_key(table, (size_t)(table - states->all), key, &states->key);
-    if (!bui_buf_ok(&states->key)) {
-        bui_fail_nomem(err);
+    if (!bui_buf_ok(&states->key))
         return NULL;
-    }
     bui_state_row *row = bui_map_get(&states->rows, states->key.data, states->key.len);
     if (row)
         return row;
     row = bui_arena_zero(&states->arena, sizeof *row);
-    if (!row || !bui_map_put(&states->rows, states->key.data, states->key.len, row)) {
-        bui_fail_nomem(err);
+    if (!row || !bui_map_put(&states->rows, states->key.data, states->key.len, row))
         return NULL;
-    }
     row->table = table;
     return row;
+}
+
+static bus_status no_room(bui_store *store, const bui_state_table *table, bus_error *err)
+{
+    if (bui_state_full(&store->states.arena, sizeof(bui_state_row) + table->shape->size))
+        return bui_fail(err, BUS_TOO_BIG, BUI_STATE_TOO_BIG, table->of->table);
+    return bui_fail_nomem(err);
 }
 
 /* ---- the table */
@@ -76,6 +80,7 @@ static bus_status write_row(bui_store *store, bui_state_table *table, const void
     bus_status status = stmt ? bui_state_bind(store, table, stmt, row, remove, err) : BUS_STORE;
     if (status != BUS_OK)
         return err->status;
+    store->states.figures.written++;
     return bui_run_statement(store, stmt, remove ? "removing a state's row" : "saving a state's row", err);
 }
 
@@ -86,6 +91,7 @@ static bus_status read_row(bui_store *store, bui_state_table *table, const void 
     if (!stmt || bui_state_bind(store, table, stmt, key, true, err) != BUS_OK)
         return err->status;
     int rc = bui_step(store, stmt);
+    store->states.figures.read++;
     bus_status status = rc == SQLITE_ROW    ? bui_state_read(store, table, stmt, &store->states.arena, out, err)
                         : rc == SQLITE_DONE ? BUS_MISSING
                                             : bui_store_fail(store, rc, "loading a state's row", err);
@@ -136,6 +142,17 @@ bus_status bui_states_bypass(bui_store *store, bus_error *err)
 
 /* ---- the handler's calls */
 
+/* The row as its table has it; *now is NULL if it is not there. */
+static bus_status look(bui_store *store, bui_state_table *table, const void *key, const void **now, bus_error *err)
+{
+    void *fresh = bui_arena_zero(&store->states.arena, table->shape->size);
+    if (!fresh)
+        return no_room(store, table, err);
+    bus_status status = read_row(store, table, key, fresh, err);
+    *now = status == BUS_OK ? fresh : NULL;
+    return status == BUS_MISSING ? BUS_OK : status;
+}
+
 bus_status bui_state_load(bui_store *store, const bus_state *state, void *out, bool *found, bus_error *err)
 {
     bui_states *states = &store->states;
@@ -144,26 +161,23 @@ bus_status bui_state_load(bui_store *store, const bus_state *state, void *out, b
     if (!table || bui_state_fits(table, out, true, err) != BUS_OK)
         return err->status;
     bool keep = kept(states, table);
-    bui_state_row *row = keep ? row_of(store, table, out, err) : NULL;
+    bui_state_row *row = keep ? row_of(store, table, out) : NULL;
     if (keep && !row)
-        return err->status;
-    if (!row || !row->known) {
-        void *fresh = bui_arena_zero(&states->arena, table->shape->size);
-        if (!fresh)
-            return bui_fail(err, BUS_TOO_BIG, "a handler loads more of table %s than memory has room for", state->table);
-        bus_status status = read_row(store, table, out, fresh, err);
-        if (status != BUS_OK && status != BUS_MISSING)
+        return no_room(store, table, err);
+    const void *now = row ? row->now : NULL;
+    if (row && row->known) {
+        states->figures.found++;
+    } else {
+        bus_status status = look(store, table, out, &now, err);
+        if (status != BUS_OK)
             return status;
-        if (!row) {
-            if ((*found = status == BUS_OK))
-                memcpy(out, fresh, table->shape->size);
-            return BUS_OK;
-        }
-        row->now = status == BUS_OK ? fresh : NULL;
+    }
+    if (row) {
+        row->now = now;
         row->known = true;
     }
-    if ((*found = row->now != NULL))
-        memcpy(out, row->now, table->shape->size);
+    if ((*found = now != NULL))
+        memcpy(out, now, table->shape->size);
     return BUS_OK;
 }
 
@@ -176,6 +190,36 @@ static bool note(bui_states *states, bui_state_row *row)
     return true;
 }
 
+/* A row that memory has no room for is written at once, and the handler goes on with the table alone. */
+static bus_status put_unkept(bui_store *store, bui_state_table *table, const void *of, bool remove, bus_error *err)
+{
+    bus_status status = bui_states_bypass(store, err);
+    return status == BUS_OK ? write_row(store, table, of, remove, err) : status;
+}
+
+/* Memory for the row's next struct. A delivery that is undone goes back to what the row was when it began. */
+static void *next_of(bui_states *states, const bui_state_row *row)
+{
+    return row->spare && row->spared != states->delivery ? row->spare : bui_arena_alloc(&states->arena, row->table->shape->size);
+}
+
+/* Changes it in memory. NULL: no room, or no memory. */
+static bui_state_row *change(bui_store *store, bui_state_table *table, const void *of, bool remove)
+{
+    bui_states *states = &store->states;
+    bui_state_row *row = over(states) ? NULL : row_of(store, table, of);
+    void *next = row ? next_of(states, row) : NULL;
+    if (!next || !bui_state_copy(table, of, remove, row->now, &states->arena, next) || !note(states, row))
+        return NULL;
+    const void *before = row->now ? row->now : row->key;
+    row->spare = (void *)(uintptr_t)before;
+    row->spared = states->delivery;
+    row->now = remove ? NULL : next;
+    row->key = next;
+    row->known = true;
+    return row;
+}
+
 /* `remove`: only the key of `of` counts. */
 static bus_status put(bui_store *store, const bus_state *state, const void *of, bool remove, bus_error *err)
 {
@@ -184,19 +228,11 @@ static bus_status put(bui_store *store, const bus_state *state, const void *of, 
     if (!table || bui_state_fits(table, of, remove, err) != BUS_OK)
         return err->status;
     states->changes++;
-    if (kept(states, table) && over(states) && bui_states_bypass(store, err) != BUS_OK)
-        return err->status;
     if (!kept(states, table))
         return write_row(store, table, of, remove, err);
-    bui_state_row *row = row_of(store, table, of, err);
+    bui_state_row *row = change(store, table, of, remove);
     if (!row)
-        return err->status;
-    const void *copy = bui_state_copy(table, of, remove, row->now, &states->arena);
-    if (!copy || !note(states, row))
-        return bui_fail_nomem(err);
-    row->now = remove ? NULL : copy;
-    row->key = copy;
-    row->known = true;
+        return put_unkept(store, table, of, remove, err);
     if (store->saved && store->saved_sql)
         return write_row(store, table, of, remove, err);
     row->dirty = true;
@@ -224,6 +260,12 @@ bool bui_state_unwritten(const bui_store *store)
 int64_t bui_state_changes(const bui_store *store)
 {
     return store->states.changes;
+}
+
+void bui_state_figures_of(const bui_store *store, bui_state_figures *out)
+{
+    *out = store->states.figures;
+    out->bytes = (int64_t)store->states.arena.used;
 }
 
 /* ---- with the transaction */
@@ -265,6 +307,7 @@ static bus_status flush(bui_store *store, bus_error *err)
 static void saved(bui_store *store)
 {
     store->states.undo_count = 0;
+    store->states.delivery++;
     empty(&store->states);
 }
 

@@ -24,4 +24,12 @@ bus_status bui_state_trim(bui_store *store, bus_error *err);
 bool bui_state_unwritten(const bui_store *store);  /* that failed in this transaction, or the same for a handler's SQL */
 int64_t bui_state_changes(const bui_store *store); /* rows saved and removed since the store was opened */
 
+typedef struct bui_state_figures {
+    uint64_t read;    /* looked for in their table */
+    uint64_t found;   /* loads that needed no look */
+    uint64_t written; /* or removed */
+    int64_t bytes;    /* of memory, now */
+} bui_state_figures;
+void bui_state_figures_of(const bui_store *store, bui_state_figures *out);
+
 #endif

@@ -8,6 +8,8 @@
 #include "base/map.h"
 #include "store/state.h"
 
+#define BUI_STATE_TOO_BIG "a handler loads more of table %s than memory has room for: 64 MiB over state.cache.bytes"
+
 typedef struct bui_state_table {
     const bus_state *of;
     const bus_shape *shape;
@@ -20,6 +22,8 @@ typedef struct bui_state_row {
     bui_state_table *table;
     const void *now; /* a struct; NULL: there is no such row */
     const void *key; /* of a dirty one, also where it was removed: a struct with the key's fields */
+    void *spare;     /* what it was before: memory for the next change, but not in the delivery that still may go back to it */
+    uint64_t spared; /* in this delivery */
     bool known;      /* else ask the table */
     bool dirty;      /* the table does not know it yet */
     bool listed;     /* in `dirty` */
@@ -40,13 +44,15 @@ typedef struct bui_states {
     size_t dirty_count, dirty_cap;
     bui_state_undo *undo; /* of the delivery that runs */
     size_t undo_count, undo_cap;
+    uint64_t delivery;
     bool unwritten; /* writing them failed, and whose fault it is is not known */
     bool stale;     /* the rows are forgotten; the arena may still be borrowed from */
     bool bypassed;  /* the handler has SQL on one of the tables: nothing is kept until it ends */
     bool strangers; /* there are statements on one of them that we do not know: nothing is kept any more */
     bool touched;   /* the statement that was just prepared reads or writes one of them */
     int64_t changes;
-    uint32_t version; /* of the file: another connection that writes changes it */
+    bui_state_figures figures; /* but for bytes */
+    uint32_t version;          /* of the file: another connection that writes changes it */
 } bui_states;
 
 /* state_table.c */
@@ -67,9 +73,14 @@ bus_status bui_state_bind(bui_store *store, const bui_state_table *table, sqlite
 /* What the statement stands on, as a struct; strings are copied to the arena. */
 bus_status bui_state_read(bui_store *store, const bui_state_table *table, sqlite3_stmt *stmt, bui_arena *arena, void *out,
                           bus_error *err);
-/* A copy in the arena, which shares with `old` (or NULL) the strings that are the same. NULL: no room. */
-const void *bui_state_copy(const bui_state_table *table, const void *row, bool key_only, const void *old, bui_arena *arena);
+/* A copy at `to`; strings go to the arena, but for those that are the same in `old` (or NULL). False: no room, or no memory. */
+bool bui_state_copy(const bui_state_table *table, const void *row, bool key_only, const void *old, bui_arena *arena, void *to);
 bool bui_state_is_key(const bui_state_table *table, uint32_t field);
+/* Is it the bound that n more bytes do not fit into? Else there is no memory. */
+static inline bool bui_state_full(const bui_arena *arena, size_t n)
+{
+    return arena->used > arena->limit || n > arena->limit - arena->used;
+}
 void bui_state_key(const bui_state_table *table, size_t place, const void *row, bui_buf *out); /* of the map */
 
 /* state.c, for the transaction and the sandbox */

@@ -202,7 +202,7 @@ static const char *read_integer(sqlite3_stmt *stmt, int at, const bus_shape *sha
     return NULL;
 }
 
-static const char no_memory[] = "no memory";
+static const char no_memory[] = "no memory", no_room[] = "is too big";
 
 static const char *read_string(sqlite3_stmt *stmt, int at, const bus_shape *shape, bui_arena *arena, void *out)
 {
@@ -211,7 +211,7 @@ static const char *read_string(sqlite3_stmt *stmt, int at, const bus_shape *shap
     size_t len = (size_t)sqlite3_column_bytes(stmt, at);
     const char *copy = len && bytes ? bui_arena_copy(arena, bytes, len) : "";
     if (!copy || (len && !bytes))
-        return no_memory;
+        return bytes && bui_state_full(arena, len + 1) ? no_room : no_memory;
     if (text)
         *(bus_string *)out = (bus_string){ copy, len };
     else
@@ -266,8 +266,9 @@ bus_status bui_state_read(bui_store *store, const bui_state_table *table, sqlite
         }
         const char *why = null ? "is NULL" : read_value(stmt, (int)i, shape, arena, at);
         if (why == no_memory)
-            return bui_fail(err, arena->limit && arena->used > arena->limit / 2 ? BUS_TOO_BIG : BUS_NOMEM,
-                            "loading a row of %s: no memory, or too much in one handler", table->of->table);
+            return bui_fail_nomem(err);
+        if (why == no_room)
+            return bui_fail(err, BUS_TOO_BIG, BUI_STATE_TOO_BIG, table->of->table);
         if (why)
             return bui_fail(err, BUS_INVALID, "%s: a row of table %s: column %s %s", store->path, table->of->table, field->name,
                             why);
@@ -288,22 +289,19 @@ static bool copy_string(bus_string *text, const bus_string *old, bui_arena *aren
     return text->at != NULL;
 }
 
-const void *bui_state_copy(const bui_state_table *table, const void *row, bool key_only, const void *old, bui_arena *arena)
+bool bui_state_copy(const bui_state_table *table, const void *row, bool key_only, const void *old, bui_arena *arena, void *to)
 {
-    char *copy = bui_arena_alloc(arena, table->shape->size);
-    if (!copy)
-        return NULL;
-    memcpy(copy, row, table->shape->size);
+    memcpy(to, row, table->shape->size);
     for (uint32_t i = 0; i < table->shape->count; i++) {
         const bus_shape *shape, *same;
-        const void *value = value_of(&table->shape->fields[i], copy, &shape);
-        const void *before = old ? value_of(&table->shape->fields[i], old, &same) : NULL;
-        if (key_only && !bui_state_is_key(table, i)) /* it may be anything */
+        const void *value = value_of(&table->shape->fields[i], to, &shape);
+        if (!value || !is_string(shape) || (key_only && !bui_state_is_key(table, i))) /* it may be anything */
             continue;
-        if (value && is_string(shape) && !copy_string((bus_string *)(uintptr_t)value, before, arena))
-            return NULL;
+        const void *before = old ? value_of(&table->shape->fields[i], old, &same) : NULL;
+        if (!copy_string((bus_string *)(uintptr_t)value, before, arena))
+            return false;
     }
-    return copy;
+    return true;
 }
 
 void bui_state_key(const bui_state_table *table, size_t place, const void *row, bui_buf *out)

@@ -5,13 +5,13 @@
 -- money: a payment that is kept is that of a confirmed order, to the cent, and the other way round
 SELECT coalesce(o.order_id, p.order_id), 'order ' || coalesce(o.state, 'unknown') || ' of ' || coalesce(o.total_cents, 0) || ' cents, payment '
     || coalesce(p.state, 'none') || ' of ' || coalesce(p.amount_cents, 0)
-FROM "order".orders o FULL JOIN payment.payment p ON p.order_id = o.order_id
+FROM "order".orders o FULL JOIN payment.order_payment p ON p.order_id = o.order_id
 WHERE iif(o.state = 'confirmed', o.total_cents, 0) <> iif(p.state = 'taken', p.amount_cents, 0)
     OR (p.order_id IS NOT NULL AND o.order_id IS NULL);
 
 -- charged: all that was charged less all that was refunded is all that confirmed orders cost
 SELECT 'sum', kept || ' cents kept, ' || owed || ' owed' FROM
-    (SELECT coalesce(sum(amount_cents), 0) AS kept FROM payment.payment WHERE state = 'taken'),
+    (SELECT coalesce(sum(amount_cents), 0) AS kept FROM payment.order_payment WHERE state = 'taken'),
     (SELECT coalesce(sum(total_cents), 0) AS owed FROM "order".orders WHERE state = 'confirmed')
 WHERE kept <> owed;
 

@@ -2,43 +2,50 @@
  * Payment, the decisions. */
 #include "domain.h"
 
-#include <string.h>
+static payment_news of_state(payment_PaymentState state)
+{
+    switch (state) {
+    case payment_PaymentState_taken: return NEWS_TAKEN;
+    case payment_PaymentState_declined: return NEWS_DECLINED;
+    default: return NEWS_NONE; /* refunded: a repetition, long after; the order has been told all of it */
+    }
+}
 
-payment_decision payment_take(const payment *before, int64_t amount_cents, const provider_answer *answer)
+static void become(payment_decision *d, payment_PaymentState state, const provider_answer *answer)
+{
+    d->after.state = state;
+    d->after.text = bus_str(answer->text);
+    d->changed = true;
+}
+
+payment_decision payment_take(const payment_OrderPayment *before, bool known, int64_t amount_cents, const provider_answer *answer)
 {
     payment_decision d = { .after = *before };
-    if (before->state != PAYMENT_NONE && before->amount_cents != amount_cents) {
+    if (known && before->amount_cents != amount_cents) {
         d.refused = "the order has a payment of another amount already";
-    } else if (before->state == PAYMENT_TAKEN) {
-        d.news = NEWS_TAKEN;
-    } else if (before->state == PAYMENT_DECLINED) {
-        d.news = NEWS_DECLINED;
-    } else if (before->state == PAYMENT_REFUNDED) {
-        d.news = NEWS_NONE; /* a repetition, long after: the order has been told all of it */
+    } else if (known) {
+        d.news = of_state(before->state);
     } else if (answer->outcome == PROVIDER_CHARGED || answer->outcome == PROVIDER_DECLINED) {
-        bool charged = answer->outcome == PROVIDER_CHARGED;
-        d.after.state = charged ? PAYMENT_TAKEN : PAYMENT_DECLINED;
+        become(&d, answer->outcome == PROVIDER_CHARGED ? payment_PaymentState_taken : payment_PaymentState_declined, answer);
         d.after.amount_cents = amount_cents;
-        memcpy(d.after.text, answer->text, sizeof d.after.text);
-        d.news = charged ? NEWS_TAKEN : NEWS_DECLINED;
+        d.news = of_state(d.after.state);
     } else {
         d.refused = "the provider's answer to a charge is not one that this service knows";
     }
     return d;
 }
 
-payment_decision payment_refund(const payment *before, const provider_answer *answer)
+payment_decision payment_refund(const payment_OrderPayment *before, bool known, const provider_answer *answer)
 {
     payment_decision d = { .after = *before };
-    if (before->state == PAYMENT_REFUNDED) {
+    if (known && before->state == payment_PaymentState_refunded) {
         d.news = NEWS_REFUNDED;
-    } else if (before->state != PAYMENT_TAKEN) {
+    } else if (!known || before->state != payment_PaymentState_taken) {
         d.refused = "nothing was charged for this order";
     } else if (answer->outcome != PROVIDER_REFUNDED) {
         d.refused = "the provider knows no charge to refund";
     } else {
-        d.after.state = PAYMENT_REFUNDED;
-        memcpy(d.after.text, answer->text, sizeof d.after.text);
+        become(&d, payment_PaymentState_refunded, answer);
         d.news = NEWS_REFUNDED;
     }
     return d;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Payment: charges and refunds cards at a provider that is slow, sometimes fails, and is away for a while.
  *
+ * What an order has paid is typed state: schemas/payment.OrderPayment.avsc says what the row holds, and there is no SQL for it.
+ *
  * The provider is asked in the prepare step, before the transaction, at least once. Its idempotency key is the order's
  * id, not the event's: an order is charged once, whichever command asks, and even by a service whose store was lost. */
 #include "domain.h"
 #include "provider.h"
-#include "store.h"
 
 #include <bus/bus.h>
 #include <payment.events.h>
@@ -61,48 +62,44 @@ static bus_verdict ask_refund(bus_prepare *prepare, const bus_event *event, void
 
 /* ---- handle: note the answer and tell the order */
 
-static void tell(bus_tx *tx, const char *order_id, const payment_decision *d)
+static void tell(bus_tx *tx, const payment_decision *d)
 {
-    bus_string id = bus_str(order_id), words = bus_str(d->after.text);
+    const payment_OrderPayment *p = &d->after;
     switch (d->news) {
     case NEWS_NONE: break;
     case NEWS_TAKEN:
         payment_PaymentTaken_emit(
-            tx, bus_str(order_id),
-            &(payment_PaymentTaken){ .order_id = id, .amount_cents = d->after.amount_cents, .reference = words });
+            tx, p->order_id,
+            &(payment_PaymentTaken){ .order_id = p->order_id, .amount_cents = p->amount_cents, .reference = p->text });
         break;
     case NEWS_DECLINED:
         payment_PaymentDeclined_emit(
-            tx, bus_str(order_id),
-            &(payment_PaymentDeclined){ .order_id = id, .amount_cents = d->after.amount_cents, .reason = words });
+            tx, p->order_id,
+            &(payment_PaymentDeclined){ .order_id = p->order_id, .amount_cents = p->amount_cents, .reason = p->text });
         break;
     case NEWS_REFUNDED:
         payment_PaymentRefunded_emit(
-            tx, bus_str(order_id),
-            &(payment_PaymentRefunded){ .order_id = id, .amount_cents = d->after.amount_cents, .reference = words });
+            tx, p->order_id,
+            &(payment_PaymentRefunded){ .order_id = p->order_id, .amount_cents = p->amount_cents, .reference = p->text });
         break;
     }
 }
 
-/* amount NULL: a refund. */
-static bus_verdict settle(bus_tx *tx, bus_string id, const int64_t *amount)
+/* Loads the order's payment, decides, saves what changed, and tells the order. amount NULL: a refund. */
+static bus_verdict settle(bus_tx *tx, bus_string order_id, const int64_t *amount)
 {
     size_t len;
     const provider_answer *answer = bus_prepared_result(tx, &len);
-    text order_id;
-    payment before;
-    if (!take(id, &order_id))
-        return bus_reject(tx, "order_id has 1 to %d bytes and no zero byte", ID_MAX - 1);
+    payment_OrderPayment before = { .order_id = order_id };
     if (answer == NULL || len != sizeof *answer)
         return bus_retry(tx, "the provider's answer is missing");
-    if (!payment_load(tx, order_id.at, &before))
-        return payment_store_failed(tx);
-    payment_decision d = amount != NULL ? payment_take(&before, *amount, answer) : payment_refund(&before, answer);
+    bool known = payment_OrderPayment_load(tx, &before);
+    payment_decision d = amount != NULL ? payment_take(&before, known, *amount, answer) : payment_refund(&before, known, answer);
     if (d.refused != NULL)
-        return bus_reject(tx, "order %s: %s", order_id.at, d.refused);
-    if (d.after.state != before.state && !payment_save(tx, order_id.at, &d.after))
-        return payment_store_failed(tx);
-    tell(tx, order_id.at, &d);
+        return bus_reject(tx, "order %.*s: %s", BUS_TEXT(order_id), d.refused);
+    if (d.changed)
+        payment_OrderPayment_save(tx, &d.after);
+    tell(tx, &d);
     return BUS_DONE;
 }
 
@@ -120,6 +117,22 @@ static bus_verdict on_refund(bus_tx *tx, const bus_event *event, void *state)
 }
 
 /* ---- the service */
+
+static const bus_state *const states[] = { &payment_OrderPayment_state, NULL };
+
+/* Version 0.1 had its own table and SQL. States are made before migrations, so its rows can move. */
+static const bus_migration migrations[] = {
+    { "payment", "CREATE TABLE payment (\n"
+                 "  order_id     TEXT NOT NULL PRIMARY KEY,\n"
+                 "  state        TEXT NOT NULL CHECK (state IN ('taken', 'declined', 'refunded')),\n"
+                 "  amount_cents INTEGER NOT NULL CHECK (amount_cents > 0),\n"
+                 "  text         TEXT NOT NULL\n"
+                 ") WITHOUT ROWID;\n" },
+    { "payment is typed state", "INSERT INTO order_payment (order_id, state, amount_cents, text)\n"
+                                "  SELECT order_id, state, amount_cents, text FROM payment;\n"
+                                "DROP TABLE payment;\n" },
+    { NULL, NULL }
+};
 
 static bus_status open_provider(struct sqlite3 *db, int shard, void *opaque, void **state, bus_error *err)
 {
@@ -159,7 +172,8 @@ static const bus_emits emits[] = {
 static bus_service service = { .name = "payment",
                                .routes = routes,
                                .emits = emits,
-                               .migrations = payment_migrations,
+                               .states = states,
+                               .migrations = migrations,
                                .open = open_provider,
                                .close = close_provider };
 

@@ -7,9 +7,11 @@
  *   flow publish --topic T --count N [--bytes B] name=value ...   bus_publish, until the last is acknowledged
  *   flow shard   --service S --input T --output T --count N name=value ...
  *                                            consume, drop duplicates, upsert, emit, relay; until the last is acknowledged
+ *                                            (--state typed: typed state in place of the upsert; none: neither)
  *   flow idle    --service S --input T --output T --seconds S [--count N] name=value ...
  *                                            the same service with nothing to do, after its first N events; what the process has and takes
  *   flow serve   --service S --input T --output T name=value ...   the same service, until its input ends */
+#include "bench.events.h"
 #include "bench/parts.h"
 #include "base/config.h"
 #include "codec/compact.h"
@@ -150,18 +152,43 @@ static int publish(bus_config *config, const feeding *f)
 static _Atomic double first, first_cpu; /* when the first event was handled */
 static _Atomic long handled;
 
+/* What is kept of each key: how many events it has had. */
+typedef bus_status keeper(bus_tx *tx, int64_t key);
+
+static bus_status keep_by_sql(bus_tx *tx, int64_t key)
+{
+    sqlite3_stmt *upsert = bus_sql(tx, BENCH_UPSERT);
+    if (!upsert)
+        return BUS_STORE;
+    sqlite3_bind_int64(upsert, 1, key);
+    return sqlite3_step(upsert) == SQLITE_DONE ? BUS_OK : BUS_STORE;
+}
+
+static bus_status keep_typed(bus_tx *tx, int64_t key)
+{
+    bench_Stock row = { .id = key };
+    bench_Stock_load(tx, &row);
+    row.n++;
+    return bench_Stock_save(tx, &row);
+}
+
+static bus_status keep_nothing(bus_tx *tx, int64_t key)
+{
+    (void)tx;
+    (void)key;
+    return BUS_OK;
+}
+
+static keeper *keep = keep_by_sql;
+
 static bus_verdict on_event(bus_tx *tx, const bus_event *event, void *shard)
 {
     const bench_Event *body = bus_event_body(event, &bench_type);
-    sqlite3_stmt *upsert = bus_sql(tx, BENCH_UPSERT);
     (void)shard;
     if (atomic_fetch_add_explicit(&handled, 1, memory_order_relaxed) == 0)
         atomic_store(&first_cpu, bench_cpu()), atomic_store(&first, bench_now());
-    if (!upsert)
-        return BUS_RETRY;
-    sqlite3_bind_int64(upsert, 1, bench_key((long)body->number, BENCH_KEYS));
-    if (sqlite3_step(upsert) != SQLITE_DONE)
-        return bus_retry(tx, "upsert");
+    if (keep(tx, bench_key((long)body->number, BENCH_KEYS)) != BUS_OK)
+        return bus_retry(tx, "the row of its key");
     bus_emit(tx, &bench_type, event->key, body);
     return BUS_DONE;
 }
@@ -169,6 +196,7 @@ static bus_verdict on_event(bus_tx *tx, const bus_event *event, void *shard)
 static const bus_migration migrations[] = { { "stock", BENCH_STOCK }, { 0 } };
 static bus_route routes[] = { { .type = &bench_type, .handler = on_event }, { 0 } };
 static bus_emits emits[] = { { .type = &bench_type }, { 0 } };
+static const bus_state *const states[] = { &bench_Stock_state, NULL };
 static bus_service service = { .routes = routes, .emits = emits, .migrations = migrations };
 
 static double rss_mb(void)
@@ -189,7 +217,7 @@ static void check_stores(bus *handle, int shards, int64_t count)
     do
         bench_sum_stores(handle, shards, &sum);
     while (sum.of[1] > 0 && bench_now() < until);
-    if (sum.of[0] != count || sum.of[1] != 0) {
+    if (sum.of[0] != (keep == keep_nothing ? 0 : count) || sum.of[1] != 0) {
         char text[100];
         snprintf(text, sizeof text, "%lld effects of %lld events, %lld rows left in the outbox", (long long)sum.of[0],
                  (long long)count, (long long)sum.of[1]);
@@ -351,6 +379,19 @@ static int serve(bus_config *config)
     return 0;
 }
 
+static void take_state(const char *kind)
+{
+    if (strcmp(kind, "typed") == 0) {
+        service.states = states;
+        service.migrations = NULL;
+        keep = keep_typed;
+    } else if (strcmp(kind, "none") == 0) {
+        keep = keep_nothing;
+    } else if (strcmp(kind, "sql") != 0) {
+        bench_die(kind, "--state is sql, typed or none");
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 1)
@@ -365,6 +406,7 @@ int main(int argc, char **argv)
     service.name = bench_text_option(argc, argv, "--service", "bench");
     routes[0].topic = bench_text_option(argc, argv, "--input", "feeder.events");
     emits[0].topic = bench_text_option(argc, argv, "--output", "bench.events");
+    take_state(bench_text_option(argc, argv, "--state", "sql"));
     if (strcmp(argv[1], "topics") == 0)
         result = topics(config, bench_text_option(argc, argv, "--make", ""));
     else if (strcmp(argv[1], "feed") == 0)

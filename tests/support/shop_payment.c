@@ -6,7 +6,6 @@ int shop_payment_main(int argc, char **argv);
 #define main shop_payment_main
 #include "../../services/payment/provider.c"
 #include "../../services/payment/domain.c"
-#include "../../services/payment/store.c"
 #include "../../services/payment/main.c"
 #undef main
 

@@ -118,6 +118,43 @@ static void tables_and_columns_that_differ(void **state)
     assert_int_equal(c.table[2].verdict, BUI_TABLE_COLUMNS);
 }
 
+/* A rebuild by a version with a new field of a state: nothing of the old store is lost. */
+static void more_columns_are_no_difference(void **state)
+{
+    pair *p = *state;
+    make(p->old, "CREATE TABLE item(sku TEXT PRIMARY KEY NOT NULL, n); INSERT INTO item VALUES('a', 1), ('b', 2);");
+    make(p->fresh,
+         "CREATE TABLE item(shelf, n, sku TEXT PRIMARY KEY NOT NULL); INSERT INTO item VALUES('x', 1, 'a'), ('y', 2, 'b');");
+    bui_comparison c = compare(p);
+    assert_int_equal(c.differing, 0);
+    assert_int_equal(c.table[0].verdict, BUI_TABLE_WIDER);
+    assert_int_equal(c.table[0].new_rows, 2);
+    assert_true(c.table[0].old_hash == c.table[0].new_hash);
+}
+
+static void rows_of_a_wider_table_are_compared(void **state)
+{
+    pair *p = *state;
+    make(p->old, "CREATE TABLE item(sku TEXT PRIMARY KEY NOT NULL, n); INSERT INTO item VALUES('a', 1), ('b', 2);");
+    make(p->fresh,
+         "CREATE TABLE item(sku TEXT PRIMARY KEY NOT NULL, n, shelf); INSERT INTO item VALUES('a', 1, 'x'), ('b', 3, 'y');");
+    bui_comparison c = compare(p);
+    assert_int_equal(c.differing, 1);
+    assert_int_equal(c.table[0].verdict, BUI_TABLE_DIFFERS);
+    assert_string_equal(c.table[0].only_old[0], "n=2, sku='b'");
+    assert_string_equal(c.table[0].only_new[0], "n=3, sku='b'");
+}
+
+static void columns_that_are_gone_are_a_difference(void **state)
+{
+    pair *p = *state;
+    make(p->old, "CREATE TABLE item(sku TEXT PRIMARY KEY NOT NULL, n, note); INSERT INTO item VALUES('a', 1, 'z');");
+    make(p->fresh, "CREATE TABLE item(sku TEXT PRIMARY KEY NOT NULL, n, shelf); INSERT INTO item VALUES('a', 1, 'x');");
+    bui_comparison c = compare(p);
+    assert_int_equal(c.differing, 1);
+    assert_int_equal(c.table[0].verdict, BUI_TABLE_COLUMNS);
+}
+
 #define OWN \
     "CREATE TABLE bus_key(id INTEGER PRIMARY KEY, scope, key, state, attempt, event_id);" \
     "CREATE TABLE bus_parked(key_id, n, event_id, topic, partition, offset, value, PRIMARY KEY (key_id, n));" \
@@ -316,6 +353,9 @@ int main(void)
         TEST(same_rows_in_another_order),
         TEST(rows_that_differ_are_listed),
         TEST(tables_and_columns_that_differ),
+        TEST(more_columns_are_no_difference),
+        TEST(rows_of_a_wider_table_are_compared),
+        TEST(columns_that_are_gone_are_a_difference),
         TEST(the_librarys_tables_are_compared),
         TEST(at_most_ten_rows_a_side),
         TEST(what_is_no_store),

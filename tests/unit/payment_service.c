@@ -4,11 +4,11 @@ int payment_main(int argc, char **argv);
 #define main payment_main
 #include "../../services/payment/provider.c"
 #include "../../services/payment/domain.c"
-#include "../../services/payment/store.c"
 #include "../../services/payment/main.c"
 #undef main
 
 #include "support/service_test.h"
+#include "support/temp_store.h"
 #include <fcntl.h>
 
 static char directory[64];
@@ -135,12 +135,36 @@ static void a_refund_pays_back_once(void **state)
     assert_int_equal(in_the_books("refund != ''"), 1);
 }
 
+static void payments_of_the_version_before_are_kept(void **state)
+{
+    temp_store temp;
+    bus_migration before[] = { migrations[0], { 0 } };
+    (void)state;
+    temp_store_init(&temp);
+    temp.options.migrations = before;
+    temp_store_open(&temp);
+    temp_store_meddle(&temp, "INSERT INTO payment VALUES ('o-1', 'taken', 500, 'ch_1'), ('o-2', 'declined', 7, 'no')");
+    temp.options.states = states;
+    temp.options.migrations = migrations;
+    temp_store_reopen(&temp);
+    assert_int_equal(temp_store_number(&temp, "SELECT count(*) FROM order_payment"), 2);
+    assert_int_equal(
+        temp_store_number(&temp,
+                          "SELECT amount_cents FROM order_payment WHERE order_id = 'o-1' AND state = 'taken' AND text = 'ch_1'"),
+        500);
+    temp_store_remove(&temp);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(one_charge_however_often_it_is_asked),       TEST(trouble_is_retried),      TEST(an_outage_burns_no_attempt),
-        TEST(what_the_provider_refuses_is_a_dead_letter), TEST(a_refund_pays_back_once),
+        TEST(one_charge_however_often_it_is_asked),
+        TEST(trouble_is_retried),
+        TEST(an_outage_burns_no_attempt),
+        TEST(what_the_provider_refuses_is_a_dead_letter),
+        TEST(a_refund_pays_back_once),
+        cmocka_unit_test(payments_of_the_version_before_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

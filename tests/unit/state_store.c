@@ -10,9 +10,11 @@
 #include "store/state.h"
 #include "stocktaking.events.h"
 #include "stocktaking_v2.events.h"
+#include "support/alloc_fail.h"
 #include "support/temp_store.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const bus_state *const states[] = { &stocktaking_Item_state, &stocktaking_Everything_state, NULL };
@@ -307,6 +309,142 @@ static void memory_over_its_bound_is_written_early(void **state)
     assert_int_equal(temp_store_number(t, "SELECT count(*) FROM item"), 2000);
 }
 
+/* ---- huge rows */
+
+#define HUGE ((size_t)70 << 20) /* over what one handler may load */
+
+static bus_status save_note(temp_store *t, const char *sku, bus_string note)
+{
+    return bui_state_save(t->store, &stocktaking_Item_state,
+                          &(stocktaking_Item){ .sku = bus_str(sku), .note = { .present = true, .value = note } }, &t->err);
+}
+
+static void a_row_above_the_bound_is_kept_for_its_handler(void **state)
+{
+    temp_store *t = *state;
+    static char text[100000];
+    t->options.state_bytes = 64000;
+    temp_store_reopen(t);
+    memset(text, 'x', sizeof text);
+    begin(t);
+    for (int i = 0; i < 20; i++) {
+        stocktaking_Item item = { .sku = BUS_STR("tea") };
+        bool found;
+        text[0] = (char)('a' + i);
+        OK_(bui_state_trim(t->store, &t->err), t->err);
+        OK_(bui_store_save(t->store, false, &t->err), t->err);
+        OK_(save_note(t, "tea", (bus_string){ text, sizeof text }), t->err);
+        OK_(bui_state_load(t->store, &stocktaking_Item_state, &item, &found, &t->err), t->err);
+        assert_true(found && item.note.value.len == sizeof text && item.note.value.at[0] == 'a' + i);
+        OK_(bui_store_release(t->store, &t->err), t->err);
+        bui_state_figures figures;
+        bui_state_figures_of(t->store, &figures);
+        assert_true(figures.bytes < 300000);
+    }
+    commit(t);
+    assert_int_equal(temp_store_number(t, "SELECT length(note) FROM item WHERE note LIKE 't%'"), sizeof text);
+}
+
+/* No memory would be an error of the machine, for which an event waits for ever. */
+static void a_row_that_memory_has_no_room_for(void **state)
+{
+    temp_store *t = *state;
+    char *text = malloc(HUGE);
+    stocktaking_Item item = { .sku = BUS_STR("tea") };
+    bool found;
+    assert_non_null(text);
+    memset(text, 'x', HUGE);
+    begin(t);
+    save(t, "oil", 1);
+    OK_(save_note(t, "tea", (bus_string){ text, HUGE }), t->err);
+    free(text);
+    assert_int_equal(load(t, "oil"), 1);
+    assert_int_equal(bui_state_load(t->store, &stocktaking_Item_state, &item, &found, &t->err), BUS_TOO_BIG);
+    assert_non_null(strstr(t->err.text, "more of table item than memory has room for"));
+    commit(t);
+    assert_int_equal(temp_store_number(t, "SELECT length(note) FROM item WHERE sku = 'tea'"), HUGE);
+    begin(t);
+    assert_int_equal(bui_state_load(t->store, &stocktaking_Item_state, &item, &found, &t->err), BUS_TOO_BIG);
+    save(t, "tea", 3); /* what does not load can still be replaced */
+    commit(t);
+    assert_int_equal(temp_store_number(t, "SELECT quantity FROM item WHERE sku = 'tea' AND note IS NULL"), 3);
+}
+
+/* ---- no memory at all */
+
+static bus_status changed(temp_store *t, int32_t to)
+{
+    stocktaking_Item item = { .sku = BUS_STR("tea") };
+    stocktaking_Everything other = everything;
+    bool found;
+    bus_status status = bui_store_begin(t->store, &t->err);
+    if (status != BUS_OK)
+        return status;
+    status = bui_state_load(t->store, &stocktaking_Item_state, &item, &found, &t->err);
+    item.quantity = to;
+    item.note = (bus_string_optional){ .present = true, .value = BUS_STR("a note") };
+    if (status == BUS_OK)
+        status = bui_state_save(t->store, &stocktaking_Item_state, &item, &t->err);
+    if (status == BUS_OK)
+        status = bui_state_load(t->store, &stocktaking_Everything_state, &other, &found, &t->err);
+    other.many = to;
+    if (status == BUS_OK)
+        status = bui_state_save(t->store, &stocktaking_Everything_state, &other, &t->err);
+    if (status == BUS_OK)
+        status = bui_state_remove(t->store, &stocktaking_Item_state, &(stocktaking_Item){ .sku = BUS_STR("oil") }, &t->err);
+    if (status == BUS_OK)
+        return bui_store_commit(t->store, &t->err);
+    bui_store_rollback(t->store);
+    return status;
+}
+
+static void without_memory(void **state)
+{
+    temp_store *t = *state;
+    for (int whose = 0; whose < 2; whose++) {
+        int32_t now = 1;
+        OK_(changed(t, now), t->err);
+        for (long at = 1;; at++) {
+            temp_store_reopen(t); /* prepares and grows everything again */
+            if (whose)
+                sqlite_fail_at(at);
+            else
+                alloc_fail_at(at, false);
+            bus_status status = changed(t, now + 1);
+            bool failed = whose ? sqlite_fail_off() : alloc_fail_off();
+            now += status == BUS_OK;
+            if (status != BUS_OK && (status != BUS_NOMEM || !failed))
+                fail_msg("%s at %ld: %s", bus_status_name(status), at, t->err.text);
+            begin(t); /* of both rows all or nothing, in memory and in the table */
+            assert_int_equal(load(t, "tea"), now);
+            commit(t);
+            assert_int_equal(temp_store_number(t, "SELECT quantity FROM item WHERE note = 'a note'"), now);
+            assert_int_equal(temp_store_number(t, "SELECT many FROM everything"), now);
+            if (!failed) {
+                assert_true(at > 10);
+                break;
+            }
+        }
+    }
+}
+
+static void figures_tell_what_was_done(void **state)
+{
+    temp_store *t = *state;
+    bui_state_figures figures;
+    begin(t);
+    for (int i = 0; i < 10; i++)
+        save(t, "tea", load(t, "tea") + 1);
+    load(t, "oil");
+    load(t, "oil");
+    commit(t);
+    bui_state_figures_of(t->store, &figures);
+    assert_int_equal(figures.read, 2);
+    assert_int_equal(figures.found, 10);
+    assert_int_equal(figures.written, 1);
+    assert_true(figures.bytes > 0 && figures.bytes < 4096);
+}
+
 static void what_another_connection_wrote_is_seen(void **state)
 {
     temp_store *t = *state;
@@ -413,6 +551,35 @@ static void the_column_of_a_field_that_is_gone_stays(void **state)
     assert_int_equal(temp_store_number(t, "SELECT quantity FROM item WHERE sku = 'oil'"), 0);
 }
 
+/* Another name for a field or a table is a new one. A migration moves what the old one holds: states are made before it. */
+static void a_migration_follows_a_rename(void **state)
+{
+    temp_store *t = *state;
+    static const bus_migration migrations[] = {
+        { "stock is an item", "INSERT INTO item(sku, quantity, shelf) SELECT sku, n, note FROM stock; DROP TABLE stock" }, { 0 }
+    };
+    temp_store_meddle(t, "CREATE TABLE stock(sku TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL, note TEXT NOT NULL);"
+                         "INSERT INTO stock VALUES('tea', 7, 'upper'); DROP TABLE item");
+    t->options.states = next_states;
+    t->options.migrations = migrations;
+    temp_store_reopen(t);
+    stocktaking_v2_Item row = { .sku = BUS_STR("tea") };
+    bool found;
+    begin(t);
+    OK_(bui_state_load(t->store, &stocktaking_v2_Item_state, &row, &found, &t->err), t->err);
+    assert_true(found && row.quantity == 7 && bus_string_is(row.shelf, "upper"));
+    commit(t);
+}
+
+static void a_key_cannot_be_renamed_in_silence(void **state)
+{
+    temp_store *t = *state;
+    temp_store_meddle(t, "ALTER TABLE item RENAME COLUMN sku TO code");
+    opening_fails(t, "no column for the field sku");
+    temp_store_meddle(t, "ALTER TABLE item RENAME COLUMN code TO sku");
+    temp_store_open(t);
+}
+
 static void other_tables_are_refused(void **state)
 {
     temp_store *t = *state;
@@ -460,13 +627,20 @@ int main(void)
         IN_STORE(back_to_a_savepoint),
         IN_STORE(a_rollback_takes_all_back),
         IN_STORE(memory_over_its_bound_is_written_early),
+        IN_STORE(a_row_above_the_bound_is_kept_for_its_handler),
+        IN_STORE(a_row_that_memory_has_no_room_for),
+        IN_STORE(without_memory),
+        IN_STORE(figures_tell_what_was_done),
         IN_STORE(what_another_connection_wrote_is_seen),
         IN_STORE(a_table_with_triggers_is_written_at_once),
         IN_STORE(a_statement_of_open_stops_the_keeping),
         IN_STORE(a_new_field_gets_a_column),
         IN_STORE(the_column_of_a_field_that_is_gone_stays),
+        IN_STORE(a_migration_follows_a_rename),
+        IN_STORE(a_key_cannot_be_renamed_in_silence),
         IN_STORE(other_tables_are_refused),
         IN_STORE(what_the_service_declares_is_checked),
     };
+    sqlite_fail_install();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
