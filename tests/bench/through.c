@@ -4,6 +4,10 @@
  *   through check --output T --count N [--keys K] name=value ...
  *                     reads all of an output, committed records only: each of the events 0 to N-1 of `flow feed` is there once, with its
  *                     bytes, key, partition and headers, no id twice, and the events of each key are in their order
+ *   through spoil --output T --into U --fault F --number N name=value ...
+ *                     a negative control of check: all of T again, into U, with one fault at event N: lost, twice (behind all others, so that
+ *                     the order of its key is wrong, too), late (behind the next of its key), body, key, headers, id (that of the event
+ *                     before); none: a copy that check must take
  *   through trip  --input T --output T --count N --rate R [--from F] name=value ...
  *                     R events a second into the input: how long until each is read, committed, from the output. Numbers from F
  *                     on; up to TRIP_PROBES go before, until the first comes back */
@@ -20,8 +24,8 @@
 
 typedef struct through {
     const bus_config *config;
-    const char *input, *output;
-    long count, keys, rate, from;
+    const char *input, *output, *into, *fault;
+    long count, keys, rate, from, number;
 } through;
 
 /* ---- reading what is committed */
@@ -212,6 +216,147 @@ static int check(const through *t)
     return 0;
 }
 
+/* ---- spoil */
+
+typedef struct copying {
+    const through *t;
+    rd_kafka_t *rk;
+    rd_kafka_message_t *late; /* held back */
+    char id[36];              /* of the event before */
+    bool spoilt;
+} copying;
+
+static bool faulty(const copying *c, long number, const char *fault)
+{
+    return number == c->t->number && strcmp(c->t->fault, fault) == 0;
+}
+
+/* The id is in the bus's own header, " i=", or in ce_id. */
+static void set_id(char *value, size_t len, bool whole, const char *id)
+{
+    for (size_t i = 0; i + 39 <= len && !whole; i++)
+        if (memcmp(value + i, " i=", 3) == 0) {
+            memcpy(value + i + 3, id, 36);
+            return;
+        }
+    if (whole && len == 36)
+        memcpy(value, id, 36);
+}
+
+static rd_kafka_headers_t *headers_of(copying *c, const rd_kafka_message_t *message, long number)
+{
+    rd_kafka_headers_t *headers = NULL, *copy = rd_kafka_headers_new(8);
+    const char *name;
+    const void *value;
+    size_t len;
+    rd_kafka_message_headers(message, &headers);
+    for (size_t i = 0; headers && !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++) {
+        char text[1000];
+        bool own = strcmp(name, "bus-hop") == 0, id = strcmp(name, "ce_id") == 0;
+        if (len > sizeof text)
+            bench_die(name, "is too long to be copied");
+        memcpy(text, value, len);
+        if (faulty(c, number, "id") && (own || id))
+            set_id(text, len, id, c->id);
+        if (!faulty(c, number, "headers") || i > 0)
+            rd_kafka_header_add(copy, name, -1, text, (ssize_t)len);
+    }
+    return copy;
+}
+
+static void put(copying *c, const rd_kafka_message_t *message, long number)
+{
+    char body[4096], key[64];
+    if (message->len > sizeof body || message->key_len > sizeof key)
+        bench_die("spoil", "the events are too large");
+    memcpy(body, message->payload, message->len);
+    memcpy(key, message->key, message->key_len);
+    if (faulty(c, number, "body"))
+        body[message->len - 1] ^= 1;
+    if (faulty(c, number, "key"))
+        key[message->key_len - 1] ^= 1;
+    rd_kafka_headers_t *headers = headers_of(c, message, number);
+    for (;;) {
+        rd_kafka_resp_err_t error =
+            rd_kafka_producev(c->rk, RD_KAFKA_V_TOPIC(c->t->into), RD_KAFKA_V_PARTITION(message->partition),
+                              RD_KAFKA_V_KEY(key, message->key_len), RD_KAFKA_V_VALUE(body, message->len),
+                              RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+        if (!error)
+            break;
+        if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+            bench_die(c->t->into, rd_kafka_err2str(error));
+        rd_kafka_poll(c->rk, 100);
+    }
+    rd_kafka_poll(c->rk, 0);
+}
+
+static void id_before(copying *c, const rd_kafka_message_t *message)
+{
+    bus_header all[MOST_HEADERS];
+    rd_kafka_headers_t *headers = NULL;
+    bui_envelope e;
+    size_t n = 0;
+    rd_kafka_message_headers(message, &headers);
+    while (headers && n < MOST_HEADERS && !rd_kafka_header_get_all(headers, n, &all[n].name, &all[n].value, &all[n].len))
+        n++;
+    if (bui_envelope_read(all, n, &e, NULL) == BUS_OK && e.id.at && e.id.len == 36)
+        memcpy(c->id, e.id.at, 36);
+}
+
+/* True: the message is kept. */
+static bool copy_one(copying *c, rd_kafka_message_t *message)
+{
+    long number = number_of(message);
+    bool its_key = bench_key(number, c->t->keys) == bench_key(c->t->number, c->t->keys);
+    c->spoilt |= number == c->t->number;
+    if (faulty(c, number, "late") || faulty(c, number, "twice")) {
+        c->late = message;
+        if (faulty(c, number, "twice"))
+            put(c, message, number);
+        return true;
+    }
+    if (!faulty(c, number, "lost"))
+        put(c, message, number);
+    if (c->late && its_key && strcmp(c->t->fault, "late") == 0) {
+        put(c, c->late, c->t->number);
+        rd_kafka_message_destroy(c->late);
+        c->late = NULL;
+    }
+    id_before(c, message);
+    return false;
+}
+
+static int spoil(const through *t)
+{
+    static const char *const pairs[] = { "enable.idempotence", "true", NULL };
+    copying c = { .t = t, .rk = client(t, RD_KAFKA_PRODUCER, pairs) };
+    int partitions, ended = 0;
+    rd_kafka_t *rk = reader(t, false, &partitions);
+    while (ended < partitions) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(rk, 1000);
+        bool kept = false;
+        if (!message)
+            continue;
+        if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+            ended++;
+        else if (message->err)
+            bench_die(t->output, rd_kafka_message_errstr(message));
+        else
+            kept = copy_one(&c, message);
+        if (!kept)
+            rd_kafka_message_destroy(message);
+    }
+    if (c.late) {
+        put(&c, c.late, t->number);
+        rd_kafka_message_destroy(c.late);
+    }
+    if (!c.spoilt || rd_kafka_flush(c.rk, 30000))
+        bench_die(t->into, c.spoilt ? "was not acknowledged" : "no such event");
+    rd_kafka_destroy(c.rk);
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
 /* ---- trip */
 
 typedef struct tripping {
@@ -342,11 +487,17 @@ int main(int argc, char **argv)
     through t = { .config = config,
                   .input = bench_text_option(argc, argv, "--input", "feeder.events"),
                   .output = bench_text_option(argc, argv, "--output", "bench.events"),
+                  .into = bench_text_option(argc, argv, "--into", "bench.spoilt"),
+                  .fault = bench_text_option(argc, argv, "--fault", "none"),
+                  .number = bench_option(argc, argv, "--number", 100),
                   .count = bench_option(argc, argv, "--count", 2000),
                   .keys = bench_option(argc, argv, "--keys", BENCH_KEYS),
                   .rate = bench_option(argc, argv, "--rate", 200),
                   .from = bench_option(argc, argv, "--from", 0) };
-    int result = strcmp(argv[1], "check") == 0 ? check(&t) : strcmp(argv[1], "trip") == 0 ? there_and_back(&t) : 2;
+    int result = strcmp(argv[1], "check") == 0   ? check(&t)
+                 : strcmp(argv[1], "spoil") == 0 ? spoil(&t)
+                 : strcmp(argv[1], "trip") == 0  ? there_and_back(&t)
+                                                 : 2;
     bus_config_free(config);
     return result;
 }
