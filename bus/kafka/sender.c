@@ -252,12 +252,19 @@ bus_status kafka_sender_join(kafka_port *port, bui_channel channel, bus_error *e
     return status;
 }
 
+static void retire(const kafka_sender *sender)
+{
+    if (sender->current && *sender->current == sender)
+        *sender->current = NULL;
+}
+
 /* Takes out what waits there. Of others' rows some go and some do not, and what one of them hands over after that would overtake its own
  * that are gone: so first librdkafka must send and take nothing more. It ends by itself only if a request was out. What follows
  * goes by another producer, and what was taken out is sent again: that is rare, and better than rows that leave after their shard
  * has gone to another process. */
 static void stop(kafka_sender *sender)
 {
+    retire(sender); /* who joins next must not meet its end */
     (void)rd_kafka_test_fatal_error(sender->rk, RD_KAFKA_RESP_ERR__PURGE_QUEUE, "a shard has left it with rows that wait");
     rd_kafka_purge(sender->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
 }
@@ -275,12 +282,6 @@ static void leave_place(kafka_sender *sender, kafka_producer *producer)
     /* A fatal one sends nothing more, and what it has still to say of others' rows must not be lost. */
     if (owed && sender->users > 0 && !atomic_load(&sender->fatal))
         stop(sender);
-}
-
-static void retire(const kafka_sender *sender)
-{
-    if (sender->current && *sender->current == sender)
-        *sender->current = NULL;
 }
 
 void kafka_sender_leave(kafka_producer *producer)
