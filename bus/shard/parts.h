@@ -311,6 +311,7 @@ typedef struct bui_rechecks { /* recheck.c: a look at logs that is out */
     int64_t look_at_us; /* none that does not want one will before this */
     uint64_t serial, doubts;
     uint64_t fetch_serial; /* counts fetches that brought records */
+    size_t next;           /* the lane with which the next look begins */
     uint64_t doubts_seen;
 } bui_rechecks;
 

@@ -19,6 +19,9 @@
 #define AGAIN_US (INT64_C(500) * 1000)          /* after a look that failed */
 #define UNCHECKED_US (INT64_C(5) * 1000 * 1000) /* a leader that moves fails looks, too, but not for this long */
 
+/* One look asks for a record of each of its lanes, and gives them 2 s together. */
+#define LOOK_MOST 256
+
 typedef enum finding { SAME, OTHER, UNKNOWN } finding;
 
 bus_status bui_rechecks_room(bui_shard *shard, bus_error *err)
@@ -153,11 +156,11 @@ bool bui_lane_sure(bui_shard *shard, bui_shard_lane *lane)
 
 static bool ask(bui_shard *shard)
 {
-    size_t n = 0;
+    size_t n = 0, k = 0;
     if (!shard->rechecks.wanted || shard->rechecks.count || shard->rechecks.again_us > shard->now_us)
         return false;
-    shard->lanes.looks += shard->lane_count;
-    for (size_t i = 0; i < shard->lane_count; i++) {
+    for (; k < shard->lane_count && n < LOOK_MOST; k++) {
+        size_t i = (shard->rechecks.next + k) % shard->lane_count;
         const bui_shard_lane *lane = &shard->lane[i];
         const bui_position *position = lane->position;
         if (!lane->wants_recheck || !lane->handle)
@@ -170,6 +173,8 @@ static bool ask(bui_shard *shard)
                            .place = { { .offset = position->anchor.offset, .kind = position->anchor.kind },
                                       { .offset = position->proof.offset, .kind = position->proof.kind } } };
     }
+    shard->lanes.looks += k;
+    shard->rechecks.next = k < shard->lane_count ? (shard->rechecks.next + k) % shard->lane_count : 0; /* the others are next */
     shard->rechecks.wanted = n > 0;
     if (!n)
         return false;
