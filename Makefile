@@ -81,6 +81,13 @@ FLAGS_fuzz    := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,u
 FLAGS_coverage := -O1 -fprofile-instr-generate -fcoverage-mapping -fsanitize=fuzzer-no-link
 
 LINK_release  := $(HARDEN_LD)
+
+# The release library is optimised as a whole (make LTO= leaves that out): its objects carry what that needs beside their code, and
+# $(whole) is made of them once, so that programs link it as any object. Other compilers do without.
+LTO      ?= 1
+lto_of    = $(if $(and $(LTO),$(findstring gcc,$(notdir $(1)))),$(2))
+LTO_OBJ   = $(call lto_of,$(1),-flto -ffat-lto-objects)
+LTO_CC   := $(if $(filter release,$(VARIANT)),$(CC))
 LINK_clang    := $(HARDEN_LD)
 LINK_debug    :=
 LINK_asan     := -fsanitize=address,undefined
@@ -95,8 +102,8 @@ endif
 INCLUDES := -Ibus -Ibus/include -I$(GEN)
 COMPILE  := $(COMMON) $(FLAGS_$(VARIANT)) $(INCLUDES) $(PKG_CFLAGS) $(EXTRA_CFLAGS)
 TOOL_COMPILE := $(COMMON) $(if $(filter gcc%,$(TOOL_CC)),-Wno-format-truncation) $(FLAGS_release) $(INCLUDES) $(PKG_CFLAGS) $(EXTRA_CFLAGS)
-LINK     := -pthread -Wl,--as-needed $(LINK_$(VARIANT)) $(EXTRA_LDFLAGS)
-TOOL_LINK := -pthread -Wl,--as-needed $(LINK_release) $(EXTRA_LDFLAGS)
+LINK     := -pthread -Wl,--as-needed $(LINK_$(VARIANT)) $(call lto_of,$(LTO_CC),-fno-lto) $(EXTRA_LDFLAGS)
+TOOL_LINK := -pthread -Wl,--as-needed $(LINK_release) $(call lto_of,$(TOOL_CC),-fno-lto) $(EXTRA_LDFLAGS)
 # Tests can make the n-th allocation fail (tests/support/alloc_fail.h) and draw ids from a seed (tests/support/seeded.h); each
 # runs alone by TEST_FILTER (tests/support/filter.c).
 WRAP     := -Wl,-u,test_filter -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=bui_uuid_random,--wrap=bui_token_random
@@ -138,6 +145,7 @@ support_obj  := $(call obj,$(support_src))
 # What is installed, with the public names alone, and what tests, benches, tools and the bus command link: they reach inside.
 lib_a        := $(B)/libbus.a
 internal_a   := $(B)/libbus-internal.a
+whole        := $(B)/libbus-whole.o
 lib_so       := $(B)/libbus.so.$(VERSION)
 gen_a        := $(B)/libgen.a
 support_a    := $(B)/libsupport.a
@@ -163,13 +171,13 @@ tests-built: $(unit_bin) $(mock_bin) $(sim_bin)
 # Rewritten only when what it says changes, so that other flags rebuild and the same ones do not.
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(CC) $(COMPILE) $(LINK))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(CC) $(COMPILE) $(LINK))' > $@
+	@printf '%s\n' '$(subst ','\'',$(CC) $(COMPILE) $(call LTO_OBJ,$(LTO_CC)) $(LINK))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(CC) $(COMPILE) $(call LTO_OBJ,$(LTO_CC)) $(LINK))' > $@
 FORCE:
 
 $(B)/obj/bus/%.o: bus/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(COMPILE) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(COMPILE) $(call LTO_OBJ,$(LTO_CC)) -MMD -MP -c $< -o $@
 
 $(B)/obj/%.o: %.c $(B)/flags | $(gen_stamp)
 	@mkdir -p $(@D)
@@ -186,12 +194,14 @@ $(internal_a): $(lib_obj) $(B)/members
 	@rm -f $@
 	$(call say,AR)
 	$(Q)$(AR) rcs $@ $(lib_obj)
+$(whole): $(lib_obj) $(B)/members
+	$(call say,LD)
+	$(Q)$(or $(call lto_of,$(LTO_CC),$(CC) $(COMPILE) -flto=auto -flinker-output=nolto-rel -nostdlib),$(LD)) -r -o $@ $(lib_obj)
 # One object, in which every name but the public ones is local: a program may use the others for itself.
-$(lib_a): $(lib_obj) $(B)/members $(GEN)/libbus.names
+$(lib_a): $(whole) $(GEN)/libbus.names
 	@rm -f $@
 	$(call say,AR)
-	$(Q)$(LD) -r -o $(B)/libbus.o $(lib_obj)
-	$(Q)$(OBJCOPY) --keep-global-symbols=$(GEN)/libbus.names $(B)/libbus.o
+	$(Q)$(OBJCOPY) --keep-global-symbols=$(GEN)/libbus.names $(whole) $(B)/libbus.o
 	$(Q)$(AR) rcs $@ $(B)/libbus.o
 $(B)/members: FORCE
 	@mkdir -p $(@D)
@@ -212,17 +222,17 @@ $(GEN)/libbus.map: $(public) scripts/export-list
 $(GEN)/libbus.names: $(public) scripts/export-list
 	@mkdir -p $(@D)
 	$(Q)scripts/export-list $(public) > $@
-$(lib_so): $(lib_obj) $(B)/members $(GEN)/libbus.map
+$(lib_so): $(whole) $(GEN)/libbus.map
 	$(call say,LINK)
-	$(Q)$(CC) -shared $(if $(filter release clang debug,$(VARIANT)),-Wl$(comma)-z$(comma)defs) -Wl,-soname,libbus.so.$(SOVERSION) -Wl,--version-script=$(GEN)/libbus.map $(LINK) -o $@ $(lib_obj) $(PKG_LIBS)
+	$(Q)$(CC) -shared $(if $(filter release clang debug,$(VARIANT)),-Wl$(comma)-z$(comma)defs) -Wl,-soname,libbus.so.$(SOVERSION) -Wl,--version-script=$(GEN)/libbus.map $(LINK) -o $@ $(whole) $(PKG_LIBS)
 $(B)/libbus.so: $(lib_so)
 	$(Q)ln -sf libbus.so.$(VERSION) $(B)/libbus.so.$(SOVERSION)
 	$(Q)ln -sf libbus.so.$(SOVERSION) $@
 
-$(B)/bin/bus: $(cli_obj) $(internal_a)
+$(B)/bin/bus: $(cli_obj) $(whole)
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) -pie $(LINK) -o $@ $(cli_obj) $(internal_a) $(PKG_LIBS) $(CLI_LIBS)
+	$(Q)$(CC) -pie $(LINK) -o $@ $(cli_obj) $(whole) $(PKG_LIBS) $(CLI_LIBS)
 
 define service_rules
 $(B)/bin/$(1): $(call obj,$(sort $(wildcard services/$(1)/*.c))) $(gen_a) $(lib_a)
@@ -256,7 +266,7 @@ $(TOOLS)/bin/bus-schemac: $(call schemac_link,$(TOOLS))
 $(TOOLS)/obj/bus/%.o: bus/%.c
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(TOOL_CC) $(TOOL_COMPILE) -MMD -MP -c $< -o $@
+	$(Q)$(TOOL_CC) $(TOOL_COMPILE) $(call LTO_OBJ,$(TOOL_CC)) -MMD -MP -c $< -o $@
 endif
 
 $(GEN)/.stamp: $(schemac) $(schemas) $(versions)
@@ -282,10 +292,10 @@ $(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(support_a) $(gen_a) $(internal_a)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(LINK) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(support_a) $(gen_a) $(internal_a) -Wl,--end-group $(TEST_LIBS) $(PKG_LIBS)
-$(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(gen_a) $(internal_a)
+$(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(gen_a) $(whole)
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(internal_a) $(PKG_LIBS) -lm
+	$(Q)$(CC) -pie $(LINK) -o $@ $< $(gen_a) $(whole) $(PKG_LIBS) -lm
 
 $(page): $(B)/obj/scripts/pages.o $(internal_a)
 	@mkdir -p $(@D)

@@ -196,7 +196,7 @@ static bus_status open_once(const bui_store_options *options, bui_store **out, b
 
 static bool is_worth_shrinking(const bui_store_options *options, bui_store *store)
 {
-    int64_t live, unused;
+    int64_t live = 0, unused;
     bool wiped =
         options->secure_delete && !strcmp(options->secure_delete, "on"); /* the old file's bytes would stay on the disk */
     if (!options->shrink_bytes || options->vfs || wiped)
