@@ -18,7 +18,7 @@ typedef struct bui_watch {
     int64_t letters_us;    /* when the dead-letter topic's policy is looked at next */
 } bui_watch;
 
-/* Waits for the broker and for every topic, with messages; finds N, fills bus->partitions and makes the workers. BUS_CANCELLED:
+/* Waits for the broker and for every topic, with messages; counts the shards, fills bus->partitions and makes the workers. BUS_CANCELLED:
  * bus_stop interrupted it. BUS_REFUSED: a topic does not fit. */
 bus_status bui_preflight(bus *bus, bus_error *err);
 /* Does the dead-letter topic keep every dead letter? BUS_REFUSED with what to do if it is compacted. */

@@ -4,7 +4,7 @@
  *     RESTING --call, alarm--> QUEUED --a thread takes it--> RUNNING --> RESTING, or QUEUED again
  *                                                            RUNNING --call--> AGAIN --> QUEUED
  *
- * Whoever takes it from RESTING to QUEUED, and only he, hands it on; whoever takes it from QUEUED to RUNNING, and only he, runs it. */
+ * The thread that takes it from RESTING to QUEUED hands it on, and no other does; the one that takes it from QUEUED to RUNNING runs it. */
 #include "service/crew.h"
 
 #include "base/clock.h"
@@ -25,7 +25,7 @@ typedef struct hand {
 
 struct bui_crew {
     bool shares;
-    int most, tasks;
+    int most;
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t rested, alarms;
     bui_task *first, **last; /* ready, and no thread free; a thread is idle only if there are none */
@@ -379,7 +379,6 @@ bui_crew *bui_crew_new(int most, int tasks)
     }
     crew->shares = shares;
     crew->most = most;
-    crew->tasks = tasks;
     crew->alarm = alarm;
     crew->last = &crew->first;
     pthread_mutex_init(&crew->lock, NULL);

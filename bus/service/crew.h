@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Crew: the threads that run a process's tasks, which are its shards. Up to `most` tasks have a thread each; more than that share
- * `most` threads, and any free one takes what is ready, in order. A task is never run by two threads at once, and what one run has
- * written the next sees, whoever does it. */
+ * `most` threads, and any free one takes what is ready, in order. A task is never run by two threads at once, and each run sees
+ * what the run before has written. */
 #ifndef BUI_SERVICE_CREW_H
 #define BUI_SERVICE_CREW_H
 

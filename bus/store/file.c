@@ -26,6 +26,16 @@ static bool directory_of(const char *path, char *out, size_t cap)
     return len >= 0 && (size_t)len < cap;
 }
 
+bus_status bui_file_sync(const char *path, bus_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    int e = errno;
+    if (fd >= 0)
+        close(fd);
+    return ok ? BUS_OK : bui_fail(err, BUS_IO, "%s cannot be made durable: %s; check the disk", path, strerror(e));
+}
+
 bus_status bui_file_sync_name(const char *path, bus_error *err)
 {
     char directory[4096];

@@ -15,6 +15,8 @@ bus_status bui_file_touch(const char *path, bus_error *err);
 /* Which file is there, by its inode and when it was made, as far as the file system knows: an inode alone is used again at
  * once. 0: none. */
 int64_t bui_file_number(const char *path);
+/* Syncs the file: what it holds survives a loss of power. BUS_IO. */
+bus_status bui_file_sync(const char *path, bus_error *err);
 /* Syncs the directory of `path`, so that the name survives a loss of power. BUS_IO, BUS_INVALID (too long). */
 bus_status bui_file_sync_name(const char *path, bus_error *err);
 

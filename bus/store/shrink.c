@@ -10,8 +10,6 @@
 #include "store/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -101,16 +99,6 @@ static bus_status seal_copy(const char *fresh, bus_error *err)
     return status;
 }
 
-static bus_status sync_file(const char *path, bus_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    int e = errno;
-    if (fd >= 0)
-        close(fd);
-    return ok ? BUS_OK : bui_fail(err, BUS_IO, "%s cannot be made durable: %s; check the disk", path, strerror(e));
-}
-
 static int64_t size_of(const char *path)
 {
     struct stat file;
@@ -129,7 +117,7 @@ static bus_status like(const char *path, const char *fresh, bus_error *err)
 
 static bus_status replace(const char *path, const char *fresh, bus_error *err)
 {
-    bus_status status = sync_file(fresh, err);
+    bus_status status = bui_file_sync(fresh, err);
     BUI_FAILPOINT("shrink-made");
     if (status == BUS_OK && rename(fresh, path) != 0)
         status = bui_fail(err, BUS_IO, "%s cannot be moved to %s: %s", fresh, path, strerror(errno));

@@ -127,7 +127,7 @@ static bus_status find_columns(bui_store *store, const bui_state_table *table, b
     if (!stmt)
         return BUS_STORE;
     *count = 0;
-    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+    while ((rc = bui_step(store, stmt)) == SQLITE_ROW) {
         ++*count;
         for (size_t i = 0; i < table->shape->count; i++)
             if (strcasecmp(bui_column_text(stmt, 0), column_of(table, i)) == 0)
@@ -289,7 +289,7 @@ static bus_status check_one(bui_store *store, bui_state_table *table, bus_error 
     size_t count = 0;
     int rc = SQLITE_ERROR;
     sqlite3_stmt *stmt = ask(store, columns_sql, table->of->table, err);
-    while (stmt && status == BUS_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+    while (stmt && status == BUS_OK && (rc = bui_step(store, stmt)) == SQLITE_ROW) {
         count++;
         status = check_column(store, table, stmt, err);
     }
@@ -305,7 +305,7 @@ static bus_status check_one(bui_store *store, bui_state_table *table, bus_error 
                table->of->table, err);
     if (!stmt)
         return BUS_STORE;
-    rc = sqlite3_step(stmt);
+    rc = bui_step(store, stmt);
     table->triggers = rc == SQLITE_ROW && sqlite3_column_int(stmt, 0) > 0;
     sqlite3_finalize(stmt);
     return rc == SQLITE_ROW ? BUS_OK : bui_store_fail(store, rc, "checking a state's table", err);

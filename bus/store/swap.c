@@ -48,16 +48,6 @@ static void remove_file(const char *path, const char *suffix)
     unlink(name);
 }
 
-static bus_status sync_file(const char *path, bus_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    int e = errno;
-    if (fd >= 0)
-        close(fd);
-    return ok ? BUS_OK : bui_fail(err, BUS_IO, "%s cannot be made durable: %s; check the disk", path, strerror(e));
-}
-
 /* Takes the WAL of the new store into its file: it moves alone. */
 static bus_status fold(const char *fresh, bus_error *err)
 {
@@ -82,7 +72,7 @@ static bus_status fold(const char *fresh, bus_error *err)
         return status;
     remove_file(fresh, "-wal");
     remove_file(fresh, "-shm");
-    return sync_file(fresh, err);
+    return bui_file_sync(fresh, err);
 }
 
 /* ---- the note */

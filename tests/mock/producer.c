@@ -342,11 +342,9 @@ static void a_fatal_producer_fails_all_its_ports_and_no_other(void **state)
 }
 
 /* The rows of a port that is closed must not leave later. The others' rows fail as well, are sent again, and are acknowledged. */
-static void what_a_closed_port_had_out_is_not_sent(void **state)
+/* Ports share a producer; while the broker is away two have a row in it, 10 and 11, and the first closes. */
+static void leave_with_rows(fixture *f, bui_port **port)
 {
-    fixture *f = *state;
-    bui_port *port[PORTS];
-    bui_report report;
     share(f, "1", port);
     each_sends(f, port, 0);
     rd_kafka_mock_broker_set_down(f->mock, 1);
@@ -354,6 +352,14 @@ static void what_a_closed_port_had_out_is_not_sent(void **state)
     send_by(f, port[1], 11);
     f->transport->ops->port_close(port[0]);
     port[0] = NULL;
+}
+
+static void what_a_closed_port_had_out_is_not_sent(void **state)
+{
+    fixture *f = *state;
+    bui_port *port[PORTS];
+    bui_report report;
+    leave_with_rows(f, port);
     reported(f, port[1], 11, BUI_REPORT_FAILED);
     rd_kafka_mock_broker_set_up(f->mock, 1);
     for (int i = 1; i < PORTS; i++) {
@@ -371,13 +377,7 @@ static void what_follows_rows_that_were_taken_out_is_refused(void **state)
     bui_row row = { .id = 12, .topic = "u", .key = "k", .key_len = 1, .value = "v", .value_len = 1 };
     bus_error err = { 0 };
     bui_port *port[PORTS];
-    share(f, "1", port);
-    each_sends(f, port, 0);
-    rd_kafka_mock_broker_set_down(f->mock, 1);
-    send_by(f, port[0], 10);
-    send_by(f, port[1], 11);
-    f->transport->ops->port_close(port[0]);
-    port[0] = NULL;
+    leave_with_rows(f, port);
     assert_int_equal(port[1]->ops->produce(port[1], BUI_MAIN, &row, &err), BUS_CLOSED);
     rd_kafka_mock_broker_set_up(f->mock, 1);
     reported(f, port[1], 11, BUI_REPORT_FAILED);

@@ -192,7 +192,7 @@ static void its_own_statements_are_no_strangers(void **state)
 {
     temp_store *temp = *state;
     sqlite3_stmt *other = NULL;
-    assert_false(temp->store->sandbox.strangers); /* though a migration has just run, after which SQLite prepares anew */
+    assert_false(temp->store->sandbox.strangers); /* though a migration has just run, after which SQLite prepares again */
     assert_int_equal(sqlite3_prepare_v2(bui_store_db(temp->store), "SELECT 1 FROM a", -1, &other, NULL), SQLITE_OK);
     assert_true(temp->store->sandbox.strangers);
     sqlite3_finalize(other);

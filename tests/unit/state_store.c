@@ -345,7 +345,7 @@ static void a_row_above_the_bound_is_kept_for_its_handler(void **state)
     assert_int_equal(temp_store_number(t, "SELECT length(note) FROM item WHERE note LIKE 't%'"), sizeof text);
 }
 
-/* No memory would be an error of the machine, for which an event waits for ever. */
+/* No memory would be an error of the machine, for which an event waits without end. */
 static void a_row_that_memory_has_no_room_for(void **state)
 {
     temp_store *t = *state;
